@@ -1,0 +1,93 @@
+"""Settings: every one has a default that runs; the environment variables are listed in the README."""
+
+import os
+from pathlib import Path
+
+import dj_database_url
+
+from . import secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(os.environ.get("DATA_DIR", BASE_DIR / "data")).expanduser().resolve()
+
+DEBUG = os.environ.get("DEBUG", "") == "1"
+SECRET_KEY = os.environ.get("SECRET_KEY") or secret.key(DATA_DIR / "secret_key")
+ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+CSRF_TRUSTED_ORIGINS = list(filter(None, os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",")))
+
+INSTALLED_APPS = [
+    "features",
+    "prompts",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "saeviz.urls"
+WSGI_APPLICATION = "saeviz.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {
+    "default": dj_database_url.config(
+        default=f"sqlite:///{DATA_DIR / 'saeviz.sqlite3'}", conn_max_age=60, conn_health_checks=True
+    )
+}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # Readers go on reading while a worker writes; a second writer waits instead of failing at once.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 30,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=268435456;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # serves the files where they lie; nothing to collect
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = os.environ.get("TZ_NAME", "UTC")
+
+REDIS_URL = os.environ.get("REDIS_URL", f"redis+socket://{DATA_DIR / 'redis.sock'}")
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True  # the Job row is the result
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = False  # the watch over silent jobs decides, and counts attempts
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+
+# What the site reads and computes with.
+SAEVIZ_DEVICE = os.environ.get("SAEVIZ_DEVICE", "auto")  # auto, cpu, cuda, cuda:1 ...
+SAEVIZ_TOKENS = int(os.environ.get("SAEVIZ_TOKENS", 500_000))  # tokens counted unless a job says otherwise
+SAEVIZ_PROMPT_TOKENS = int(os.environ.get("SAEVIZ_PROMPT_TOKENS", 1024))  # and never beyond the model's context
+SAEVIZ_PROMPT_BYTES = int(os.environ.get("SAEVIZ_PROMPT_BYTES", 20_000))  # refused unread above this
+SAEVIZ_LOADED_SUBJECTS = int(os.environ.get("SAEVIZ_LOADED_SUBJECTS", 2))  # models + SAEs kept in memory
+SAEVIZ_SILENT_AFTER = int(os.environ.get("SAEVIZ_SILENT_AFTER", 20))  # seconds until a worker counts as gone
+SAEVIZ_ATTEMPTS = int(os.environ.get("SAEVIZ_ATTEMPTS", 3))  # times a job is picked up again
