@@ -55,9 +55,9 @@ class SparseAutoencoder:
     Also: tanh_relu tanh(max(p, 0)); identity p; signed_topk the k largest p, sign kept; abstopk the k largest
     |p|, sign kept; groupmax max(p, 0) on the largest p of each of k equal groups of features.
 
-    W_enc [d_in, d_sae], W_dec [d_sae, d_in], b_enc [d_sae], b_dec [d_in], threshold [d_sae] or None: all float32,
-    contiguous, on one device. Without an input norm feature i adds f_i * W_dec[i] to h', so W_dec[i] is its
-    direction per unit of activation in every layout; with one it adds f_i * output_scale(h) * W_dec[i].
+    W_enc [d_in, d_sae], W_dec [d_sae, d_in], b_enc [d_sae], b_dec [d_in], threshold [d_sae] or None: all
+    float32, contiguous, on one device. Without an input norm feature i adds f_i * W_dec[i] to h', so W_dec[i]
+    is its direction per unit of activation in every layout; with one, f_i * output_scale(h) * W_dec[i].
     """
 
     def __init__(self, config, W_enc, W_dec, b_enc, b_dec, threshold=None):
@@ -77,7 +77,7 @@ class SparseAutoencoder:
 
     @property
     def is_plain(self) -> bool:
-        """True when f = max(p, 0), cut at `threshold` if there is one, with p = h @ W_enc + b_enc: no input norm.
+        """True when f = max(p, 0), cut at `threshold` if there is one, and p = h @ W_enc + b_enc.
 
         Then each feature can be computed by itself, in blocks, from the weights alone.
         """
@@ -105,7 +105,7 @@ class SparseAutoencoder:
             return reconstruction
         if h is None:
             norm = self.config.input_norm
-            raise ValueError(f"This SAE undoes {norm} on its output: decode(f, h) needs the activations h too.")
+            raise ValueError(f"This SAE undoes {norm} on its output: call decode(f, h), h = activations.")
         _, shift, scale = self._normalise(h.to(self.device, torch.float32))
         return reconstruction * scale + shift
 
@@ -115,15 +115,15 @@ class SparseAutoencoder:
 
     @torch.no_grad()
     def output_scale(self, h):  # [*, d_in]
-        """By how much W_dec[i] is stretched on the way to h' at each position, [*, 1]; ones without input norm."""
+        """How far W_dec[i] is stretched on its way to h', [*, 1]: ones without input norm."""
         return self._normalise(h.to(self.device, torch.float32))[2]
 
     def _normalise(self, h):
-        """x, shift, scale with h = x * scale + shift (up to eps)."""
+        """x, shift, scale: what the encoder sees of h, and how x' becomes h' = x' * scale + shift."""
         if self.config.input_norm == "layer_norm":
             shift = h.mean(-1, keepdim=True)
-            scale = h.std(-1, keepdim=True) + LAYER_NORM_EPS  # unbiased, as every trainer that uses it
-            return (h - shift) / scale, shift, scale
+            scale = h.std(-1, keepdim=True)  # unbiased, as in every trainer that uses it
+            return (h - shift) / (scale + LAYER_NORM_EPS), shift, scale  # the way back has no eps
         if self.config.input_norm == "constant_norm_rescale":
             scale = h.norm(dim=-1, keepdim=True) / self.config.d_in**0.5
             return h / scale, torch.zeros_like(scale), scale
