@@ -1,0 +1,69 @@
+// How is a histogram drawn, and where on it lies a value?
+
+import { count, element, figure } from "./text.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function svg(tag, attributes, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+/** Round numbers within [low, high], about `wanted` of them. */
+export function ticks(low, high, wanted = 4) {
+  const rough = (high - low) / wanted || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
+  const found = [];
+  for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9; i++) found.push(i * step);
+  return found;
+}
+
+const tidy = (value) => String(Number(value.toPrecision(6))).replace("-", "−");
+
+/**
+ * A histogram `{edges, counts}` as a node that fits its container. `hue(centre)` gives the class of a bar
+ * ("orange", "red", "blue"); `log`: height by log(1 + count); `height` in px; `name` is read to screen readers.
+ * Returns `{node, mark(value, text), clear()}`: a line at a value, and its removal.
+ */
+export function histogram({ edges, counts }, { hue = () => "orange", log = false, height = 96, name = "Histogram" } = {}) {
+  const low = edges[0];
+  const span = edges[edges.length - 1] - low || 1;
+  const along = (value) => ((value - low) / span) * 100;
+  const most = Math.max(1, ...counts);
+  const tall = (n) => (log ? Math.log1p(n) / Math.log1p(most) : n / most);
+  const bars = counts.map((n, i) => svg("rect", {
+    class: hue((edges[i] + edges[i + 1]) / 2),
+    x: along(edges[i]) + 0.1, width: Math.max(0.2, along(edges[i + 1]) - along(edges[i]) - 0.2),
+    y: 100 - (n ? Math.max(1.2, 100 * tall(n)) : 0), height: n ? Math.max(1.2, 100 * tall(n)) : 0, // one is seen too
+  }, svg("title", {}, `${figure(edges[i], 3)} to ${figure(edges[i + 1], 3)}: ${count(n)}`)));
+  const line = element("div", { class: "mark", hidden: true }, element("span", {}));
+  const axis = ticks(low, low + span).map((value) =>
+    element("span", { style: { left: `${along(value)}%` }, class: along(value) < 4 ? "first" : along(value) > 94 ? "last" : "" },
+      tidy(value)));
+  const node = element("div", { class: "histogram", role: "img", "aria-label": `${name}, ${tidy(low)} to ${tidy(low + span)}` },
+    element("div", { class: "bars", style: { height: `${height}px` } },
+      svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars),
+      element("span", { class: "most" }, `${count(most)}${log ? ", log" : ""}`), line),
+    element("div", { class: "axis" }, axis));
+  return {
+    node,
+    mark(value, text = "") {
+      if (value === null || value === undefined || Number.isNaN(value)) return this.clear();
+      const at = Math.min(100, Math.max(0, along(value)));
+      line.style.left = `${at}%`;
+      line.classList.toggle("late", at > 50);
+      line.firstChild.textContent = text;
+      line.dataset.value = value;
+      line.hidden = false;
+    },
+    clear() {
+      line.hidden = true;
+    },
+  };
+}
+
+/** Class of a logit's bar: red below zero, blue above. */
+export const logitHue = (centre) => (centre < 0 ? "red" : "blue");

@@ -1,0 +1,100 @@
+// How is a stretch of corpus or prompt drawn, coloured by one feature?
+
+import { fill, underline } from "./colours.js";
+import { element, figure, visible } from "./text.js";
+
+const WINDOWS = { short: [10, 8], medium: [32, 24], whole: [Infinity, Infinity] }; // tokens left and right
+const places = new WeakMap(); // token node -> { sequence, position }
+
+/** Which token a drawn node stands for: `{sequence, position}`, or undefined. */
+export const tokenAt = (node) => places.get(node);
+
+/** The feature's values on a token of a sequence (an entry of `sequence.active`), or undefined where inactive. */
+export const activeAt = (sequence, position) => sequence.active.find((entry) => entry.position === position);
+
+/** The loss effect at which an underline has its full colour: the largest of these sequences, 0.05 nats at least. */
+export function effectScale(sequences) {
+  let largest = 0.05;
+  for (const { active } of sequences)
+    for (const { loss_effect } of active) largest = Math.max(largest, Math.abs(loss_effect ?? 0));
+  return largest;
+}
+
+/**
+ * A sequence as the pages draw it, from values per token (the prompt page has these). `lossEffects[p]` speaks of
+ * the prediction of token p, so it is kept with the activation on p - 1. `position` is the chosen token or null.
+ */
+export function asSequence({ tokens, ids, activations, lossEffects = [], position = null, bos = 0 }) {
+  const active = activations
+    .map((activation, p) => ({ position: p, activation, loss_effect: lossEffects[p + 1] ?? null }))
+    .filter((entry) => entry.activation > 0);
+  return { tokens, ids, position, bos, active };
+}
+
+/**
+ * One sequence as a line of tokens. `maximum`: activation of full orange. `scale`: loss effect of full underline
+ * (see effectScale). `context`: "short" and "medium" put the chosen token on one vertical line and clip at both
+ * sides; "whole" shows every token as a paragraph. Tokens are found again with tokenAt.
+ */
+export function sequenceRow(sequence, { maximum, scale, context = "short" }) {
+  const activations = new Map(sequence.active.map((entry) => [entry.position, entry.activation]));
+  const effects = new Map(sequence.active.map((entry) => [entry.position + 1, entry.loss_effect]));
+  const draw = (from, to) => {
+    const nodes = [];
+    for (let p = Math.max(0, from); p < Math.min(sequence.tokens.length, to); p++)
+      nodes.push(token(sequence, p, activations.get(p) ?? 0, effects.get(p) ?? null, { maximum, scale }));
+    return nodes;
+  };
+  const chosen = sequence.position;
+  if (context === "whole" || chosen === null)
+    return element("div", { class: "sequence whole" }, draw(0, sequence.tokens.length));
+  const [left, right] = WINDOWS[context];
+  return element("div", { class: `sequence ${context}` },
+    element("div", { class: "before" }, element("div", {}, draw(chosen - left, chosen))),
+    element("div", { class: "after" }, draw(chosen, chosen + 1 + right)),
+    sequence.copies > 1 && element("span", { class: "copies", title: `${sequence.copies} windows with this very text` },
+      `×${sequence.copies}`));
+}
+
+/** One token box. Only the chosen token is a tab stop; the others are reached from it (see tokenKeys). */
+function token(sequence, position, activation, effect, { maximum, scale }) {
+  const chosen = position === sequence.position;
+  const special = position === 0 && sequence.bos;
+  const node = element("span", {
+    class: "token" + (chosen ? " chosen" : "") + (special ? " special" : ""),
+    tabindex: chosen ? "0" : "-1",
+    style: { ...(activation > 0 ? fill(activation / maximum) : {}), ...(effect === null ? {} : underline(effect, scale)) },
+  }, visible(sequence.tokens[position]));
+  places.set(node, { sequence, position });
+  return node;
+}
+
+/** Up and down move from chosen token to chosen token of `root`, Shift with left and right along the line. */
+export function tokenKeys(root) {
+  root.addEventListener("keydown", (event) => {
+    if (!event.target.classList.contains("token")) return;
+    const sideways = event.shiftKey && { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!sideways && !down) return;
+    const among = sideways
+      ? [...event.target.closest(".sequence").querySelectorAll(".token")]
+      : [...root.querySelectorAll(".token.chosen")];
+    const here = among.indexOf(sideways ? event.target : event.target.closest(".sequence").querySelector(".chosen"));
+    const next = among[here + (sideways || down)];
+    event.preventDefault();
+    event.stopPropagation();
+    next?.focus();
+    next?.scrollIntoView({ block: "nearest" });
+  });
+}
+
+/** What the colours mean, with their numbers. */
+export function legend(maximum, scale) {
+  const sample = (style, text) => element("span", { class: "token sample", style }, text);
+  return element("p", { class: "legend" },
+    element("span", {}, sample(fill(0.15), "weak"), sample(fill(0.5), "half"), sample(fill(1), "full"),
+      ` activation, full = ${figure(maximum)}`),
+    element("span", {}, sample(underline(-scale, scale), "helps"), sample(underline(scale, scale), "hurts"),
+      ` loss effect on the token above the line, full = ∓${figure(scale, 2)} nats`),
+    element("span", {}, element("span", { class: "token chosen sample" }, "chosen"), " the position the line was picked for"));
+}

@@ -1,0 +1,78 @@
+// How are tokens and numbers written on the pages?
+
+const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g;
+
+/** A token or run of text with its line breaks and tabs made visible; spaces stay spaces. */
+export function visible(text) {
+  return text
+    .replaceAll("\r\n", "␍⏎").replaceAll("\n", "⏎").replaceAll("\r", "␍").replaceAll("\t", "⇥")
+    .replace(CONTROL, (c) => String.fromCharCode(c === "\u007f" ? 0x2421 : 0x2400 + c.charCodeAt(0)));
+}
+
+/** A node of the page: `element("td", {class: "number"}, "1.2")`. Strings become text, never markup. */
+export function element(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "style") for (const [key, v] of Object.entries(value)) node.style.setProperty(key, v);
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** One token standing alone: its outer spaces are drawn as faint dots, so that " the" and "the" differ. */
+export function loneToken(text) {
+  const [, before, middle, after] = text.match(/^( *)([\s\S]*?)( *)$/);
+  const dots = (spaces) => spaces && element("span", { class: "space" }, "·".repeat(spaces.length));
+  return element("span", { class: "lone" }, dots(before), visible(middle) || (text ? "" : "∅"), dots(after));
+}
+
+/** 12345 -> "12,345". */
+export const count = (n) => n.toLocaleString("en-US");
+
+const minus = (text) => text.replace("-", "−");
+
+/** A figure with about `digits` significant digits, never in scientific notation above 1e-5. */
+export function figure(value, digits = 4) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (value === 0) return "0";
+  const size = Math.floor(Math.log10(Math.abs(value)));
+  if (size < -5) return minus(value.toExponential(digits - 2));
+  return minus(value.toFixed(Math.min(8, Math.max(0, digits - 1 - size))));
+}
+
+/** The same with its sign always shown: "+0.41", "−1.32". */
+export const signed = (value, digits = 3) => (value > 0 ? "+" : "") + figure(value, digits);
+
+/** A fixed number of decimals with a sign, for columns that line up. */
+export function column(value, decimals = 2) {
+  if (value === null || value === undefined) return "–";
+  return (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(decimals);
+}
+
+/** A share as per cent with `digits` significant digits: 0.000123 -> "0.0123 %". */
+export function percent(share, digits = 3) {
+  if (share === null || share === undefined) return "–";
+  if (share === 0) return "0 %";
+  if (share >= 0.9995) return (share * 100).toFixed(2) + " %";
+  return figure(share * 100, digits) + " %";
+}
+
+/** An activation quantile with as many digits as tell it from 100 %: "99.99871 %". */
+export function quantileText(q) {
+  if (q === null || q === undefined) return "–";
+  if (q >= 1) return "100 %";
+  const decimals = Math.min(9, Math.max(2, 2 - Math.floor(Math.log10((1 - q) * 100))));
+  return (q * 100).toFixed(decimals) + " %";
+}
+
+/** A duration a person can plan with: 75 -> "1 min 15 s". */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "unknown";
+  const s = Math.round(seconds);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
+}
