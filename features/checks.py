@@ -1,0 +1,143 @@
+"""Will this installation run? Asked by `manage.py check`: cheap looks at settings, folders and file headers."""
+
+import json
+import os
+import struct
+from pathlib import Path
+
+from django.conf import settings
+from django.core import checks
+from django.db import DatabaseError, connection
+from kombu.utils.url import parse_url
+
+HEADER_LIMIT = 100_000_000  # safetensors allows no longer header
+BROKERS = ("redis", "rediss", "redis+socket")
+
+
+@checks.register("features")
+def data_dir_is_writable(**kwargs):
+    folder = next(p for p in (settings.DATA_DIR, *settings.DATA_DIR.parents) if p.exists())
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return []
+    return [
+        checks.Error(
+            f"Nothing can be written to {settings.DATA_DIR}.",
+            hint="Set DATA_DIR to a folder that this user may write to; it holds the database and the corpora.",
+            id="features.E001",
+        )
+    ]
+
+
+@checks.register("features")
+def redis_url_is_readable(**kwargs):
+    url = settings.REDIS_URL
+    try:
+        parts = parse_url(url)
+        if url.split("://")[0] in BROKERS and (parts.get("hostname") or parts.get("virtual_host")):
+            return []
+    except ValueError:
+        pass
+    return [
+        checks.Error(
+            f"REDIS_URL is {url!r}, which names no Redis.",
+            hint="Write redis://host:6379/0, or redis+socket:///path/to/redis.sock for a socket.",
+            id="features.E002",
+        )
+    ]
+
+
+@checks.register("features")
+def files_of_saes_are_there(**kwargs):
+    rows = _rows()
+    return [_warning(row, what, hint) for row in rows for what, hint in _complaints(row)]
+
+
+def _rows():
+    """Every SAE and corpus; none while the database is not there yet, or not migrated."""
+    from .models import SAE, Corpus
+
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite" and not connection.is_in_memory_db() and not Path(name).exists():
+        return []  # connecting would make an empty file
+    was_open = connection.connection is not None
+    try:
+        return [*SAE.objects.order_by("pk"), *Corpus.objects.order_by("pk")]
+    except DatabaseError:
+        return []
+    finally:
+        if not was_open:
+            connection.close()  # a worker checks before it forks: no connection may be open then
+
+
+def _warning(row, what, hint):
+    return checks.Warning(f"{row.slug}: {what}", hint=hint, obj=row, id="features.W001")
+
+
+def _complaints(row):
+    if hasattr(row, "model_path"):
+        yield from _weights_complaints("checkpoint", row.path)
+        yield from _weights_complaints("language model", row.model_path)
+    elif why := _why_unreadable(Path(row.path)):
+        hint = (
+            "Run `manage.py load_demo`." if row.slug == "demo" else "Put the token rows back where they were."
+        )
+        yield f"the token rows {row.path} {why}.", hint
+
+
+def _weights_complaints(name, path):
+    path = Path(path)
+    if name == "language model" and not path.is_absolute():
+        return  # a name on the hub, or a folder that only the engine can find
+    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+    for file in files:
+        if why := _why_unreadable(file):
+            yield f"the {name} {file} {why}.", "Put the file back, or correct the path in the admin."
+
+
+def _why_unreadable(file):
+    """None, or the end of a sentence that begins with the file."""
+    if not file.exists():
+        return "is missing"
+    look = {".safetensors": _safetensors_fault, ".npy": _npy_fault}.get(file.suffix)
+    try:
+        return look(file) if look else None
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _safetensors_fault(file):
+    """The header says where the last tensor ends: that is how long the file has to be."""
+    with file.open("rb") as opened:
+        start = opened.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else HEADER_LIMIT + 1
+        if length > HEADER_LIMIT:
+            return "is damaged: it does not begin like a safetensors file"
+        try:
+            header = json.loads(opened.read(length))
+            ends = [t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return "is damaged: its header cannot be read"
+    return _wrong_size(file, 8 + length + max(ends, default=0))
+
+
+def _npy_fault(file):
+    import numpy as np
+
+    with file.open("rb") as opened:
+        try:
+            version = np.lib.format.read_magic(opened)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(opened)
+        except ValueError:
+            return "is damaged: its header cannot be read"
+        start = opened.tell()
+    return _wrong_size(file, start + int(np.prod(shape)) * dtype.itemsize)
+
+
+def _wrong_size(file, expected):
+    size = file.stat().st_size
+    return None if size == expected else f"is damaged: {size:,} bytes where its header says {expected:,}"

@@ -1,0 +1,183 @@
+"""Figures that no model computed: small, seeded, and shaped like real ones. For tests of rows, pages and jobs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.engine.results import (
+    Alignment,
+    Correlates,
+    Examples,
+    FeatureStatistics,
+    Histogram,
+    Interval,
+    Neighbours,
+    Progress,
+    ShownRows,
+    Summary,
+    TokenValues,
+)
+
+ROWS, LENGTH, VOCABULARY = 64, 16, 100  # of the made-up corpus
+
+
+def summary(tokens=960, **changes):
+    figures = {
+        "tokens": tokens,
+        "rows": ROWS,
+        "l0": 2.5,
+        "explained_variance": 0.8,
+        "loss_clean": 4.0,
+        "loss_reconstructed": 4.1,
+        "loss_zero_ablated": 5.0,
+        "loss_tokens": 900,
+        "dead": 1,
+        "dense": 0,
+        "seed": 0,
+        "versions": {"torch": "made up"},
+    }
+    return Summary(**figures | changes)
+
+
+def feature(index=0, tokens=960, rows=ROWS, length=LENGTH, per_row=3.0, chosen=12, seed=0):
+    """A feature with `chosen` top examples, half as many random ones and 10 intervals of 5."""
+    rng = np.random.default_rng([seed, index])
+    shown = _shown(rng, rows, length, per_row, row_count=min(rows, chosen * 5))
+    maximum = float(shown.activations.max())
+    return FeatureStatistics(
+        index=index,
+        tokens=tokens,
+        count=len(shown.positions),
+        maximum=maximum,
+        mean=float(shown.activations.mean()),
+        activation_histogram=_histogram(rng, 0, maximum),
+        quantiles=np.sort(rng.choice(shown.activations, 8)),
+        top=_examples(rng, shown, chosen, highest=True),
+        random=_examples(rng, shown, chosen // 2),
+        intervals=_intervals(rng, shown, maximum),
+        shown=shown,
+        **_weights_of(rng),
+    )
+
+
+def dead_feature(index=0, tokens=960):
+    nothing = Examples(*(np.zeros(0, dtype) for dtype in ("i8", "i4", "f4", "i4")))
+    entries = [np.zeros(0, dtype) for dtype in ("i2", "f4", "f4", "f4", "f4")]
+    return FeatureStatistics(
+        index=index,
+        tokens=tokens,
+        count=0,
+        maximum=0.0,
+        mean=0.0,
+        activation_histogram=None,
+        quantiles=np.zeros(0, "f4"),
+        top=nothing,
+        random=nothing,
+        intervals=(),
+        shown=ShownRows(np.zeros(0, "i8"), np.zeros(1, "i8"), *entries),
+        **_weights_of(np.random.default_rng(index)),
+    )
+
+
+@dataclass
+class Collected:
+    """What `engine.collect` gives back; `break_at` raises in the middle, as a real run may."""
+
+    size: int = 8
+    chosen: tuple | None = None
+    seed: int = 0
+    break_at: int | None = None
+    error: Exception = RuntimeError("made to break")
+    progress: object = None
+
+    @property
+    def summary(self):
+        return summary(seed=self.seed)
+
+    def features(self):
+        indices = range(self.size) if self.chosen is None else self.chosen
+        for done, index in enumerate(indices):
+            if index == self.break_at:
+                raise self.error
+            if self.progress:
+                self.progress(Progress("features", done, len(indices)))
+            yield dead_feature(index) if index == 3 else feature(index, seed=self.seed)
+
+
+def corpus_rows(rows=ROWS, length=LENGTH):
+    ids = np.random.default_rng(0).integers(3, VOCABULARY, (rows, length), dtype=np.uint16)
+    ids[:, 0] = 0
+    return ids
+
+
+def _floats(rng, *size):
+    return rng.normal(size=size).astype(np.float32)
+
+
+def _shown(rng, rows, length, per_row, row_count):
+    chosen = np.sort(rng.choice(rows, row_count, replace=False)).astype("i8")
+    sizes = np.clip(rng.poisson(per_row, row_count), 1, length - 1)
+    places = [np.sort(rng.choice(np.arange(1, length), size, replace=False)) for size in sizes]
+    entries = int(sizes.sum())
+    effects = _floats(rng, entries) / 50
+    effects[::9] = np.nan  # a row's end
+    return ShownRows(
+        rows=chosen,
+        starts=np.concatenate([[0], sizes.cumsum()]).astype("i8"),
+        positions=np.concatenate(places).astype("i2"),
+        activations=np.abs(_floats(rng, entries)) + np.float32(0.01),
+        losses=np.abs(_floats(rng, entries)) * 4,
+        loss_effects=effects,
+        logit_effects=_floats(rng, entries),
+    )
+
+
+def _examples(rng, shown, n, highest=False, among=None):
+    entries = np.arange(len(shown.positions)) if among is None else among
+    n = min(n, len(entries))
+    if highest:
+        picked = entries[np.argsort(-shown.activations[entries])[:n]]
+    else:
+        picked = rng.choice(entries, n, replace=False) if n else entries[:0]
+    rows = shown.rows[np.searchsorted(shown.starts, picked, side="right") - 1]
+    ones = np.ones(n, "i4")
+    return Examples(rows, shown.positions[picked].astype("i4"), shown.activations[picked], ones)
+
+
+def _intervals(rng, shown, maximum, n=10):
+    edges = [maximum * i / n for i in range(n + 1)]
+    made = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        among = np.flatnonzero((shown.activations > low) & (shown.activations <= high))
+        made.append(Interval(low, high, len(among), _examples(rng, shown, 5, among=among)))
+    return tuple(reversed(made))
+
+
+def _histogram(rng, low, high, bins=60):
+    edges = np.linspace(low, high, bins + 1, dtype=np.float32)
+    return Histogram(edges, rng.poisson(40 * np.exp(-np.arange(bins) / 8)).astype("i8"))
+
+
+def _correlates(rng, n, decoder):
+    indices = rng.integers(0, 4096, n, dtype="i4")
+    empty = np.zeros(0, "f4")
+    return Correlates(indices, _floats(rng, n), _floats(rng, n), _floats(rng, n) if decoder else empty)
+
+
+def _token_values(rng, sign, n=10):
+    values = sign * np.sort(np.abs(_floats(rng, n)))[::-1]
+    return TokenValues(rng.integers(3, VOCABULARY, n, dtype="i4"), values)
+
+
+def _weights_of(rng):
+    return {
+        "logit_histogram": _histogram(rng, -1.5, 1.5),
+        "positive_logits": _token_values(rng, 1),
+        "negative_logits": _token_values(rng, -1),
+        "alignment": Alignment(
+            rng.integers(0, 1024, 10, dtype="i4"), _floats(rng, 10), np.abs(_floats(rng, 10))
+        ),
+        "correlated_neurons": _correlates(rng, 10, decoder=False),
+        "correlated_features": _correlates(rng, 10, decoder=True),
+        "neighbours": Neighbours(rng.integers(0, 4096, 10, dtype="i4"), _floats(rng, 10)),
+    }
