@@ -1,0 +1,195 @@
+"""Which SAEs are loaded in this process, and whose turn is it to run one?
+
+A load happens in a thread of its own, once, however many requests wait for it; a failed one is kept to be
+shown and tried again by the next request. At most SAEVIZ_LOADED_SUBJECTS stay in memory, the latest used.
+A model's forward is not thread-safe while hooks hang on it, so each runs behind a lock. Torch is imported by
+the loading thread: a process that is never asked about a prompt never sees it.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from contextlib import contextmanager
+
+from django.conf import settings
+
+log = logging.getLogger(__name__)
+
+KEPT_TOKENS = 2048  # of analysed prompts per SAE: each keeps its activations and logits
+
+
+class Unavailable(Exception):
+    """The model or the SAE could not be loaded; the message says why."""
+
+
+class StillLoading(Exception):
+    """The load goes on longer than the caller wanted to wait."""
+
+
+class _Place:
+    """One SAE's place in memory: loading, then ready or failed."""
+
+    def __init__(self):
+        self.state, self.subject, self.error = "loading", None, ""
+        self.began, self.took = time.monotonic(), None
+        self.settled = threading.Event()
+        self.turn = threading.RLock()  # around forwards, and around `prompts`
+        self.prompts = OrderedDict()  # ids -> analysed prompt, latest used last
+
+    @property
+    def seconds(self):
+        return time.monotonic() - self.began if self.took is None else self.took
+
+    def settle(self, state, subject=None, error=""):
+        self.took = time.monotonic() - self.began
+        self.subject, self.error, self.state = subject, error, state
+        self.settled.set()
+
+
+_places = OrderedDict()  # key -> _Place, latest used last
+_guard = threading.Lock()  # around _places
+
+
+def state(sae):
+    """{"state": "cold" | "loading" | "ready" | "failed", "seconds", "error"}; seconds of the load so far."""
+    place = _places.get(_key(sae))
+    if place is None:
+        return {"state": "cold", "seconds": 0.0, "error": ""}
+    return {"state": place.state, "seconds": round(place.seconds, 2), "error": place.error}
+
+
+def warm(sae):
+    """Begin to load the SAE unless it is loaded or loading; returns at once."""
+    return _place_of(sae)
+
+
+def warm_up():
+    """Load the first SAE of the database in the background: a process calls it when it starts to serve.
+
+    After a fork, not before: threads and torch do not survive one.
+    """
+    threading.Thread(target=_warm_first, name="warm-up", daemon=True).start()
+
+
+def subject_of(sae, patience=None):
+    """The loaded Subject. Waits `patience` seconds for it (StillLoading); Unavailable if the load fails."""
+    return _settled(sae, patience).subject
+
+
+@contextmanager
+def subject_lock(sae, patience=None):
+    """The loaded Subject, to run forwards on: nobody else does meanwhile."""
+    place = _settled(sae, patience)
+    with place.turn:
+        yield place.subject
+
+
+@contextmanager
+def analysed(sae, ids, patience=None):
+    """The analysed prompt of these token ids, kept for the next question about it, to work on undisturbed."""
+    place = _settled(sae, patience)
+    with place.turn:
+        yield _prompt(place, tuple(ids))
+
+
+def forget():
+    """Drop everything that is loaded."""
+    with _guard:
+        _places.clear()
+
+
+def _key(sae):
+    answers = tuple(sorted((name, str(answer)) for name, answer in (sae.answers or {}).items()))
+    return sae.checkpoint_hash, sae.path, sae.model_path, sae.hook_point, answers
+
+
+def _place_of(sae):
+    key = _key(sae)
+    with _guard:
+        place = _places.get(key)
+        if place is None or place.state == "failed":
+            place = _places[key] = _Place()
+            threading.Thread(target=_load, args=(place, sae), name=f"load {sae.slug}", daemon=True).start()
+        _places.move_to_end(key)
+        _make_room()
+    return place
+
+
+def _make_room():
+    """Forget the longest unused; whoever still works on one keeps it until done."""
+    while len(_places) > max(1, settings.SAEVIZ_LOADED_SUBJECTS):
+        _places.popitem(last=False)
+
+
+def _settled(sae, patience):
+    place = _place_of(sae)
+    if not place.settled.wait(patience):
+        raise StillLoading
+    if place.state == "failed":
+        raise Unavailable(place.error)
+    return place
+
+
+def _load(place, sae):
+    try:
+        subject = _subject(sae)
+        _first_forward(subject)
+    except Exception as error:  # whatever a file or a library does: the site must go on and say so
+        log.exception("Cannot load %s", sae.slug)
+        place.settle("failed", error=_sentence(sae, error))
+    else:
+        place.settle("ready", subject)
+        log.info("Loaded %s in %.1f s", sae.slug, place.took)
+
+
+def _subject(sae):
+    from .engine.subject import Subject
+
+    return Subject.load(
+        sae.model_path, sae.path, sae.hook_point, device=settings.SAEVIZ_DEVICE, answers=sae.answers or None
+    )
+
+
+def _first_forward(subject):
+    """The first forward of a process is slow (kernels, buffers); no reader should wait for it."""
+    _analyse(subject, subject.vocabulary.ids("warm", bos=True))
+
+
+def _analyse(subject, ids):
+    from .engine import ranking
+
+    return ranking.analyse(subject, list(ids))
+
+
+def _prompt(place, ids):
+    if ids not in place.prompts:
+        place.prompts[ids] = _analyse(place.subject, ids)
+    place.prompts.move_to_end(ids)
+    while len(place.prompts) > 1 and sum(map(len, place.prompts)) > KEPT_TOKENS:
+        place.prompts.popitem(last=False)
+    return place.prompts[ids]
+
+
+def _sentence(sae, error):
+    reason = str(error).strip().rstrip(".") or type(error).__name__
+    return (
+        f"The model or the weights of {sae.slug} could not be loaded: {reason}. "
+        "Put the files back and ask again; the stored features can be read meanwhile."
+    )
+
+
+def _warm_first():
+    from django.db import DatabaseError, connection
+
+    from .models import SAE
+
+    try:
+        sae = SAE.objects.first()
+    except DatabaseError as error:  # not migrated yet: there is nothing to warm
+        log.warning("No warm-up: %s", error)
+        sae = None
+    finally:
+        connection.close()
+    if sae is not None:
+        warm(sae)

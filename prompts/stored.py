@@ -1,0 +1,53 @@
+"""What do the stored statistics say of the features of a prompt? One query a question."""
+
+import numpy as np
+
+from features.engine.quantiles import quantile
+from features.models import Feature
+
+
+class Stored:
+    """The statistics that an SAE's pages show, asked for the few features that a prompt wakes."""
+
+    def __init__(self, sae):
+        self.sae = sae
+
+    @property
+    def exists(self):
+        return self.sae.statistics_id is not None
+
+    def quantiles(self, features, activations):
+        """Share of the counted tokens below each feature's activation; NaN without a row. [n], [n] -> [n]"""
+        rows = self._rows(features, "index", "count", "tokens", "quantiles")
+        found = np.full(len(features), np.nan)
+        for at, feature in enumerate(features):
+            if feature in rows:
+                _, count, tokens, ladder = rows[feature]
+                values = np.frombuffer(ladder, np.float32)
+                found[at] = quantile(values, count, tokens, activations[at : at + 1])[0]
+        return found
+
+    def denser_than(self, share, features):
+        """Those of the features that are active on a larger share of the counted tokens."""
+        if share >= 1 or not self.exists:
+            return set()
+        rows = self._rows(features, "index", "density")
+        return {feature for feature, (_, density) in rows.items() if density > share}
+
+    def scales(self, features):
+        """{feature: (density, highest activation)} on the corpus, of those that have a row."""
+        rows = self._rows(features, "index", "density", "maximum")
+        return {feature: row[1:] for feature, row in rows.items()}
+
+    def whole(self, features):
+        """Full rows, for dashboards."""
+        if not self.exists:
+            return {}
+        rows = Feature.objects.shown_of(self.sae).filter(index__in=[int(feature) for feature in features])
+        return {row.index: row for row in rows}
+
+    def _rows(self, features, *columns):
+        if not self.exists:
+            return {}
+        rows = Feature.objects.shown_of(self.sae).filter(index__in=[int(feature) for feature in features])
+        return {row[0]: row for row in rows.values_list(*columns)}

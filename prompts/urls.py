@@ -1,0 +1,13 @@
+"""Addresses of the prompt side."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "prompts"
+
+urlpatterns = [
+    path("saes/<slug:slug>/prompt/", views.prompt, name="prompt"),
+    path("saes/<slug:slug>/model.json", views.model_json, name="model-json"),
+    path("saes/<slug:slug>/features/<int:index>/try/", views.try_text, name="try"),
+]

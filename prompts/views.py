@@ -1,0 +1,117 @@
+"""The prompt page, its JSON twin, a feature tried on a text, and whether the model is ready."""
+
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import Http404, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_GET, require_http_methods
+
+from features import runtime
+from features.models import SAE
+
+from . import analysis, limits
+from .examples import EXAMPLES
+
+PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
+LONGEST_ADDRESS = 4000  # characters; servers refuse request lines above 8,190
+
+
+@csrf_exempt  # only until the announced size is checked: the CSRF check reads the body
+@require_http_methods(["GET", "HEAD", "POST"])
+def prompt(request, slug):
+    try:
+        limits.refuse_unread(request)
+        return _prompt(request, slug)
+    except limits.Refused as refusal:
+        return _problem(request, slug, str(refusal), refusal.status)
+    except runtime.Unavailable as failure:
+        return _problem(request, slug, str(failure), 503)
+
+
+@csrf_protect
+def _prompt(request, slug):
+    sae = _sae(slug)
+    if _wants_json(request):
+        return JsonResponse(analysis.answer(sae, limits.asked_of(request, sae)))
+    if "text" not in (request.POST if request.method == "POST" else request.GET):
+        runtime.warm(sae)  # whoever opens the page will ask soon
+        return _page(request, sae)
+    asked = limits.asked_of(request, sae)
+    address = f"{request.path}?{_query(asked)}"
+    if request.method == "POST" and len(address) <= LONGEST_ADDRESS:
+        return redirect(address)
+    try:
+        data = analysis.answer(sae, asked, PATIENCE)
+    except runtime.StillLoading:
+        data = analysis.question(sae, asked)
+    return _page(request, sae, data)
+
+
+@require_GET
+def try_text(request, slug, index):
+    """Where one feature fires on a typed text, as JSON."""
+    try:
+        sae = _sae(slug)
+        return JsonResponse(analysis.tried(sae, index, limits.asked_of(request, sae)))
+    except limits.Refused as refusal:
+        return JsonResponse({"error": str(refusal)}, status=refusal.status)
+    except runtime.Unavailable as failure:
+        return JsonResponse({"error": str(failure)}, status=503)
+
+
+@require_GET
+@never_cache
+def model_json(request, slug):
+    """Whether this process has the SAE loaded."""
+    return JsonResponse(runtime.state(get_object_or_404(SAE, slug=slug)))
+
+
+def _sae(slug):
+    try:
+        return SAE.objects.for_pages().get(slug=slug)
+    except SAE.DoesNotExist:
+        known = ", ".join(SAE.objects.values_list("slug", flat=True)[:20]) or "none yet"
+        raise limits.Refused(f"No SAE is called {slug!r} here. Known: {known}.", 404) from None
+
+
+def _page(request, sae, data=None, problem="", status=200, text=""):
+    """The page of a question, answered (`data` with a ranking), still waiting for its model, or refused."""
+    context = {
+        "sae": sae,
+        "data": data,
+        "answered": data is not None and "ranking" in data,
+        "problem": problem,
+        "text": data["text"] if data else text,
+        "examples": EXAMPLES,
+        "model": runtime.state(sae),
+        "setup": {"most_bytes": settings.SAEVIZ_PROMPT_BYTES, "longest_address": LONGEST_ADDRESS},
+    }
+    return render(request, "prompts/prompt.html", context, status=status)
+
+
+def _problem(request, slug, sentence, status):
+    """The refusal or failure as the asker reads it: JSON, or the page with the sentence and the text kept."""
+    if _wants_json(request):
+        return JsonResponse({"error": sentence}, status=status)
+    sae = SAE.objects.for_pages().filter(slug=slug).first()
+    if sae is None:
+        raise Http404(sentence)
+    text = "" if status == 413 else (request.POST or request.GET).get("text", "")
+    return _page(request, sae, problem=sentence, status=status, text=text)
+
+
+def _wants_json(request):
+    return request.GET.get("format") == "json"
+
+
+def _query(asked):
+    """The address of a question: what it says differs from the defaults."""
+    query = {"text": asked.text, "position": ",".join(map(str, asked.positions)), "rank": asked.rank}
+    if not asked.bos:
+        query["bos"] = "0"
+    if asked.max_density < 1:
+        query["max_density"] = f"{asked.max_density:g}"
+    return urlencode(query)
