@@ -6,9 +6,10 @@ from pathlib import Path
 import dj_database_url
 
 from . import secret
+from .running import places
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(os.environ.get("DATA_DIR", BASE_DIR / "data")).expanduser().resolve()
+DATA_DIR = places.data_dir()  # from the environment, or data/ in the checkout
 
 DEBUG = os.environ.get("DEBUG", "") == "1"
 SECRET_KEY = os.environ.get("SECRET_KEY") or secret.key(DATA_DIR / "secret_key")
@@ -75,7 +76,7 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = os.environ.get("TZ_NAME", "UTC")
 
-REDIS_URL = os.environ.get("REDIS_URL", f"redis+socket://{DATA_DIR / 'redis.sock'}")
+REDIS_URL = os.environ.get("REDIS_URL") or places.redis_url(DATA_DIR)  # the one `make run` starts
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True  # the Job row is the result
 CELERY_TASK_ACKS_LATE = True
@@ -86,7 +87,9 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # What the site reads and computes with.
 SAEVIZ_DEVICE = os.environ.get("SAEVIZ_DEVICE", "auto")  # auto, cpu, cuda, cuda:1 ...
 SAEVIZ_TOKENS = int(os.environ.get("SAEVIZ_TOKENS", 500_000))  # tokens counted unless a job says otherwise
-SAEVIZ_PROMPT_TOKENS = int(os.environ.get("SAEVIZ_PROMPT_TOKENS", 1024))  # and never beyond the model's context
+SAEVIZ_PROMPT_TOKENS = int(
+    os.environ.get("SAEVIZ_PROMPT_TOKENS", 1024)
+)  # and never beyond the model's context
 SAEVIZ_PROMPT_BYTES = int(os.environ.get("SAEVIZ_PROMPT_BYTES", 20_000))  # refused unread above this
 SAEVIZ_LOADED_SUBJECTS = int(os.environ.get("SAEVIZ_LOADED_SUBJECTS", 2))  # models + SAEs kept in memory
 SAEVIZ_SILENT_AFTER = int(os.environ.get("SAEVIZ_SILENT_AFTER", 20))  # seconds until a worker counts as gone

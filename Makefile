@@ -1,0 +1,28 @@
+# What can be done with a checkout of saeviz: `make help` lists it.
+
+PYTHON ?= python3
+IN_ENVIRONMENT = exec $(PYTHON) saeviz/running/bootstrap.py
+
+.PHONY: help run test lint bench bench-engine clean
+
+help:           ## this list
+	@sed -n 's/^\([a-z-]*\): *## \(.*\)/  make \1  \2/p' Makefile
+
+run:            ## the site with everything it needs, at http://127.0.0.1:8000; Ctrl-C ends it
+	@$(IN_ENVIRONMENT) requirements.txt -m saeviz.running
+
+test: lint      ## every test that can run here; what cannot says why
+	@OMP_NUM_THREADS=2 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest $(ARGS)
+
+lint:           ## what ruff has to say
+	@$(IN_ENVIRONMENT) requirements-dev.txt -m ruff check .
+
+bench:          ## how long things take here
+	@$(IN_ENVIRONMENT) requirements-dev.txt -m tests.bench
+
+bench-engine:   ## how long the arithmetic takes here
+	@$(IN_ENVIRONMENT) requirements-dev.txt -m tests.bench engine
+
+clean:          ## remove the environment and the caches; data/ stays
+	rm -rf .venv .pytest_cache .ruff_cache build
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

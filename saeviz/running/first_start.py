@@ -1,0 +1,55 @@
+"""What a start does when database or code are new: tables, demo, administrator, first statistics."""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import django
+from django.core.management import call_command
+from django.db import OperationalError
+
+from . import places, stamp
+
+
+def make_administrator(data: Path):
+    """Once, with a password that only the owner of the data folder can read."""
+    from django.contrib.auth import get_user_model
+
+    users = get_user_model().objects
+    path = data / "admin_password"
+    if users.filter(is_superuser=True).exists() or users.filter(username="admin").exists():
+        return
+    if not path.exists():
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_urlsafe(12) + "\n")
+    users.create_superuser("admin", password=path.read_text().strip())
+    print(f"Administrator `admin`; the password is in {path}", flush=True)
+
+
+def request_first_statistics():
+    """For every SAE that nobody has asked any for; what was cancelled or failed is left to the page."""
+    from features.models import SAE
+    from features.services import request_statistics
+
+    for sae in SAE.objects.filter(statistics=None, jobs=None):
+        request_statistics(sae, how="first start")
+        print(f"Statistics of {sae.name} are queued; their progress is on its page.", flush=True)
+
+
+def main():
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
+    django.setup()
+    data = places.data_dir()
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except OperationalError as error:
+        sys.exit(f"Cannot use the database: {str(error).strip()}")
+    make_administrator(data)
+    call_command("load_demo")
+    request_first_statistics()
+    stamp.mark(data)
+
+
+if __name__ == "__main__":
+    main()

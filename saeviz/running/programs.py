@@ -1,0 +1,57 @@
+"""What `make run` starts beside Redis: how many processes and threads, and what they write."""
+
+import os
+import socket
+import sys
+
+from . import places
+from .child import Program
+
+VERBOSE = os.environ.get("VERBOSE", "") == "1"
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def python(name, *arguments, **more) -> Program:
+    return Program(name, [sys.executable, *arguments], folder=str(places.ROOT), **more)
+
+
+def threads(wanted: int) -> dict:
+    """For the arithmetic, unless the user has said how many."""
+    return {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(wanted)}
+
+
+def preparation() -> Program:
+    return python("start", "-m", "saeviz.running.first_start", environment=threads(CORES))
+
+
+def site(listener: socket.socket) -> Program:
+    """One process, so that one copy of each model is in memory; its threads read rows while one computes."""
+    options = {
+        "bind": f"fd://{listener.fileno()}",
+        "worker-class": "gthread",
+        "workers": "1",
+        "threads": "8",
+        "timeout": "120",
+        "graceful-timeout": "2",
+        "log-level": "info" if VERBOSE else "warning",
+    }
+    return python(
+        "site",
+        *("-m", "gunicorn", "saeviz.wsgi:application", "--no-control-socket"),
+        *(part for name, value in options.items() for part in (f"--{name}", value)),
+        *(("--access-logfile", "-") if VERBOSE else ()),
+        environment={"SAEVIZ_WARM": "1", **threads(min(2, CORES))},
+        files=(listener.fileno(),),
+        essential=True,
+    )
+
+
+def worker() -> Program:
+    """One computation at a time, on all cores."""
+    return python(
+        "worker",
+        *("-m", "celery", "--app", "saeviz", "worker", "--pool", "prefork", "--concurrency", "1"),
+        *("--hostname", f"saeviz-{os.getpid()}@%h", "--without-gossip", "--without-mingle"),
+        *("--loglevel", "INFO" if VERBOSE else "WARNING"),
+        environment=threads(CORES),
+    )
