@@ -1,4 +1,4 @@
-"""Will this installation run? Asked by `manage.py check`: cheap looks at settings, folders and file headers."""
+"""Will this installation run? Cheap looks at settings, folders and file headers, by `manage.py check`."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def data_dir_is_writable(**kwargs):
     return [
         checks.Error(
             f"Nothing can be written to {settings.DATA_DIR}.",
-            hint="Set DATA_DIR to a folder that this user may write to; it holds the database and the corpora.",
+            hint="Set DATA_DIR to a folder this user may write to; it holds the database and the corpora.",
             id="features.E001",
         )
     ]

@@ -2,8 +2,8 @@
 
 A payload is zlib over a short head (how many entries each array has, and in which type) and the arrays one
 behind the other. Integers take the narrowest type that holds them, ascending ones as steps. The bytes of
-an array lie plane by plane (first bytes, second bytes ...): neighbours then resemble each other, and zlib finds
-more to save. What comes out is bit for bit what went in.
+an array lie plane by plane (first bytes, second bytes ...): neighbours then resemble each other, and zlib
+finds more to save. What comes out is bit for bit what went in.
 """
 
 import struct
@@ -99,8 +99,8 @@ def unpack(packed: bytes) -> Payload:
     packed = bytes(packed)  # PostgreSQL hands over a memoryview
     if packed[:1] != bytes([VERSION]):
         raise ValueError(
-            f"This feature was stored in layout {packed[0] if packed else 'none'}; this version of saeviz reads "
-            f"layout {VERSION}. Recompute the statistics."
+            f"This feature was stored in layout {packed[0] if packed else 'none'}; this version of saeviz "
+            f"reads layout {VERSION}. Recompute the statistics."
         )
     data = zlib.decompress(packed[1:])
     return _payload_of(_read(data))

@@ -1,9 +1,10 @@
-"""Figures that no model computed: small, seeded, and shaped like real ones. For tests of rows, pages and jobs."""
+"""Figures that no model computed: small, seeded and shaped like real ones, to test rows, pages and jobs with."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from features.engine.quantiles import values_at_ranks
 from features.engine.results import (
     Alignment,
     Correlates,
@@ -51,7 +52,7 @@ def feature(index=0, tokens=960, rows=ROWS, length=LENGTH, per_row=3.0, chosen=1
         maximum=maximum,
         mean=float(shown.activations.mean()),
         activation_histogram=_histogram(rng, 0, maximum),
-        quantiles=np.sort(rng.choice(shown.activations, 8)),
+        quantiles=values_at_ranks(np.sort(shown.activations)[::-1]),
         top=_examples(rng, shown, chosen, highest=True),
         random=_examples(rng, shown, chosen // 2),
         intervals=_intervals(rng, shown, maximum),

@@ -1,0 +1,308 @@
+"""How do an SAE's figures get from the engine into rows? The only writer of statistics and features.
+
+A set of statistics is written beside the one that pages show, then shown in its place in one step; the old
+one goes afterwards. What an interrupted run left behind is removed by the next one.
+"""
+
+import logging
+import re
+import time
+from itertools import islice
+
+import numpy as np
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from . import jobs
+from .engine.results import Cancelled, Progress
+from .jobs import cancel, pick_up_silent_jobs, retry  # noqa: F401  (the other doors to a job's life)
+from .models import DENSE_ABOVE, SAE, Feature, Job, Statistics
+from .payload import pack
+from .vocabularies import rows_of, vocabulary_of
+
+log = logging.getLogger(__name__)
+
+BATCH = 500  # features written in one transaction, so that no other writer waits long
+READERS_FINISH = 2.0  # seconds left to pages that began with the old statistics, before they are removed
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+class BadRequest(ValueError):
+    """Something was asked that cannot be computed; the message says what can."""
+
+
+class LostClaim(Exception):
+    """Another worker has this job, or nobody wants it any more; nothing of ours may be shown."""
+
+
+# Asked for
+
+
+def request_statistics(
+    sae: SAE,
+    tokens: int | None = None,
+    device: str = "auto",
+    features=None,
+    user=None,
+    how: str = "",
+    seed=None,
+) -> Job:
+    """Queue a computation: of all features, or of those listed, which then are replaced in the set shown.
+
+    Raises BadRequest for what cannot be computed and jobs.Unfinished where all features are being computed
+    already. `job.note` says so when the queue is away; the job then starts as soon as it is back.
+    """
+    shown = sae.statistics if features is not None else None
+    if features is not None and shown is None:
+        raise BadRequest(f"{sae} has no statistics yet; compute all its features first.")
+    if tokens is None:
+        tokens = shown.tokens if shown else min(settings.SAEVIZ_TOKENS, sae.corpus.tokens)
+    if seed is None:
+        seed = shown.seed if shown else 0
+    job = Job(
+        sae=sae,
+        tokens=_checked_tokens(sae, tokens),
+        device=_checked_device(device),
+        features=_checked_features(sae, features),
+        seed=_checked_seed(seed),
+        requested_by=user,
+        requested_how=how,
+    )
+    return jobs.enqueue(job)
+
+
+def _checked_tokens(sae, tokens):
+    has = sae.corpus.tokens
+    if tokens < 1:
+        raise BadRequest(f"Asked for {tokens:,} tokens; at least 1 is needed, and {has:,} are there.")
+    if tokens > has:
+        raise BadRequest(
+            f"Asked for {tokens:,} tokens; the corpus '{sae.corpus}' has {has:,}. Ask for fewer."
+        )
+    return tokens
+
+
+def _checked_device(device):
+    if not DEVICES.fullmatch(device):
+        raise BadRequest(f"No device is called {device!r}. Say auto, cpu, mps, cuda or cuda:0.")
+    return device
+
+
+def _checked_features(sae, features):
+    if features is None:
+        return None
+    wrong = [i for i in features if not 0 <= i < sae.d_sae]
+    if wrong:
+        raise BadRequest(f"{sae} has features 0 to {sae.d_sae - 1:,}; there is no {wrong[0]:,}.")
+    if not features:
+        raise BadRequest("No feature was named. Name at least one, or ask for all.")
+    return sorted(set(features))
+
+
+def _checked_seed(seed):
+    if not 0 <= seed < 2**31:
+        raise BadRequest(f"The seed is {seed:,}; it has to lie between 0 and {2**31 - 1:,}.")
+    return seed
+
+
+# Computed
+
+
+def run_job(job_id: int, watcher=None) -> None:
+    """Do a queued job and say in its row how it ended. A job that is not queued is left alone.
+
+    `watcher(Progress)` hears of every step, beside the row. Only an interruption from outside is raised.
+    """
+    claim = jobs.claim(job_id, watcher)
+    if claim is None:
+        log.info("Job %s is not queued; nothing to do", job_id)
+        return
+    try:
+        with claim.beating():
+            _compute(claim)
+    except (Cancelled, LostClaim) as end:
+        log.info("Job %s: %s", job_id, end or "stopped")
+        claim.finish(Job.State.CANCELLED)
+    except KeyboardInterrupt:
+        claim.finish(Job.State.CANCELLED)
+        raise
+    except Exception as error:  # whatever a file, a model or a driver does: the row says it
+        log.exception("Job %s failed", job_id)
+        claim.finish(Job.State.FAILED, _sentence(error, claim.job))
+
+
+def _compute(claim):
+    if claim.job.features is None:
+        remove_leftovers(claim.job.sae)
+    store(claim.job.sae, _collect(claim), claim=claim)
+
+
+def _collect(claim):
+    """The engine's pass over the corpus; torch comes into the process here."""
+    from .engine.collect import collect
+    from .engine.subject import Subject
+
+    job, sae = claim.job, claim.job.sae
+    device = settings.SAEVIZ_DEVICE if job.device == "auto" else job.device
+    claim.progress(Progress("loading", 0, 1))
+    subject = Subject.load(
+        sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None
+    )
+    return collect(
+        subject,
+        rows_of(sae.corpus),
+        tokens=job.tokens,
+        bos=sae.corpus.bos,
+        seed=job.seed,
+        features=job.features,
+        progress=claim.progress,
+    )
+
+
+def _sentence(error, job):
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return f"Out of memory on {job.device} with {job.tokens:,} tokens. Retry with fewer, or elsewhere."
+    if isinstance(error, (ValueError, OSError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+# Stored
+
+
+def store(sae: SAE, collected, *, claim=None, progress=None) -> Statistics:
+    """Write what the engine collected, and show it when it is whole.
+
+    With a claim, nothing is shown unless the claim still holds, and its job ends in the same transaction.
+    """
+    chosen = claim.job.features if claim else None
+    if chosen is not None:
+        return _replace_chosen(sae, collected, claim)
+    statistics = Statistics.objects.create(
+        sae=sae, corpus=sae.corpus, checkpoint_hash=sae.checkpoint_hash, **_figures(collected.summary)
+    )
+    try:
+        _write_features(statistics, collected, progress)
+        old = _show(statistics, claim)
+    except BaseException:
+        _remove(statistics.pk)
+        raise
+    if old:
+        time.sleep(READERS_FINISH)
+        _remove(old)
+    return statistics
+
+
+def _show(statistics, claim):
+    """Show this set instead of the one shown; returns the id of that one."""
+    with transaction.atomic():
+        sae = SAE.objects.select_for_update().get(pk=statistics.sae_id)
+        old, sae.statistics = sae.statistics_id, statistics
+        _finish(claim)
+        statistics.completed = timezone.now()
+        statistics.save(update_fields=["completed"])
+        sae.save(update_fields=["statistics"])
+    return old
+
+
+def _finish(claim):
+    if claim and not claim.finish(Job.State.DONE):
+        raise LostClaim("given to another worker meanwhile")
+
+
+def _write_features(statistics, collected, progress):
+    try:
+        for rows in _batches(_rows(statistics.sae, statistics, collected)):
+            with transaction.atomic():
+                Feature.objects.bulk_create(rows)
+            if progress:
+                progress(Progress("features", rows[-1].index + 1, statistics.sae.d_sae))
+    except IntegrityError as error:
+        raise LostClaim("its rows were removed: another worker has the job") from error
+
+
+def _figures(summary):
+    names = (
+        "tokens seed l0 explained_variance loss_clean loss_reconstructed loss_zero_ablated loss_recovered "
+        "loss_tokens dead dense versions"
+    )
+    figures = {name: getattr(summary, name) for name in names.split()}
+    # A figure that does not exist (no loss without tokens) is stored as none; databases do not agree on NaN.
+    return {name: None if value != value else value for name, value in figures.items()}
+
+
+def _replace_chosen(sae, collected, claim):
+    """Put new figures of some features in the place of the old ones, in the set that is shown."""
+    rows = list(_rows(sae, None, collected))
+    with transaction.atomic():
+        _finish(claim)
+        statistics = SAE.objects.select_for_update().get(pk=sae.pk).statistics
+        for row in rows:
+            row.statistics = statistics
+        statistics.features.filter(index__in=[row.index for row in rows]).delete()
+        Feature.objects.bulk_create(rows, batch_size=BATCH)
+        _count_anew(statistics)
+    return statistics
+
+
+def _count_anew(statistics):
+    statistics.dead = statistics.features.filter(count=0).count()
+    statistics.dense = statistics.features.filter(density__gt=DENSE_ABOVE).count()
+    statistics.save(update_fields=["dead", "dense"])
+
+
+def _rows(sae, statistics, collected):
+    vocabulary, corpus = vocabulary_of(sae), rows_of(sae.corpus)
+    for feature in collected.features():
+        yield _row(feature, statistics, vocabulary, corpus)
+
+
+def _row(feature, statistics, vocabulary, corpus):
+    top, boosted = feature.top, feature.positive_logits.tokens
+    fired = corpus[top.rows[0], top.positions[0]] if len(top.rows) else None
+    return Feature(
+        statistics=statistics,
+        index=feature.index,
+        tokens=feature.tokens,
+        count=feature.count,
+        density=feature.density,
+        maximum=feature.maximum,
+        mean=feature.mean,
+        top_token=_label(vocabulary, fired),
+        top_logit=_label(vocabulary, boosted[0] if len(boosted) else None),
+        quantiles=np.asarray(feature.quantiles, np.float32).tobytes(),
+        payload=pack(feature),
+    )
+
+
+def _label(vocabulary, token):
+    if (
+        token is None or token >= vocabulary.size
+    ):  # models may have more outputs than their tokenizer has tokens
+        return ""
+    return vocabulary.label(int(token)).replace("\0", "␀")[:200]  # PostgreSQL stores no NUL
+
+
+def _batches(rows, size=BATCH):
+    rows = iter(rows)
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+# Removed
+
+
+def remove_leftovers(sae: SAE) -> None:
+    """Remove the sets of statistics that pages do not show. Only who has claimed the SAE's job may do this."""
+    shown = SAE.objects.values_list("statistics_id", flat=True).get(pk=sae.pk)
+    for left in sae.all_statistics.exclude(pk=shown):
+        _remove(left.pk)
+
+
+def _remove(statistics_id):
+    """A batch at a time, so that no other writer waits long."""
+    features = Feature.objects.filter(statistics=statistics_id)
+    while some := list(features.order_by("index").values_list("pk", flat=True)[:BATCH]):
+        features.filter(pk__in=some).delete()
+    Statistics.objects.filter(pk=statistics_id).delete()
