@@ -1,0 +1,82 @@
+"""Which hook point do other libraries mean? Their names for a place in a model -> TransformerLens names.
+
+Every function returns None where the name says nothing; the user is asked then.
+"""
+
+import re
+
+# dictionary_learning names submodules, OpenAI and Gemma Scope name locations; left their word, right ours
+PLACES = {
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "mlp_out": "hook_mlp_out",
+    "attn_out": "hook_attn_out",
+    "attention_out": "hook_attn_out",
+    "mlp_post": "mlp.hook_post",
+    "mlp_post_act": "mlp.hook_post",
+    "resid_delta_mlp": "hook_mlp_out",
+    "resid_delta_attn": "hook_attn_out",
+    "resid_post_attn": "hook_resid_mid",
+    "resid_post_mlp": "hook_resid_post",
+    "res": "hook_resid_post",
+    "mlp": "hook_mlp_out",
+    "att": "attn.hook_z",
+}
+MODULES = {
+    "": "hook_resid_post",
+    "mlp": "hook_mlp_out",
+    "attn": "hook_attn_out",
+    "self_attn": "hook_attn_out",
+}
+MODULES["attention"] = "hook_attn_out"
+
+
+def block(layer, place):
+    """blocks.<layer>.<hook> for a place of PLACES."""
+    return f"blocks.{layer}.{PLACES[place]}" if layer is not None and place in PLACES else None
+
+
+def of_module(name):
+    """Output of a Hugging Face module: "layers.3", "h.5", "layers.3.mlp", "embed_tokens"."""
+    if re.fullmatch(r"(model\.|transformer\.)?(embed_tokens|wte|embed_in)", name):
+        return "hook_embed"
+    match = re.fullmatch(r"(?:[a-z_]+\.)*(?:layers|h)[._](\d+)(?:\.(\w+))?", name)
+    if not match:
+        return None
+    place = MODULES.get(match[2] or "")
+    return f"blocks.{match[1]}.{place}" if place else None
+
+
+def of_submodule(name, layer, side):
+    """dictionary_learning: "resid_post_layer_8", or "mlp" with layer and side ("out") told elsewhere."""
+    match = re.fullmatch(r"(\w+?)_layer_(\d+)", name or "")
+    if match:
+        return block(match[2], match[1])
+    return block(layer, "mlp_out") if name == "mlp" and side == "out" else None
+
+
+def of_location(path):
+    """OpenAI: .../<location>[_v4 | _v5_32k | ...]/autoencoders/<layer>.pt."""
+    for part in reversed(path.parts[:-1]):
+        place = re.sub(r"_v\d.*$", "", part)
+        if place in PLACES and path.stem.isdigit():
+            return block(path.stem, place)
+    return None
+
+
+def of_gemma_scope(path):
+    """(model_name, hook_point): ...gemma-scope-2b-pt-res.../layer_20/width_16k/average_l0_71/params.npz."""
+    text = path.as_posix()
+    layer = re.search(r"layer_(\d+)", text)
+    release = re.search(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att)", text)
+    model = release and f"gemma-2-{release[1]}" + ("-it" if release[2] == "it" else "")
+    if "/embedding/" in text:
+        return model, "hook_embed"
+    return model, block(layer[1], release[3]) if layer and release else None
+
+
+def of_name(name):
+    """(model_name, hook_point): "Llama-3.1-8B-Instruct-SAE-l19"."""
+    match = re.fullmatch(r"(.+?)-SAE-l(\d+)", name)
+    return (match[1], block(match[2], "resid_post")) if match else (None, None)
