@@ -6,7 +6,7 @@ IN_ENVIRONMENT = exec $(PYTHON) saeviz/running/bootstrap.py
 .PHONY: help run test lint bench bench-engine clean
 
 help:           ## this list
-	@sed -n 's/^\([a-z-]*\): *## \(.*\)/  make \1  \2/p' Makefile
+	@sed -n 's|^\([a-z-]*\):.*## \(.*\)|  make \1  \2|p' Makefile
 
 run:            ## the site with everything it needs, at http://127.0.0.1:8000; Ctrl-C ends it
 	@$(IN_ENVIRONMENT) requirements.txt -m saeviz.running

@@ -1,5 +1,6 @@
 """One process started here: its lines with its name in front, its end with all that it started."""
 
+import collections
 import contextlib
 import os
 import signal
@@ -7,6 +8,9 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
+
+
+VERBOSE = os.environ.get("VERBOSE", "") == "1"
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,14 @@ class Program:
     environment: dict = field(default_factory=dict)  # beside our own
     folder: str | None = None
     files: tuple = ()  # descriptors it inherits
+    quiet: bool = False  # its lines are shown only when it ends unexpectedly
     essential: bool = False  # its unexpected end ends everything; others are started again
 
 
 def say(text: str):
-    print(text, flush=True)
+    """In one piece, though several threads talk."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 class Child:
@@ -40,13 +47,21 @@ class Child:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.lines = threading.Thread(target=self._pass_on_lines, daemon=True)
-        self.lines.start()
+        self.kept = collections.deque(maxlen=20)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
-    def _pass_on_lines(self):
+    def _read(self):
         for line in self.process.stdout:
-            sys.stdout.write(f"{self.program.name:>6} | {line.decode(errors='replace').rstrip()}\n")
-            sys.stdout.flush()
+            text = f"{self.program.name:>6} | {line.decode(errors='replace').rstrip()}"
+            if self.program.quiet and not VERBOSE:
+                self.kept.append(text)
+            else:
+                say(text)
+
+    def say_what_was_kept(self):
+        while self.kept:
+            say(self.kept.popleft())
 
     @property
     def group(self) -> int:
@@ -69,4 +84,4 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.group, signal.SIGKILL)
         self.process.wait()
-        self.lines.join(timeout=1)
+        self.reader.join(timeout=1)

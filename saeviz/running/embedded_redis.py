@@ -33,13 +33,13 @@ def program(data: Path) -> Program:
         "port": "0",  # no network at all
         "unixsocket": path.name,  # relative to the folder: nothing in its path needs quoting
         "unixsocketperm": "700",
-        "save": "60 1",
         "dbfilename": "redis.rdb",
         "loglevel": "warning",
         "daemonize": "no",
     }
     command = [executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
-    return Program("redis", command, folder=str(path.parent))
+    command += ["--save", "60", "1"]
+    return Program("redis", command, folder=str(path.parent), quiet=True)
 
 
 def make_private(folder: Path, mine: bool):

@@ -5,9 +5,8 @@ import socket
 import sys
 
 from . import places
-from .child import Program
+from .child import VERBOSE, Program
 
-VERBOSE = os.environ.get("VERBOSE", "") == "1"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

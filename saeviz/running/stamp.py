@@ -11,7 +11,7 @@ MIGRATIONS = ("features/migrations", "prompts/migrations")
 
 
 def fingerprint() -> str:
-    """Changes when there is something to migrate or to load. Rows of the demo name its place: that counts too."""
+    """Changes when there is something to migrate or to load. The rows of the demo name its place."""
     digest = hashlib.sha256(os.fsencode(places.ROOT))
     for name in CODE:
         path = places.ROOT / name

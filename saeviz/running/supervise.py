@@ -6,7 +6,7 @@ import time
 from .child import Child, Program, say
 from .guard import Guard
 
-PATIENCE = 4.0  # seconds between asking and killing
+PATIENCE = 3.0  # seconds between asking and killing
 LONGEST_PAUSE = 30  # seconds before a program that keeps ending is started again
 HEALTHY_AFTER = 60  # seconds after which an end counts as the first one
 STEP = 0.05  # seconds between two looks at the programs
@@ -54,6 +54,7 @@ class Supervisor:
             if self.asked_to_end:
                 break
             self._forget(child)
+            child.say_what_was_kept()
             if child.program.essential:
                 say(f"The {child.program.name} ended ({child.how_it_ended()}), and saeviz with it.")
                 return False
