@@ -1,6 +1,6 @@
 // How is a histogram drawn, and where on it lies a value?
 
-import { count, element, figure } from "./text.js";
+import { count, element } from "./text.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -25,10 +25,11 @@ const tidy = (value) => String(Number(value.toPrecision(6))).replace("-", "−")
 
 /**
  * A histogram `{edges, counts}` as a node that fits its container. `hue(centre)` gives the class of a bar
- * ("orange", "red", "blue"); `log`: height by log(1 + count); `height` in px; `name` is read to screen readers.
+ * ("orange", "red", "blue"); `log`: height by log(1 + count); `height` in px; `name` is read to screen readers;
+ * `write(value)` words a value of the axis, `whole` keeps its ticks to whole numbers.
  * Returns `{node, mark(value, text), clear()}`: a line at a value, and its removal.
  */
-export function histogram({ edges, counts }, { hue = () => "orange", log = false, height = 96, name = "Histogram" } = {}) {
+export function histogram({ edges, counts }, { hue = () => "orange", log = false, height = 96, name = "Histogram", write = tidy, whole = false } = {}) {
   const low = edges[0];
   const span = edges[edges.length - 1] - low || 1;
   const along = (value) => ((value - low) / span) * 100;
@@ -38,12 +39,12 @@ export function histogram({ edges, counts }, { hue = () => "orange", log = false
     class: hue((edges[i] + edges[i + 1]) / 2),
     x: along(edges[i]) + 0.1, width: Math.max(0.2, along(edges[i + 1]) - along(edges[i]) - 0.2),
     y: 100 - (n ? Math.max(1.2, 100 * tall(n)) : 0), height: n ? Math.max(1.2, 100 * tall(n)) : 0, // one is seen too
-  }, svg("title", {}, `${figure(edges[i], 3)} to ${figure(edges[i + 1], 3)}: ${count(n)}`)));
+  }, svg("title", {}, `${write(Number(edges[i].toPrecision(3)))} to ${write(Number(edges[i + 1].toPrecision(3)))}: ${count(n)}`)));
   const line = element("div", { class: "mark", hidden: true }, element("span", {}));
-  const axis = ticks(low, low + span).map((value) =>
+  const axis = ticks(low, low + span).filter((value) => !whole || Number.isInteger(value)).map((value) =>
     element("span", { style: { left: `${along(value)}%` }, class: along(value) < 4 ? "first" : along(value) > 94 ? "last" : "" },
-      tidy(value)));
-  const node = element("div", { class: "histogram", role: "img", "aria-label": `${name}, ${tidy(low)} to ${tidy(low + span)}` },
+      write(value)));
+  const node = element("div", { class: "histogram", role: "img", "aria-label": `${name}, ${write(low)} to ${write(low + span)}` },
     element("div", { class: "bars", style: { height: `${height}px` } },
       svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars),
       element("span", { class: "most" }, `${count(most)}${log ? ", log" : ""}`), line),

@@ -1,0 +1,101 @@
+// What stands right: the corpus examples, and the card of the token under the pointer.
+
+import { facts, hoverCard } from "../shared/card.js";
+import { chip, logitScale } from "../shared/logits.js";
+import { activeAt, effectScale, legend, sequenceRow, tokenAt } from "../shared/sequences.js";
+import { column, count, element, figure, loneToken, percent, quantileText, signed } from "../shared/text.js";
+
+const CONTRIBUTIONS = 5; // logits named at each end of a card
+
+/** All sequences of a feature in the order they stand. */
+const allSequences = ({ top, random, intervals }) => [...top, ...random, ...intervals.flatMap(({ sequences }) => sequences)];
+
+/** Draws legend and groups; `context` as in sequenceRow. */
+export function drawExamples(data, context) {
+  const section = document.getElementById("examples");
+  section.hidden = data.missing || data.dead;
+  const groups = section.querySelector(".groups");
+  groups.dataset.context = context;
+  if (section.hidden) return groups.replaceChildren();
+  const scale = effectScale(allSequences(data.sequences));
+  const draw = (sequence) => sequenceRow(sequence, { maximum: data.maximum, scale, context });
+  const { top, random, intervals } = data.sequences;
+  document.getElementById("legend").replaceChildren(legend(data.maximum, scale));
+  groups.replaceChildren(
+    group("Top activations", `max ${figure(data.maximum)}`, top.map(draw)),
+    group("Random positives", `drawn from all ${count(data.count)}`, random.map(draw)),
+    ...intervals.map(({ low, high, count: held, share, sequences }) =>
+      group(`Interval ${figure(low)} – ${figure(high)}`, `contains ${percent(share)}`, sequences.map(draw),
+        held ? null : "No token lies in it.")));
+}
+
+function group(title, remark, rows, empty = null) {
+  return element("section", { class: "group" },
+    element("h2", {}, title, " ", element("span", { class: "remark" }, remark)),
+    empty ? element("p", { class: "muted" }, empty) : rows);
+}
+
+/** The card of tokens inside `root`. `now()` gives the feature's data and its two histograms. */
+export function tokenCards(root, now) {
+  const { close } = hoverCard(root, {
+    selector: ".token:not(.sample)",
+    pins: true,
+    describe: (node) => tokenAt(node) && describe(tokenAt(node), now().data),
+    shown(node) {
+      const { sequence, position } = tokenAt(node);
+      const active = activeAt(sequence, position);
+      if (!active) return;
+      const perUnit = active.logit_effect === null ? null : active.logit_effect / active.activation;
+      now().marks.activation?.mark(active.activation, figure(active.activation));
+      now().marks.logit?.mark(perUnit, `next: ${figure(perUnit, 3)}`);
+    },
+    hidden() {
+      now().marks.activation?.clear();
+      now().marks.logit?.clear();
+    },
+  });
+  return close;
+}
+
+/** Everything known of one token. */
+function describe({ sequence, position }, data) {
+  const active = activeAt(sequence, position);
+  const before = activeAt(sequence, position - 1);
+  const next = sequence.tokens[position + 1];
+  return element("div", {},
+    element("h3", {}, loneToken(sequence.tokens[position]), element("span", { class: "muted" }, ` token ${sequence.ids[position]}`)),
+    element("div", { class: "muted" }, `row ${count(sequence.row)}, position ${position} of ${data.population.corpus}`),
+    active ? null : element("div", {}, position === 0 && sequence.bos ? "Start of the row: not counted." : "Not active here."),
+    facts([
+      ...(active ? aboutActivation(active, next) : []),
+      ["Line under it", before && before.loss_effect !== null
+        ? `${signed(before.loss_effect)} nats, ${helpOrHurt(before.loss_effect)}` : null, "underline"],
+    ]),
+    active && contributions(active.activation, data.logits));
+}
+
+const helpOrHurt = (effect) => (effect < 0 ? "helps" : effect > 0 ? "hurts" : "no effect");
+
+function aboutActivation(active, next) {
+  const rows = [
+    ["Activation", figure(active.activation), "activation"],
+    ["Quantile", quantileText(active.quantile), "quantile"],
+  ];
+  if (active.loss_effect === null) return [...rows, ["Next token", "none: the row ends"]];
+  return [...rows,
+    ["Next token", loneToken(next ?? "")],
+    ["Loss effect on it", `${signed(active.loss_effect)} nats, ${helpOrHurt(active.loss_effect)}`, "loss-effect"],
+    ["Its probability, with", percent(active.probability), "probability"],
+    ["… and without", percent(active.probability_without), "probability-without"],
+    ["Logit effect on it", signed(active.logit_effect), "logit-effect"],
+  ];
+}
+
+/** What this activation adds to the logits it moves most: activation × logit per unit. */
+function contributions(activation, logits) {
+  const scale = logitScale(logits);
+  const line = (name, entries) => element("div", { class: "chips" }, element("span", { class: "muted" }, name),
+    entries.slice(0, CONTRIBUTIONS).map((entry) =>
+      element("span", {}, chip(entry, scale), element("span", { class: "number" }, ` ${column(activation * entry.value)}`))));
+  return element("div", {}, line("raises", logits.positive), line("lowers", logits.negative));
+}

@@ -1,0 +1,147 @@
+// The page of one feature: draws what the server embedded, then follows its reader from feature to feature.
+
+import { drawExamples, tokenCards } from "./examples.js";
+import { drawFigures } from "./figures.js";
+import { traveller } from "./travel.js";
+import { bindKeys } from "../shared/keys.js";
+import { previewCards } from "../shared/links.js";
+import { recall, remember, stars } from "../shared/memory.js";
+import { watchJob } from "../shared/progress.js";
+import { tokenKeys } from "../shared/sequences.js";
+import { element } from "../shared/text.js";
+
+const CONTEXTS = { short: "short", medium: "medium", whole: "whole row" };
+const at = (id) => document.getElementById(id);
+const { base } = at("main").dataset;
+const query = location.search;
+
+let data = JSON.parse(at("feature-data").textContent);
+let marks = {};
+let context = recall("context", "short") in CONTEXTS ? recall("context", "short") : "short";
+const starred = stars(data.sae.slug);
+const closeCard = tokenCards(at("examples"), () => ({ data, marks }));
+const previews = previewCards(at("columns"));
+
+function show(next) {
+  data = next;
+  closeCard();
+  previews.close();
+  at("trouble").hidden = true;
+  at("missing").hidden = !data.missing;
+  at("columns").hidden = data.missing;
+  if (!data.missing) {
+    marks = drawFigures(data, base, query);
+    drawExamples(data, context);
+  }
+  drawHead();
+  document.dispatchEvent(new CustomEvent("feature-shown", { detail: data })); // for what else stands on the page
+}
+
+/** Heading, badges, star and the controls that say where we are. */
+function drawHead() {
+  at("heading").textContent = `Feature #${data.index}`;
+  document.title = `#${data.index} – ${data.sae.name} – saeviz`;
+  at("nav-feature").href = location.pathname + query;
+  at("json").href = `${base}${data.index}.json`;
+  at("badges").replaceChildren(...[
+    data.dead && element("span", { class: "badge" }, "dead"),
+    data.dense && element("span", { class: "badge warn", title: "Fires on more than 10 % of tokens" }, "dense: not a sparse feature"),
+  ].filter(Boolean));
+  if (document.activeElement !== at("slider")) at("slider").value = data.index;
+  if (document.activeElement !== at("number")) at("number").value = data.index;
+  for (const side of ["previous", "next"]) {
+    const index = data[side];
+    const link = at(side);
+    link.toggleAttribute("aria-disabled", index === null);
+    if (index === null) link.setAttribute("aria-disabled", "true"), link.removeAttribute("href");
+    else link.href = `${base}${index}/${query}`;
+  }
+  drawStar();
+}
+
+function drawStar() {
+  const is = starred.has(data.index);
+  at("star").setAttribute("aria-pressed", String(is));
+  at("star").textContent = is ? "★ Starred" : "☆ Star";
+}
+
+const travel = traveller({
+  base, query, first: data, show,
+  wait: (stale) => at("columns").classList.toggle("stale", stale),
+  fail(error, again) {
+    at("trouble").replaceChildren(`${error.message} What is shown is feature #${data.index}. `,
+      element("button", { type: "button", onclick: again }, "Try again"));
+    at("trouble").hidden = false;
+  },
+});
+
+const step = (side) => data[side] !== null && travel.go(data[side]);
+const onPlainClick = (id, run) => at(id).addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return; // a new tab, as with any link
+  event.preventDefault();
+  run();
+});
+onPlainClick("previous", () => step("previous"));
+onPlainClick("next", () => step("next"));
+onPlainClick("random", () => travel.random());
+onPlainClick("random-any", () => travel.random("all"));
+at("go").addEventListener("submit", (event) => {
+  event.preventDefault();
+  travel.go(Number(at("number").value));
+  at("number").blur();
+});
+at("columns").addEventListener("click", (event) => {
+  const link = event.target.closest(".feature-link");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  previews.close();
+  travel.go(Number(link.dataset.index));
+});
+
+at("slider").addEventListener("input", () => {
+  at("heading").textContent = `Feature #${at("slider").value}`;
+  at("number").value = at("slider").value;
+  travel.drag(Number(at("slider").value));
+});
+at("slider").addEventListener("change", () => travel.drop());
+
+at("star").addEventListener("click", star);
+function star() {
+  starred.toggle(data.index);
+  drawStar();
+}
+
+for (const [name, text] of Object.entries(CONTEXTS)) {
+  const button = element("button", { type: "button", "aria-pressed": String(name === context) }, text);
+  button.addEventListener("click", () => {
+    context = name;
+    remember("context", name);
+    for (const other of at("context").children) other.setAttribute("aria-pressed", String(other === button));
+    closeCard();
+    drawExamples(data, context);
+  });
+  at("context").append(button);
+}
+
+tokenKeys(at("examples"));
+bindKeys([
+  { keys: ["ArrowLeft", "k"], label: "← k", does: "previous feature", run: () => step("previous") },
+  { keys: ["ArrowRight", "j"], label: "→ j", does: "next feature", run: () => step("next") },
+  { keys: ["r"], label: "r", does: "random feature worth reading", run: () => travel.random() },
+  { keys: ["R"], label: "Shift r", does: "any feature, each as likely", run: () => travel.random("all") },
+  { keys: ["g"], label: "g", does: "go to a number", run: () => (at("number").focus(), at("number").select()) },
+  { keys: ["/"], label: "/", does: "search the table", run: () => location.assign(`${base}${query}#search`) },
+  { keys: ["s"], label: "s", does: "star this feature", run: star },
+  { label: "↑ ↓", does: "from example to example, once a token has the focus" },
+  { label: "Shift ← →", does: "from token to token in an example" },
+  { label: "click", does: "pin a token's card" },
+  { label: "Esc", does: "unpin it" },
+]);
+
+if (query) {
+  at("listed").replaceChildren("Previous and next follow ", element("a", { href: base + query }, "a filtered list"), ". ",
+    element("a", { href: location.pathname }, "Leave it"));
+  at("listed").hidden = false;
+}
+if (at("progress")) watchJob(at("progress"), { done: () => travel.reload(data.index) });
+show(data);

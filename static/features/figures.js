@@ -1,0 +1,98 @@
+// What stands left of the examples: tables of relatives, density, histograms and logits.
+
+import { histogram, logitHue } from "../shared/histogram.js";
+import { featureLink } from "../shared/links.js";
+import { logitScale, logitTable } from "../shared/logits.js";
+import { recall, remember } from "../shared/memory.js";
+import { column, count, element, figure, percent } from "../shared/text.js";
+
+const SHORT = 5; // rows of a table until all are asked for
+
+/** Put nodes into the section of that id, or hide the section where there are none. */
+function fill(id, ...nodes) {
+  const section = document.getElementById(id);
+  if (!section) return;
+  const shown = nodes.filter(Boolean);
+  section.hidden = shown.length === 0;
+  section.querySelector(".fill").replaceChildren(...shown);
+}
+
+/** Draws all of it; returns the two histograms, on which a token's values are marked: `{activation, logit}`. */
+export function drawFigures(data, base, query) {
+  const link = ({ feature }) => featureLink(base, feature, data.previews[feature], query);
+  fill("neuron-alignment", relatives(data.neuron_alignment,
+    [["Index", ({ neuron }) => String(neuron)], ["Value", ({ value }) => column(value)], ["% of L1", ({ share }) => percent(share, 2)]]));
+  fill("correlated-neurons", relatives(data.correlated_neurons,
+    [["Index", ({ neuron }) => String(neuron)], ["Pearson", ({ pearson }) => column(pearson)], ["Cosine", ({ cosine }) => column(cosine)]]));
+  fill("correlated-features", relatives(data.correlated_features, [["Feature", link], ["Pearson", ({ pearson }) => column(pearson)],
+    ["Cosine", ({ cosine }) => column(cosine)], ["Decoder", ({ decoder_cosine: d }) => column(d)]]));
+  fill("neighbours", relatives(data.neighbours, [["Feature", link], ["Cosine", ({ cosine }) => column(cosine)]]));
+  fill("reproduce", element("pre", {}, recipe(data)));
+  return { activation: activations(data), logit: logits(data) };
+}
+
+/** A table of relatives: five rows, the rest on request. */
+function relatives(rows, columns) {
+  if (!rows.length) return null;
+  const body = rows.map((row, i) => element("tr", { hidden: i >= SHORT },
+    columns.map(([, value], c) => element("td", { class: c ? "number" : "" }, value(row)))));
+  const more = rows.length > SHORT && element("button", {
+    type: "button", class: "quiet",
+    onclick: (event) => { body.forEach((tr) => (tr.hidden = false)); event.target.remove(); },
+  }, `${rows.length - SHORT} more`);
+  return element("div", {},
+    element("table", {},
+      element("thead", {}, element("tr", {}, columns.map(([name], c) => element("th", { scope: "col", class: c ? "number" : "" }, name)))),
+      element("tbody", {}, body)), more);
+}
+
+/** Density with its population, and the histogram with its log switch. */
+function activations(data) {
+  const { tokens, corpus, checkpoint } = data.population;
+  const where = element("p", { class: "muted population" },
+    `on ${count(data.count)} of ${count(tokens)} tokens of ${corpus}, checkpoint `, element("code", { title: checkpoint }, checkpoint.slice(0, 10)));
+  const line = data.dead
+    ? element("p", {}, `Dead: it fired on none of the ${count(tokens)} tokens counted. It may fire on others; what it would write is below.`)
+    : element("p", { class: "density" }, "Density ", element("strong", {}, percent(data.density)),
+      element("span", { class: "muted" }, `  max ${figure(data.maximum)}, mean ${figure(data.mean)}`));
+  if (!data.activation_histogram) {
+    fill("activations", line, where);
+    return null;
+  }
+  let drawn = histogram(data.activation_histogram, { log: recall("log", false), name: "Histogram of active values" });
+  const holder = element("div", {}, drawn.node);
+  const button = element("button", { type: "button", class: "quiet log", "aria-pressed": String(recall("log", false)) }, "log y");
+  button.addEventListener("click", () => {
+    remember("log", !recall("log", false));
+    button.setAttribute("aria-pressed", String(recall("log", false)));
+    drawn = histogram(data.activation_histogram, { log: recall("log", false), name: "Histogram of active values" });
+    holder.replaceChildren(drawn.node);
+  });
+  fill("activations", line, where, button, holder);
+  return { mark: (...values) => drawn.mark(...values), clear: () => drawn.clear() };
+}
+
+/** Negative and positive logits side by side, and all of them as a histogram. */
+function logits(data) {
+  const { positive, negative } = data.logits;
+  const scale = logitScale(data.logits);
+  fill("logits", element("div", { class: "sides" }, logitTable(negative, scale), logitTable(positive, scale)));
+  const drawn = data.logits.histogram && histogram(data.logits.histogram, { hue: logitHue, name: "Histogram of logit effects" });
+  fill("logits-histogram", drawn?.node);
+  return drawn;
+}
+
+/** Python that computes this page's figures anew. */
+function recipe({ sae, index, population }) {
+  return [
+    `# ${sae.model}, ${sae.hook_point}, checkpoint ${sae.checkpoint.slice(0, 16)}`,
+    "from features.engine.collect import collect",
+    "from features.engine.corpus import open_rows",
+    "from features.engine.subject import Subject",
+    "",
+    `subject = Subject.load("model", "sae", "${sae.hook_point}")  # your folders`,
+    `rows = open_rows("corpus.npy")  # ${population.corpus.replace(/\s+/g, " ")}`,
+    `found = collect(subject, rows, tokens=${population.tokens}, seed=${population.seed}, features=[${index}])`,
+    "feature = next(iter(found.features()))",
+  ].join("\n");
+}

@@ -1,0 +1,20 @@
+// The overview of an SAE: its densities drawn, and the computation's progress.
+
+import { histogram } from "../shared/histogram.js";
+import { bindKeys } from "../shared/keys.js";
+import { watchJob } from "../shared/progress.js";
+
+const data = JSON.parse(document.getElementById("sae-data").textContent);
+const place = document.getElementById("densities");
+const power = (exponent) => `${Number((100 * 10 ** exponent).toPrecision(1))} %`;
+if (place && data.density_histogram)
+  place.replaceChildren(histogram(data.density_histogram, { name: "Features by density", write: power, whole: true }).node);
+
+const progress = document.getElementById("progress");
+if (progress) watchJob(progress, { done: () => location.reload() });
+
+const doors = document.querySelectorAll(".doors a");
+bindKeys([
+  { keys: ["r"], label: "r", does: "a random feature", run: () => doors[0].click() },
+  { keys: ["/"], label: "/", does: "search the table", run: () => location.assign(`${doors[doors.length - 1].getAttribute("href")}#search`) },
+]);
