@@ -1,12 +1,21 @@
 """Which prompts are worth trying first, and what to look at in them?"""
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True)
 class Example:
     text: str
     look: str  # what to look at
+    rank: str = "act_size"
+    position: int | None = None  # the last token where None
+
+    @property
+    def query(self):
+        """Its address on the prompt page."""
+        position = {} if self.position is None else {"position": self.position}
+        return urlencode({"text": self.text, **position, "rank": self.rank})
 
 
 EXAMPLES = (

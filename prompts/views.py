@@ -2,7 +2,6 @@
 
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.http import Http404, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -17,6 +16,13 @@ from .examples import EXAMPLES
 
 PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
 LONGEST_ADDRESS = 4000  # characters; servers refuse request lines above 8,190
+MODULES = [  # loaded at once instead of one after the other
+    *(f"prompts/{name}.js" for name in ("asking", "dashboard", "heatmap", "tokens")),
+    *(
+        f"shared/{name}.js"
+        for name in ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
+    ),
+]
 
 
 @csrf_exempt  # only until the announced size is checked: the CSRF check reads the body
@@ -79,15 +85,19 @@ def _sae(slug):
 
 def _page(request, sae, data=None, problem="", status=200, text=""):
     """The page of a question, answered (`data` with a ranking), still waiting for its model, or refused."""
+    model = runtime.state(sae)
     context = {
+        "here": "prompt",
         "sae": sae,
         "data": data,
         "answered": data is not None and "ranking" in data,
         "problem": problem,
         "text": data["text"] if data else text,
+        "bos": data["bos"] if data else True,
+        "most_tokens": limits.most_tokens(sae),
         "examples": EXAMPLES,
-        "model": runtime.state(sae),
-        "setup": {"most_bytes": settings.SAEVIZ_PROMPT_BYTES, "longest_address": LONGEST_ADDRESS},
+        "modules": MODULES,
+        "setup": {"longest_address": LONGEST_ADDRESS, "warming": model["state"] == "loading"},
     }
     return render(request, "prompts/prompt.html", context, status=status)
 

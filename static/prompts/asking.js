@@ -1,0 +1,30 @@
+// How is a question put to the site? As an address where it is short enough, as a form where it is not.
+
+const kept = new Map(); // query -> answer, the latest ones, so that the back button is instant
+const KEPT = 30;
+
+/** The answer to a query (URLSearchParams), or an Error whose message is the site's own sentence. */
+export async function fetchAnswer(query, { longest_address: longest }, signal) {
+  const key = String(query);
+  if (!kept.has(key)) keep(key, await fetched(key, longest, signal));
+  return kept.get(key);
+}
+
+async function fetched(key, longest, signal) {
+  const response = await (key.length < longest
+    ? fetch(`?${key}&format=json`, { signal })
+    : fetch("?format=json", { signal, method: "POST", body: new URLSearchParams(key), headers: { "X-CSRFToken": token() } })
+  ).catch((error) => {
+    throw error.name === "AbortError" ? error : new Error("The site does not answer. Is it running? Try again.");
+  });
+  const found = await response.json().catch(() => ({ error: `The site answered with an error (${response.status}). Try again.` }));
+  if (!response.ok || found.error) throw new Error(found.error);
+  return found;
+}
+
+const token = () => document.querySelector("[name=csrfmiddlewaretoken]").value;
+
+function keep(key, answer) {
+  kept.set(key, answer);
+  if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+}

@@ -1,0 +1,73 @@
+// What does one ranked feature look like? Its part in the prompt, and an extract of its page.
+
+import { histogram, logitHue } from "../shared/histogram.js";
+import { featureUrl } from "../shared/links.js";
+import { logitScale, logitTable } from "../shared/logits.js";
+import { asSequence, effectScale, sequenceRow } from "../shared/sequences.js";
+import { element, figure, percent, quantileText, signed } from "../shared/text.js";
+
+export const METRICS = {
+  act_size: { name: "Act size", text: (v) => figure(v), order: "largest activation first" },
+  act_quantile: { name: "Act quantile", text: quantileText, order: "rarest activation first" },
+  loss_effect: { name: "Loss effect", text: (v) => `${signed(v)} nats`, order: "most helpful first; negative helps" },
+};
+
+/**
+ * A feature as a column: `score` is its entry in the ranking, `board` its dashboard, `answer` the whole answer.
+ * Returns `{node, mark(activation, text), point(position), board}`.
+ */
+export function dashboard(answer, score, board, features) {
+  const scale = effectScale([promptOf(answer, board), ...(board.top ?? [])]);
+  const options = { maximum: board.maximum || 1, scale };
+  const line = sequenceRow({ ...promptOf(answer, board), position: answer.position }, { ...options, context: "whole" });
+  line.classList.add("prompt-line");
+  const plot = board.activation_histogram &&
+    histogram(board.activation_histogram, { height: 64, name: `Activations of feature ${board.feature}` });
+  const node = element("article", { class: "board", "data-feature": board.feature, "aria-label": `Feature ${board.feature}` },
+    head(answer, score, board, features), line,
+    board.missing ? element("p", { class: "muted" }, "No statistics of this feature yet: only its part in the prompt is known.")
+      : stored(board, plot, options));
+  const here = score.activation;
+  plot?.mark(here, figure(here, 3));
+  return {
+    node,
+    board,
+    mark: (activation) => plot && (activation > 0 ? plot.mark(activation, figure(activation, 3)) : plot.clear()),
+    unmark: () => plot?.mark(here, figure(here, 3)),
+    point(position) {
+      line.querySelectorAll(".token").forEach((token, p) => token.classList.toggle("pointed", p === position));
+    },
+  };
+}
+
+const promptOf = ({ tokens, token_ids: ids, special }, { activations, loss_effects: lossEffects }) =>
+  asSequence({ tokens, ids, activations, lossEffects, bos: Number(special[0]) });
+
+function head(answer, score, board, features) {
+  const { name, text } = METRICS[answer.rank];
+  const others = Object.entries({ act_size: score.activation, act_quantile: score.quantile, loss_effect: score.loss_effect })
+    .filter(([metric, value]) => metric !== answer.rank && value !== null)
+    .map(([metric, value]) => `${METRICS[metric].name.toLowerCase()} ${METRICS[metric].text(value)}`);
+  return element("header", {},
+    element("h3", {},
+      element("a", { class: "feature-link", href: featureUrl(features, board.feature) }, `#${board.feature}`),
+      board.dead && element("span", { class: "badge warn" }, "dead"),
+      board.dense && element("span", { class: "badge warn" }, "dense")),
+    element("p", { class: "score" }, `${name} `, element("strong", {}, text(score.score))),
+    element("p", { class: "muted others" }, others.join(", ")));
+}
+
+function stored(board, plot, options) {
+  const logits = board.logits;
+  const scale = logitScale(logits);
+  return [
+    element("h4", {}, "Activations ", element("span", { class: "muted" }, `density ${percent(board.density)}`)),
+    plot?.node,
+    element("div", { class: "both-logits" },
+      element("section", {}, element("h4", {}, "Negative logits"), logitTable(logits.negative, scale, 5)),
+      element("section", {}, element("h4", {}, "Positive logits"), logitTable(logits.positive, scale, 5))),
+    element("h4", {}, "Top activations ", element("span", { class: "muted" }, `maximum ${figure(board.maximum)}`)),
+    element("div", { class: "top" }, board.top.map((sequence) => sequenceRow(sequence, { ...options, context: "short" }))),
+    logits.histogram && histogram(logits.histogram, { height: 48, hue: logitHue, name: "Logit effects" }).node,
+  ];
+}

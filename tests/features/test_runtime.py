@@ -1,0 +1,164 @@
+"""Models of this process: loaded once, bounded in number, run one at a time, failures told and tried again."""
+
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from features import runtime
+
+
+@pytest.fixture(autouse=True)
+def _empty():
+    runtime.forget()
+    yield
+    runtime.forget()
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Loads take a moment and give a made-up subject; the list tells which were asked for."""
+    found = []
+
+    def subject(sae):
+        found.append(sae.slug)
+        time.sleep(0.05)
+        vocabulary = SimpleNamespace(ids=lambda text, bos: [0, 1])
+        return SimpleNamespace(slug=sae.slug, vocabulary=vocabulary)
+
+    monkeypatch.setattr(runtime, "_subject", subject)
+    monkeypatch.setattr(runtime, "_analyse", lambda subject, ids: (subject.slug, tuple(ids)))
+    return found
+
+
+def sae(slug="one", **changes):
+    facts = {"checkpoint_hash": slug, "path": "p", "model_path": "m", "hook_point": "h", "answers": {}}
+    return SimpleNamespace(slug=slug, **facts | changes)
+
+
+def in_threads(n, work):
+    """Results of `work()` run at once in n threads."""
+    found, start = [], threading.Barrier(n)
+
+    def run():
+        start.wait()
+        found.append(work())
+
+    threads = [threading.Thread(target=run) for _ in range(n)]
+    [thread.start() for thread in threads]
+    [thread.join(10) for thread in threads]
+    return found
+
+
+def test_first_requests_at_once_load_once(loads):
+    found = in_threads(8, lambda: runtime.subject_of(sae()))
+    assert loads == ["one"]
+    assert len(found) == 8 and len(set(map(id, found))) == 1
+
+
+def test_state_goes_from_cold_through_loading_to_ready(loads):
+    assert runtime.state(sae())["state"] == "cold"
+    runtime.warm(sae())
+    assert runtime.state(sae())["state"] == "loading"
+    runtime.subject_of(sae())
+    state = runtime.state(sae())
+    assert state["state"] == "ready" and state["seconds"] >= 0.05 and state["error"] == ""
+
+
+def test_a_prompt_waits_for_the_load_that_is_under_way(loads):
+    runtime.warm(sae())
+    assert runtime.subject_of(sae()).slug == "one"
+    assert loads == ["one"]
+
+
+def test_whoever_is_out_of_patience_is_told_while_the_load_goes_on(loads):
+    with pytest.raises(runtime.StillLoading):
+        runtime.subject_of(sae(), patience=0.001)
+    assert runtime.subject_of(sae()).slug == "one"
+    assert loads == ["one"]
+
+
+def test_no_more_subjects_than_allowed_stay_and_the_longest_unused_goes(loads, settings):
+    settings.SAEVIZ_LOADED_SUBJECTS = 2
+    for slug in ("one", "two", "one", "three"):
+        runtime.subject_of(sae(slug))
+    assert [runtime.state(sae(slug))["state"] for slug in ("one", "two", "three")] == ["ready", "cold", "ready"]
+
+
+def test_another_checkpoint_under_the_same_name_is_loaded_anew(loads):
+    runtime.subject_of(sae())
+    runtime.subject_of(sae(checkpoint_hash="later in training"))
+    assert loads == ["one", "one"]
+
+
+def test_a_failed_load_says_why_and_is_tried_again_by_the_next_request(loads, monkeypatch):
+    working = runtime._subject
+
+    def broken(sae):
+        raise FileNotFoundError("sae_weights.safetensors is missing")
+
+    monkeypatch.setattr(runtime, "_subject", broken)
+    with pytest.raises(runtime.Unavailable, match="sae_weights.safetensors is missing"):
+        runtime.subject_of(sae())
+    assert runtime.state(sae())["state"] == "failed"
+    assert "sae_weights.safetensors is missing" in runtime.state(sae())["error"]
+    monkeypatch.setattr(runtime, "_subject", working)
+    assert runtime.subject_of(sae()).slug == "one"
+    assert runtime.state(sae())["error"] == ""
+
+
+def test_everyone_who_waits_for_a_failing_load_hears_of_it(loads, monkeypatch):
+    tries = []
+
+    def broken(sae):
+        tries.append(sae.slug)
+        time.sleep(0.05)
+        raise OSError("gone")
+
+    def attempt():
+        with pytest.raises(runtime.Unavailable, match="gone"):
+            runtime.subject_of(sae())
+
+    monkeypatch.setattr(runtime, "_subject", broken)
+    in_threads(4, attempt)
+    assert tries == ["one"]
+
+
+def test_forwards_of_one_subject_never_overlap(loads):
+    inside, most = [], []
+
+    def forward():
+        with runtime.subject_lock(sae()):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.005)
+            inside.pop()
+
+    in_threads(6, forward)
+    assert max(most) == 1 and len(most) == 6
+
+
+def test_a_prompt_is_analysed_once_and_kept_for_the_next_question(loads, monkeypatch):
+    analysed = []
+    monkeypatch.setattr(runtime, "_analyse", lambda subject, ids: analysed.append(tuple(ids)) or object())
+    with runtime.analysed(sae(), [5, 6]) as first, runtime.analysed(sae(), (5, 6)) as second:
+        assert first is second
+    assert analysed.count((5, 6)) == 1
+
+
+def test_kept_prompts_are_bounded_by_their_tokens(loads):
+    for n in range(6):
+        with runtime.analysed(sae(), [n] * (runtime.KEPT_TOKENS // 2)):
+            pass
+    kept = runtime._place_of(sae()).prompts
+    assert [ids[0] for ids in kept] == [4, 5]
+
+
+def test_the_web_process_imports_no_torch():
+    code = "import django, sys; django.setup(); import prompts.urls, features.runtime; print('torch' in sys.modules)"
+    environment = {"DJANGO_SETTINGS_MODULE": "saeviz.settings", "PATH": "/usr/bin"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
