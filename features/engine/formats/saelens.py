@@ -81,7 +81,8 @@ def _activation(checkpoint, answers, cfg, result):
         result.notes.append(
             f"{kind}: a feature is active above the threshold learnt so far, as in the saved SAE."
         )
-    training = kind in BATCH or any(key in cfg for key in TRAINING_KEYS)
+    # Later trainers rescale unless told otherwise; finished SAEs and all before version 6 do not.
+    training = kind in BATCH or result.format == "saelens-training"
     if kind in ("topk", "abstopk", *BATCH):
         result.rescale_by_decoder_norm = bool(cfg.get("rescale_acts_by_decoder_norm", training))
 
@@ -133,9 +134,11 @@ def _architecture(checkpoint, cfg, answers):
 
 
 def _format(checkpoint, cfg, legacy):
-    if "activation_scaler.json" in checkpoint.configs or any(key in cfg for key in TRAINING_KEYS):
+    if "activation_scaler.json" in checkpoint.configs:
         return "saelens-training"
-    return "saelens-legacy" if legacy else "saelens"
+    if legacy:
+        return "saelens-legacy"
+    return "saelens-training" if any(key in cfg for key in TRAINING_KEYS) else "saelens"
 
 
 def _subject(cfg, meta, legacy):
