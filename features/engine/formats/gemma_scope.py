@@ -13,7 +13,7 @@ def first_release(checkpoint, answers):
     result = _jumprelu("gemma-scope", "W_enc", "W_dec")
     result.subject = {"model_name": model, "hook_point": hook}
     if hook == "hook_embed":
-        # Trained on embeddings times sqrt(d_model); hook_embed gives them without.
+        # Trained on rows of the embedding; the model, and with it hook_embed, multiplies them by sqrt(d_in).
         result.input_scale = checkpoint.shapes["W_enc"][0] ** -0.5
         result.notes.append("Embedding SAE: input scale 1 / sqrt(d_in) folded in.")
     return result

@@ -42,7 +42,7 @@ def from_config(checkpoint, answers, cfg):
     """The recipe for a SAELens config (a dict of any version) and the tensors of `checkpoint`."""
     meta = cfg.get("metadata") or {}
     legacy = _is_legacy(cfg, meta)
-    architecture = _architecture(checkpoint, cfg, answers)
+    architecture = _architecture(checkpoint, cfg)
     result = Recipe(
         format=_format(checkpoint, cfg, legacy),
         encoder=Matrix("W_enc"),
@@ -121,12 +121,16 @@ def _is_legacy(cfg, meta):
     return "metadata" not in cfg and not (version.split(".")[0].isdigit() and int(version.split(".")[0]) >= 6)
 
 
-def _architecture(checkpoint, cfg, answers):
+def _architecture(checkpoint, cfg):
     said = first(cfg.get("activation_fn_str"), cfg.get("activation_fn"), "relu")
     named = cfg.get("architecture") or "standard"
     if checkpoint.has("topk_threshold") and named not in BATCH:
         return "batchtopk"  # the class of the trainer says more than the name in its config
-    if named == "standard" and said in ("topk", "tanh-relu"):
+    if said not in ("relu", "topk", "tanh-relu"):
+        raise CheckpointError(
+            f"{checkpoint.path}: activation function {said} is none of relu, tanh-relu, topk."
+        )
+    if named == "standard" and said != "relu":
         return said
     if named not in ("standard", "topk", "abstopk", "jumprelu", "gated", *BATCH):
         raise CheckpointError(_refusal(checkpoint, named))

@@ -1,0 +1,341 @@
+"""Damaged, foreign and hostile files are refused in one sentence, before they cost memory or run code."""
+
+import gzip
+import io
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from features.engine.formats import CheckpointError, describe, read_sae
+from tests.engine.sae_files import D, H, K, four, linear, normal, write
+
+DATA = Path(__file__).parent.parent / "data" / "checkpoints"
+BARE = {"apply_b_dec_to_input": True}
+
+
+def saelens(folder, tensors=None, **settings):
+    cfg = {"d_in": D, "d_sae": H, "architecture": "standard"} | settings
+    return write(folder, "sae_weights.safetensors", four() if tensors is None else tensors, cfg=cfg).parent
+
+
+def refused(path, words, answers=BARE, **options):
+    """Reading and describing both refuse, in the same words."""
+    with pytest.raises(CheckpointError, match=words):
+        read_sae(path, answers=answers, **options)
+    with pytest.raises(CheckpointError, match=words):
+        describe(path, answers=answers, **options)
+
+
+# damaged
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pt"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
+def test_a_file_cut_short_is_called_so_with_its_size(tmp_path, name, share):
+    path = write(tmp_path, name, four())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    refused(path, rf"{name} \({path.stat().st_size:,} bytes\) is cut short")
+
+
+def test_an_npz_cut_short_is_called_so(tmp_path):
+    np.savez(tmp_path / "params.npz", **{k: v.numpy() for k, v in four().items()})
+    content = (tmp_path / "params.npz").read_bytes()
+    (tmp_path / "params.npz").write_bytes(content[: len(content) // 2])
+    refused(tmp_path / "params.npz", "cut short")
+
+
+def test_an_old_style_file_cut_short_is_called_so(tmp_path):
+    torch.save(four(), tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    assert read_sae(tmp_path / "a.pt", answers=BARE).config.d_sae == H
+    content = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(content[: len(content) // 2])
+    refused(tmp_path / "a.pt", "cut short or damaged")
+
+
+def test_text_under_the_name_of_weights_is_refused(tmp_path):
+    (tmp_path / "a.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 268\n")
+    refused(tmp_path / "a.pt", "cut short or damaged")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(float("nan"), "3 NaN and 0 infinite"), (float("inf"), "0 NaN and 3")]
+)
+@pytest.mark.parametrize("name", ["W_enc", "W_dec", "b_enc", "b_dec"])
+def test_broken_numbers_are_counted_and_their_tensor_named(tmp_path, name, value, words):
+    tensors = four()
+    tensors[name].view(-1)[:3] = value
+    with pytest.raises(CheckpointError, match=f"{name} has {words}"):
+        read_sae(saelens(tmp_path, tensors))
+
+
+@pytest.mark.parametrize("key", ["d_in", "d_sae"])
+def test_a_config_of_another_width_is_refused_with_both_numbers(tmp_path, key):
+    held = {"d_in": D, "d_sae": H}[key]
+    refused(saelens(tmp_path, **{key: 4096}), f"config says {key} = 4096, the weights say {held}", answers={})
+
+
+def test_tensors_of_two_widths_are_refused_with_both_shapes(tmp_path):
+    refused(
+        saelens(tmp_path, four() | {"W_dec": normal(H + 1, D)}),
+        r"W_dec has shape \[25, 8\], W_enc \[8, 24\]",
+        {},
+    )
+    refused(
+        saelens(tmp_path, four() | {"b_enc": normal(D)}),
+        r"b_enc has shape \[8\], 24 values were expected",
+        {},
+    )
+    refused(saelens(tmp_path, four() | {"W_enc": normal(D * H)}), r"W_enc has shape \[192\], a matrix", {})
+
+
+def test_whole_numbers_are_no_weights(tmp_path):
+    refused(saelens(tmp_path, four() | {"W_enc": torch.ones(D, H, dtype=torch.int64)}), r"W_enc \(I64\)", {})
+
+
+# half written
+
+
+def test_a_config_without_weights_looks_half_written(tmp_path):
+    (tmp_path / "cfg.json").write_text("{}")
+    refused(tmp_path, "has a config but no weights")
+
+
+def test_weights_without_the_config_that_says_their_formula_are_refused(tmp_path):
+    folder = saelens(tmp_path)
+    (folder / "cfg.json").unlink()
+    refused(folder, "no cfg.json beside it")
+
+
+def test_half_a_config_is_refused(tmp_path):
+    folder = saelens(tmp_path)
+    (folder / "cfg.json").write_text('{"d_in": 8, "d_s')
+    refused(folder, "cfg.json is no JSON")
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", '"text"', "null"])
+def test_a_config_that_is_no_object_is_refused(tmp_path, content):
+    folder = saelens(tmp_path)
+    (folder / "cfg.json").write_text(content)
+    refused(folder, "not an object with settings")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"architecture": ["topk"]},
+        {"architecture": "topk", "k": "many"},
+        {"architecture": "topk", "k": [1]},
+        {"metadata": "none"},
+        {"normalize_activations": {"a": 1}},
+        {"activation_fn": 5},
+        {"architecture": "topk", "activation_fn_kwargs": 3},
+    ],
+)
+def test_a_config_of_the_wrong_kinds_never_ends_in_a_traceback(tmp_path, settings):
+    refused(saelens(tmp_path, **settings), r"\S+ \S+", answers={})
+
+
+def test_a_missing_tensor_is_named_with_those_that_are_there(tmp_path):
+    tensors = four()
+    del tensors["b_enc"]
+    refused(saelens(tmp_path, tensors), "needs b_enc; the file holds W_dec, W_enc, b_dec", answers={})
+
+
+def test_a_tensor_too_many_is_named(tmp_path):
+    refused(
+        saelens(tmp_path, four() | {"W_skip": normal(D, D)}), "has no W_skip. Loading it without", answers={}
+    )
+
+
+def test_an_empty_folder_and_no_folder_are_told_apart(tmp_path):
+    refused(tmp_path, "holds no weight file")
+    refused(tmp_path / "nowhere", "does not exist")
+
+
+def test_of_several_weight_files_one_must_be_named(tmp_path):
+    write(tmp_path, "25.pt", four(), **{"25_cfg": {"d_mlp": D}})
+    write(tmp_path, "47.pt", four())
+    refused(tmp_path, r"2 weight files \(25.pt, 47.pt\). Name the one")
+    assert read_sae(tmp_path / "25.pt").config.format == "neel"
+
+
+# foreign
+
+
+def test_an_unknown_layout_is_listed_beside_the_known_ones(tmp_path):
+    path = write(tmp_path, "a.pt", {"lm_head.weight": normal(5, 6), "wte": normal(6, 5)})
+    refused(path, r"no layout known here. It holds: lm_head.weight \[5, 6\], wte \[6, 5\]. Known: Neel Nanda")
+
+
+@pytest.mark.parametrize(
+    "kind", ["matching_pursuit", "temporal", "transcoder", "skip_transcoder", "of_the_future"]
+)
+def test_saelens_architectures_outside_the_formula_are_refused_with_the_reason(tmp_path, kind):
+    refused(
+        saelens(tmp_path, architecture=kind),
+        f"architecture {kind} (chooses|reads|predicts|is none)",
+        answers={},
+    )
+
+
+def test_whitened_training_is_refused_with_the_way_out(tmp_path):
+    refused(
+        saelens(tmp_path, normalize_activations="covariance_whitening"), "Let SAELens fold it", answers={}
+    )
+
+
+@pytest.mark.parametrize("settings", [{"transcode": True}, {"skip_connection": True}])
+def test_sparsify_transcoders_are_refused(tmp_path, settings):
+    w = {"encoder.weight": normal(H, D), "encoder.bias": normal(H), "W_dec": normal(H, D), "b_dec": normal(D)}
+    refused(
+        write(tmp_path, "sae.safetensors", w, cfg={"d_in": D, "k": K} | settings), "transcoder", answers={}
+    )
+
+
+def test_a_gemma_scope_2_transcoder_is_refused(tmp_path):
+    w = {name.lower(): tensor for name, tensor in four().items()} | {"threshold": normal(H)}
+    config = {"hf_hook_point_in": "model.layers.1.a.output", "hf_hook_point_out": "model.layers.1.b.output"}
+    refused(write(tmp_path, "params.safetensors", w, config=config), "transcoder", answers={})
+
+
+def test_an_openai_activation_that_is_not_known_is_refused(tmp_path):
+    w = linear() | {"pre_bias": normal(D), "latent_bias": normal(H), "activation": "Swish"}
+    refused(write(tmp_path, "6.pt", w), "activation Swish", answers={})
+
+
+# hostile
+
+
+@pytest.fixture
+def quiet_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "ae.pt", "weights.npz", "weights.safetensors", "weights.bin"])
+def test_a_hostile_pickle_is_refused_and_does_not_run(quiet_place, name):
+    shutil.copy(DATA / "hostile_pickle.pt", quiet_place / name)
+    refused(quiet_place / name, "would run posix.system|cut short")
+    refused(quiet_place, "would run posix.system|cut short")
+    assert not list(quiet_place.glob("**/HOSTILE_PICKLE_RAN"))
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("touch HOSTILE_PICKLE_RAN",)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_hostile_object_beside_good_weights_does_not_run(quiet_place, new):
+    state = {"cfg": Hostile(), "state_dict": four()}
+    torch.save(state, quiet_place / "a.pt", _use_new_zipfile_serialization=new)
+    refused(quiet_place / "a.pt", "would run")
+    assert not (quiet_place / "HOSTILE_PICKLE_RAN").exists()
+
+
+@pytest.mark.parametrize("name", ["a.pkl", "a.pickle", "a.pkl.gz", "a.pt.gz"])
+def test_bare_pickles_are_refused_by_name(quiet_place, name):
+    content = pickle.dumps(Hostile())
+    (quiet_place / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    refused(quiet_place / name, "pickle, which can run code")
+    refused(quiet_place, "pickle, which can run code")
+    assert not (quiet_place / "HOSTILE_PICKLE_RAN").exists()
+
+
+def test_a_gzip_under_another_name_is_refused(quiet_place):
+    (quiet_place / "a.pt").write_bytes(gzip.compress(pickle.dumps(Hostile())))
+    refused(quiet_place / "a.pt", "gzip-compressed")
+
+
+def test_a_trainer_state_is_refused_and_passed_over_in_a_folder(tmp_path):
+    folder = saelens(tmp_path)
+    write(tmp_path, "trainer_state.pt", {"optimizer": {}})
+    refused(folder / "trainer_state.pt", "the trainer's state")
+    assert read_sae(folder).config.d_in == D
+
+
+def test_a_whole_module_is_refused_by_the_name_of_its_class(tmp_path):
+    torch.save(torch.nn.Linear(D, H), tmp_path / "a.pt")
+    refused(tmp_path / "a.pt", "would run .*torch.nn.modules.linear.Linear")
+
+
+def test_a_file_that_holds_no_dict_is_refused(tmp_path):
+    torch.save(normal(D, H), tmp_path / "a.pt")
+    refused(tmp_path / "a.pt", "holds a Tensor, not a dict")
+
+
+def npz(path, **members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((4096, 1024), dtype=np.float32))
+    path = npz(tmp_path / "params.npz", W_enc=buffer.getvalue())
+    assert path.stat().st_size < 2**16
+    refused(path, "unpacks to 16,777,344, more than the 1,048,576 allowed", max_bytes=2**20)
+
+
+def test_an_npz_member_that_claims_more_than_it_has_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "<f4", "fortran_order": False, "shape": (2**20, 2**10)}
+    )
+    refused(
+        npz(tmp_path / "params.npz", W_enc=buffer.getvalue()),
+        "claims 4,294,967,296 bytes of numbers and has 128",
+    )
+
+
+def test_an_npz_of_objects_is_refused_and_does_not_run(quiet_place):
+    np.savez(quiet_place / "params.npz", W_enc=np.array([Hostile()], dtype=object))
+    refused(quiet_place / "params.npz", "Python objects, which can run code")
+    assert not (quiet_place / "HOSTILE_PICKLE_RAN").exists()
+
+
+def test_a_compressed_pt_is_refused(tmp_path):
+    path = write(tmp_path, "a.pt", four())
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.namelist():
+            new.writestr(member, old.read(member))
+    refused(tmp_path / "b.pt", "compressed inside")
+
+
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path):
+    tensors = four() | {
+        "W_enc": torch.zeros(1).expand(2**20, 2**20),
+        "W_dec": torch.zeros(1).expand(2**20, 2**20),
+    }
+    path = write(
+        tmp_path, "a.pt", tensors | {"b_enc": torch.zeros(1).expand(2**20), "b_dec": torch.zeros(2**20)}
+    )
+    assert path.stat().st_size < 2**23
+    refused(path, "weights take 8,192.0 GiB as float32, more than the 64.0 GiB allowed")
+
+
+def test_the_size_limit_can_be_set(tmp_path):
+    folder = saelens(tmp_path)
+    assert read_sae(folder, max_bytes=2**20).config.d_in == D
+    refused(folder, "more than the .* allowed", answers={}, max_bytes=1024)
+
+
+def test_sparse_tensors_are_refused(tmp_path):
+    path = write(tmp_path, "a.pt", four() | {"W_enc": normal(D, H).to_sparse()})
+    refused(path, "W_enc sparse or quantised")
+
+
+def test_a_config_of_many_megabytes_is_not_parsed(tmp_path):
+    folder = saelens(tmp_path)
+    (folder / "cfg.json").write_text(json.dumps({"d_in": D, "pad": "x" * 2**25}))
+    refused(folder, "a config has at most")

@@ -1,0 +1,461 @@
+"""Each layout's own formula, written out naively, against what is read from a file laid out that way."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from features.engine.formats import describe, read_sae
+from tests.engine.sae_files import D, H, K, close, four, inputs, keep_largest, linear, normal, write
+
+
+def check(sae, f, back, h=None):
+    h = inputs() if h is None else h
+    close(sae.encode(h), f)
+    close(sae.decode(sae.encode(h), h), back)
+
+
+def standardised(h):
+    centred = h - h.mean(-1, keepdim=True)
+    return centred / (centred.std(-1, keepdim=True) + 1e-5)
+
+
+def restored(x, h):
+    return x * h.std(-1, keepdim=True) + h.mean(-1, keepdim=True)
+
+
+# Neel Nanda, Bussmann, bare
+
+
+def test_neel_subtracts_the_decoder_bias_first(tmp_path):
+    w, h = four(), inputs()
+    config = {"d_mlp": D, "dict_mult": H / D, "enc_dtype": "fp32"}
+    sae = read_sae(write(tmp_path, "25.pt", w, **{"25_cfg": config}))
+    f = ((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+    assert sae.config.format == "neel" and sae.config.hook_point is None
+
+
+def test_neel_takes_the_config_of_the_same_number(tmp_path):
+    write(tmp_path, "25.pt", four(), **{"25_cfg": {"d_mlp": D, "dict_mult": 99}})
+    write(
+        tmp_path,
+        "47.pt",
+        four(),
+        **{"47_cfg": {"act_size": D, "dict_size": H, "act_name": "blocks.0.mlp.hook_post"}},
+    )
+    assert read_sae(tmp_path / "47.pt").config.hook_point == "blocks.0.mlp.hook_post"
+
+
+BUSSMANN = {
+    "act_size": D,
+    "dict_size": H,
+    "top_k": K,
+    "hook_point": "blocks.8.hook_resid_pre",
+    "model_name": "gpt2",
+}
+
+
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("kind", ["vanilla", "topk"])
+def test_bussmann_by_sae_type_and_input_norm(tmp_path, kind, unit):
+    w, h = four(), inputs()
+    config = BUSSMANN | {"sae_type": kind, "input_unit_norm": unit}
+    sae = read_sae(write(tmp_path, "sae.pt", w, config=config))
+    x = standardised(h) if unit else h
+    f = ((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+    f = keep_largest(f, K) if kind == "topk" else f
+    back = f @ w["W_dec"] + w["b_dec"]
+    check(sae, f, restored(back, h) if unit else back)
+    assert (sae.config.format, sae.config.model_name) == ("bussmann", "gpt2")
+
+
+def test_bussmann_batchtopk_with_a_threshold_or_per_token(tmp_path):
+    w, h = four(), inputs()
+    path = write(tmp_path, "sae.pt", w, config=BUSSMANN | {"sae_type": "batchtopk"})
+    p = ((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+    f = p * (p > 0.7)
+    check(read_sae(path, answers={"threshold": 0.7}), f, f @ w["W_dec"] + w["b_dec"])
+    f = keep_largest(p, K)
+    check(read_sae(path, answers={"threshold": "per_token"}), f, f @ w["W_dec"] + w["b_dec"])
+
+
+def test_bussmann_jumprelu_has_no_pre_bias_and_a_log_threshold(tmp_path):
+    w, h = four(), inputs()
+    log = normal(H, seed=5)
+    tensors = w | {"jumprelu.log_threshold": log}
+    sae = read_sae(write(tmp_path, "sae.pt", tensors, config=BUSSMANN | {"sae_type": "jumprelu"}))
+    p = (h @ w["W_enc"] + w["b_enc"]).relu()
+    f = p * (p > log.exp())
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+
+
+@pytest.mark.parametrize("pre", [True, False])
+@pytest.mark.parametrize("name", ["sae.safetensors", "sae.pt"])
+def test_a_bare_file_is_read_once_the_pre_bias_is_known(tmp_path, name, pre):
+    w, h = four(), inputs()
+    sae = read_sae(write(tmp_path, name, w), answers={"apply_b_dec_to_input": pre})
+    f = ((h - pre * w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+
+
+def test_a_bare_file_lying_on_its_side_is_told_by_the_length_of_b_enc(tmp_path):
+    w, h = four(), inputs()
+    turned = w | {"W_enc": w["W_enc"].T.contiguous(), "W_dec": w["W_dec"].T.contiguous()}
+    path = write(tmp_path, "layer0.sae.pt", turned)
+    sae = read_sae(path, answers={"apply_b_dec_to_input": False, "activation": "topk", "k": K})
+    f = keep_largest((h @ w["W_enc"] + w["b_enc"]).relu(), K)
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+
+
+# SAELens
+
+
+def flat(**settings):
+    return {"d_in": D, "d_sae": H, "hook_name": "blocks.0.mlp.hook_post", "model_name": "gelu-1l"} | settings
+
+
+def test_a_legacy_topk_is_named_by_its_activation_function(tmp_path):
+    w, h = four(), inputs()
+    cfg = flat(
+        activation_fn_str="topk", activation_fn_kwargs={"k": K}, architecture="standard", l1_coefficient=5
+    )
+    sae = read_sae(write(tmp_path, "sae_weights.safetensors", w, cfg=cfg).parent)
+    f = keep_largest(((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu(), K)
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+    assert (sae.config.format, sae.config.prepend_bos) == ("saelens-legacy", True)
+
+
+def test_a_legacy_tanh_relu(tmp_path):
+    w, h = four(), inputs()
+    sae = read_sae(write(tmp_path, "sae_weights.safetensors", w, cfg=flat(activation_fn="tanh-relu")))
+    f = ((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu().tanh()
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+
+
+@pytest.mark.parametrize("ones", [True, False])
+def test_fine_tuned_scales_count_in_the_decoder_only(tmp_path, ones):
+    w, h = four(), inputs()
+    scale = torch.ones(H) if ones else normal(H, seed=6).abs() + 0.5
+    cfg = flat(finetuning_scaling_factor=not ones)
+    sae = read_sae(write(tmp_path, "sae_weights.safetensors", w | {"scaling_factor": scale}, cfg=cfg))
+    f = ((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+    check(sae, f, (f * scale) @ w["W_dec"] + w["b_dec"])
+
+
+@pytest.mark.parametrize("said", [True, "expected_average_only_in"])
+def test_scaled_training_without_the_factor_asks_for_it(tmp_path, said):
+    w, h = four(), inputs()
+    path = write(tmp_path, "sae_weights.safetensors", w, cfg=flat(normalize_activations=said))
+    assert [q.name for q in describe(path).questions] == ["scaling_factor"]
+    sae = read_sae(path, answers={"scaling_factor": 3.0})
+    f = ((3 * h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+    check(sae, f, (f @ w["W_dec"] + w["b_dec"]) / 3)
+
+
+def test_mid_training_jumprelu_of_old_stores_the_logarithm(tmp_path):
+    w, h = four(), inputs()
+    log = normal(H, seed=7)
+    cfg = flat(architecture="jumprelu", apply_b_dec_to_input=False)
+    sae = read_sae(write(tmp_path, "sae_weights.safetensors", w | {"log_threshold": log}, cfg=cfg))
+    p = h @ w["W_enc"] + w["b_enc"]
+    f = p.relu() * (p > log.exp())
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+
+
+def test_half_precision_is_computed_in_float32(tmp_path):
+    h = inputs()
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        low = {name: tensor.to(dtype) for name, tensor in four().items()}
+        sae = read_sae(
+            write(tmp_path / str(dtype), "sae_weights.safetensors", low, cfg=flat(dtype=str(dtype)))
+        )
+        w = {name: tensor.float() for name, tensor in low.items()}
+        f = ((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+        check(sae, f, f @ w["W_dec"] + w["b_dec"])
+        assert sae.config.dtype == str(dtype).removeprefix("torch.")
+
+
+@pytest.mark.parametrize("module", ["sae_training.config", "sae_lens.training.config"])
+def test_a_pickled_config_is_read_without_its_class(tmp_path, monkeypatch, module):
+    class LanguageModelSAERunnerConfig:
+        def __init__(self):
+            self.d_in, self.expansion_factor, self.device = D, H // D, torch.device("cpu")
+            self.model_name, self.hook_point, self.dtype = (
+                "gpt2-small",
+                "blocks.8.hook_resid_pre",
+                torch.float32,
+            )
+
+    LanguageModelSAERunnerConfig.__module__, LanguageModelSAERunnerConfig.__qualname__ = (
+        module,
+        "LanguageModelSAERunnerConfig",
+    )
+    parts = module.split(".")
+    with monkeypatch.context() as patch:
+        for depth in range(1, len(parts) + 1):
+            patch.setitem(sys.modules, ".".join(parts[:depth]), types.ModuleType(parts[depth - 1]))
+        sys.modules[module].LanguageModelSAERunnerConfig = LanguageModelSAERunnerConfig
+        w, h = four(), inputs()
+        state = {"cfg": LanguageModelSAERunnerConfig(), "state_dict": w | {"scaling_factor": torch.ones(H)}}
+        path = write(tmp_path, "final_sae.pt", state)
+    sae = read_sae(path)
+    f = ((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+    assert (sae.config.format, sae.config.model_name) == ("saelens-0", "gpt2-small")
+    assert sae.config.hook_point == "blocks.8.hook_resid_pre"
+
+
+# dictionary_learning
+
+
+def trainer(kind, **settings):
+    return {"trainer": {"dict_class": kind, "activation_dim": D, "dict_size": H, "lm_name": "m"} | settings}
+
+
+def dl_topk(threshold=-1.0):
+    w = linear() | {"encoder.bias": normal(H, seed=2), "b_dec": normal(D, seed=3)}
+    return w | {"k": torch.tensor(K, dtype=torch.int32), "threshold": torch.tensor(threshold)}
+
+
+def test_a_batchtopk_without_a_learnt_threshold_keeps_k_per_token(tmp_path):
+    w, h = dl_topk(-1.0), inputs()
+    sae = read_sae(write(tmp_path, "ae.pt", w, config=trainer("BatchTopKSAE")))
+    f = keep_largest(((h - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"]).relu(), K)
+    check(sae, f, f @ w["decoder.weight"].T + w["b_dec"])
+    assert "not learnt yet" in " ".join(sae.config.provenance["notes"])
+
+
+@pytest.mark.parametrize("kind", ["AutoEncoderTopK", "BatchTopKSAE"])
+def test_without_a_config_the_class_is_asked_for(tmp_path, kind):
+    w, h = dl_topk(0.9), inputs()
+    path = write(tmp_path, "ae.pt", w)
+    assert [q.name for q in describe(path).questions if q.required] == ["dict_class"]
+    p = ((h - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"]).relu()
+    f = keep_largest(p, K) if kind == "AutoEncoderTopK" else p * (p > 0.9)
+    check(read_sae(path, answers={"dict_class": kind}), f, f @ w["decoder.weight"].T + w["b_dec"])
+
+
+def test_a_numbered_checkpoint_finds_its_config_one_level_up(tmp_path):
+    write(
+        tmp_path,
+        "ae.pt",
+        dl_topk(0.5),
+        config=trainer("BatchTopKSAE", layer=4, submodule_name="resid_post_layer_4"),
+    )
+    sae = read_sae(write(tmp_path / "checkpoints", "ae_100.pt", dl_topk(0.9)))
+    assert sae.config.hook_point == "blocks.4.hook_resid_post"
+    assert sae.threshold.unique().item() == pytest.approx(0.9)
+
+
+# sparsify
+
+
+def coder(**settings):
+    w = {k: v for k, v in linear().items() if k.startswith("enc")}
+    w |= {"encoder.bias": normal(H, seed=2), "W_dec": normal(H, D, seed=1), "b_dec": normal(D, seed=3)}
+    return w, {
+        "d_in": D,
+        "expansion_factor": H // D,
+        "num_latents": 0,
+        "k": K,
+        "activation": "topk",
+    } | settings
+
+
+def test_sparsify_signed_keeps_the_largest_without_relu(tmp_path):
+    (w, cfg), h = coder(signed=True, k=H - 2), inputs()
+    sae = read_sae(write(tmp_path / "h.5", "sae.safetensors", w, cfg=cfg).parent)
+    f = keep_largest((h - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"], H - 2)
+    assert (f < 0).any()
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+
+
+def test_sparsify_groupmax_keeps_the_largest_of_each_group(tmp_path):
+    (w, cfg), h = coder(activation="groupmax"), inputs()
+    sae = read_sae(write(tmp_path / "layers.2.mlp", "sae.safetensors", w, cfg=cfg).parent)
+    p = ((h - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"]).relu()
+    f = torch.cat([keep_largest(group, 1) for group in p.split(H // K, dim=-1)], dim=-1)
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+
+
+@pytest.mark.parametrize(
+    ("folder", "hook"),
+    [
+        ("layers.3", "blocks.3.hook_resid_post"),
+        ("h.5", "blocks.5.hook_resid_post"),
+        ("layers.3.mlp", "blocks.3.hook_mlp_out"),
+        ("layers.3.self_attn", "blocks.3.hook_attn_out"),
+        ("embed_tokens", "hook_embed"),
+        ("something", None),
+    ],
+)
+def test_sparsify_folders_name_the_hook_and_the_run_the_model(tmp_path, folder, hook):
+    w, cfg = coder()
+    (tmp_path / "config.json").write_text('{"model": "EleutherAI/pythia-160m", "ctx_len": 2048}')
+    config = read_sae(write(tmp_path / folder, "sae.safetensors", w, cfg=cfg)).config
+    assert (config.hook_point, config.model_name, config.context_size) == (
+        hook,
+        "EleutherAI/pythia-160m",
+        2048,
+    )
+
+
+# OpenAI
+
+
+def openai(**more):
+    biases = {"pre_bias": normal(D, seed=3), "latent_bias": normal(H, seed=2)}
+    statistics = {"stats_last_nonzero": torch.zeros(H, dtype=torch.int64)}
+    return linear() | biases | statistics | more
+
+
+@pytest.mark.parametrize(("named", "act"), [({}, torch.relu), ({"activation": "Identity"}, lambda p: p)])
+def test_openai_without_topk_has_no_input_norm(tmp_path, named, act):
+    w, h = openai(**named), inputs()
+    path = write(tmp_path / "gpt2-small" / "mlp_post_act_v4" / "autoencoders", "6.pt", w)
+    f = act((h - w["pre_bias"]) @ w["encoder.weight"].T + w["latent_bias"])
+    check(read_sae(path), f, f @ w["decoder.weight"].T + w["pre_bias"])
+    config = read_sae(path).config
+    assert (config.model_name, config.hook_point) == ("gpt2-small", "blocks.6.mlp.hook_post")
+
+
+def test_openai_topk_normalises_each_input(tmp_path):
+    state = {"k": K, "postact_fn": "ReLU"}
+    w, h = openai(activation="TopK", activation_state_dict=state), inputs()
+    path = write(tmp_path / "resid_post_attn_v5_32k" / "autoencoders", "11.pt", w)
+    x = standardised(h)
+    f = keep_largest(((x - w["pre_bias"]) @ w["encoder.weight"].T + w["latent_bias"]).relu(), K)
+    check(read_sae(path), f, restored(f @ w["decoder.weight"].T + w["pre_bias"], h))
+    assert read_sae(path).config.hook_point == "blocks.11.hook_resid_mid"
+
+
+def test_openai_tied_decoders_are_the_encoder(tmp_path):
+    w, h = openai(), inputs()
+    del w["decoder.weight"]
+    f = ((h - w["pre_bias"]) @ w["encoder.weight"].T + w["latent_bias"]).relu()
+    check(read_sae(write(tmp_path, "3.pt", w)), f, f @ w["encoder.weight"] + w["pre_bias"])
+
+
+# Gemma Scope
+
+
+def gemma(folder):
+    w = four() | {"threshold": normal(H, seed=8).abs()}
+    folder.mkdir(parents=True)
+    np.savez(folder / "params.npz", **{name: tensor.numpy() for name, tensor in w.items()})
+    return w
+
+
+def test_gemma_scope_has_no_pre_bias_and_its_path_names_the_subject(tmp_path):
+    h = inputs()
+    folder = tmp_path / "google" / "gemma-scope-2b-pt-mlp" / "layer_20" / "width_16k" / "average_l0_71"
+    w = gemma(folder)
+    p = h @ w["W_enc"] + w["b_enc"]
+    f = p.relu() * (p > w["threshold"])
+    check(read_sae(folder), f, f @ w["W_dec"] + w["b_dec"])
+    config = read_sae(folder).config
+    assert (config.model_name, config.hook_point) == ("gemma-2-2b", "blocks.20.hook_mlp_out")
+
+
+def test_gemma_scope_on_embeddings_divides_by_the_root_of_the_width(tmp_path):
+    h = inputs()
+    folder = tmp_path / "gemma-scope-2b-pt-res" / "embedding" / "width_4k" / "average_l0_6"
+    w = gemma(folder)
+    p = (h / D**0.5) @ w["W_enc"] + w["b_enc"]
+    f = p.relu() * (p > w["threshold"])
+    sae = read_sae(folder)
+    check(sae, f, (f @ w["W_dec"] + w["b_dec"]) * D**0.5)
+    assert sae.config.hook_point == "hook_embed"
+
+
+def test_gemma_scope_2_writes_its_names_small(tmp_path):
+    h = inputs()
+    w = four() | {"threshold": normal(H, seed=8).abs()}
+    small = {name.lower(): tensor for name, tensor in w.items()}
+    config = {"model_name": "google/gemma-3-1b-pt", "hf_hook_point_in": "model.layers.7.output"}
+    sae = read_sae(write(tmp_path, "params.safetensors", small, config=config).parent)
+    p = h @ w["W_enc"] + w["b_enc"]
+    f = p.relu() * (p > w["threshold"])
+    check(sae, f, f @ w["W_dec"] + w["b_dec"])
+    assert (sae.config.format, sae.config.hook_point) == ("gemma-scope-2", "blocks.7.hook_resid_post")
+
+
+# two linear layers
+
+
+def two_layers(encoder="encoder", decoder="decoder"):
+    biases = {f"{encoder}.bias": normal(H, seed=2), f"{decoder}.bias": normal(D, seed=3)}
+    return linear(encoder, decoder) | biases
+
+
+def test_goodfire_is_two_linear_layers_in_half_precision(tmp_path):
+    w = {k: v.bfloat16() for k, v in two_layers("encoder_linear", "decoder_linear").items()}
+    sae = read_sae(write(tmp_path, "Llama-3.1-8B-Instruct-SAE-l19.pth", w))
+    w, h = {k: v.float() for k, v in w.items()}, inputs()
+    f = (h @ w["encoder_linear.weight"].T + w["encoder_linear.bias"]).relu()
+    check(sae, f, f @ w["decoder_linear.weight"].T + w["decoder_linear.bias"])
+    assert sae.config.hook_point == "blocks.19.hook_resid_post"
+
+
+def test_deepseek_is_two_linear_layers_with_no_pre_bias(tmp_path):
+    w, h = two_layers(), inputs()
+    f = (h @ w["encoder.weight"].T + w["encoder.bias"]).relu()
+    check(read_sae(write(tmp_path, "l19.pt", w)), f, f @ w["decoder.weight"].T + w["decoder.bias"])
+
+
+@pytest.mark.parametrize("by_norm", [True, False])
+def test_llama_scope_is_read_in_the_models_own_unit(tmp_path, by_norm):
+    w, h = two_layers(), inputs()
+    norm, threshold = 5.5, 0.4
+    scale = D**0.5 / norm
+    params = {
+        "d_model": D,
+        "d_sae": H,
+        "jump_relu_threshold": threshold,
+        "dataset_average_activation_norm": {"in": norm, "out": norm},
+        "hook_point_in": "blocks.7.hook_resid_post",
+        "sparsity_include_decoder_norm": by_norm,
+    }
+    write(tmp_path / "checkpoints", "final.safetensors", w)
+    (tmp_path / "hyperparams.json").write_text(json.dumps(params))
+    sae = read_sae(tmp_path)
+    p = (scale * h @ w["encoder.weight"].T + w["encoder.bias"]) / scale  # in the unit of h
+    size = w["decoder.weight"].norm(dim=0) if by_norm else torch.ones(H)
+    f = p.relu() * (p * size > threshold)
+    close(sae.encode(h), f * size)
+    close(sae.decode(sae.encode(h)), f @ w["decoder.weight"].T + w["decoder.bias"] / scale)
+    assert sae.config.hook_point == "blocks.7.hook_resid_post"
+
+
+def test_llama_scope_r1_stores_thresholds_and_norms_as_tensors(tmp_path):
+    w, h = two_layers(), inputs()
+    log, norm, hook = normal(H, seed=9), 5.5, "blocks.7.hook_resid_post"
+    scale = D**0.5 / norm
+    more = {"log_jumprelu_threshold": log, f"dataset_average_activation_norm.{hook}": torch.tensor(norm)}
+    config = {"d_model": D, "hook_point_in": hook, "norm_activation": "dataset-wise"}
+    sae = read_sae(write(tmp_path, "sae_weights.safetensors", w | more, config=config))
+    p = scale * h @ w["encoder.weight"].T + w["encoder.bias"]
+    f = p.relu() * (p > log.exp()) / scale
+    check(sae, f, f @ w["decoder.weight"].T + w["decoder.bias"] / scale)
+
+
+def test_the_extension_does_not_decide(tmp_path):
+    w = four() | {"threshold": normal(H, seed=8).abs()}
+    np.savez(tmp_path / "params.npz", **{name: tensor.numpy() for name, tensor in w.items()})
+    (tmp_path / "params.npz").rename(tmp_path / "gemma.pt")
+    assert read_sae(tmp_path / "gemma.pt").config.activation == "jumprelu"
+    path = write(tmp_path, "a.safetensors", four())
+    assert describe(path.rename(tmp_path / "b.pt")).format == "bare"
+
+
+def test_what_is_read_does_not_change_with_its_file(tmp_path):
+    path = write(tmp_path, "25.pt", four(), **{"25_cfg": {"d_mlp": D}})
+    sae = read_sae(path)
+    before = sae.W_dec.clone()
+    with path.open("r+b") as file:  # overwritten in place, as a trainer overwrites its last checkpoint
+        file.write(b"\0" * path.stat().st_size)
+    assert torch.equal(sae.W_dec, before)
