@@ -36,11 +36,10 @@ def run(supervisor, data, redis, listener, address, started) -> int:
     """The order of a start; the exit code."""
     if redis:
         supervisor.start(redis)
-    if not stamp.is_prepared(data):
+    prepared = stamp.is_prepared(data)
+    if not prepared:
         say(f"Preparing {data} ...")
-        if redis and not supervisor.wait(lambda: embedded_redis.answers(data)):
-            return end_code(supervisor)
-        if not supervisor.finish(programs.preparation()):
+        if not supervisor.finish(programs.preparation("database")):
             return end_code(supervisor)
     supervisor.start(programs.site(listener))
     answered = threading.Event()
@@ -49,6 +48,8 @@ def run(supervisor, data, redis, listener, address, started) -> int:
     if supervisor.wait(answered.is_set):
         say(f"saeviz is at {address}  ({time.monotonic() - started:.1f} s; Ctrl-C ends it)")
         supervisor.start(programs.worker())  # only now: the first page needs the processor more
+        if not prepared:
+            supervisor.start(programs.preparation("demo"))
         supervisor.wait(lambda: False)
     return end_code(supervisor)
 

@@ -9,7 +9,6 @@ import sys
 import threading
 from dataclasses import dataclass, field
 
-
 VERBOSE = os.environ.get("VERBOSE", "") == "1"
 
 
@@ -23,6 +22,8 @@ class Program:
     folder: str | None = None
     files: tuple = ()  # descriptors it inherits
     quiet: bool = False  # its lines are shown only when it ends unexpectedly
+    once: bool = False  # it has an end, and is not started again
+    needed: bool = False  # by the other programs: it ends after them
     essential: bool = False  # its unexpected end ends everything; others are started again
 
 
@@ -47,16 +48,17 @@ class Child:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self.muted = False
         self.kept = collections.deque(maxlen=20)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
     def _read(self):
         for line in self.process.stdout:
-            text = f"{self.program.name:>6} | {line.decode(errors='replace').rstrip()}"
+            text = f"{self.program.name:>8} | {line.decode(errors='replace').rstrip()}"
             if self.program.quiet and not VERBOSE:
                 self.kept.append(text)
-            else:
+            elif not self.muted:
                 say(text)
 
     def say_what_was_kept(self):
@@ -76,6 +78,7 @@ class Child:
 
     def ask_to_end(self):
         """Only the leader: it ends its own processes in its own order."""
+        self.muted = not VERBOSE  # what it says about its end is no news
         if not self.has_ended():
             self.process.terminate()
 

@@ -39,7 +39,7 @@ def program(data: Path) -> Program:
     }
     command = [executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
     command += ["--save", "60", "1"]
-    return Program("redis", command, folder=str(path.parent), quiet=True)
+    return Program("redis", command, folder=str(path.parent), quiet=True, needed=True)
 
 
 def make_private(folder: Path, mine: bool):

@@ -37,19 +37,26 @@ def request_first_statistics():
         print(f"Statistics of {sae.name} are queued; their progress is on its page.", flush=True)
 
 
-def main():
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
-    django.setup()
-    data = places.data_dir()
+def prepare_database(data: Path):
     try:
         call_command("migrate", verbosity=0, interactive=False)
     except OperationalError as error:
         sys.exit(f"Cannot use the database: {str(error).strip()}")
     make_administrator(data)
+
+
+def prepare_demo(data: Path):
+    print("Loading the demo; reload the page in some seconds ...", flush=True)
     call_command("load_demo")
     request_first_statistics()
     stamp.mark(data)
 
 
+def main(what: str):
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
+    django.setup()
+    {"database": prepare_database, "demo": prepare_demo}[what](places.data_dir())
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

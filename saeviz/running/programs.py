@@ -19,8 +19,9 @@ def threads(wanted: int) -> dict:
     return {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(wanted)}
 
 
-def preparation() -> Program:
-    return python("start", "-m", "saeviz.running.first_start", environment=threads(CORES))
+def preparation(of: str) -> Program:
+    """Of the "database", which the site cannot do without, or of the "demo", for which it need not wait."""
+    return python(of, "-m", "saeviz.running.first_start", of, environment=threads(CORES), once=True)
 
 
 def site(listener: socket.socket) -> Program:
@@ -49,7 +50,8 @@ def worker() -> Program:
     """One computation at a time, on all cores."""
     return python(
         "worker",
-        *("-m", "celery", "--app", "saeviz", "worker", "--pool", "prefork", "--concurrency", "1"),
+        *("-W", "ignore:You're running the worker with superuser"),  # in a container everybody is root
+        *("-m", "celery", "--quiet", "--app", "saeviz", "worker", "--pool", "prefork", "--concurrency", "1"),
         *("--hostname", f"saeviz-{os.getpid()}@%h", "--without-gossip", "--without-mingle"),
         *("--loglevel", "INFO" if VERBOSE else "WARNING"),
         environment=threads(CORES),

@@ -58,7 +58,10 @@ class Supervisor:
             if child.program.essential:
                 say(f"The {child.program.name} ended ({child.how_it_ended()}), and saeviz with it.")
                 return False
-            self._start_later(child)
+            if not child.program.once:
+                self._start_later(child)
+            elif child.process.returncode:
+                say(f"The {child.program.name} failed ({child.how_it_ended()}); the next start tries again.")
         for moment, program in list(self.due):
             if time.monotonic() >= moment:
                 self.due.remove((moment, program))
@@ -79,12 +82,16 @@ class Supervisor:
         self.due.append((time.monotonic() + pause, child.program))
 
     def end(self):
-        """In the opposite order of their starts: Redis last, so that a worker can hand its work back."""
-        until = time.monotonic() + PATIENCE
-        for child in reversed(self.children):
-            child.ask_to_end()
-            while not child.has_ended() and time.monotonic() < until:
-                time.sleep(STEP)
-        for child in list(self.children):
-            self._forget(child)
+        """First those that need others, then those that they need: a worker hands its work back to Redis."""
+        self._end([child for child in self.children if not child.program.needed])
+        self._end([child for child in self.children if child.program.needed])
         self.guard.dismiss()
+
+    def _end(self, children: list[Child]):
+        until = time.monotonic() + PATIENCE
+        for child in children:
+            child.ask_to_end()
+        while time.monotonic() < until and not all(child.has_ended() for child in children):
+            time.sleep(STEP)
+        for child in children:
+            self._forget(child)

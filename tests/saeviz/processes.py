@@ -1,4 +1,4 @@
-"""Processes that a test started, found by a mark in their environment: children, grandchildren, orphans."""
+"""Processes that a test started: children, grandchildren and orphans."""
 
 import os
 import signal
@@ -39,9 +39,12 @@ class Started:
         return self.output.read_text()
 
     def alive(self, *words) -> list[int]:
-        """Processes with this mark whose command line has all the words."""
-        wanted = f"{MARK}={self.mark}".encode()
-        return [number for number in numbers() if wanted in environ(number) and all_in(words, number)]
+        """Processes that came of it and whose command line has all the words."""
+        return [number for number in numbers() if self.began(number) and all_in(words, number)]
+
+    def began(self, number) -> bool:
+        """By the mark; Redis, which writes its title over its environment, by the folder it is in."""
+        return f"{MARK}={self.mark}".encode() in environ(number) or self.output.parent in folders(number)
 
     def end(self):
         for number in self.alive():
@@ -55,6 +58,13 @@ def numbers():
 
 def environ(number) -> list[bytes]:
     return read(number, "environ").split(b"\0")
+
+
+def folders(number):
+    try:
+        return Path(os.readlink(f"/proc/{number}/cwd")).parents
+    except OSError:
+        return ()
 
 
 def all_in(words, number) -> bool:

@@ -1,0 +1,168 @@
+"""`make run` as its user meets it: refusals in one line, a site that answers, nothing left after Ctrl-C."""
+
+import os
+import signal
+import socket
+import stat
+import urllib.request
+
+import pytest
+
+from saeviz.running import first_start, obstacles, places, stamp
+
+from .processes import Started, free_port, needs_proc, within
+
+pytestmark = [pytest.mark.service, needs_proc]
+
+RUN = ("-m", "saeviz.running")
+
+
+def refusal(tmp_path, **environment):
+    """What a start that cannot succeed says. It must have started nothing, and said it in one line."""
+    started = Started(tmp_path / "output", *RUN, **{"DATA_DIR": str(tmp_path / "data"), **environment})
+    try:
+        assert started.process.wait(timeout=20) == 1
+        assert not started.alive()
+        (line,) = started.says().splitlines()
+        return line
+    finally:
+        started.end()
+
+
+def test_a_taken_port_is_one_line_with_the_way_out(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        line = refusal(tmp_path, PORT=str(port))
+    assert line.startswith(f"Cannot use 127.0.0.1:{port} (Address already in use).")
+    assert line.endswith(f"make run PORT={port + 1}")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_with_the_way_out(tmp_path):
+    (tmp_path / "file").touch()
+    line = refusal(tmp_path, DATA_DIR=str(tmp_path / "file" / "data"))
+    assert "Cannot write to" in line and "Not a directory" in line and "make run DATA_DIR=" in line
+
+
+def test_a_second_start_on_the_same_data_says_where_the_first_is(tmp_path):
+    (tmp_path / "data").mkdir()
+    held = obstacles.lock(tmp_path / "data")
+    obstacles.sign(held, "process 123, http://127.0.0.1:8000")
+    line = refusal(tmp_path, PORT=str(free_port()))
+    assert "already runs on" in line and "process 123, http://127.0.0.1:8000" in line
+
+
+@pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1"])
+def test_a_port_that_is_none_is_named(port):
+    with pytest.raises(obstacles.Obstacle, match=f"PORT={port} is not a port number"):
+        obstacles.port_number(port)
+
+
+def test_another_machines_address_is_refused():
+    with pytest.raises(obstacles.Obstacle, match="Cannot use 192.0.2.1:8000"):
+        obstacles.listen("192.0.2.1", 8000)
+
+
+# What a later start need not do
+
+
+def test_a_later_start_prepares_nothing_until_something_is_new(tmp_path, monkeypatch):
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    (tmp_path / "saeviz.sqlite3").touch()
+    assert not stamp.is_prepared(tmp_path)
+    stamp.mark(tmp_path)
+    assert stamp.is_prepared(tmp_path)
+    monkeypatch.setattr(stamp, "MIGRATIONS", ("features/management/commands",))
+    assert not stamp.is_prepared(tmp_path)
+
+
+def test_a_deleted_database_is_prepared_again(tmp_path, monkeypatch):
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    stamp.mark(tmp_path)
+    assert not stamp.is_prepared(tmp_path)
+
+
+def test_a_database_elsewhere_is_looked_at_on_every_start(tmp_path, monkeypatch):
+    (tmp_path / "saeviz.sqlite3").touch()
+    stamp.mark(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", "postgres://localhost/saeviz")
+    assert not stamp.is_prepared(tmp_path)
+
+
+# The administrator
+
+
+@pytest.mark.django_db
+def test_the_administrators_password_is_for_the_owner_only_and_made_once(tmp_path, django_user_model):
+    first_start.make_administrator(tmp_path)
+    path = tmp_path / "admin_password"
+    password = path.read_text().strip()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert django_user_model.objects.get(username="admin").check_password(password)
+    user = django_user_model.objects.get(username="admin")
+    user.set_password("my own")
+    user.save()
+    first_start.make_administrator(tmp_path)
+    user.refresh_from_db()
+    assert user.check_password("my own") and path.read_text().strip() == password
+
+
+@pytest.mark.django_db
+def test_a_site_that_has_an_administrator_gets_no_second_one(tmp_path, django_user_model):
+    django_user_model.objects.create_superuser("ada", password="x")
+    first_start.make_administrator(tmp_path)
+    assert django_user_model.objects.count() == 1 and not (tmp_path / "admin_password").exists()
+
+
+# The real thing
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The whole site on a database that has its tables already and a demo that is not loaded."""
+    folder = tmp_path_factory.mktemp("run")
+    port = free_port()
+    started = Started(
+        folder / "output", *RUN, DATA_DIR=str(folder / "data"), PORT=str(port), SAEVIZ_TOKENS="2000"
+    )
+    started.address = f"http://127.0.0.1:{port}/"
+    started.data = folder / "data"
+    yield started
+    started.end()
+
+
+def get(address):
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return answer.status, answer.read().decode()
+
+
+def test_one_command_and_the_site_the_worker_and_redis_are_there(site):
+    assert within(40, lambda: f"saeviz is at {site.address[:-1]}" in site.says()), site.says()
+    status, page = get(site.address)
+    assert status == 200 and "saeviz" in page
+    assert within(10, lambda: site.alive("celery")) and site.alive("redis-server") and site.alive("gunicorn")
+    assert places.redis_socket(site.data).is_socket()
+
+
+def test_the_demo_arrives_and_its_statistics_are_asked_for(site):
+    assert within(60, lambda: "are queued" in site.says()), site.says()
+    assert within(10, lambda: stamp.is_prepared(site.data))
+    assert "gelu-1l-mini" in get(site.address)[1]
+
+
+def test_a_worker_killed_for_its_memory_comes_back(site):
+    before = site.alive("celery")
+    for number in before:
+        os.kill(number, signal.SIGKILL)
+    assert within(10, lambda: set(site.alive("celery")) - set(before))
+    assert "The worker ended (SIGKILL); it starts again in 1 s." in site.says()
+    assert get(site.address)[0] == 200
+
+
+def test_ctrl_c_leaves_no_process_and_a_free_port(site):
+    site.process.send_signal(signal.SIGINT)
+    assert site.process.wait(timeout=10) == 0
+    assert within(2, lambda: not site.alive())
+    assert not places.redis_socket(site.data).exists()
+    assert "Traceback" not in site.says()
