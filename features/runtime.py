@@ -144,6 +144,10 @@ def _load(place, sae):
 
 
 def _subject(sae):
+    from .checks import _complaints
+
+    for what, _ in _complaints(sae):  # a look at the files, told long before torch is imported
+        raise OSError(what)
     from .engine.subject import Subject
 
     return Subject.load(

@@ -1,34 +1,52 @@
 """Which prompts are worth trying first, and what to look at in them?"""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from urllib.parse import urlencode
 
 
 @dataclass(frozen=True)
 class Example:
     text: str
+    on: str  # the token to look at is the one that holds the beginning of this
+    rank: str
     look: str  # what to look at
-    rank: str = "act_size"
-    position: int | None = None  # the last token where None
 
-    @property
-    def query(self):
-        """Its address on the prompt page."""
-        position = {} if self.position is None else {"position": self.position}
-        return urlencode({"text": self.text, **position, "rank": self.rank})
+    def query(self, vocabulary):
+        """Its address on the prompt page of a model with this vocabulary."""
+        return urlencode({"text": self.text, "position": self._position(vocabulary), "rank": self.rank})
+
+    def _position(self, vocabulary):
+        """Position of the token looked at, BOS in front counted."""
+        pieces = vocabulary.pieces(vocabulary.ids(self.text, bos=False))
+        ends = list(accumulate(map(len, pieces)))
+        at = self.text.rindex(self.on)
+        bos = vocabulary.bos_id is not None
+        return bos + next(position for position, end in enumerate(ends) if end > at)
 
 
 EXAMPLES = (
-    Example("What are you doing?", "Loss effect on the question mark: what saw the question coming?"),
+    Example("What are you doing?", "?", "loss_effect", "Which features saw the question mark coming?"),
     Example(
         "The date today is September 4th, 2012.",
-        "Loss effect on the digits of 2012: what predicts the next digit of a year?",
+        "12.",
+        "loss_effect",
+        "What predicts the next digit of a year?",
     ),
     Example(
         "Never gonna give you up\nNever gonna let you down\nNever gonna run around and desert you",
-        "Loss effect on “up” and “down”: which features give verbs their particle?",
+        "up\n",
+        "loss_effect",
+        "Which features give a verb its particle?",
     ),
-    Example("'first_name': ('django.db.models.fields", "Act quantile on the bracket: what is rare about it?"),
-    Example("for (i = 0; i < n; i++) {\n    node->next = NULL;", "Act size on “->”: code that looks like C."),
-    Example("Can't you see that it is raining?", "Act quantile on “Can”: a word and what follows it."),
+    Example(
+        "'first_name': ('django.db.models.fields", "('", "act_quantile", "What is rare about this bracket?"
+    ),
+    Example("for (i = 0; i < n; i++) {\n    node->next = NULL;", "->", "act_size", "Which features read C?"),
+    Example("Can't you see that it is raining?", "Can", "act_quantile", "A word and what may follow it."),
 )
+
+
+def examples_for(vocabulary):
+    """[{"text", "look", "query"}] for a model with this vocabulary."""
+    return [{"text": e.text, "look": e.look, "query": e.query(vocabulary)} for e in EXAMPLES]

@@ -4,6 +4,7 @@ import numpy as np
 
 from features.engine.quantiles import quantile
 from features.models import Feature
+from features.vocabularies import vocabulary_of
 
 
 class Stored:
@@ -13,18 +14,25 @@ class Stored:
         self.sae = sae
 
     @property
+    def vocabulary(self):
+        return vocabulary_of(self.sae)
+
+    @property
     def exists(self):
         return self.sae.statistics_id is not None
 
     def quantiles(self, features, activations):
         """Share of the counted tokens below each feature's activation; NaN without a row. [n], [n] -> [n]"""
+        return self.many_quantiles(features, np.reshape(activations, (-1, 1)))[:, 0]
+
+    def many_quantiles(self, features, activations):
+        """The same for several activations of each feature. [n], [n, m] -> [n, m]"""
         rows = self._rows(features, "index", "count", "tokens", "quantiles")
-        found = np.full(len(features), np.nan)
+        found = np.full(np.shape(activations), np.nan)
         for at, feature in enumerate(features):
             if feature in rows:
                 _, count, tokens, ladder = rows[feature]
-                values = np.frombuffer(ladder, np.float32)
-                found[at] = quantile(values, count, tokens, activations[at : at + 1])[0]
+                found[at] = quantile(np.frombuffer(ladder, np.float32), count, tokens, activations[at])
         return found
 
     def denser_than(self, share, features):

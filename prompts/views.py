@@ -12,17 +12,14 @@ from features import runtime
 from features.models import SAE
 
 from . import analysis, limits
-from .examples import EXAMPLES
+from .examples import examples_for
 
 PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
 LONGEST_ADDRESS = 4000  # characters; servers refuse request lines above 8,190
-MODULES = [  # loaded at once instead of one after the other
-    *(f"prompts/{name}.js" for name in ("asking", "dashboard", "heatmap", "tokens")),
-    *(
-        f"shared/{name}.js"
-        for name in ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
-    ),
-]
+SHARED = ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
+OWN = ("asking", "dashboard", "heatmap", "tokens")
+# What the page's script imports, so that the browser fetches all at once instead of one after the other.
+MODULES = [f"prompts/{name}.js" for name in OWN] + [f"shared/{name}.js" for name in SHARED]
 
 
 @csrf_exempt  # only until the announced size is checked: the CSRF check reads the body
@@ -95,11 +92,18 @@ def _page(request, sae, data=None, problem="", status=200, text=""):
         "text": data["text"] if data else text,
         "bos": data["bos"] if data else True,
         "most_tokens": limits.most_tokens(sae),
-        "examples": EXAMPLES,
+        "examples": _examples(sae),
         "modules": MODULES,
         "setup": {"longest_address": LONGEST_ADDRESS, "warming": model["state"] == "loading"},
     }
     return render(request, "prompts/prompt.html", context, status=status)
+
+
+def _examples(sae):
+    try:
+        return examples_for(limits.tokenizer_of(sae))
+    except runtime.Unavailable:  # the page says so in answer to a question; it can be read meanwhile
+        return []
 
 
 def _problem(request, slug, sentence, status):

@@ -1,4 +1,4 @@
-"""Models of this process: loaded once, bounded in number, run one at a time, failures told and tried again."""
+"""Models of this process: loaded once, bounded in number, run one at a time, failures told and retried."""
 
 import subprocess
 import sys
@@ -85,7 +85,8 @@ def test_no_more_subjects_than_allowed_stay_and_the_longest_unused_goes(loads, s
     settings.SAEVIZ_LOADED_SUBJECTS = 2
     for slug in ("one", "two", "one", "three"):
         runtime.subject_of(sae(slug))
-    assert [runtime.state(sae(slug))["state"] for slug in ("one", "two", "three")] == ["ready", "cold", "ready"]
+    states = [runtime.state(sae(slug))["state"] for slug in ("one", "two", "three")]
+    assert states == ["ready", "cold", "ready"]
 
 
 def test_another_checkpoint_under_the_same_name_is_loaded_anew(loads):
@@ -158,7 +159,9 @@ def test_kept_prompts_are_bounded_by_their_tokens(loads):
 
 
 def test_the_web_process_imports_no_torch():
-    code = "import django, sys; django.setup(); import prompts.urls, features.runtime; print('torch' in sys.modules)"
+    code = (
+        "import django, sys; django.setup(); import saeviz.wsgi, prompts.urls; print('torch' in sys.modules)"
+    )
     environment = {"DJANGO_SETTINGS_MODULE": "saeviz.settings", "PATH": "/usr/bin"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr

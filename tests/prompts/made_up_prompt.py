@@ -1,0 +1,30 @@
+"""Prompt activations that no model computed: some features on each token, the same for the same prompt."""
+
+import numpy as np
+
+
+class MadeUpPrompt:
+    """As engine.ranking's PromptActivations, from seeded numbers."""
+
+    def __init__(self, ids, features):
+        rng = np.random.default_rng(list(ids))
+        shape = features, len(ids)
+        self.ids = list(ids)
+        self.activations = np.where(rng.random(shape) < 0.4, rng.gamma(1, 0.3, shape), 0).astype(np.float32)
+        self.effects = rng.normal(0, 0.1, shape).astype(np.float32)
+        self.losses = np.concatenate([[np.nan], rng.gamma(2, 1, len(ids) - 1)]).astype(np.float32)
+
+    def active(self, position):
+        features = np.flatnonzero(self.activations[:, position])
+        return features, self.activations[features, position]
+
+    def matrix(self, features):
+        return self.activations[np.asarray(features, dtype=int)]
+
+    def loss_effects(self, features):
+        """At token p the effect of the activation at p - 1; NaN where that is none."""
+        features = np.asarray(features, dtype=int)
+        found = np.full((len(features), len(self.ids)), np.nan, np.float32)
+        before = self.activations[features, :-1] > 0
+        found[:, 1:][before] = self.effects[features, 1:][before]
+        return found
