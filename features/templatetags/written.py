@@ -36,7 +36,14 @@ def figure(value, digits=4) -> str:
 def percent(share, digits=3) -> str:
     if share is None or share != share:
         return "–"
-    return f"{share * 100:.2f} %" if share >= 0.9995 else f"{figure(share * 100, digits)} %"
+    number = f"{share * 100:.2f}" if share >= 0.9995 else figure(share * 100, digits)
+    return f"{number}\u00a0%"  # never broken before the sign
+
+
+@register.filter
+def count(number) -> str:
+    """12345 as "12,345"."""
+    return "–" if number is None else f"{number:,}"
 
 
 @register.simple_tag

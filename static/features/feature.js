@@ -52,8 +52,8 @@ function drawHead() {
   for (const side of ["previous", "next"]) {
     const index = data[side];
     const link = at(side);
-    link.toggleAttribute("aria-disabled", index === null);
-    if (index === null) link.setAttribute("aria-disabled", "true"), link.removeAttribute("href");
+    link.setAttribute("aria-disabled", String(index === null));
+    if (index === null) link.removeAttribute("href");
     else link.href = `${base}${index}/${query}`;
   }
   drawStar();
@@ -69,6 +69,7 @@ const travel = traveller({
   base, query, first: data, show,
   wait: (stale) => at("columns").classList.toggle("stale", stale),
   fail(error, again) {
+    drawHead();
     at("trouble").replaceChildren(`${error.message} What is shown is feature #${data.index}. `,
       element("button", { type: "button", onclick: again }, "Try again"));
     at("trouble").hidden = false;

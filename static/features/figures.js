@@ -60,15 +60,15 @@ function activations(data) {
     return null;
   }
   let drawn = histogram(data.activation_histogram, { log: recall("log", false), name: "Histogram of active values" });
-  const holder = element("div", {}, drawn.node);
   const button = element("button", { type: "button", class: "quiet log", "aria-pressed": String(recall("log", false)) }, "log y");
   button.addEventListener("click", () => {
     remember("log", !recall("log", false));
     button.setAttribute("aria-pressed", String(recall("log", false)));
     drawn = histogram(data.activation_histogram, { log: recall("log", false), name: "Histogram of active values" });
-    holder.replaceChildren(drawn.node);
+    holder.lastChild.replaceWith(drawn.node);
   });
-  fill("activations", line, where, button, holder);
+  const holder = element("div", {}, button, drawn.node);
+  fill("activations", line, where, holder);
   return { mark: (...values) => drawn.mark(...values), clear: () => drawn.clear() };
 }
 
@@ -76,7 +76,8 @@ function activations(data) {
 function logits(data) {
   const { positive, negative } = data.logits;
   const scale = logitScale(data.logits);
-  fill("logits", element("div", { class: "sides" }, logitTable(negative, scale), logitTable(positive, scale)));
+  const side = (title, entries) => element("div", {}, element("h3", {}, title), logitTable(entries, scale));
+  fill("logits", element("div", { class: "sides" }, side("Negative", negative), side("Positive", positive)));
   const drawn = data.logits.histogram && histogram(data.logits.histogram, { hue: logitHue, name: "Histogram of logit effects" });
   fill("logits-histogram", drawn?.node);
   return drawn;

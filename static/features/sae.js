@@ -13,8 +13,8 @@ if (place && data.density_histogram)
 const progress = document.getElementById("progress");
 if (progress) watchJob(progress, { done: () => location.reload() });
 
-const doors = document.querySelectorAll(".doors a");
+const door = (ending) => document.querySelector(`.doors a[href$="features/${ending}"]`);
 bindKeys([
-  { keys: ["r"], label: "r", does: "a random feature", run: () => doors[0].click() },
-  { keys: ["/"], label: "/", does: "search the table", run: () => location.assign(`${doors[doors.length - 1].getAttribute("href")}#search`) },
+  { keys: ["r"], label: "r", does: "a random feature", run: () => door("random/")?.click() },
+  { keys: ["/"], label: "/", does: "search the table", run: () => door("") && location.assign(`${door("").href}#search`) },
 ]);

@@ -5,7 +5,7 @@ const KEPT = 40; // features kept in memory
 /**
  * Moves between features. `base`: address of the list of features. `query`: the list's filters, kept in every
  * address. `show(data)` draws a feature, `wait(true|false)` dims what is stale, `fail(error, again)` says what
- * went wrong and how to try again. Returns `{go, random, reload, prefetch}`.
+ * went wrong and how to try again. Returns `{go, random, drag, drop, reload}`.
  */
 export function traveller({ base, query, first, show, wait, fail }) {
   const kept = new Map([[first.index, first]]);

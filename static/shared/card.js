@@ -70,11 +70,10 @@ export function hoverCard(root, { selector, describe, shown = () => {}, hidden =
     });
   }
   document.addEventListener("keydown", (event) => event.key === "Escape" && close());
-  window.addEventListener("scroll", () => pinned || close(), { passive: true });
   return { close };
 }
 
-/** Under the node, or above where there is no room; never outside the window. Pinned cards scroll with the page. */
+/** Under the node, or above where there is no room; never outside the window. It scrolls with the page. */
 function place(card, node) {
   const box = node.getClientRects()[0] ?? node.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = card;

@@ -47,7 +47,7 @@ export function histogram({ edges, counts }, { hue = () => "orange", log = false
   const node = element("div", { class: "histogram", role: "img", "aria-label": `${name}, ${write(low)} to ${write(low + span)}` },
     element("div", { class: "bars", style: { height: `${height}px` } },
       svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars),
-      element("span", { class: "most" }, `${count(most)}${log ? ", log" : ""}`), line),
+      element("span", { class: "most" }, `peak ${count(most)}`), line),
     element("div", { class: "axis" }, axis));
   return {
     node,

@@ -2,8 +2,13 @@
 
 import { count, duration, element } from "./text.js";
 
-const PHASES = { activations: "Reading activations", features: "Writing features" };
-const UNITS = { activations: "tokens", features: "features" };
+const PHASES = {
+  loading: ["Loading the model", ""],
+  activations: ["Reading activations", "tokens"],
+  examples: ["Gathering examples", "features"],
+  "loss effects": ["Computing loss effects", "active tokens"],
+  features: ["Writing features", "features"],
+};
 const UNFINISHED = ["queued", "running"];
 
 /**
@@ -48,6 +53,7 @@ function panel(job, { csrf, cancel, retry }, again) {
   const parts = [element("p", {}, element("strong", {}, headline(job)), " ", detail(job))];
   if (job.state === "running")
     parts.push(element("progress", { max: 1, value: job.share ?? 0, "aria-label": headline(job) }));
+  if (job.note) parts.push(element("p", { class: "muted" }, job.note));
   if (job.error) parts.push(element("pre", { class: "error" }, job.error));
   const button = (text, address) =>
     element("button", { type: "button", onclick: (event) => post(event.target, address.replace("/0/", `/${job.id}/`), csrf).then(again) }, text);
@@ -59,19 +65,25 @@ function panel(job, { csrf, cancel, retry }, again) {
 
 const headline = (job) => ({
   queued: "Statistics are waiting for a worker.",
-  running: `${PHASES[job.phase] ?? "Computing"}:`,
+  running: `${PHASES[job.phase]?.[0] ?? "Computing"}:`,
   failed: "The last computation failed.",
   cancelled: "The last computation was cancelled.",
 })[job.state] ?? job.state;
 
 function detail(job) {
   if (job.state !== "running") return "";
-  const unit = UNITS[job.phase] ?? "";
+  const unit = PHASES[job.phase]?.[1] ?? "";
+  if (!job.rate) return "";
   return `${count(job.done)} of ${count(job.total)} ${unit}, ${count(Math.round(job.rate ?? 0))} per second, ` +
     `${duration(job.seconds_left)} left`;
 }
 
+/** Press a button of the panel; a refusal is said beside it and stays until the next look. */
 async function post(button, address, csrf) {
   button.disabled = true;
-  await fetch(address, { method: "POST", headers: { "X-CSRFToken": csrf, Accept: "application/json" } });
+  const response = await fetch(address, { method: "POST", headers: { "X-CSRFToken": csrf, Accept: "application/json" } });
+  if (response.ok) return;
+  const answer = await response.json().catch(() => null);
+  button.after(element("span", { class: "muted" }, ` ${answer?.error ?? `The site answered ${response.status}.`}`));
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
 }
