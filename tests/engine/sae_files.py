@@ -58,3 +58,18 @@ def close(actual, expected, tolerance=1e-5):
     assert actual.shape == expected.shape
     worst = (actual - expected).abs().max().item()
     assert worst <= tolerance, f"differs by {worst:.2g}"
+
+
+def check(sae, f, back, h=None):
+    h = inputs() if h is None else h
+    close(sae.encode(h), f)
+    close(sae.decode(sae.encode(h), h), back)
+
+
+def standardised(h):
+    centred = h - h.mean(-1, keepdim=True)
+    return centred / (centred.std(-1, keepdim=True) + 1e-5)
+
+
+def restored(x, h):
+    return x * h.std(-1, keepdim=True) + h.mean(-1, keepdim=True)
