@@ -62,7 +62,7 @@ def environ(number) -> list[bytes]:
 
 def folders(number):
     try:
-        return Path(os.readlink(f"/proc/{number}/cwd")).parents
+        return Path(f"/proc/{number}/cwd").readlink().parents
     except OSError:
         return ()
 

@@ -120,7 +120,7 @@ def test_a_site_that_has_an_administrator_gets_no_second_one(tmp_path, django_us
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The whole site on a database that has its tables already and a demo that is not loaded."""
+    """The whole site in an empty data folder, shared by the tests below in their order."""
     folder = tmp_path_factory.mktemp("run")
     port = free_port()
     started = Started(
