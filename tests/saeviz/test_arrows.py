@@ -1,4 +1,4 @@
-"""Imports point one way, saeviz -> prompts -> features -> features.engine, and load nothing before its time."""
+"""Imports point one way, saeviz -> prompts -> features -> features.engine; nothing loads before its time."""
 
 import ast
 import os
