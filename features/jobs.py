@@ -42,13 +42,14 @@ class Unfinished(ValueError):
 # Asked for
 
 
-def enqueue(job: Job) -> Job:
+def enqueue(job: Job, *, send: bool = True) -> Job:
     """Save a new job and send it. Raises Unfinished: all features of an SAE are computed once at a time."""
     with transaction.atomic():
         _only_one(job)
         job.heartbeat = timezone.now()
         job.save()
-        transaction.on_commit(lambda: send(job))
+        if send:
+            transaction.on_commit(lambda: _send(job))
     return job
 
 
@@ -65,7 +66,7 @@ def retry(job: Job, user=None) -> Job:
             **NOWHERE,
         )
         if changed:
-            transaction.on_commit(lambda: send(job))
+            transaction.on_commit(lambda: _send(job))
     job.refresh_from_db()
     return job
 
@@ -77,12 +78,14 @@ def _only_one(job):
     if job.features is not None:
         return
     SAE.objects.select_for_update().get(pk=job.sae_id)  # two requests at once: the second waits here
-    running = Job.objects.unfinished().filter(sae=job.sae_id, features=None).exclude(pk=job.pk).first()
+    running = (
+        Job.objects.unfinished().filter(sae=job.sae_id, features__isnull=True).exclude(pk=job.pk).first()
+    )
     if running:
         raise Unfinished(running)
 
 
-def send(job: Job) -> bool:
+def _send(job: Job) -> bool:
     """Put the job's number in the queue. False, and a sentence in `job.note`, where the queue is away."""
     try:
         with _broker() as broker:
@@ -208,14 +211,14 @@ def _pick_up(job):
         as_seen.update(state=State.FAILED, finished=now, rate=0, error=_lost(job))
     elif as_seen.update(state=State.QUEUED, heartbeat=now, **NOWHERE):
         log.warning("Job %s: its worker is gone, attempt %s is queued", job.pk, job.attempts + 1)
-        send(job)
+        _send(job)
 
 
 def _lost(job):
     return (
         f"The worker went away {job.attempts} times while it ran, at last in the phase "
-        f"{job.phase or 'loading'!r}: it was stopped, or ran out of memory. Retry, with fewer tokens if memory "
-        "is short."
+        f"{job.phase or 'loading'!r}: it was stopped, or ran out of memory. Retry; with fewer tokens, "
+        "should memory be short."
     )
 
 
@@ -225,7 +228,7 @@ def _send_again_what_was_lost():
     waiting = list(Job.objects.filter(state=State.QUEUED).exclude(heartbeat__gt=waited).order_by("id"))
     if waiting and _messages_in_queue() < len(waiting):
         for job in waiting:
-            send(job)
+            _send(job)
         Job.objects.filter(pk__in=[j.pk for j in waiting], state=State.QUEUED).update(
             heartbeat=timezone.now()
         )

@@ -3,7 +3,8 @@
 A payload is zlib over a short head (how many entries each array has, and in which type) and the arrays one
 behind the other. Integers take the narrowest type that holds them, ascending ones as steps. The bytes of
 an array lie plane by plane (first bytes, second bytes ...): neighbours then resemble each other, and zlib
-finds more to save. What comes out is bit for bit what went in.
+finds more to save. Examples are
+found among the shown tokens again, so one number stands for each. What comes out is bit for bit what went in.
 """
 
 import struct
@@ -61,7 +62,8 @@ PLAIN = {
 }
 # All groups of examples lie in one record: top, random, then the intervals.
 EXAMPLES = {"rows": "i8", "positions": "i4", "activations": "f4", "copies": "i4"}
-GROUPS = {"sizes": "i8", "low": "f8", "high": "f8", "counts": "i8"}
+FOUND_IN_SHOWN = ("rows", "positions", "activations")  # left out where the place in `shown` says them
+GROUPS = {"places": "i8", "sizes": "i8", "low": "f8", "high": "f8", "counts": "i8"}
 ORDER = (
     [(f"{name}.{part}", np.dtype(t)) for name, (_, parts) in PLAIN.items() for part, t in parts.items()]
     + [(f"examples.{part}", np.dtype(t)) for part, t in EXAMPLES.items()]
@@ -116,11 +118,38 @@ def _arrays_of(statistics):
     }
     for part in EXAMPLES:
         arrays[f"examples.{part}"] = np.concatenate([getattr(group, part) for group in groups])
+    arrays["groups.places"] = places = _places_in_shown(arrays)
+    if len(places):
+        arrays |= {f"examples.{part}": () for part in FOUND_IN_SHOWN}
     arrays["groups.sizes"] = [len(group.rows) for group in groups]
     arrays["groups.low"] = [i.low for i in statistics.intervals]
     arrays["groups.high"] = [i.high for i in statistics.intervals]
     arrays["groups.counts"] = [i.count for i in statistics.intervals]
     return arrays
+
+
+def _places_in_shown(arrays):
+    """Where the examples are among the shown tokens; empty where one is not there, or not with these bits."""
+    shown, examples = (
+        {part: np.asarray(arrays[f"{group}.{part}"]) for part in FOUND_IN_SHOWN}
+        for group in ("shown", "examples")
+    )
+    rows = np.repeat(shown["rows"], np.diff(arrays["shown.starts"]))
+    width = int(max(shown["positions"].max(initial=0), examples["positions"].max(initial=0))) + 1
+    keys = rows * width + shown["positions"]  # ascending, as rows are and positions within a row
+    places = np.searchsorted(keys, examples["rows"] * width + examples["positions"])
+    if not len(keys) or places.max(initial=0) >= len(keys):
+        return ()
+    found = {"rows": rows, "positions": shown["positions"], "activations": shown["activations"]}
+    same = all((found[part][places] == examples[part]).all() for part in FOUND_IN_SHOWN)
+    return places if same else ()
+
+
+def _examples_at(places, shown):
+    rows = np.repeat(shown.rows, np.diff(shown.starts))[places]
+    positions = shown.positions[places].astype(np.int32)
+    found = zip(FOUND_IN_SHOWN, (rows, positions, shown.activations[places]), strict=True)
+    return {f"examples.{part}": array for part, array in found}
 
 
 def _payload_of(arrays):
@@ -130,6 +159,8 @@ def _payload_of(arrays):
     }
     if not records["activation_histogram"].edges.size:
         records["activation_histogram"] = None  # a dead feature has none
+    if len(places := arrays["groups.places"]):
+        arrays |= _examples_at(places, records["shown"])
     ends = accumulate(arrays["groups.sizes"].tolist(), initial=0)
     columns = [arrays[f"examples.{part}"] for part in EXAMPLES]
     top, random, *of_intervals = [Examples(*(c[a:b] for c in columns)) for a, b in pairwise(ends)]

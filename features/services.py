@@ -46,12 +46,14 @@ def request_statistics(
     features=None,
     user=None,
     how: str = "",
-    seed=None,
+    seed: int | None = None,
+    send: bool = True,
 ) -> Job:
     """Queue a computation: of all features, or of those listed, which then are replaced in the set shown.
 
     Raises BadRequest for what cannot be computed and jobs.Unfinished where all features are being computed
-    already. `job.note` says so when the queue is away; the job then starts as soon as it is back.
+    already. `job.note` says so when the queue is away; the job then starts as soon as it is back. With
+    `send=False` the caller runs it.
     """
     shown = sae.statistics if features is not None else None
     if features is not None and shown is None:
@@ -69,7 +71,7 @@ def request_statistics(
         requested_by=user,
         requested_how=how,
     )
-    return jobs.enqueue(job)
+    return jobs.enqueue(job, send=send)
 
 
 def _checked_tokens(sae, tokens):
@@ -294,7 +296,7 @@ def _batches(rows, size=BATCH):
 
 
 def remove_leftovers(sae: SAE) -> None:
-    """Remove the sets of statistics that pages do not show. Only who has claimed the SAE's job may do this."""
+    """Remove the sets of statistics that pages do not show. Only who has claimed its job may do this."""
     shown = SAE.objects.values_list("statistics_id", flat=True).get(pk=sae.pk)
     for left in sae.all_statistics.exclude(pk=shown):
         _remove(left.pk)

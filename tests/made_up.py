@@ -1,4 +1,4 @@
-"""Figures that no model computed: small, seeded and shaped like real ones, to test rows, pages and jobs with."""
+"""Figures that no model computed: small, seeded, shaped like real ones. For tests of rows, pages and jobs."""
 
 from dataclasses import dataclass
 

@@ -51,6 +51,14 @@ def test_large_numbers_and_negative_ones_are_kept():
     assert_same(unpack(pack(feature)), feature)
 
 
+def test_examples_that_are_not_among_the_shown_tokens_are_kept_too():
+    feature = made_up.feature()
+    apart = replace(feature.top, rows=feature.top.rows + 1000)
+    weaker = replace(feature.top, activations=feature.top.activations / 2)
+    for top in (apart, weaker):
+        assert_same(unpack(pack(replace(feature, top=top))), replace(feature, top=top))
+
+
 def test_what_was_unpacked_can_be_packed_again():
     packed = pack(made_up.feature())
     assert pack(unpack(packed)) == packed

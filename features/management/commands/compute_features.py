@@ -1,0 +1,93 @@
+"""`manage.py compute_features SAE`: compute its statistics here and now, or queue them for a worker."""
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from features import services
+from features.jobs import Unfinished
+from features.models import SAE, Job
+
+UNITS = {"activations": "tokens", "features": "features"}
+
+
+class Command(BaseCommand):
+    help = "Compute the statistics of an SAE's features on its corpus and show them on its pages."
+
+    def add_arguments(self, parser):
+        parser.add_argument("sae", metavar="SAE", help="Its short name, as in its address.")
+        parser.add_argument("--tokens", type=_number, help="Tokens to count. Default: SAEVIZ_TOKENS.")
+        parser.add_argument(
+            "--device", default="auto", help="auto, cpu, mps, cuda, cuda:1 ... Default: auto."
+        )
+        parser.add_argument("--seed", type=int, help="Of the random examples. Default: 0.")
+        parser.add_argument(
+            "--features", type=_numbers, help="Only these: 1,2,3. They need statistics of all."
+        )
+        parser.add_argument("--queue", action="store_true", help="Leave the work to a worker.")
+
+    def handle(self, sae, queue, **options):
+        asked = {name: options[name] for name in ("tokens", "device", "seed", "features")}
+        try:
+            job = services.request_statistics(_sae(sae), how="command", send=queue, **asked)
+        except (services.BadRequest, Unfinished) as refusal:
+            raise CommandError(str(refusal)) from refusal
+        if queue:
+            self.stdout.write(f"Job {job.pk} is queued. {getattr(job, 'note', '')}".strip())
+        else:
+            self._compute(job)
+
+    def _compute(self, job):
+        try:
+            with Bar() as bar:
+                services.run_job(job.pk, watcher=bar)
+        except KeyboardInterrupt:
+            raise CommandError(f"Job {job.pk} was stopped; nothing was changed.") from None
+        job.refresh_from_db()
+        if job.state != Job.State.DONE:
+            raise CommandError(job.error or f"Job {job.pk} was {job.state}; nothing was changed.")
+        what = "All" if job.features is None else f"{len(job.features):,}"
+        self.stdout.write(f"{what} features of {job.sae} computed on {job.tokens:,} tokens.")
+
+
+class Bar:
+    """A tqdm bar for each phase of the computation."""
+
+    def __init__(self):
+        self.phase, self.bar = None, None
+
+    def __call__(self, progress):
+        if progress.phase != self.phase:
+            self._close()
+            unit = UNITS.get(progress.phase, "")
+            self.bar = tqdm(total=progress.total, desc=progress.phase, unit=f" {unit}", unit_scale=True)
+            self.phase = progress.phase
+        self.bar.update(progress.done - self.bar.n)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._close()
+
+    def _close(self):
+        if self.bar:
+            self.bar.close()
+
+
+def _sae(slug):
+    try:
+        return SAE.objects.for_pages().get(slug=slug)
+    except SAE.DoesNotExist:
+        known = (
+            ", ".join(SAE.objects.values_list("slug", flat=True))
+            or "none yet; `manage.py load_demo` makes one"
+        )
+        raise CommandError(f"No SAE is called {slug!r}. Known: {known}.") from None
+
+
+def _number(text):
+    return int(text.replace(",", "").replace("_", ""))
+
+
+def _numbers(text):
+    return [int(part) for part in text.split(",")]

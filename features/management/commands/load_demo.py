@@ -1,0 +1,20 @@
+"""`manage.py load_demo`: make the demo bundle readable on the site. Run again, it finds nothing to do."""
+
+from django.core.management.base import BaseCommand, CommandError
+
+from features import demonstration
+
+
+class Command(BaseCommand):
+    help = "Register the demo's SAE and corpus; run again, it changes nothing."
+
+    def handle(self, **options):
+        try:
+            sae, changed = demonstration.load()
+        except (ValueError, OSError) as error:
+            raise CommandError(f"The demo cannot be loaded: {error}") from error
+        corpus = sae.corpus
+        self.stdout.write(
+            f"{sae.slug}: {sae.d_sae:,} features; {corpus.name}: {corpus.tokens:,} tokens"
+            + ("." if changed else "; nothing to do.")
+        )
