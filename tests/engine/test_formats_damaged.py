@@ -69,6 +69,11 @@ def test_broken_numbers_are_counted_and_their_tensor_named(tmp_path, name, value
         read_sae(saelens(tmp_path, tensors))
 
 
+def test_large_numbers_are_not_taken_for_broken_ones(tmp_path):
+    huge = four() | {"W_dec": torch.full((H, D), 3e38)}  # their sum is beyond float32
+    assert read_sae(saelens(tmp_path, huge)).W_dec.max().item() == pytest.approx(3e38)
+
+
 @pytest.mark.parametrize("key", ["d_in", "d_sae"])
 def test_a_config_of_another_width_is_refused_with_both_numbers(tmp_path, key):
     held = {"d_in": D, "d_sae": H}[key]

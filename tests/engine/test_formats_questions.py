@@ -110,6 +110,11 @@ def test_every_question_is_one_that_can_be_answered(tmp_path):
         assert {q.name for q in describe(path, answers={"activation": activation}).questions} <= set(ANSWERS)
 
 
+def test_a_path_may_be_a_string(tmp_path):
+    folder = str(saelens(tmp_path))
+    assert read_sae(folder).config.d_in == describe(folder).d_in == D
+
+
 def test_describing_allocates_no_weights(tmp_path, monkeypatch):
     folder = saelens(tmp_path)
     monkeypatch.setattr(
@@ -133,5 +138,6 @@ def test_the_hash_follows_weights_and_configs_and_not_their_place(tmp_path):
     third = write(tmp_path / "c", "sae_weights.safetensors", four() | {"b_dec": normal(D, seed=77)}).parent
     (third / "cfg.json").write_bytes((first / "cfg.json").read_bytes())
     assert checkpoint_hash(first) != checkpoint_hash(third)
+    assert checkpoint_hash(str(first)) == checkpoint_hash(first)
     (first / "notes.txt").write_text("not part of it")
     assert checkpoint_hash(first) == checkpoint_hash(first / "sae_weights.safetensors")

@@ -1,5 +1,7 @@
 """How do a recipe and its tensors become an SAE? Turned, upcast and folded into one affine map."""
 
+import math
+
 import torch
 
 from features.engine.formats.errors import CheckpointError
@@ -34,7 +36,7 @@ def assemble(checkpoint, recipe, config: SAEConfig) -> SparseAutoencoder:
         if recipe.rescale_by_decoder_norm and threshold is not None:
             threshold /= recipe.input_scale  # as p * |W_dec[i]|, which it is held against
     if recipe.rescale_by_decoder_norm:
-        norms = torch.linalg.vector_norm(W_dec, dim=1, dtype=torch.float64)  # [d_sae]
+        norms = torch.cat([rows.double().norm(dim=1) for rows in W_dec.split(ROWS)])  # [d_sae]
         W_enc *= norms.float()
         b_enc *= norms
         W_dec /= norms.clamp_min(1e-30)[:, None].float()  # a row of zeros stays one, and its feature dead
@@ -79,8 +81,10 @@ def _vector(checkpoint, name):
 
 
 def _finite(checkpoint, name, tensor):
-    if not bool(torch.isfinite(tensor).all()):
-        nan, inf = int(tensor.isnan().sum()), int(tensor.isinf().sum())
+    if math.isfinite(tensor.sum().item()):  # one NaN or infinity would make it one; needs no second array
+        return tensor
+    nan, inf = int(tensor.isnan().sum()), int(tensor.isinf().sum())
+    if nan or inf:
         raise CheckpointError(
             f"{checkpoint.weights}: {name} has {nan:,} NaN and {inf:,} infinite of {tensor.numel():,} "
             "values. Its training went wrong or the file is damaged; take another checkpoint."

@@ -1,6 +1,7 @@
 """Is this the very checkpoint that was read before? One hash over its weights and configs."""
 
 import hashlib
+from pathlib import Path
 
 from features.engine.formats.files import find_configs, find_weights
 
@@ -11,7 +12,7 @@ def checkpoint_hash(path) -> str:
     Each file counts with its length in front, weights first, configs in the order of their own hashes. Raises
     CheckpointError where `path` has no weights.
     """
-    weights = find_weights(path)
+    weights = find_weights(Path(path))
     parts = [_file_hash(weights), *sorted(_file_hash(config) for config in find_configs(weights))]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
