@@ -133,22 +133,24 @@ function showRanks() {
 const tokenSample = (p) => element("span", { class: "token" }, visible(answer.tokens[p]));
 
 function showSummary() {
-  const { positions, rank, ranking, note, active } = answer;
+  const { ranking, note } = answer;
   byId("empty").textContent = note;
   byId("empty").hidden = !note;
   byId("summary").hidden = !ranking.length;
-  const chosen = positions.map((p) => [tokenSample(p), " "]);
-  const on = positions.length > 1 ? `tokens ${positions.join(", ")}` : `token ${positions[0]}`;
-  const shown = ranking.length < active ? `${ranking.length} of ${count(active)}` : `All ${count(active)}`;
-  const sentence = rank === "loss_effect"
-    ? [`${shown} features active just before ${on}: `, chosen, `by their effect on its loss`, lossText(), `, ${METRICS[rank].order}.`]
-    : [`${shown} features active on ${on}: `, chosen, `by ${METRICS[rank].name.toLowerCase()}, ${METRICS[rank].order}.`];
-  byId("summary").replaceChildren(...sentence.flat(2));
+  if (ranking.length) byId("summary").replaceChildren(...summary(answer).flat(2));
 }
 
-function lossText() {
-  const loss = answer.positions.length === 1 ? answer.losses[answer.position] : null;
-  return loss === null ? "" : ` of ${figure(loss, 3)} nats`;
+/** "Token 13 [1], loss 0.592 nats. 10 of the 25 features active on the token before it, most helpful first …" */
+function summary({ positions, rank, ranking, active, losses }) {
+  const one = positions.length === 1;
+  const loss = rank === "loss_effect" && one ? losses[positions[0]] : null;
+  const few = ranking.length < active ? `${ranking.length} of the ${count(active)} features` : `All ${count(active)} features`;
+  const where = rank !== "loss_effect" ? (one ? "on it" : "on them") : one ? "on the token before it" : "on the tokens before them";
+  return [
+    one ? "Token " : "Tokens ", positions.map((p) => [`${p} `, tokenSample(p), " "]),
+    loss === null ? "" : `loss ${figure(loss, 3)} nats`, ". ",
+    `${few} active ${where}, ${METRICS[rank].order}${one ? "" : ", summed over the tokens"}.`,
+  ];
 }
 
 function showBoards() {
@@ -228,7 +230,7 @@ function describe(node) {
 // Controls
 
 const density = () => (Number(byId("density").value) / 100) ** 3; // cubic: most features are very sparse
-const densityText = (share) => (share >= 1 ? "any share" : percent(share, 2));
+const densityText = (share) => (share >= 1 ? "any" : percent(share, 2));
 
 function setDensity(share) {
   byId("density").value = Math.round(Math.cbrt(share) * 100);

@@ -1,7 +1,7 @@
 // Which token of the prompt is chosen? The prompt as a row of buttons.
 
 import { fill } from "../shared/colours.js";
-import { element, visible } from "../shared/text.js";
+import { element, loneToken, visible } from "../shared/text.js";
 
 /**
  * The tokens of an answer as buttons; the chosen ones are pressed. `choose(positions)` is called on a click: the
@@ -17,7 +17,7 @@ export function tokenButtons({ tokens, token_ids: ids, special, positions }, cho
     "data-position": p,
     title: `token ${p}, id ${ids[p]}`,
     tabindex: p === positions.at(-1) ? 0 : -1,
-  }, visible(text)));
+  }, loneToken(text)));
   const node = element("div", { class: "picks", role: "group", "aria-label": "Tokens of the prompt" },
     tokens.flatMap((text, p) => (text.includes("\n") && p < tokens.length - 1 ? [buttons[p], element("br")] : [buttons[p]])));
   node.addEventListener("click", (event) => {
