@@ -190,6 +190,7 @@ def store(sae: SAE, collected, *, claim=None, progress=None) -> Statistics:
     except BaseException:
         _remove(statistics.pk)
         raise
+    sae.statistics = statistics
     if old:
         time.sleep(READERS_FINISH)
         _remove(old)

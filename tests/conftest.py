@@ -1,0 +1,65 @@
+"""What every test may count on: no waiting for readers, no queue outside, and a small SAE with a corpus."""
+
+import numpy as np
+import pytest
+
+from features import jobs, services
+from tests import made_up
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(services, "READERS_FINISH", 0)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The numbers of the jobs put in the queue, instead of a queue."""
+    numbers = []
+    monkeypatch.setattr(jobs, "_send", lambda job: numbers.append(job.pk) or True)
+    monkeypatch.setattr(jobs, "_messages_in_queue", lambda: 0)
+    return numbers
+
+
+@pytest.fixture
+def tiny(db, settings, tmp_path):
+    """An SAE of 8 features whose files are the demo's, on a made-up corpus of 960 tokens; no statistics."""
+    from features.models import SAE, Corpus
+
+    demo = settings.BASE_DIR / "features" / "demo"
+    np.save(tmp_path / "tiny.npy", made_up.corpus_rows())
+    corpus = Corpus.objects.create(
+        slug="tiny",
+        name="Made-up corpus",
+        path=str(tmp_path / "tiny.npy"),
+        rows=made_up.ROWS,
+        row_length=made_up.LENGTH,
+        sha256=str(tmp_path),
+    )
+    return SAE.objects.create(
+        slug="tiny",
+        name="Tiny",
+        path=str(demo / "sae"),
+        model_path=str(demo / "model"),
+        model_name="gelu-1l-mini",
+        hook_point="blocks.0.mlp.hook_post",
+        format="saelens",
+        d_in=1024,
+        d_sae=8,
+        checkpoint_hash="c0ffee",
+        corpus=corpus,
+    )
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Jobs get made-up figures; what is set on this object is what they get."""
+    collected = made_up.Collected()
+
+    def collect(claim):
+        collected.chosen = claim.job.features
+        collected.progress = claim.progress
+        return collected
+
+    monkeypatch.setattr(services, "_collect", collect)
+    return collected
