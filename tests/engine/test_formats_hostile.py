@@ -103,7 +103,7 @@ def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path):
     np.save(buffer, np.zeros((4096, 1024), dtype=np.float32))
     path = npz(tmp_path / "params.npz", W_enc=buffer.getvalue())
     assert path.stat().st_size < 2**16
-    refused(path, "unpacks to 16,777,344, more than the 1,048,576 allowed", max_bytes=2**20)
+    refused(path, "unpacks to 16.0 MiB, more than the 1.0 MiB allowed", max_bytes=2**20)
 
 
 def test_an_npz_member_that_claims_more_than_it_has_is_refused(tmp_path):
@@ -140,13 +140,18 @@ def test_a_small_file_cannot_ask_for_much_memory(tmp_path):
         tmp_path, "a.pt", tensors | {"b_enc": torch.zeros(1).expand(2**20), "b_dec": torch.zeros(2**20)}
     )
     assert path.stat().st_size < 2**23
-    refused(path, "weights take 8,192.0 GiB as float32, more than the 64.0 GiB allowed")
+    refused(path, "weights take 8.0 TiB as float32, more than the 64.0 GiB allowed")
 
 
 def test_the_size_limit_can_be_set(tmp_path):
     folder = saelens(tmp_path)
     assert read_sae(folder, max_bytes=2**20).config.d_in == D
-    refused(folder, "more than the .* allowed", answers={}, max_bytes=1024)
+    half = saelens(tmp_path / "half", {name: tensor.half() for name, tensor in four().items()})
+    refused(
+        half, "weights take 1.7 KiB as float32, more than the 1.5 KiB allowed", answers={}, max_bytes=1536
+    )
+    write(tmp_path / "b", "a.pt", four() | {"optimizer": {"state": normal(1024)}})
+    refused(tmp_path / "b", "a.pt has 7.* KiB, more than the 2.0 KiB allowed", max_bytes=2048)
 
 
 def test_sparse_tensors_are_refused(tmp_path):

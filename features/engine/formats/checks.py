@@ -1,7 +1,7 @@
 """Do the tensors of a checkpoint fit its recipe? Asked of names, types and shapes, before any is read."""
 
 from features.engine.formats.containers import FLOATS
-from features.engine.formats.errors import CheckpointError
+from features.engine.formats.errors import CheckpointError, in_bytes
 
 
 def bytes_needed(d_in, d_sae):
@@ -59,9 +59,8 @@ def check_size(checkpoint, d_in, d_sae):
     size = bytes_needed(d_in, d_sae)
     if size > checkpoint.max_bytes:
         raise CheckpointError(
-            f"{checkpoint.path}: {d_in:,} x {d_sae:,} weights take {size / 2**30:,.1f} GiB as float32, "
-            f"more than the {checkpoint.max_bytes / 2**30:,.1f} GiB allowed. Raise the limit (max_bytes) if "
-            "the memory is there."
+            f"{checkpoint.path}: {d_in:,} x {d_sae:,} weights take {in_bytes(size)} as float32, "
+            f"more than the {in_bytes(checkpoint.max_bytes)} allowed. Raise the limit (max_bytes) if there is memory."
         )
 
 

@@ -1,5 +1,6 @@
 """What can be wrong with a checkpoint, and what has to be asked of the user."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -28,3 +29,25 @@ class MissingAnswer(CheckpointError):
 
 def _candidates(question):
     return f" ({' / '.join(map(str, question.candidates))})" if question.candidates else ""
+
+
+def in_bytes(count):
+    """1536 -> "1.5 KiB"."""
+    power = max(0, min(4, (int(count).bit_length() - 1) // 10))
+    unit = ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
+    return f"{count / 1024**power:,.{1 if power else 0}f} {unit}"
+
+
+@contextmanager
+def reading(path):
+    """Around a parser of foreign bytes: wherever a damaged file leads it, a CheckpointError says so."""
+    try:
+        yield
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        size = path.stat().st_size
+        raise CheckpointError(
+            f"{path} ({size:,} bytes) is cut short or damaged: {reason}. Download or copy it again."
+        ) from error

@@ -28,7 +28,8 @@ class PickledConfig:
 def read_pickle(path):
     """(tensors, values): every tensor by name, and what else lies beside them, nothing executed.
 
-    CheckpointError where the file is cut short, compressed, or would need to run code to load.
+    CheckpointError where the file is compressed inside, or would need to run code to load. A damaged one
+    raises whatever its bytes lead torch into: call within `reading`.
     """
     zipped = zipfile.is_zipfile(path)
     if zipped:
@@ -37,26 +38,21 @@ def read_pickle(path):
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         content = _with_stubs(path, error, zipped)
-    except Exception as error:  # every way a damaged file can fail in a parser of arbitrary bytes
-        raise CheckpointError(_damaged(path, error)) from error
     return _sorted_out(path, content)
 
 
 def _with_stubs(path, error, zipped):
     needed = _globals(path)
     if not needed and "Unsupported global" not in str(error) and "GLOBAL" not in str(error):
-        raise CheckpointError(_damaged(path, error)) from error
+        raise error
     if not needed or not needed <= HARMLESS:
         names = ", ".join(sorted(needed - HARMLESS)) or "code that could not be named"
         raise CheckpointError(
             f"{path} would run {names} to load, so it was not loaded: a checkpoint is data. {SAFER}"
         ) from None
     stubs = [(PickledConfig, name) for name in needed if name != "torch.device"] + [torch.device]
-    try:
-        with torch.serialization.safe_globals(stubs):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as again:
-        raise CheckpointError(_damaged(path, again)) from again
+    with torch.serialization.safe_globals(stubs):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
 def _globals(path):
@@ -100,9 +96,3 @@ def _sorted_out(path, content):
 
 def _plain(value):
     return value.attributes if isinstance(value, PickledConfig) else value
-
-
-def _damaged(path, error):
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    size = path.stat().st_size
-    return f"{path} ({size:,} bytes) is cut short or damaged: {reason[:200]}. Download or copy it again."
