@@ -1,0 +1,187 @@
+"""What a person does on the prompt page, in a real browser: choose, go back, point, read why it is empty."""
+
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+
+pytestmark = pytest.mark.browser
+TEXT = "What are you doing?"  # BOS, What, are, you, doing, ?
+
+
+@pytest.fixture
+def browser(monkeypatch):
+    sync = pytest.importorskip("playwright.sync_api")
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in this thread
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(live_server, sae, made_up_model, browser):
+    """A window on the prompt page; scripts that fail make the test fail. `page.ask(query)` goes there."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+
+    def ask(query=""):
+        page.goto(f"{live_server.url}/saes/demo/prompt/{query}")
+        page.evaluate("window.same = true")  # gone after a reload
+
+    page.ask = ask
+    yield page
+    assert faults == []
+
+
+def asked(page):
+    return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def chosen(page):
+    return page.locator(".pick[aria-pressed=true]").all_inner_texts()
+
+
+def ranked(page):
+    return page.locator(".board h3 a").all_inner_texts()
+
+
+def test_a_typed_prompt_is_answered_without_a_reload(page):
+    page.ask()
+    page.fill("#text", TEXT)
+    page.press("#text", "Enter")
+    page.wait_for_selector(".board")
+    assert page.evaluate("window.same")
+    assert len(ranked(page)) == 10
+    assert chosen(page) == ["?"]
+    assert asked(page) == {"text": TEXT, "position": "5", "rank": "act_size"}
+
+
+def test_choosing_token_and_ranking_changes_the_address_without_a_reload(page):
+    page.ask(f"?text={TEXT}")
+    first = ranked(page)
+    page.click(".pick[data-position='3']")
+    page.wait_for_function("location.search.includes('position=3')")
+    assert chosen(page) == ["·you"]
+    page.click("text=Loss effect")
+    page.wait_for_function("location.search.includes('rank=loss_effect')")
+    assert asked(page) == {"text": TEXT, "position": "3", "rank": "loss_effect"}
+    assert page.locator("#ranks [aria-pressed=true]").inner_text() == "Loss effect"
+    assert "nats" in page.locator(".board .score").first.inner_text()
+    assert ranked(page) != first
+    assert page.evaluate("window.same")
+
+
+def test_the_back_button_returns_to_the_former_token(page):
+    page.ask(f"?text={TEXT}&position=2")
+    before = ranked(page)
+    page.click(".pick[data-position='4']")
+    page.wait_for_function("location.search.includes('position=4')")
+    page.go_back()
+    page.wait_for_function("document.querySelector('.pick[aria-pressed=true]').dataset.position === '2'")
+    assert ranked(page) == before
+    assert page.evaluate("window.same")
+
+
+def test_a_reload_shows_the_same_state(page):
+    page.ask(f"?text={TEXT}&position=3&rank=act_quantile&bos=0&max_density=0.5")
+    before = ranked(page), chosen(page), page.locator("#density-value").inner_text()
+    page.reload()
+    assert (ranked(page), chosen(page), page.locator("#density-value").inner_text()) == before
+    assert before[1:] == (["·doing"], "50 %")
+    assert not page.locator("#bos").is_checked()
+
+
+def test_script_in_a_prompt_is_read_as_text(page):
+    page.on("dialog", lambda dialog: pytest.fail("ran"))
+    page.ask("?text=<script>alert(1)</script><img src=x onerror=alert(2)>")
+    shown = "".join(page.locator(".pick").all_inner_texts())
+    assert "<script>alert(1)</script><img·src=x·onerror=alert(2)>" in shown
+    assert page.locator("#answer script, #answer img").count() == 0
+
+
+def test_an_empty_answer_says_why(page):
+    page.ask(f"?text={TEXT}&bos=0&position=0&rank=loss_effect")
+    assert page.locator("#empty").is_visible()
+    assert "first token" in page.locator("#empty").inner_text()
+    assert ranked(page) == []
+    page.click("text=Act size")  # the way out
+    page.wait_for_selector(".board")
+    assert not page.locator("#empty").is_visible()
+
+
+def test_a_refused_prompt_says_why_and_keeps_the_text(page):
+    page.ask(f"?text={TEXT}")
+    page.fill("#text", "a b " * 200)
+    page.press("#text", "Enter")
+    page.wait_for_selector("#trouble:visible")
+    assert page.locator("#trouble").inner_text() == "Prompt has 402 tokens; this model reads 128. Shorten it."
+    assert page.locator("#text").input_value() == "a b " * 200
+    assert page.locator(".board").count() == 0 or not page.locator(".board").first.is_visible()
+
+
+def test_pointing_at_a_token_marks_it_in_every_feature(page):
+    page.ask(f"?text={TEXT}&position=4")
+    page.hover(".pick[data-position='2']")
+    assert page.locator(".prompt-line .token.pointed").all_inner_texts() == [" are"] * 10
+    assert page.locator(".heat th.pointed").inner_text() == "are"
+    page.mouse.move(0, 0)
+    assert page.locator(".pointed").count() == 0
+
+
+def test_pointing_at_a_feature_colours_the_tokens_it_is_active_on(page):
+    page.ask(f"?text={TEXT}&position=4")
+    board = page.locator(".board").first
+    board.locator("h3").hover()
+    coloured = [
+        bool(style) for style in page.eval_on_selector_all(".pick", "all => all.map(b => b.style.color)")
+    ]
+    activations = page.evaluate(
+        "JSON.parse(document.getElementById('prompt-data').textContent).dashboards[0].activations"
+    )
+    assert coloured == [value > 0 for value in activations]
+
+
+def test_a_click_with_ctrl_sums_two_tokens(page):
+    page.ask(f"?text={TEXT}&position=4")
+    page.click(".pick[data-position='2']", modifiers=["Control"])
+    page.wait_for_function("location.search.includes('position=2%2C4')")
+    assert chosen(page) == ["·are", "·doing"]
+    assert "summed over the tokens" in page.locator("#summary").inner_text()
+
+
+def test_keys_move_between_tokens_and_rankings(page):
+    page.ask(f"?text={TEXT}&position=3")
+    page.press("body", "ArrowRight")
+    page.wait_for_function("location.search.includes('position=4')")
+    page.press("body", "2")
+    page.wait_for_function("location.search.includes('rank=act_quantile')")
+    assert chosen(page) == ["·doing"]
+
+
+def test_the_page_fits_a_phone(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.ask(f"?text={TEXT}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_coloured_tokens_keep_their_contrast(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.ask(f"?text={TEXT}&position=4")
+    lowest = page.evaluate(LOWEST_CONTRAST)
+    assert lowest >= 4.5
+
+
+LOWEST_CONTRAST = """async () => {
+  const { contrast } = await import("/static/shared/colours.js");
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const page = rgb(getComputedStyle(document.body).backgroundColor);
+  const nodes = document.querySelectorAll(".token, .pick, .chip, .board .muted, .legend");
+  return Math.min(...[...nodes].map((node) => {
+    const { color, backgroundColor } = getComputedStyle(node);
+    const back = rgb(backgroundColor);
+    return contrast(rgb(color).slice(0, 3), back[3] === 0 ? page : back.slice(0, 3));
+  }));
+}"""
