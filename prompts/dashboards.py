@@ -23,7 +23,7 @@ def dashboards_of(sae, prompt, features, stored):
             "feature": feature,
             "activations": numbers(activations[at]),
             "loss_effects": numbers(effects[at]),
-            **(_stored(rows[feature], text) if feature in rows else _unknown(activations[at])),
+            **_known(rows.get(feature), text, activations[at]),
         }
         for at, feature in enumerate(features)
     ]
@@ -34,9 +34,15 @@ def _text_of(sae):
     return Text(vocabulary_of(sae), rows_of(corpus), corpus.bos)
 
 
-def _unknown(activations):
-    """A feature without statistics: only what the prompt shows."""
-    return {"missing": True, "maximum": float(activations.max(initial=0.0))}
+def _known(feature, text, activations):
+    """What is stored of a feature; without a readable row only what the prompt shows, and why."""
+    why = "No statistics of this feature yet: only its part in the prompt is known."
+    if feature is not None:
+        try:
+            return _stored(feature, text)
+        except ValueError as error:  # stored in a layout that this version does not read
+            why = str(error)
+    return {"missing": True, "why": why, "maximum": float(activations.max(initial=0.0))}
 
 
 def _stored(feature, text):

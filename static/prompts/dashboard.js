@@ -25,7 +25,7 @@ export function dashboard(answer, score, board, features) {
     histogram(board.activation_histogram, { height: 64, name: `Activations of feature ${board.feature}` });
   const node = element("article", { class: "board", "data-feature": board.feature, "aria-label": `Feature ${board.feature}` },
     head(answer, score, board, features), line,
-    board.missing ? element("p", { class: "muted" }, "No statistics of this feature yet: only its part in the prompt is known.")
+    board.missing ? element("p", { class: "muted" }, board.why)
       : stored(board, plot, options));
   const here = score.activation;
   plot?.mark(here, figure(here, 3));

@@ -1,4 +1,4 @@
-"""How long does a reader wait for the features of a prompt? 30 tokens, warm, beside one forward per feature."""
+"""How long do the features of a prompt take? 30 tokens, warm, beside one forward per feature."""
 
 import os
 import statistics

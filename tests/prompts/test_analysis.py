@@ -216,3 +216,12 @@ def test_a_page_that_waits_too_long_is_shown_without_its_answer(client, sae, mad
     page = client.get("/saes/demo/prompt/", {"text": TEXT})
     assert page.status_code == 200
     assert page.context["data"]["tokens"][1] == "What" and "ranking" not in page.context["data"]
+
+
+def test_statistics_in_an_unreadable_layout_say_so_and_the_prompt_is_shown(answer, sae):
+    from features.models import Feature
+
+    Feature.objects.update(payload=b"\xff")
+    board = answer(position=3)["dashboards"][0]
+    assert board["missing"] and "Recompute the statistics" in board["why"]
+    assert any(board["activations"])
