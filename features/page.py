@@ -128,7 +128,8 @@ def correlates(name: str, found: Correlates) -> list[dict]:
 
 def token_values(vocabulary, found: TokenValues) -> list[dict]:
     return [
-        {"token": token, "text": vocabulary.label(token), "value": value}
+        # Models may have more outputs than their tokenizer has tokens.
+        {"token": token, "text": vocabulary.label(token) if token < vocabulary.size else "", "value": value}
         for token, value in zip(found.tokens.tolist(), numbers(found.values), strict=True)
     ]
 
@@ -146,7 +147,8 @@ class Text:
     """Corpus rows as the pieces a page shows, each row read once."""
 
     def __init__(self, vocabulary, rows: np.ndarray, bos: bool):
-        self.vocabulary, self.rows, self.bos = vocabulary, rows, int(bos)
+        self.vocabulary, self.bos = vocabulary, int(bos)
+        self.rows = np.asarray(rows)  # a row of a memmap is slow to make
         self._read: dict[int, tuple[list[int], list[str]]] = {}
 
     def __getitem__(self, row: int) -> tuple[list[int], list[str]]:

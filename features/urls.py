@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import job_views, views
 
 app_name = "features"
 urlpatterns = [
@@ -12,16 +12,8 @@ urlpatterns = [
     path("saes/<slug:slug>/features/random/", views.random, name="random"),
     path("saes/<slug:slug>/features/<int:index>/", views.feature, name="feature"),
     path("saes/<slug:slug>/features/<int:index>.json", views.feature_json, name="feature-json"),
+    path("saes/<slug:slug>/jobs.json", job_views.newest, name="jobs-json"),
+    path("jobs/<int:id>.json", job_views.job, name="job-json"),
+    path("jobs/<int:id>/cancel/", job_views.cancel, name="job-cancel"),
+    path("jobs/<int:id>/retry/", job_views.retry, name="job-retry"),
 ]
-
-try:
-    from . import job_views
-except ImportError:  # not there yet
-    pass
-else:
-    urlpatterns += [
-        path("saes/<slug:slug>/jobs.json", job_views.newest, name="jobs-json"),
-        path("jobs/<int:id>.json", job_views.job, name="job-json"),
-        path("jobs/<int:id>/cancel/", job_views.cancel, name="job-cancel"),
-        path("jobs/<int:id>/retry/", job_views.retry, name="job-retry"),
-    ]

@@ -1,0 +1,57 @@
+"""A real Chromium for tests: `browser` for a file of tests, `page` for one. Skipped where there is none."""
+
+import os
+import shutil
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-extensions",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium found: install chromium to run the browser tests")
+    from playwright.sync_api import sync_playwright
+
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    # Playwright's loop runs in the thread that uses the database.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def page(browser):
+    """A page of 1440 pixels that fails its test on any script error."""
+    yield from opened(browser)
+
+
+@pytest.fixture
+def narrow_page(browser):
+    """The same on a telephone."""
+    yield from opened(browser, viewport={"width": 390, "height": 844})
+
+
+def opened(browser, viewport=None, **options):
+    context = browser.new_context(viewport=viewport or {"width": 1440, "height": 1000}, **options)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors
