@@ -1,5 +1,6 @@
 """Damaged and foreign files are refused in one sentence that names both numbers and the way out."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,8 @@ def test_a_config_that_is_no_object_is_refused(tmp_path, content):
         {"architecture": "topk", "k": "many"},
         {"architecture": "topk", "k": [1]},
         {"metadata": "none"},
+        {"metadata": {"model_name": ["gelu-1l"]}},
+        {"apply_b_dec_to_input": "perhaps"},
         {"normalize_activations": {"a": 1}},
         {"activation_fn": 5},
         {"architecture": "topk", "activation_fn_kwargs": 3},
@@ -139,6 +142,20 @@ def test_a_config_that_is_no_object_is_refused(tmp_path, content):
 )
 def test_a_config_of_the_wrong_kinds_never_ends_in_a_traceback(tmp_path, settings):
     refused(saelens(tmp_path, **settings), r"\S+ \S+", answers={})
+
+
+def test_a_pre_bias_that_the_config_leaves_null_is_subtracted_as_by_default(tmp_path):
+    assert torch.equal(
+        read_sae(saelens(tmp_path, apply_b_dec_to_input=None)).b_enc,
+        read_sae(saelens(tmp_path, apply_b_dec_to_input=True)).b_enc,
+    )
+
+
+@pytest.mark.parametrize("factor", [0, -1.0, float("inf"), float("nan")])
+def test_a_factor_that_would_empty_the_weights_is_refused(tmp_path, factor):
+    folder = saelens(tmp_path, normalize_activations="expected_average_only_in")
+    (folder / "activation_scaler.json").write_text(json.dumps({"scaling_factor": factor}))
+    refused(folder, "scaling factor .* is no positive number", answers={})
 
 
 def test_a_missing_tensor_is_named_with_those_that_are_there(tmp_path):

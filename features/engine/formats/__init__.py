@@ -17,12 +17,12 @@ from features.engine.formats import (
     saelens_pickle,
 )
 from features.engine.formats import sparsify as sparsify_layout
+from features.engine.formats.answers import ANSWERS, Answers
 from features.engine.formats.assemble import assemble
-from features.engine.formats.checks import bytes_needed, check_shapes, check_size, check_tensors
+from features.engine.formats.checks import bytes_needed, check_scales, check_shapes, check_size, check_tensors
 from features.engine.formats.errors import CheckpointError, MissingAnswer, Question
 from features.engine.formats.files import DEFAULT_MAX_BYTES, Checkpoint
 from features.engine.formats.fingerprint import checkpoint_hash
-from features.engine.formats.recipe import ANSWERS, Answers
 from features.engine.sae import SAEConfig, SparseAutoencoder
 
 __all__ = [
@@ -146,6 +146,7 @@ def _look(path, answers, max_bytes):
         configs = ", ".join(checkpoint.configs) or "what lies beside the weights"
         raise CheckpointError(f"{path}: a setting in {configs} is of the wrong kind: {error!r}.") from error
     check_tensors(checkpoint, recipe)
+    check_scales(checkpoint, recipe)
     d_in, d_sae = check_shapes(checkpoint, recipe)
     check_size(checkpoint, d_in, d_sae)
     candidates = {"hook_point": [hook for hook in neel.HOOKS if recipe.format in ("neel", "bare")]}

@@ -1,5 +1,7 @@
 """Do the tensors of a checkpoint fit its recipe? Asked of names, types and shapes, before any is read."""
 
+import math
+
 from features.engine.formats.containers import FLOATS
 from features.engine.formats.errors import CheckpointError, in_bytes
 
@@ -54,13 +56,22 @@ def check_tensors(checkpoint, recipe):
         raise CheckpointError(f"{checkpoint.weights}: {kinds}: weights of 16, 32 or 64 bit floats are read.")
 
 
+def check_scales(checkpoint, recipe):
+    """CheckpointError where a factor that configs or answers give would empty or blow up the weights."""
+    for name, value in (("scaling factor", recipe.input_scale), ("norm factor", recipe.bias_scale)):
+        if not (math.isfinite(value) and value > 0):
+            raise CheckpointError(f"{checkpoint.path}: {name} {value} is no positive number.")
+    if isinstance(recipe.threshold, float | int) and not math.isfinite(recipe.threshold):
+        raise CheckpointError(f"{checkpoint.path}: threshold {recipe.threshold} is no number.")
+
+
 def check_size(checkpoint, d_in, d_sae):
     """CheckpointError, before anything is allocated, where the weights exceed the limit."""
     size = bytes_needed(d_in, d_sae)
     if size > checkpoint.max_bytes:
         raise CheckpointError(
-            f"{checkpoint.path}: {d_in:,} x {d_sae:,} weights take {in_bytes(size)} as float32, "
-            f"more than the {in_bytes(checkpoint.max_bytes)} allowed. Raise the limit (max_bytes) if there is memory."
+            f"{checkpoint.path}: {d_in:,} x {d_sae:,} weights take {in_bytes(size)} as float32, more than "
+            f"the {in_bytes(checkpoint.max_bytes)} allowed. Raise the limit (max_bytes) if there is memory."
         )
 
 

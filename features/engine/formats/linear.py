@@ -6,7 +6,7 @@ activations are in the model's own unit, as in the form its library runs: biases
 """
 
 from features.engine.formats import hooks
-from features.engine.formats.recipe import Matrix, Recipe, first
+from features.engine.formats.recipe import Matrix, Recipe, first, flag
 
 
 def goodfire(checkpoint, answers):
@@ -51,7 +51,7 @@ def _llama_scope(checkpoint, answers, config):
     else:
         # This one threshold was set after training, in the model's own unit: undo the scaling to come.
         result.threshold = config["jump_relu_threshold"] / unit
-        result.rescale_by_decoder_norm = bool(config.get("sparsity_include_decoder_norm", False))
+        result.rescale_by_decoder_norm = flag(config, "sparsity_include_decoder_norm", False)
     return result
 
 

@@ -5,7 +5,7 @@ config without it Neel's (ReLU, pre-bias b_dec), and no config at all means that
 """
 
 from features.engine.formats.errors import CheckpointError
-from features.engine.formats.recipe import Matrix, Recipe, first
+from features.engine.formats.recipe import Matrix, Recipe, first, flag
 from features.engine.sae import ACTIVATIONS, CHOOSING
 
 SAE_TYPES = {"vanilla": "relu", "topk": "topk", "batchtopk": "jumprelu", "jumprelu": "jumprelu"}
@@ -45,14 +45,14 @@ def _bussmann(checkpoint, answers, config):
     if kind not in SAE_TYPES:
         raise CheckpointError(f"{checkpoint.path}: sae_type {kind} is none of {', '.join(SAE_TYPES)}.")
     odd = config.get("activation", "relu")
-    if odd != "relu" or config.get("tied_weights"):
+    if odd != "relu" or flag(config, "tied_weights", False):
         raise CheckpointError(
             f"{checkpoint.path}: activation {odd}, tied_weights {config.get('tied_weights', False)}: "
             "only ReLU with a decoder of its own is read."
         )
     result = _four("bussmann", pre_bias=None if kind == "jumprelu" else "b_dec", architecture=kind)
     result.activation = SAE_TYPES[kind]
-    result.input_norm = "layer_norm" if config.get("input_unit_norm") else "none"
+    result.input_norm = "layer_norm" if flag(config, "input_unit_norm", False) else "none"
     result.stated = {"d_in": config.get("act_size"), "d_sae": config.get("dict_size")}
     result.subject = _subject(config)
     if kind == "topk":

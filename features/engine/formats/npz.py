@@ -27,8 +27,8 @@ def open_npz(path, max_bytes):
         total = sum(member.file_size for member in members)
         if total > max_bytes:
             raise CheckpointError(
-                f"{path} has {in_bytes(path.stat().st_size)} and unpacks to {in_bytes(total)}, "
-                f"more than the {in_bytes(max_bytes)} allowed. Raise the limit (max_bytes) if that is expected."
+                f"{path} has {in_bytes(path.stat().st_size)} and unpacks to {in_bytes(total)}, more than "
+                f"the {in_bytes(max_bytes)} allowed. Raise the limit (max_bytes) if that is expected."
             )
         headers = {member.filename.removesuffix(".npy"): _header(path, archive, member) for member in members}
 

@@ -5,7 +5,7 @@ sae_lens.saes.{standard,topk,jumprelu,gated,abstopk,batchtopk}_sae of version 6.
 """
 
 from features.engine.formats.errors import CheckpointError
-from features.engine.formats.recipe import Gate, Matrix, Recipe, first
+from features.engine.formats.recipe import Gate, Matrix, Recipe, first, flag
 
 ELSEWHERE = "predicts another place of the model than it reads, so it has no reconstruction error"
 UNSUPPORTED = {
@@ -48,7 +48,7 @@ def from_config(checkpoint, answers, cfg):
         encoder=Matrix("W_enc"),
         decoder=Matrix("W_dec"),
         decoder_bias="b_dec",
-        pre_bias="b_dec" if cfg.get("apply_b_dec_to_input", True) else None,
+        pre_bias="b_dec" if flag(cfg, "apply_b_dec_to_input", True) else None,
         architecture=architecture,
         subject=_subject(cfg, meta, legacy),
         stated={"d_in": cfg.get("d_in"), "d_sae": cfg.get("d_sae")},
@@ -84,7 +84,7 @@ def _activation(checkpoint, answers, cfg, result):
     # Later trainers rescale unless told otherwise; finished SAEs and all before version 6 do not.
     training = kind in BATCH or result.format == "saelens-training"
     if kind in ("topk", "abstopk", *BATCH):
-        result.rescale_by_decoder_norm = bool(cfg.get("rescale_acts_by_decoder_norm", training))
+        result.rescale_by_decoder_norm = flag(cfg, "rescale_acts_by_decoder_norm", training)
 
 
 def _normalisation(checkpoint, answers, cfg, result):

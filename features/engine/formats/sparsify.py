@@ -7,7 +7,7 @@ import json
 
 from features.engine.formats import hooks
 from features.engine.formats.errors import CheckpointError
-from features.engine.formats.recipe import Matrix, Recipe, first
+from features.engine.formats.recipe import Matrix, Recipe, first, flag
 
 
 def recipe(checkpoint, answers):
@@ -15,7 +15,7 @@ def recipe(checkpoint, answers):
     if not checkpoint.has("encoder.weight", "W_dec"):
         return None
     cfg = checkpoint.config("cfg.json")
-    if cfg.get("transcode") or cfg.get("skip_connection") or checkpoint.has("W_skip"):
+    if flag(cfg, "transcode", False) or flag(cfg, "skip_connection", False) or checkpoint.has("W_skip"):
         raise CheckpointError(
             f"{checkpoint.path}: a sparsify transcoder predicts another place of the model than it reads, so "
             "it has no reconstruction error. Only autoencoders are read here."
@@ -23,7 +23,7 @@ def recipe(checkpoint, answers):
     kind = cfg.get("activation", "topk")
     if kind not in ("topk", "groupmax"):
         raise CheckpointError(f"{checkpoint.path}: sparsify's activation {kind} is none of topk, groupmax.")
-    signed = kind == "topk" and cfg.get("signed")
+    signed = kind == "topk" and flag(cfg, "signed", False)
     return Recipe(
         "sparsify",
         encoder=Matrix("encoder.weight", True),  # [h, d]
