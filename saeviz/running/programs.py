@@ -40,7 +40,7 @@ def site(listener: socket.socket) -> Program:
         *("-m", "gunicorn", "saeviz.wsgi:application", "--no-control-socket"),
         *(part for name, value in options.items() for part in (f"--{name}", value)),
         *(("--access-logfile", "-") if VERBOSE else ()),
-        environment={"SAEVIZ_WARM": "1", **threads(min(2, CORES))},
+        environment={"SAEVIZ_WARM": os.environ.get("SAEVIZ_WARM", "1"), **threads(min(2, CORES))},
         files=(listener.fileno(),),
         essential=True,
     )

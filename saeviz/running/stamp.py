@@ -10,9 +10,9 @@ CODE = ("requirements.txt", "features/demo/SHA256SUMS")  # Django brings migrati
 MIGRATIONS = ("features/migrations", "prompts/migrations")
 
 
-def fingerprint() -> str:
-    """Changes when there is something to migrate or to load. The rows of the demo name its place."""
-    digest = hashlib.sha256(os.fsencode(places.ROOT))
+def fingerprint(data: Path) -> str:
+    """Changes when there is something to migrate or to load. The rows of the demo name both places."""
+    digest = hashlib.sha256(os.fsencode(places.ROOT) + b"\0" + os.fsencode(data.resolve()))
     for name in CODE:
         path = places.ROOT / name
         digest.update(path.read_bytes() if path.exists() else b"-")
@@ -26,10 +26,10 @@ def is_prepared(data: Path) -> bool:
     if os.environ.get("DATABASE_URL") or not (data / "saeviz.sqlite3").exists():
         return False
     try:
-        return (data / "prepared").read_text() == fingerprint()
+        return (data / "prepared").read_text() == fingerprint(data)
     except OSError:
         return False
 
 
 def mark(data: Path):
-    (data / "prepared").write_text(fingerprint())
+    (data / "prepared").write_text(fingerprint(data))

@@ -93,6 +93,16 @@ def test_a_database_elsewhere_is_looked_at_on_every_start(tmp_path, monkeypatch)
 # The administrator
 
 
+def test_data_that_was_moved_is_prepared_again(tmp_path, monkeypatch):
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    (before / "saeviz.sqlite3").touch()
+    stamp.mark(before)
+    before.rename(after)
+    assert not stamp.is_prepared(after)
+
+
 @pytest.mark.django_db
 def test_the_administrators_password_is_for_the_owner_only_and_made_once(tmp_path, django_user_model):
     first_start.make_administrator(tmp_path)
