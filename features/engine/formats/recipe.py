@@ -51,9 +51,7 @@ class Recipe:
     input_norm: str = "none"
     architecture: str | None = None  # the layout's own word
     subject: dict = field(default_factory=dict)  # what the files say under the names of SUBJECT
-    stated: dict = field(
-        default_factory=dict
-    )  # d_in, d_sae as configs say them, to be held against the tensors
+    stated: dict = field(default_factory=dict)  # d_in, d_sae as configs say, held against the tensors
     ignored: tuple = ()  # tensors that serve training only
     notes: list = field(default_factory=list)  # sentences for the reader
 
@@ -67,7 +65,7 @@ class Recipe:
 
 
 def flag(config, name, default):
-    """A yes-or-no setting; the default where it is missing or null. CheckpointError where it is anything else."""
+    """A yes-or-no setting; the default where it is missing or null, CheckpointError for all else."""
     value = config.get(name)
     if value is None:
         return default

@@ -52,7 +52,7 @@ def from_config(checkpoint, answers, cfg):
         architecture=architecture,
         subject=_subject(cfg, meta, legacy),
         stated={"d_in": cfg.get("d_in"), "d_sae": cfg.get("d_sae")},
-        ignored=(*IGNORED, *(("topk_threshold",) if architecture not in BATCH else ())),
+        ignored=IGNORED,
     )
     _activation(checkpoint, answers, cfg, result)
     _normalisation(checkpoint, answers, cfg, result)
