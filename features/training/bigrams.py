@@ -1,6 +1,7 @@
 """Where the embeddings start: at the best low-rank guess of the next token from the current one alone.
 
-Counting pairs reads the whole corpus in seconds; a transformer would learn the same from its first millions of
+Counting pairs reads the whole corpus in seconds; a transformer would learn the same from its first millions
+of
 tokens, and of rare tokens much later. With attention and neurons silent the model's logits are
 
     LN_final(W_E[token]) W_U + b_U
@@ -14,7 +15,13 @@ import torch
 from .language_model import Weights, norm
 from .optimiser import Adam, trapezoid
 
-FITTED = {"embed.W_E": 0.04, "unembed.W_U": 0.008, "unembed.b_U": 0.004, "ln_final.w": 0.004, "ln_final.b": 0.004}
+FITTED = {
+    "embed.W_E": 0.04,
+    "unembed.W_U": 0.008,
+    "unembed.b_U": 0.004,
+    "ln_final.w": 0.004,
+    "ln_final.b": 0.004,
+}
 
 
 def count(rows: np.ndarray, size: int, batch: int = 50_000) -> torch.Tensor:
@@ -32,8 +39,11 @@ def start_biases(weights: Weights, counts: torch.Tensor) -> None:
     weights["unembed.b_U"].copy_((shares / shares.sum()).log())
 
 
-def fit(weights: Weights, counts: torch.Tensor, passes: int = 40, batch: int = 512, seed: int = 0) -> list[float]:
-    """Moves the fitted weights in place; returns the mean loss of each pass, weighted by how often tokens occur.
+def fit(
+    weights: Weights, counts: torch.Tensor, passes: int = 40, batch: int = 512, seed: int = 0
+) -> list[float]:
+    """Moves the fitted weights in place; returns the mean loss of each pass, weighted by how often tokens
+    occur.
 
     An entry counts with the square root of its frequency: common ones matter more, rare ones still learn.
     """
@@ -51,7 +61,7 @@ def fit(weights: Weights, counts: torch.Tensor, passes: int = 40, batch: int = 5
             trained = [weights[name].requires_grad_() for name in names]
             h = norm(weights, "ln_final", weights["embed.W_E"][chosen], torch.bfloat16)
             logits = torch.addmm(weights["unembed.b_U"].bfloat16(), h, weights["unembed.W_U"].bfloat16())
-            each = (logits.float().logsumexp(1) - (logits * target).sum(1))
+            each = logits.float().logsumexp(1) - (logits * target).sum(1)
             gradients = torch.autograd.grad((each * emphasis[chosen]).mean(), trained)
             with torch.no_grad():
                 scale = trapezoid(done, passes * len(known), 5 * batch, decay=0.5)

@@ -1,7 +1,6 @@
 """How a training run survives being killed: its whole state in one file that is always either old or new."""
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ def save(path: Path, state: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     torch.save(state, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def load(path: Path, device: str = "cpu") -> dict | None:
@@ -25,4 +24,8 @@ def write_json(path: Path, value) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(temporary, path)
+    temporary.replace(path)
+
+
+def read_json(path: Path):
+    return json.loads(path.read_text()) if path.exists() else {}

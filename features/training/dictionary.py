@@ -2,17 +2,24 @@
 
     a = x W_enc + b_enc,  f = a where a > threshold, else 0,  x^ = f W_dec + b_dec
 
-Training is BatchTopK (Bussmann et al., "BatchTopK sparse autoencoders", 2024): the threshold is the value that lets
-k features a token through, on average over a batch; its running mean is the threshold of the finished JumpReLU.
-Unlike an L1 penalty it does not shrink what it keeps. Only the encoder is a dense product; the rest is sparse.
+Training is BatchTopK (Bussmann et al., "BatchTopK sparse autoencoders", 2024): the threshold is the value
+that lets
+k features a token through, on average over a batch; its running mean is the threshold of the finished
+JumpReLU.
+Unlike an L1 penalty it does not shrink what it keeps. Only the encoder is a dense product; the rest is
+sparse.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 Weights = dict[str, Tensor]
+warnings.filterwarnings(
+    "ignore", message="Sparse CSR tensor support"
+)  # "beta"; the tests hold it to autograd
 SAMPLED = 16  # every so many tokens decide the threshold of a batch
 
 
@@ -50,16 +57,20 @@ class Objective:
     loss = own * |e|^2 / variance + (1 - own) * |e K|^2 / output_variance, a mean over tokens, with e = x^ - x
     """
 
-    K: Tensor                                        # [d_in, d_model]
+    K: Tensor  # [d_in, d_model]
     variance: float
     output_variance: float
     own: float = 0.5
+    low: torch.dtype = torch.bfloat16  # of the products with K
 
     def __call__(self, e: Tensor) -> tuple[float, float, Tensor]:
         """Both shares, and the gradient of the loss with respect to the reconstruction: [tokens, d_in]."""
-        low, n = torch.bfloat16, len(e)
+        low, n = self.low, len(e)
         out = e.to(low) @ self.K.to(low)
-        own, said = e.square().sum() / n / self.variance, out.float().square().sum() / n / self.output_variance
+        own, said = (
+            e.square().sum() / n / self.variance,
+            out.float().square().sum() / n / self.output_variance,
+        )
         g = e * (2 * self.own / n / self.variance)
         g += (out @ self.K.to(low).T).float() * (2 * (1 - self.own) / n / self.output_variance)
         return float(own), float(said), g
@@ -72,13 +83,16 @@ class Step:
     own: float
     said: float
     threshold: float
-    fired: Tensor                                    # [d_sae] how many tokens each feature fired on
+    fired: Tensor  # [d_sae] how many tokens each feature fired on
     gradients: dict[str, Tensor]
 
 
-def gradients(w: Weights, x: Tensor, k: float, objective: Objective, asleep: Tensor, aid: float = 1 / 32) -> Step:
-    """One part of a batch, x [tokens, d_in] float32. `asleep` numbers the features that have long been silent."""
-    low = torch.bfloat16
+def gradients(
+    w: Weights, x: Tensor, k: float, objective: Objective, asleep: Tensor, low=torch.bfloat16
+) -> Step:
+    """One part of a batch, x [tokens, d_in] float32. `asleep` numbers the features that have long been
+    silent.
+    """
     a = torch.addmm(w["b_enc"].to(low), x.to(low), w["W_enc"].to(low))
     threshold = cutoff(a, k)
     f = firing(a, threshold)
@@ -93,13 +107,14 @@ def gradients(w: Weights, x: Tensor, k: float, objective: Objective, asleep: Ten
         "b_dec": g.sum(0),
     }
     if len(asleep):
-        wake(w, x, a[:, asleep].float(), e, g, asleep, aid, grads)
+        wake(w, x, a[:, asleep].float(), e, asleep, grads)
     fired = torch.bincount(f.col_indices(), minlength=a.shape[1])
     return Step(own, said, float(threshold), fired, grads)
 
 
-def wake(w, x, a, e, g, asleep, aid, grads, most: int = 64) -> None:
-    """Adds the auxiliary loss of Gao et al. (2024): silent features learn to rebuild what the others left, -e.
+def wake(w, x, a, e, asleep, grads, aid: float = 1 / 32, most: int = 64) -> None:
+    """Adds the auxiliary loss of Gao et al. (2024): silent features learn to rebuild what the others left,
+    -e.
 
     Their `most` highest activations a token take part; the loss is `aid` * |e + f W_dec|^2 / variance.
     """

@@ -1,6 +1,8 @@
-"""How weights move: Muon for the matrices inside the block, Adam for everything else, and one learning-rate curve.
+"""How weights move: Muon for the matrices inside the block, Adam for everything else, and one learning-rate
+curve.
 
-Muon: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Adam: Kingma and Ba (2014).
+Muon: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Adam: Kingma and
+Ba (2014).
 """
 
 import torch
@@ -32,7 +34,9 @@ class Muon:
         self.state = {"velocity": torch.zeros_like(weight)}
 
     def step(self, gradient: Tensor, scale: float) -> None:
-        """weight -= rate * scale * sqrt(max(1, columns / rows)) * orthogonal(gradient + momentum * velocity)."""
+        """weight -= rate * scale * sqrt(max(1, columns / rows)) * orthogonal(gradient + momentum *
+        velocity).
+        """
         velocity = self.state["velocity"].mul_(self.momentum).add_(gradient)
         update = orthogonal(gradient.add(velocity, alpha=self.momentum))
         rows, columns = self.weight.shape[-2:]
@@ -44,10 +48,16 @@ class Adam:
 
     def __init__(self, weight: Tensor, rate: float, betas=(0.9, 0.98), eps: float = 1e-10):
         self.weight, self.rate, self.betas, self.eps = weight, rate, betas, eps
-        self.state = {"mean": torch.zeros_like(weight), "square": torch.zeros_like(weight), "steps": torch.zeros(())}
+        self.state = {
+            "mean": torch.zeros_like(weight),
+            "square": torch.zeros_like(weight),
+            "steps": torch.zeros(()),
+        }
 
     def step(self, gradient: Tensor, scale: float) -> None:
-        """weight -= rate * scale * mean / (sqrt(square) + eps), both moments corrected for their start at zero."""
+        """weight -= rate * scale * mean / (sqrt(square) + eps), both moments corrected for their start at
+        zero.
+        """
         (first, second), state = self.betas, self.state
         state["steps"] += 1
         n = int(state["steps"])
@@ -58,9 +68,11 @@ class Adam:
 
 
 def trapezoid(done: int, budget: int, warm: int, decay: float = 0.22) -> float:
-    """Share of the full rate after `done` of `budget` tokens: up over `warm`, level, down to 0 over the last part.
+    """Share of the full rate after `done` of `budget` tokens: up over `warm`, level, down to 0 over the
+    last part.
 
-    A level middle means that the budget may be changed on the way: only the last `decay` of it looks at the end.
+    A level middle means that the budget may be changed on the way: only the last `decay` of it looks at the
+    end.
     """
     left = (budget - done) / (decay * budget)
     return max(0.0, min(1.0, (done + 1) / warm, left))

@@ -1,4 +1,5 @@
-"""How the cores are used: one thread each with its own part of the batch, and no memory handed back in between.
+"""How the cores are used: one thread each with its own part of the batch, and no memory handed back in
+between.
 
 Two threads inside each operation wait for each other thousands of times a second, which is ruinous as soon as
 anything else runs; whole gradients of half a batch are waited for once a step.
@@ -13,12 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-PARTS = 4  # of a batch: more than workers, so that a worker held up by another program leaves its share to the rest
+# Parts of a batch: more than workers, so that one held up by another program leaves its share to the rest.
+PARTS = 4
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # malloc.h of glibc
 
 
 def settle(niceness: int = 19) -> None:
-    """Makes way for other processes, computes on one thread, and keeps freed memory (a third of the time otherwise)."""
+    """Makes way for other processes, computes on one thread, and keeps freed memory.
+
+    Asking the system for every large tensor anew takes a third of the time.
+    """
     os.nice(max(0, niceness - os.nice(0)))
     torch.set_num_threads(1)
     if sys.platform == "linux":
@@ -28,7 +33,9 @@ def settle(niceness: int = 19) -> None:
 
 
 class Workers:
-    """Runs a function on parts of a batch. Sums are taken in order, so that the number of threads changes nothing."""
+    """Runs a function on parts of a batch. Sums are taken in order, so that the number of threads changes
+    nothing.
+    """
 
     def __init__(self, count: int):
         self.pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
@@ -36,7 +43,9 @@ class Workers:
     def map(self, function: Callable, items: Sequence) -> list:
         return list(self.pool.map(function, items))
 
-    def gradients(self, loss: Callable[[Tensor], Tensor], weights: list[Tensor], batch: Tensor) -> tuple[float, list]:
+    def gradients(
+        self, loss: Callable[[Tensor], Tensor], weights: list[Tensor], batch: Tensor
+    ) -> tuple[float, list]:
         """Mean loss of a batch and its gradients; PARTS must divide the batch."""
 
         def part(rows):

@@ -2,7 +2,6 @@
 
 import json
 import lzma
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,19 +15,38 @@ WINDOW = 16  # tokens in a row that make a shared passage; shorter runs are idio
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no token is lost modulo 2**64
 
 
-def documents(folder: Path) -> Iterator[str]:
-    """Texts of every .jsonl, .jsonl.xz ({"text"} a line) and .txt file of a folder, by file name."""
+def named_documents(folder: Path) -> Iterator[tuple[str, str]]:
+    """(source, text) from every .jsonl, .jsonl.xz and .txt file of a folder, by file name.
+
+    A line of JSON holds "text" and perhaps "source"; otherwise the file's name is the source.
+    """
     for path in sorted(Path(folder).iterdir()):
+        name = path.name.split(".")[0]
         if path.name.endswith((".jsonl", ".jsonl.xz")):
-            opened = lzma.open(path, "rt") if path.suffix == ".xz" else path.open()
-            with opened as lines:
-                yield from (json.loads(line)["text"] for line in lines)
+            with lzma.open(path, "rt") if path.suffix == ".xz" else path.open() as lines:
+                for record in map(json.loads, lines):
+                    yield record.get("source", name), record["text"]
         elif path.suffix == ".txt":
-            yield from filter(str.strip, path.read_text().split(SEPARATOR))
+            yield from ((name, text) for text in path.read_text().split(SEPARATOR) if text.strip())
+
+
+def documents(folder: Path) -> Iterator[str]:
+    """The texts alone."""
+    return (text for _, text in named_documents(folder))
+
+
+def sources(folder: Path) -> dict[str, list[int]]:
+    """How many documents and characters each source has, the largest first."""
+    found: dict[str, list[int]] = {}
+    for source, text in named_documents(folder):
+        known = found.setdefault(source, [0, 0])
+        known[0], known[1] = known[0] + 1, known[1] + len(text)
+    return dict(sorted(found.items(), key=lambda item: -item[1][1]))
 
 
 def cut(tokenizer: Tokenizer, texts: Iterable[str], length: int, batch: int = 500) -> np.ndarray:
-    """Documents in their order, each closed by EOS, as rows that begin with BOS; the last, short row is dropped.
+    """Documents in their order, each closed by EOS, as rows that begin with BOS; the last, short row is
+    dropped.
 
     Returns [rows, length] uint16.
     """
@@ -52,8 +70,12 @@ def passages(rows: np.ndarray, window: int = WINDOW) -> np.ndarray:
     return sums
 
 
-def overlapping(rows: np.ndarray, held_out: np.ndarray, window: int = WINDOW, batch: int = 20_000) -> np.ndarray:
-    """Rows that share a passage of `window` tokens with a held-out row, wherever either was cut: [rows] bool."""
+def overlapping(
+    rows: np.ndarray, held_out: np.ndarray, window: int = WINDOW, batch: int = 20_000
+) -> np.ndarray:
+    """Rows that share a passage of `window` tokens with a held-out row, wherever either was cut: [rows]
+    bool.
+    """
     known = np.unique(passages(held_out, window))
     found = [
         np.isin(passages(rows[start : start + batch], window), known).any(1)
@@ -63,12 +85,14 @@ def overlapping(rows: np.ndarray, held_out: np.ndarray, window: int = WINDOW, ba
 
 
 def write(path: Path, rows: np.ndarray, held_out: np.ndarray, seed: int = 0) -> int:
-    """Shuffles rows into a file of uint16, without those that overlap the held-out ones; returns how many stay."""
+    """Shuffles rows into a file of uint16, without those that overlap the held-out ones; returns how many
+    stay.
+    """
     kept = rows[~overlapping(rows, held_out)] if len(held_out) else rows
     kept = kept[np.random.default_rng(seed).permutation(len(kept))]
     temporary = path.with_name(path.name + ".part")
     kept.tofile(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
     return len(kept)
 
 

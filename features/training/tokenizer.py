@@ -17,7 +17,10 @@ def train(documents: list[str], size: int = 8192, seed: int = 0) -> Tokenizer:
     the same documents in another order agree on all but a handful of entries.
     """
     tokenizer = Tokenizer(models.BPE())
-    digits, bytes_ = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits, bytes_ = (
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

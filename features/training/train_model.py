@@ -32,6 +32,10 @@ class Settings:
     low: torch.dtype = torch.bfloat16  # of the matrix products
     device: str = "cpu"
     bigram_passes: int = 30
+    common: int = 1500  # vocabulary entries in every softmax ...
+    sampled: int = 700  # ... and those drawn from the others: a third of the time is saved, see `whole`
+    whole: float = 0.05  # last share of the tokens, in which the softmax is over all entries
+    decay: float = 0.22  # share of the tokens over which the rate falls to nothing
 
 
 def optimisers(weights: lm.Weights) -> dict:
@@ -62,13 +66,17 @@ class Run:
     def step(self, rows: np.ndarray) -> float:
         """One batch; returns its loss in nats."""
         s, started = self.settings, time.process_time()
-        first = self.done // rows.shape[1]
-        tokens = torch.from_numpy(rows[first : first + s.batch].astype(np.int64)).to(s.device)
+        chosen = np.arange(s.batch) + self.done // rows.shape[1]
+        tokens = torch.from_numpy(rows[chosen % len(rows)].astype(np.int64)).to(s.device)
         trained = [w.requires_grad_() for w in self.weights.values()]
-        loss, gradients = self.workers.gradients(lambda part: lm.loss(self.weights, part, s.low), trained, tokens)
+        whole = self.done >= (1 - s.whole) * s.tokens or s.common + s.sampled >= self.shape.d_vocab
+        sample = None if whole else (s.common, s.sampled, self.done)
+        loss, gradients = self.workers.gradients(
+            lambda part: lm.loss(self.weights, part, s.low, sample), trained, tokens
+        )
         for weight in trained:
             weight.requires_grad_(False)
-        scale = trapezoid(self.done, s.tokens, s.warm)
+        scale = trapezoid(self.done, s.tokens, s.warm, s.decay)
         pairs = zip(self.optimisers.values(), gradients, strict=True)
         self.workers.map(lambda pair: pair[0].step(pair[1], scale), list(pairs))
         self.done += tokens.numel()
@@ -79,7 +87,9 @@ class Run:
         return {
             "weights": self.weights,
             "optimisers": {name: each.state for name, each in self.optimisers.items()},
-            "done": self.done, "seconds": self.seconds, "curve": self.curve,
+            "done": self.done,
+            "seconds": self.seconds,
+            "curve": self.curve,
         }
 
     def restore(self, state: dict) -> None:
@@ -91,10 +101,10 @@ class Run:
 
 
 def train(
-    rows: np.ndarray,                                # [rows, n_ctx]
+    rows: np.ndarray,  # [rows, n_ctx]
     path: Path,
-    shape: lm.Shape = lm.Shape(),
-    settings: Settings = Settings(),
+    shape: lm.Shape,
+    settings: Settings,
     save_every: float = 60.0,
     report: Callable[[str], None] = print,
     report_every: int = 100,
@@ -118,10 +128,14 @@ def train(
         losses.append(run.step(rows))
         if len(losses) == report_every:
             run.curve.append([run.done, sum(losses) / len(losses)])
-            report(progress(run, len(losses) * settings.batch * rows.shape[1] / (time.monotonic() - reported)))
+            report(
+                progress(run, len(losses) * settings.batch * rows.shape[1] / (time.monotonic() - reported))
+            )
             losses, reported = [], time.monotonic()
         if not math.isfinite(losses[-1] if losses else 0.0):
-            raise FloatingPointError(f"The loss is not finite after {run.done:,} tokens; the last checkpoint is whole.")
+            raise FloatingPointError(
+                f"The loss is not finite after {run.done:,} tokens; the last checkpoint is whole."
+            )
         if time.monotonic() - saved > save_every:
             checkpoints.save(path, run.state())
             saved = time.monotonic()
@@ -134,6 +148,7 @@ def train(
 def progress(run: Run, speed: float) -> str:
     """One line: how far, how good, how fast, how long still."""
     return (
-        f"model {run.done / 1e6:.2f} of {run.settings.tokens / 1e6:.0f} M tokens, loss {run.curve[-1][1]:.3f}, "
+        f"model {run.done / 1e6:.2f} of {run.settings.tokens / 1e6:.0f} M tokens, "
+        f"loss {run.curve[-1][1]:.3f}, "
         f"{speed:,.0f} tokens/s, {(run.settings.tokens - run.done) / speed / 60:.0f} min left"
     )

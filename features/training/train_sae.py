@@ -51,16 +51,20 @@ class Run:
         variance, said = (float(part.square().sum(1).mean()) for part in (spread, spread @ K))
         self.objective = dictionary.Objective(K, variance, said, settings.own)
         self.weights = dictionary.initial(h.shape[1], settings.features, x.mean(0), settings.seed)
-        self.optimisers = {name: Adam(w, settings.rate, betas=(0.9, 0.999)) for name, w in self.weights.items()}
+        self.optimisers = {
+            name: Adam(w, settings.rate, betas=(0.9, 0.999)) for name, w in self.weights.items()
+        }
         self.silent = torch.zeros(settings.features, dtype=torch.int64, device=settings.device)
         self.workers = Workers(settings.workers)
 
     def neurons(self, first: int, count: int, low: torch.dtype = torch.bfloat16) -> torch.Tensor:
-        """hook_post of `count` rows, BOS left out: [tokens, d_mlp] float32. After the last row comes the first."""
+        """hook_post of `count` rows, BOS with the rest: [tokens, d_mlp] float32. After the last row comes
+        the first.
+        """
         chosen = np.arange(first, first + count) % len(self.rows)
         tokens = torch.from_numpy(self.rows[chosen].astype(np.int64)).to(self.settings.device)
         with torch.no_grad():
-            return lm.neurons(self.model, lm.attend(self.model, tokens, low), low)[:, 1:].flatten(0, 1).float()
+            return lm.neurons(self.model, lm.attend(self.model, tokens, low), low).flatten(0, 1).float()
 
     def k(self) -> float:
         """Features a token at this point of training."""
@@ -69,7 +73,7 @@ class Run:
 
     def step(self) -> dictionary.Step:
         s, started, k = self.settings, time.process_time(), self.k()
-        tokens_a_row = self.rows.shape[1] - 1
+        tokens_a_row = self.rows.shape[1]
         first, share = self.done // tokens_a_row, s.batch // PARTS
         asleep = torch.nonzero(self.silent > s.asleep)[:, 0]
 
@@ -83,7 +87,9 @@ class Run:
         self.done += share * PARTS * tokens_a_row
         self.silent = torch.where(whole.fired > 0, 0, self.silent + share * PARTS * tokens_a_row)
         keep = min(0.999, self.done / (self.done + 100_000))  # a running mean that is exact at first
-        self.threshold = whole.threshold if k > s.k * 1.001 else keep * self.threshold + (1 - keep) * whole.threshold
+        self.threshold = (
+            whole.threshold if k > s.k * 1.001 else keep * self.threshold + (1 - keep) * whole.threshold
+        )
         self.seconds += time.process_time() - started
         return whole
 
@@ -100,8 +106,11 @@ class Run:
         return {
             "weights": self.weights,
             "optimisers": {name: each.state for name, each in self.optimisers.items()},
-            "silent": self.silent, "threshold": self.threshold,
-            "done": self.done, "seconds": self.seconds, "curve": self.curve,
+            "silent": self.silent,
+            "threshold": self.threshold,
+            "done": self.done,
+            "seconds": self.seconds,
+            "curve": self.curve,
         }
 
     def restore(self, state: dict) -> None:
@@ -118,8 +127,10 @@ class Run:
         w, s = self.weights, self.scale
         # f' = f / s with a' = a / s keeps x^ / s = f' W_dec + b_dec / s, for x = s h
         return {
-            "W_enc": w["W_enc"].clone(), "b_enc": w["b_enc"] / s,
-            "W_dec": w["W_dec"].clone(), "b_dec": w["b_dec"] / s,
+            "W_enc": w["W_enc"].clone(),
+            "b_enc": w["b_enc"] / s,
+            "W_dec": w["W_dec"].clone(),
+            "b_dec": w["b_dec"] / s,
             "threshold": torch.full_like(w["b_enc"], self.threshold / s),
         }
 
@@ -138,15 +149,17 @@ def merge(steps: list[dictionary.Step]) -> dictionary.Step:
 
 def train(
     model: lm.Weights,
-    rows: np.ndarray,                                # [rows, n_ctx]
+    rows: np.ndarray,  # [rows, n_ctx]
     path: Path,
-    settings: Settings = Settings(),
+    settings: Settings,
     keep: Callable[[Run, int], None] = lambda run, number: None,
     save_every: float = 120.0,
     report: Callable[[str], None] = print,
     report_every: int = 100,
 ) -> Run:
-    """Trains to the end, from the checkpoint at `path` if there is one. `keep` is called at every mark, once."""
+    """Trains to the end, from the checkpoint at `path` if there is one. `keep` is called at every mark,
+    once.
+    """
     run, saved = Run(model, rows, settings), time.monotonic()
     if state := checkpoints.load(path, settings.device):
         run.restore(state)
@@ -162,7 +175,9 @@ def train(
             report(progress(run, shares, time.monotonic() - reported))
             shares, reported = [], time.monotonic()
         if not math.isfinite(step.own):
-            raise FloatingPointError(f"The error is not finite after {run.done:,} tokens; the last checkpoint is whole.")
+            raise FloatingPointError(
+                f"The error is not finite after {run.done:,} tokens; the last checkpoint is whole."
+            )
         if time.monotonic() - saved > save_every:
             checkpoints.save(path, run.state())
             saved = time.monotonic()
@@ -172,13 +187,14 @@ def train(
 
 def progress(run: Run, shares: list, seconds: float) -> str:
     """One line: how far, how good, how fast, how long still. Adds a point to the curve."""
-    per_step = run.settings.batch * (run.rows.shape[1] - 1)
+    per_step = run.settings.batch * run.rows.shape[1]
     own, said, fired = np.mean(shares, axis=0)
     asleep = int((run.silent > run.settings.asleep).sum())
     run.curve.append([run.done, float(own), float(said), float(fired / per_step), asleep])
     speed = len(shares) * per_step / seconds
     return (
-        f"sae {run.done / 1e6:.2f} of {run.settings.tokens / 1e6:.0f} M tokens, unexplained {own:.3f} of the neurons, "
+        f"sae {run.done / 1e6:.2f} of {run.settings.tokens / 1e6:.0f} M tokens, "
+        f"unexplained {own:.3f} of the neurons, "
         f"{said:.3f} of their effect, {fired / per_step:.1f} features a token, {asleep} asleep, "
         f"threshold {run.threshold:.3f}, {speed:,.0f} tokens/s, "
         f"{(run.settings.tokens - run.done) / speed / 60:.0f} min left"

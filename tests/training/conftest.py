@@ -10,7 +10,7 @@ import torch
 from features.training import language_model as lm
 from features.training import rows, tokenizer
 
-WORDS = "the a cat dog tree 1984 river sees finds likes red old of in and".split()
+WORDS = ["the", "a", "cat", "dog", "tree", "1984", "river", "sees", "likes", "red", "old", "of", "in", "and"]
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,6 @@ def weights(shape):
     """Random in every entry, so that no term of a formula can hide behind a zero."""
     generator = torch.Generator().manual_seed(5)
     return {
-        name: torch.randn(w.shape, generator=generator) * 0.3 + ("w" == name[-1])
+        name: torch.randn(w.shape, generator=generator) * 0.3 + (name[-1] == "w")
         for name, w in lm.initial(shape).items()
     }

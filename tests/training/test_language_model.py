@@ -11,12 +11,14 @@ def batch(shape, rows=3):
 
 
 def test_loss_and_gradients_are_those_of_plain_cross_entropy(shape, weights, monkeypatch):
-    monkeypatch.setattr(lm, "CHUNK", 10)             # several chunks, the last one short
+    monkeypatch.setattr(lm, "CHUNK", 10)  # several chunks, the last one short
     tokens, trained = batch(shape), [w.requires_grad_() for w in weights.values()]
     ours = lm.loss(weights, tokens)
     plain = F.cross_entropy(lm.logits(weights, tokens)[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
     torch.testing.assert_close(ours, plain)
-    for got, expected in zip(torch.autograd.grad(ours, trained), torch.autograd.grad(plain, trained), strict=True):
+    for got, expected in zip(
+        torch.autograd.grad(ours, trained), torch.autograd.grad(plain, trained), strict=True
+    ):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -35,8 +37,15 @@ def test_exported_model_has_the_same_logits_here_and_in_transformer_lens(shape, 
 
     sizes = {name: getattr(shape, name) for name in lm.Shape.__dataclass_fields__}
     config = TransformerBridgeConfig(
-        n_layers=1, act_fn="gelu", attn_only=False, normalization_type="LN", eps=lm.EPS,
-        positional_embedding_type="standard", architecture="TransformerLensNative", init_weights=False, **sizes,
+        n_layers=1,
+        act_fn="gelu",
+        attn_only=False,
+        normalization_type="LN",
+        eps=lm.EPS,
+        positional_embedding_type="standard",
+        architecture="TransformerLensNative",
+        init_weights=False,
+        **sizes,
     )
     bridge = boot(config, tokenizer=None, device="cpu", model_name="tiny")
     bridge.load_state_dict(convert_tl_checkpoint(again, config), strict=True)

@@ -1,0 +1,93 @@
+"""Are the sparse gradients those of the dense formula, and is the error weighed as it acts on the
+predictions?
+"""
+
+import pytest
+import torch
+
+from features.training import dictionary, metric
+from features.training import language_model as lm
+
+N, D_IN, D_SAE, K = 64, 12, 40, 5
+
+
+@pytest.fixture
+def problem():
+    torch.manual_seed(0)
+    x, centre = torch.randn(N, D_IN) * 2, torch.randn(D_IN)
+    w = dictionary.initial(D_IN, D_SAE, centre)
+    w["b_enc"] += torch.randn(D_SAE) * 0.1
+    objective = dictionary.Objective(torch.randn(D_IN, 4), 3.0, 5.0, own=0.3, low=torch.float32)
+    return w, x, objective
+
+
+def dense_loss(w, x, objective, threshold):
+    a = x @ w["W_enc"] + w["b_enc"]
+    e = (a * (a > threshold)) @ w["W_dec"] + w["b_dec"] - x
+    own, said = (
+        e.square().sum() / N / objective.variance,
+        (e @ objective.K).square().sum() / N / objective.output_variance,
+    )
+    return own, said, objective.own * own + (1 - objective.own) * said
+
+
+def test_sparse_gradients_are_autograds_of_the_dense_formula(problem):
+    w, x, objective = problem
+    none = torch.zeros(0, dtype=torch.int64)
+    step = dictionary.gradients(w, x, K, objective, none, low=torch.float32)
+    trained = {name: value.requires_grad_() for name, value in w.items()}
+    own, said, loss = dense_loss(trained, x, objective, step.threshold)
+    expected = dict(zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True))
+    assert step.own == pytest.approx(float(own), rel=1e-5) and step.said == pytest.approx(
+        float(said), rel=1e-5
+    )
+    for name, gradient in expected.items():
+        torch.testing.assert_close(step.gradients[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_the_threshold_lets_k_features_through(problem, monkeypatch):
+    w, x, objective = problem
+    monkeypatch.setattr(dictionary, "SAMPLED", 1)
+    step = dictionary.gradients(w, x, K, objective, torch.zeros(0, dtype=torch.int64), low=torch.float32)
+    assert int(step.fired.sum()) == K * N
+
+
+def test_silent_features_learn_to_rebuild_what_is_left(problem):
+    w, x, objective = problem
+    asleep = torch.tensor([3, 7])
+    without = dictionary.gradients(w, x, K, objective, asleep[:0], low=torch.float32)
+    helped = dictionary.gradients(w, x, K, objective, asleep, low=torch.float32)
+    trained = {name: w[name].requires_grad_() for name in ("W_enc", "b_enc", "W_dec")}
+    a = x @ trained["W_enc"] + trained["b_enc"]
+    e = ((a * (a > without.threshold)) @ w["W_dec"] + w["b_dec"] - x).detach()
+    rebuilt = a[:, asleep].clamp_min(0) @ trained["W_dec"][asleep]
+    loss = (e + rebuilt).square().sum() / N / 32 / e.square().sum(1).mean()
+    for name, gradient in zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True):
+        added = helped.gradients[name] - without.gradients[name]
+        torch.testing.assert_close(added, gradient, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_output_map_measures_the_spread_of_the_logit_error(shape, weights):
+    shares = torch.rand(shape.d_vocab, dtype=torch.float64)
+    shares /= shares.sum()
+    K = metric.output_map(weights, shares)
+    e = torch.randn(6, shape.d_mlp, dtype=torch.float64)
+    moved = e @ weights["blocks.0.mlp.W_out"].double()
+    moved = (moved - moved.mean(1, keepdim=True)) * weights["ln_final.w"]
+    logits = moved @ weights["unembed.W_U"].double()
+    spread = (shares * logits.square()).sum(1) - (shares * logits).sum(1).square()
+    torch.testing.assert_close((e @ K).square().sum(1), spread)
+
+
+def test_divergence_of_a_small_error_is_what_the_metric_says():
+    """D(p || softmax(log p + d)) -> d'(diag(p) - pp')d / 2."""
+    torch.manual_seed(1)
+    p, d = torch.softmax(torch.randn(30).double(), 0), torch.randn(30).double() * 1e-3
+    divergence = (p * (p.log() - torch.log_softmax(p.log() + d, 0))).sum()
+    spread = (p * d * d).sum() - (p * d).sum() ** 2
+    torch.testing.assert_close(divergence, spread / 2, rtol=1e-2, atol=0)
+
+
+def test_neurons_of_the_demo_have_as_many_directions_as_the_stream(shape, weights):
+    K = metric.output_map(weights, torch.full((shape.d_vocab,), 1 / shape.d_vocab, dtype=torch.float64))
+    assert K.shape == (shape.d_mlp, shape.d_model) and lm.Shape().d_mlp == 4 * lm.Shape().d_model
