@@ -1,5 +1,7 @@
 """`manage.py compute_features SAE`: compute its statistics here and now, or queue them for a worker."""
 
+from argparse import ArgumentTypeError
+
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
@@ -86,8 +88,11 @@ def _sae(slug):
 
 
 def _number(text):
-    return int(text.replace(",", "").replace("_", ""))
+    try:
+        return int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no whole number.") from None
 
 
 def _numbers(text):
-    return [int(part) for part in text.split(",")]
+    return [_number(part) for part in text.split(",")]
