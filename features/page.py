@@ -3,6 +3,8 @@
 Every number a script draws is here, already finite: what is undefined (a loss effect at a row's end) is None.
 """
 
+import zlib
+
 import numpy as np
 
 from .engine.quantiles import quantile
@@ -16,9 +18,8 @@ DIGITS = 5  # significant digits that travel; the card shows four
 
 def feature_page(sae: SAE, feature: Feature, previous: int | None, next: int | None, previews=None) -> dict:
     """The dict of one feature. `previews` maps the indices it points to to their own few figures."""
-    payload = unpack(feature.payload)
-    vocabulary = vocabulary_of(sae)
-    text = Text(vocabulary, rows_of(sae.statistics.corpus), sae.statistics.corpus.bos)
+    payload, vocabulary, rows = opened(sae, feature)
+    text = Text(vocabulary, rows, sae.statistics.corpus.bos)
     return {
         **missing_page(sae, feature.index, previous, next),
         "missing": False,
@@ -44,6 +45,18 @@ def feature_page(sae: SAE, feature: Feature, previous: int | None, next: int | N
         "activation_histogram": histogram(payload.activation_histogram),
         "sequences": sequences(payload, feature, text),
     }
+
+
+class Unreadable(Exception):
+    """There are statistics, but what they are shown with is gone or of another version; it says what."""
+
+
+def opened(sae: SAE, feature: Feature):
+    """The payload, the vocabulary and the corpus rows. Raises Unreadable."""
+    try:
+        return unpack(feature.payload), vocabulary_of(sae), rows_of(sae.statistics.corpus)
+    except (ValueError, OSError, zlib.error) as problem:
+        raise Unreadable(f"The stored figures of this feature cannot be shown: {problem}") from problem
 
 
 def missing_page(sae: SAE, index: int, previous: int | None, next: int | None) -> dict:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from .listing import SHOWN, Listing
 from .models import SAE, Feature
 from .overview import density_histogram, figures
-from .page import feature_page, missing_page, preview
+from .page import Unreadable, feature_page, missing_page, preview
 
 PER_PAGE = 100
 
@@ -101,7 +101,10 @@ def page_data(request, sae: SAE, index: int) -> dict:
         before, after = listing.around(sae, row)
     if row is None:
         return missing_page(sae, index, before, after)
-    return feature_page(sae, row, before, after, previews=lambda indices: previews_of(sae, indices))
+    try:
+        return feature_page(sae, row, before, after, previews=lambda indices: previews_of(sae, indices))
+    except Unreadable as problem:
+        return missing_page(sae, index, before, after) | {"problem": str(problem)}
 
 
 def previews_of(sae: SAE, indices: list[int]) -> dict[int, dict]:

@@ -67,7 +67,7 @@ function describe({ sequence, position }, data) {
     element("div", { class: "muted" }, `row ${count(sequence.row)}, position ${position} of ${data.population.corpus}`),
     active ? null : element("div", {}, position === 0 && sequence.bos ? "Start of the row: not counted." : "Not active here."),
     facts([
-      ...(active ? aboutActivation(active, next) : []),
+      ...(active ? aboutActivation(active, next) : []), // next: undefined at the row's end
       ["Line under it", before && before.loss_effect !== null
         ? `${signed(before.loss_effect)} nats, ${helpOrHurt(before.loss_effect)}` : null, "underline"],
     ]),
@@ -81,9 +81,10 @@ function aboutActivation(active, next) {
     ["Activation", figure(active.activation), "activation"],
     ["Quantile", quantileText(active.quantile), "quantile"],
   ];
-  if (active.loss_effect === null) return [...rows, ["Next token", "none: the row ends"]];
+  if (next === undefined) return [...rows, ["Next token", "none: the row ends"]];
+  rows.push(["Next token", loneToken(next)]);
+  if (active.loss_effect === null) return [...rows, ["Loss effect on it", "not computed so far from an example"]];
   return [...rows,
-    ["Next token", loneToken(next ?? "")],
     ["Loss effect on it", `${signed(active.loss_effect)} nats, ${helpOrHurt(active.loss_effect)}`, "loss-effect"],
     ["Its probability, with", percent(active.probability), "probability"],
     ["… and without", percent(active.probability_without), "probability-without"],

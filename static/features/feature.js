@@ -12,11 +12,12 @@ import { element } from "../shared/text.js";
 
 const CONTEXTS = { short: "short", medium: "medium", whole: "whole row" };
 const at = (id) => document.getElementById(id);
-const { base } = at("main").dataset;
+const { base, tryBox } = at("main").dataset;
 const query = location.search;
 
 let data = JSON.parse(at("feature-data").textContent);
 let marks = {};
+let tried = null; // the box to try a text in, where the site has one
 let context = recall("context", "short") in CONTEXTS ? recall("context", "short") : "short";
 const starred = stars(data.sae.slug);
 const closeCard = tokenCards(at("examples"), () => ({ data, marks }));
@@ -28,13 +29,19 @@ function show(next) {
   previews.close();
   at("trouble").hidden = true;
   at("missing").hidden = !data.missing;
-  at("columns").hidden = data.missing;
+  at("columns").classList.toggle("bare", data.missing);
+  at("problem").textContent = data.problem ?? "";
   if (!data.missing) {
     marks = drawFigures(data, base, query);
     drawExamples(data, context);
   }
   drawHead();
-  document.dispatchEvent(new CustomEvent("feature-shown", { detail: data })); // for what else stands on the page
+  tried?.show(data);
+if (tryBox)
+  import(tryBox).then((module) => {
+    tried = module.tryBox(at("try-text"), base);
+    tried.show(data);
+  });
 }
 
 /** Heading, badges, star and the controls that say where we are. */
@@ -146,3 +153,8 @@ if (query) {
 }
 if (at("progress")) watchJob(at("progress"), { done: () => travel.reload(data.index) });
 show(data);
+if (tryBox)
+  import(tryBox).then((module) => {
+    tried = module.tryBox(at("try-text"), base);
+    tried.show(data);
+  });

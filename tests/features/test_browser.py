@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from features import services
@@ -240,6 +241,21 @@ def test_statistics_appear_by_themselves_when_their_computation_is_done(page, li
     job.save()
     page.locator(".groups .chosen").first.wait_for()
     assert not page.locator("#missing").is_visible()
+
+
+def test_staff_cancel_a_computation_from_the_page(page, live_server, client, transactional_db, tmp_path):  # noqa: F811
+    bare = shown.bare_sae(tmp_path, slug="bare")
+    job = Job.objects.create(sae=bare, tokens=100, state="running", total=100, heartbeat=timezone.now())
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    cookie = client.cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+    page.goto(f"{live_server.url}/saes/bare/")
+    with page.expect_response("**/cancel/") as answer:
+        page.get_by_role("button", name="Cancel").click()
+    assert answer.value.status == 200
+    page.get_by_role("button", name="Cancel").wait_for(state="detached")
+    job.refresh_from_db()
+    assert job.cancel_requested or job.state == "cancelled"
 
 
 def test_help_lists_the_keys(page, site):  # noqa: F811

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 
+from features import vocabularies
 from features.models import SAE, Feature
 
 from . import shown
@@ -96,6 +97,16 @@ def test_a_feature_without_statistics_says_so_and_how_to_get_them(client, sae, b
         assert embedded(response)["missing"]
         assert "This feature has no statistics yet." in text_of(response)
         assert 'id="progress"' in response.content.decode()
+
+
+def test_figures_that_cannot_be_read_are_told_not_a_server_error(client, sae, tmp_path):
+    Feature.objects.filter(index=1).update(payload=b"\0old")
+    data = embedded(client.get(address(1)))
+    assert data["missing"] and "Recompute the statistics" in data["problem"]
+    (tmp_path / "tiny.npy").unlink()
+    vocabularies._rows.cache_clear()
+    twin = client.get(address(0, name="feature-json")).json()
+    assert twin["missing"] and "tiny.npy" in twin["problem"]
 
 
 def test_pages_of_an_sae_without_statistics_stand(client, bare):
