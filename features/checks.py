@@ -77,17 +77,19 @@ def _complaints(row):
     if hasattr(row, "model_path"):
         yield from _weights_complaints("checkpoint", row.path)
         yield from _weights_complaints("language model", row.model_path)
-    elif why := _why_unreadable(Path(row.path)):
+    elif why := _why_unreadable(Path(row.path)):  # a corpus
         hint = (
             "Run `manage.py load_demo`." if row.slug == "demo" else "Put the token rows back where they were."
         )
-        yield f"the token rows {row.path} {why}.", hint
+        yield f"the file of token rows {row.path} {why}.", hint
 
 
 def _weights_complaints(name, path):
     path = Path(path)
     if name == "language model" and not path.is_absolute():
         return  # a name on the hub, or a folder that only the engine can find
+    if path.is_dir() and not any(file.is_file() for file in path.rglob("*")):
+        yield f"the {name} {path} holds no files.", "Put the files back, or correct the path in the admin."
     files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
     for file in files:
         if why := _why_unreadable(file):
