@@ -175,6 +175,16 @@ def test_gemma_scope_has_no_pre_bias_and_its_path_names_the_subject(tmp_path):
     assert (config.model_name, config.hook_point) == ("gemma-2-2b", "blocks.20.hook_mlp_out")
 
 
+def test_a_link_into_a_download_cache_keeps_its_name(tmp_path):
+    blobs = tmp_path / "blobs"
+    gemma(blobs)
+    folder = tmp_path / "snapshots" / "gemma-scope-9b-it-res" / "layer_9"
+    folder.mkdir(parents=True)
+    (folder / "params.npz").symlink_to(blobs / "params.npz")
+    config = read_sae(folder).config
+    assert (config.model_name, config.hook_point) == ("gemma-2-9b-it", "blocks.9.hook_resid_post")
+
+
 def test_gemma_scope_on_embeddings_divides_by_the_root_of_the_width(tmp_path):
     h = inputs()
     folder = tmp_path / "gemma-scope-2b-pt-res" / "embedding" / "width_4k" / "average_l0_6"

@@ -9,7 +9,7 @@ def first_release(checkpoint, answers):
     """W_enc, W_dec, b_enc, b_dec, threshold in an .npz or .safetensors without a config of another layout."""
     if not checkpoint.has("W_enc", "W_dec", "b_enc", "b_dec", "threshold"):
         return None
-    model, hook = hooks.of_gemma_scope(checkpoint.weights.resolve())
+    model, hook = hooks.of_gemma_scope(checkpoint.weights.absolute())
     result = _jumprelu("gemma-scope", "W_enc", "W_dec")
     result.subject = {"model_name": model, "hook_point": hook}
     if hook == "hook_embed":

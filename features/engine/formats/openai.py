@@ -53,8 +53,8 @@ def _activation(checkpoint, answers, named, result):
 
 
 def _hook(checkpoint):
-    return hooks.of_location(checkpoint.weights.resolve())
+    return hooks.of_location(checkpoint.weights.absolute())
 
 
 def _is_gpt2(checkpoint):
-    return "gpt2-small" in checkpoint.weights.resolve().parts
+    return "gpt2-small" in checkpoint.weights.absolute().parts

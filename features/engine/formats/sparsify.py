@@ -48,7 +48,7 @@ def _width(cfg):
 
 
 def _subject(checkpoint):
-    folder = checkpoint.weights.resolve().parent
+    folder = checkpoint.weights.absolute().parent
     run = _run_config(folder.parent / "config.json")
     return {
         "model_name": run.get("model"),
