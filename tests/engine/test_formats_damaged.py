@@ -59,9 +59,7 @@ def test_text_under_the_name_of_weights_is_refused(tmp_path):
     refused(tmp_path / "a.pt", "cut short or damaged")
 
 
-@pytest.mark.parametrize(
-    ("value", "words"), [(float("nan"), "3 NaN and 0 infinite"), (float("inf"), "0 NaN and 3")]
-)
+@pytest.mark.parametrize(("value", "words"), [(float("nan"), "3 NaN and 0 infinite"), (float("inf"), "0 NaN and 3")])
 @pytest.mark.parametrize("name", ["W_enc", "W_dec", "b_enc", "b_dec"])
 def test_broken_numbers_are_counted_and_their_tensor_named(tmp_path, name, value, words):
     tensors = four()
@@ -165,9 +163,7 @@ def test_a_missing_tensor_is_named_with_those_that_are_there(tmp_path):
 
 
 def test_a_tensor_too_many_is_named(tmp_path):
-    refused(
-        saelens(tmp_path, four() | {"W_skip": normal(D, D)}), "has no W_skip. Loading it without", answers={}
-    )
+    refused(saelens(tmp_path, four() | {"W_skip": normal(D, D)}), "has no W_skip. Loading it without", answers={})
 
 
 def test_an_empty_folder_and_no_folder_are_told_apart(tmp_path):
@@ -182,6 +178,12 @@ def test_of_several_weight_files_one_must_be_named(tmp_path):
     assert read_sae(tmp_path / "25.pt").config.format == "neel"
 
 
+def test_of_several_folders_one_must_be_named(tmp_path):
+    for layer in ("layers.0", "layers.1"):
+        write(tmp_path / layer, "sae.safetensors", four())
+    refused(tmp_path, "in folders of its own: layers.0, layers.1. Name the one")
+
+
 # foreign
 
 
@@ -190,9 +192,7 @@ def test_an_unknown_layout_is_listed_beside_the_known_ones(tmp_path):
     refused(path, r"no layout known here. It holds: lm_head.weight \[5, 6\], wte \[6, 5\]. Known: Neel Nanda")
 
 
-@pytest.mark.parametrize(
-    "kind", ["matching_pursuit", "temporal", "transcoder", "skip_transcoder", "of_the_future"]
-)
+@pytest.mark.parametrize("kind", ["matching_pursuit", "temporal", "transcoder", "skip_transcoder", "of_the_future"])
 def test_saelens_architectures_outside_the_formula_are_refused_with_the_reason(tmp_path, kind):
     refused(
         saelens(tmp_path, architecture=kind),
@@ -201,18 +201,19 @@ def test_saelens_architectures_outside_the_formula_are_refused_with_the_reason(t
     )
 
 
+def test_a_matching_pursuit_sae_is_refused_for_its_rule_and_not_for_its_missing_encoder(tmp_path):
+    w = {name: tensor for name, tensor in four().items() if name.endswith("dec")}
+    refused(saelens(tmp_path, w, architecture="matching_pursuit"), "chooses its features one after", answers={})
+
+
 def test_whitened_training_is_refused_with_the_way_out(tmp_path):
-    refused(
-        saelens(tmp_path, normalize_activations="covariance_whitening"), "Let SAELens fold it", answers={}
-    )
+    refused(saelens(tmp_path, normalize_activations="covariance_whitening"), "Let SAELens fold it", answers={})
 
 
 @pytest.mark.parametrize("settings", [{"transcode": True}, {"skip_connection": True}])
 def test_sparsify_transcoders_are_refused(tmp_path, settings):
     w = {"encoder.weight": normal(H, D), "encoder.bias": normal(H), "W_dec": normal(H, D), "b_dec": normal(D)}
-    refused(
-        write(tmp_path, "sae.safetensors", w, cfg={"d_in": D, "k": K} | settings), "transcoder", answers={}
-    )
+    refused(write(tmp_path, "sae.safetensors", w, cfg={"d_in": D, "k": K} | settings), "transcoder", answers={})
 
 
 def test_a_gemma_scope_2_transcoder_is_refused(tmp_path):

@@ -115,9 +115,7 @@ def flat(**settings):
 
 def test_a_legacy_topk_is_named_by_its_activation_function(tmp_path):
     w, h = four(), inputs()
-    cfg = flat(
-        activation_fn_str="topk", activation_fn_kwargs={"k": K}, architecture="standard", l1_coefficient=5
-    )
+    cfg = flat(activation_fn_str="topk", activation_fn_kwargs={"k": K}, architecture="standard", l1_coefficient=5)
     sae = read_sae(write(tmp_path, "sae_weights.safetensors", w, cfg=cfg).parent)
     f = keep_largest(((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu(), K)
     check(sae, f, f @ w["W_dec"] + w["b_dec"])
@@ -161,13 +159,21 @@ def test_mid_training_jumprelu_of_old_stores_the_logarithm(tmp_path):
     check(sae, f, f @ w["W_dec"] + w["b_dec"])
 
 
+def test_topk_in_mid_training_rescales_unless_told_otherwise(tmp_path):
+    w, h = four(), inputs()
+    cfg = {"d_in": D, "d_sae": H, "architecture": "topk", "k": K, "metadata": {}, "aux_loss_coefficient": 1.0}
+    sae = read_sae(write(tmp_path, "sae_weights.safetensors", w, cfg=cfg))
+    size = w["W_dec"].norm(dim=1)
+    f = keep_largest((((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]) * size).relu(), K)
+    check(sae, f, (f / size) @ w["W_dec"] + w["b_dec"])
+    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(H))
+
+
 def test_half_precision_is_computed_in_float32(tmp_path):
     h = inputs()
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         low = {name: tensor.to(dtype) for name, tensor in four().items()}
-        sae = read_sae(
-            write(tmp_path / str(dtype), "sae_weights.safetensors", low, cfg=flat(dtype=str(dtype)))
-        )
+        sae = read_sae(write(tmp_path / str(dtype), "sae_weights.safetensors", low, cfg=flat(dtype=str(dtype))))
         w = {name: tensor.float() for name, tensor in low.items()}
         f = ((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
         check(sae, f, f @ w["W_dec"] + w["b_dec"])

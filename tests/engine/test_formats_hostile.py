@@ -108,9 +108,7 @@ def test_an_npz_bomb_is_refused_before_it_is_unpacked(tmp_path):
 
 def test_an_npz_member_that_claims_more_than_it_has_is_refused(tmp_path):
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "<f4", "fortran_order": False, "shape": (2**20, 2**10)}
-    )
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (2**20, 2**10)})
     refused(
         npz(tmp_path / "params.npz", W_enc=buffer.getvalue()),
         "claims 4,294,967,296 bytes of numbers and has 128",
@@ -136,9 +134,7 @@ def test_a_small_file_cannot_ask_for_much_memory(tmp_path):
         "W_enc": torch.zeros(1).expand(2**20, 2**20),
         "W_dec": torch.zeros(1).expand(2**20, 2**20),
     }
-    path = write(
-        tmp_path, "a.pt", tensors | {"b_enc": torch.zeros(1).expand(2**20), "b_dec": torch.zeros(2**20)}
-    )
+    path = write(tmp_path, "a.pt", tensors | {"b_enc": torch.zeros(1).expand(2**20), "b_dec": torch.zeros(2**20)})
     assert path.stat().st_size < 2**23
     refused(path, "weights take 8.0 TiB as float32, more than the 64.0 GiB allowed")
 
@@ -147,9 +143,7 @@ def test_the_size_limit_can_be_set(tmp_path):
     folder = saelens(tmp_path)
     assert read_sae(folder, max_bytes=2**20).config.d_in == D
     half = saelens(tmp_path / "half", {name: tensor.half() for name, tensor in four().items()})
-    refused(
-        half, "weights take 1.7 KiB as float32, more than the 1.5 KiB allowed", answers={}, max_bytes=1536
-    )
+    refused(half, "weights take 1.7 KiB as float32, more than the 1.5 KiB allowed", answers={}, max_bytes=1536)
     write(tmp_path / "b", "a.pt", four() | {"optimizer": {"state": normal(1024)}})
     refused(tmp_path / "b", "a.pt has 7.* KiB, more than the 2.0 KiB allowed", max_bytes=2048)
 

@@ -63,9 +63,7 @@ def test_answers_reach_the_config(tmp_path):
 
 
 def test_the_users_name_for_a_subject_comes_before_the_files(tmp_path):
-    folder = saelens(
-        tmp_path, metadata={"sae_lens_version": "6.0.0", "model_name": "theirs", "hook_name": "x"}
-    )
+    folder = saelens(tmp_path, metadata={"sae_lens_version": "6.0.0", "model_name": "theirs", "hook_name": "x"})
     assert read_sae(folder).config.model_name == "theirs"
     assert read_sae(folder, answers={"model_name": "ours"}).config.model_name == "ours"
 
@@ -79,9 +77,7 @@ def test_a_formula_the_files_settle_is_not_overruled(tmp_path):
 
 def test_answers_from_a_form_are_words(tmp_path):
     path = write(tmp_path, "weights.pt", four())
-    sae = read_sae(
-        path, answers={"apply_b_dec_to_input": "no", "activation": "topk", "k": "3", "model_name": ""}
-    )
+    sae = read_sae(path, answers={"apply_b_dec_to_input": "no", "activation": "topk", "k": "3", "model_name": ""})
     assert sae.config.k == 3 and torch.equal(sae.b_enc, four()["b_enc"])
 
 
@@ -117,9 +113,7 @@ def test_a_path_may_be_a_string(tmp_path):
 
 def test_describing_allocates_no_weights(tmp_path, monkeypatch):
     folder = saelens(tmp_path)
-    monkeypatch.setattr(
-        "features.engine.formats.files.Checkpoint.tensor", lambda *_: pytest.fail("read a tensor")
-    )
+    monkeypatch.setattr("features.engine.formats.files.Checkpoint.tensor", lambda *_: pytest.fail("read a tensor"))
     told = describe(folder)
     assert told.bytes_needed == 4 * (2 * D * H + 2 * H + D)
     assert told.tensors["W_dec"] == (H, D) and told.weights.name == "sae_weights.safetensors"
@@ -128,11 +122,7 @@ def test_describing_allocates_no_weights(tmp_path, monkeypatch):
 
 def test_the_hash_follows_weights_and_configs_and_not_their_place(tmp_path):
     first, second = saelens(tmp_path / "a"), saelens(tmp_path / "b")
-    assert (
-        checkpoint_hash(first)
-        == checkpoint_hash(second)
-        == checkpoint_hash(first / "sae_weights.safetensors")
-    )
+    assert checkpoint_hash(first) == checkpoint_hash(second) == checkpoint_hash(first / "sae_weights.safetensors")
     (second / "cfg.json").write_text(json.dumps({"d_in": D, "d_sae": H, "architecture": "topk", "k": K}))
     assert checkpoint_hash(first) != checkpoint_hash(second)
     third = write(tmp_path / "c", "sae_weights.safetensors", four() | {"b_dec": normal(D, seed=77)}).parent

@@ -44,9 +44,7 @@ class Answers:
         if said is None and given is None:
             self.open.append(Question(name, text or _sentence(name), tuple(candidates)))
         if said is not None and given is not None and said != given:
-            raise CheckpointError(
-                f"The file says {name} = {said}, the answer says {given}. Leave the answer out."
-            )
+            raise CheckpointError(f"The file says {name} = {said}, the answer says {given}. Leave the answer out.")
         return given if said is None else said
 
     def subject(self, said, candidates):

@@ -86,6 +86,5 @@ def _widths(recipe, d_in, d_sae):
 
 def _mismatch(checkpoint, name, shape, expected):
     return CheckpointError(
-        f"{checkpoint.weights}: {name} has shape {list(shape)}, {expected}. "
-        "Tensors of different SAEs in one file?"
+        f"{checkpoint.weights}: {name} has shape {list(shape)}, {expected}. Tensors of different SAEs in one file?"
     )

@@ -20,9 +20,7 @@ def gated(checkpoint, answers):
     if not checkpoint.has("gate_bias", "mag_bias", "r_mag", "encoder.weight", "decoder.weight"):
         return None
     gate = Gate("gate_bias", "mag_bias", "r_mag")
-    result = Recipe(
-        "dictionary_learning", **LINEAR, pre_bias="decoder_bias", gate=gate, activation="jumprelu"
-    )
+    result = Recipe("dictionary_learning", **LINEAR, pre_bias="decoder_bias", gate=gate, activation="jumprelu")
     result.notes.append("Gated, rewritten as JumpReLU with the same activations.")
     return _finish(checkpoint, result, "GatedAutoEncoder")
 
@@ -39,9 +37,7 @@ def linear(checkpoint, answers):
     result = Recipe("dictionary_learning", **LINEAR, encoder_bias="encoder.bias", pre_bias="b_dec")
     said = _trainer(checkpoint).get("dict_class")
     said = said if said in ("AutoEncoderTopK", "BatchTopKSAE") else None
-    text = (
-        "Trained as AutoEncoderTopK (k per token) or BatchTopKSAE (threshold)? Both store the same tensors."
-    )
+    text = "Trained as AutoEncoderTopK (k per token) or BatchTopKSAE (threshold)? Both store the same tensors."
     kind = answers.settle("dict_class", said, ("BatchTopKSAE", "AutoEncoderTopK"), text)
     _choose(checkpoint, answers, result, kind)
     return _finish(checkpoint, result, kind)
@@ -74,9 +70,7 @@ def _choose(checkpoint, answers, result, kind):
         result.activation, result.threshold = "jumprelu", "threshold"
         return
     if kind in THRESHOLDED:
-        result.notes.append(
-            "Its threshold was not learnt yet: the k largest features of each token are kept."
-        )
+        result.notes.append("Its threshold was not learnt yet: the k largest features of each token are kept.")
     said = first(checkpoint.number("k"), _trainer(checkpoint).get("k"))
     result.activation, result.k = "topk", answers.settle("k", said, (32, 64, 128))
 
@@ -86,18 +80,14 @@ def _finish(checkpoint, result, kind):
     factor = checkpoint.number("norm_factor")
     if checkpoint.values.get("wrapped_in") == "ae" and factor is not None:
         result.bias_scale = float(factor)
-        result.notes.append(
-            f"Backup in mid-training: biases and threshold multiplied by norm_factor = {factor:g}."
-        )
+        result.notes.append(f"Backup in mid-training: biases and threshold multiplied by norm_factor = {factor:g}.")
     result.decoder_bias = first(result.decoder_bias, result.pre_bias)
     result.architecture = kind
     result.stated = {"d_in": trainer.get("activation_dim"), "d_sae": trainer.get("dict_size")}
     result.ignored = ("k", "threshold", "group_sizes")
     result.subject = {
         "model_name": trainer.get("lm_name"),
-        "hook_point": hooks.of_submodule(
-            trainer.get("submodule_name"), trainer.get("layer"), buffer.get("io")
-        ),
+        "hook_point": hooks.of_submodule(trainer.get("submodule_name"), trainer.get("layer"), buffer.get("io")),
         "context_size": buffer.get("ctx_len"),
     }
     return result

@@ -121,18 +121,17 @@ def _nothing_here(path):
     for name in names:
         if Path(name).suffix in REFUSED or name in REFUSED:
             _refuse(path / name)
+    inner = [name for name in names if any(f.suffix in WEIGHTS for f in (path / name).glob("*"))]
+    if inner:
+        return f"{path} holds SAEs in folders of its own: {', '.join(inner[:12])}. Name the one to read."
     if any(name.endswith(".json") for name in names):
         return f"{path} has a config but no weights ({', '.join(names[:12])}): half written? Copy it again."
-    return (
-        f"{path} holds no weight file ({', '.join(WEIGHTS)}); it holds: {', '.join(names[:12]) or 'nothing'}."
-    )
+    return f"{path} holds no weight file ({', '.join(WEIGHTS)}); it holds: {', '.join(names[:12]) or 'nothing'}."
 
 
 def _json(file):
     if file.stat().st_size > MAX_CONFIG_BYTES:
-        raise CheckpointError(
-            f"{file} has {file.stat().st_size:,} bytes; a config has at most {MAX_CONFIG_BYTES:,}."
-        )
+        raise CheckpointError(f"{file} has {file.stat().st_size:,} bytes; a config has at most {MAX_CONFIG_BYTES:,}.")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -24,11 +24,7 @@ def second_release(checkpoint, answers):
     if not checkpoint.has("w_enc", "w_dec"):
         return None
     config = checkpoint.config("config.json")
-    if (
-        len(checkpoint.shapes["w_dec"]) != 2
-        or "affine_skip_connection" in checkpoint.shapes
-        or _transcodes(config)
-    ):
+    if len(checkpoint.shapes["w_dec"]) != 2 or "affine_skip_connection" in checkpoint.shapes or _transcodes(config):
         raise CheckpointError(
             f"{checkpoint.path}: a Gemma Scope 2 transcoder predicts another place of the model than it "
             "reads, so it has no reconstruction error. Only autoencoders are read here."

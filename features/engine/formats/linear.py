@@ -63,9 +63,7 @@ def _unit(checkpoint, answers, config, norms):
     average = config.get("dataset_average_activation_norm") or {}
     place = first(config.get("hook_point_in"), "in")
     inside = f"dataset_average_activation_norm.{place}"
-    norm = first(
-        average.get("in"), average.get(place), checkpoint.number(inside) if inside in norms else None
-    )
+    norm = first(average.get("in"), average.get(place), checkpoint.number(inside) if inside in norms else None)
     if norm is not None:
         return norm / d_in**0.5
     text = "Activations were scaled in training, by sqrt(d_in) / mean |activation|. What was the factor?"

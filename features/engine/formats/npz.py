@@ -47,9 +47,7 @@ def _header(path, archive, member):
         header = HEADERS[version]
         shape, _, dtype = header(file)
     if dtype.hasobject:
-        raise CheckpointError(
-            f"{path}: {member.filename} holds Python objects, which can run code. Not loaded."
-        )
+        raise CheckpointError(f"{path}: {member.filename} holds Python objects, which can run code. Not loaded.")
     claimed = math.prod(shape) * dtype.itemsize
     if claimed > member.file_size:
         raise CheckpointError(

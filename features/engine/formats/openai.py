@@ -44,9 +44,7 @@ def _activation(checkpoint, answers, named, result):
         return
     after = first(state.get("postact_fn"), checkpoint.values.get("activation.postact_fn"), "ReLU")
     if named != "TopK" or after not in TOPK:
-        raise CheckpointError(
-            f"{checkpoint.path}: activation {named} / {after} is none of ReLU, Identity, TopK."
-        )
+        raise CheckpointError(f"{checkpoint.path}: activation {named} / {after} is none of ReLU, Identity, TopK.")
     result.activation = TOPK[after]
     result.k = answers.settle("k", first(state.get("k"), checkpoint.number("activation.k")), (32,))
     result.input_norm = "layer_norm"

@@ -74,9 +74,7 @@ def _refuse_compressed(path):
 
 def _sorted_out(path, content):
     if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{path} holds a {type(content).__name__}, not a dict of named tensors. {SAFER}"
-        )
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dict of named tensors. {SAFER}")
     values = {}
     for wrapper in WRAPPERS:
         if isinstance(content.get(wrapper), dict):
@@ -88,9 +86,7 @@ def _sorted_out(path, content):
     values.update({str(k): _plain(v) for k, v in content.items() if not isinstance(v, torch.Tensor)})
     odd = [k for k, v in tensors.items() if v.layout != torch.strided or v.is_quantized]
     if odd:
-        raise CheckpointError(
-            f"{path} stores {', '.join(odd)} sparse or quantised; dense weights are needed."
-        )
+        raise CheckpointError(f"{path} stores {', '.join(odd)} sparse or quantised; dense weights are needed.")
     return tensors, values
 
 

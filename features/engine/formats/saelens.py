@@ -67,9 +67,7 @@ def _activation(checkpoint, answers, cfg, result):
         result.notes.append("Gated, rewritten as JumpReLU with the same activations.")
         return
     result.encoder_bias = "b_enc"
-    result.activation = (
-        "jumprelu" if kind in BATCH else {"standard": "relu", "tanh-relu": "tanh_relu"}.get(kind, kind)
-    )
+    result.activation = "jumprelu" if kind in BATCH else {"standard": "relu", "tanh-relu": "tanh_relu"}.get(kind, kind)
     if kind in ("topk", "abstopk"):
         said = first(cfg.get("k"), (cfg.get("activation_fn_kwargs") or {}).get("k"))
         result.k = answers.settle("k", said, (32, 64, 100))
@@ -78,9 +76,7 @@ def _activation(checkpoint, answers, cfg, result):
         result.threshold = "log_threshold" if result.threshold_is_log else "threshold"
     if kind in BATCH:
         result.threshold = "topk_threshold"
-        result.notes.append(
-            f"{kind}: a feature is active above the threshold learnt so far, as in the saved SAE."
-        )
+        result.notes.append(f"{kind}: a feature is active above the threshold learnt so far, as in the saved SAE.")
     # Later trainers rescale unless told otherwise; finished SAEs and all before version 6 do not.
     training = kind in BATCH or result.format == "saelens-training"
     if kind in ("topk", "abstopk", *BATCH):
@@ -127,9 +123,7 @@ def _architecture(checkpoint, cfg):
     if checkpoint.has("topk_threshold") and named not in BATCH:
         return "batchtopk"  # the class of the trainer says more than the name in its config
     if said not in ("relu", "topk", "tanh-relu"):
-        raise CheckpointError(
-            f"{checkpoint.path}: activation function {said} is none of relu, tanh-relu, topk."
-        )
+        raise CheckpointError(f"{checkpoint.path}: activation function {said} is none of relu, tanh-relu, topk.")
     if named == "standard" and said != "relu":
         return said
     if named not in ("standard", "topk", "abstopk", "jumprelu", "gated", *BATCH):
@@ -158,6 +152,4 @@ def _subject(cfg, meta, legacy):
 
 def _refusal(checkpoint, architecture):
     reason = UNSUPPORTED.get(architecture, "is none of standard, topk, abstopk, jumprelu, gated, batchtopk")
-    return (
-        f"{checkpoint.path}: a SAELens SAE of architecture {architecture} {reason}. It cannot be read here."
-    )
+    return f"{checkpoint.path}: a SAELens SAE of architecture {architecture} {reason}. It cannot be read here."
