@@ -18,8 +18,8 @@ class Cancelled(Exception):
 class Progress:
     """How far a computation is; handed to the progress callback of `collect`."""
 
-    phase: str  # "activations", "features"
-    done: int  # tokens in the first phase, features in the second
+    phase: str  # "activations", "examples", "loss effects"
+    done: int  # tokens, features, entries
     total: int
 
 
@@ -91,7 +91,7 @@ class ShownRows:
     """Every active token of the corpus rows that a feature's examples come from, row by row.
 
     The loss effect, the loss and the logit effect stand at the active token but speak of the next one, the
-    token predicted there; NaN where the row ends.
+    token predicted there. They are NaN where the row ends and far (20 tokens) from every example.
     """
 
     rows: np.ndarray  # [r] int64, ascending corpus rows

@@ -1,0 +1,81 @@
+"""Loss effects of every shown activation: each position's logits once, however many features need them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .logits import Directions, Positions, loss_effects
+from .subject import Subject
+
+FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
+BUDGET = 256 << 20  # bytes of logits held at a time, of positions and of features each
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Active entries of many features at many corpus positions, feature by feature."""
+
+    features: np.ndarray  # [n] int64
+    rows: np.ndarray  # [n] int64
+    positions: np.ndarray  # [n] int64
+    values: np.ndarray  # [n] float32
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What each entry does to the prediction of the next token; NaN where its row ends or it was left out."""
+
+    losses: np.ndarray  # [n] float32, nats, with the feature
+    loss_effects: np.ndarray  # [n] float32, nats, with - without
+    logit_effects: np.ndarray  # [n] float32
+
+
+def effects_of(
+    subject: Subject, rows: np.ndarray, entries: Activations, wanted: np.ndarray, progress: Callable
+) -> Effects:
+    """Effects of the entries that are `wanted` [n] bool. `rows` [n, length] token ids; `progress(done, total)`
+    in entries."""
+    found = Effects(*(np.full(len(entries.values), np.nan, np.float32) for _ in range(3)))
+    predicting = np.flatnonzero(wanted & (entries.positions < rows.shape[1] - 1))
+    row_bytes = 4 * subject.model.d_vocab
+    features_at_once = max(1, BUDGET // row_bytes)
+    rows_at_once = max(1, BUDGET // (row_bytes * rows.shape[1]))
+    done = 0
+    for features, part in _blocks(entries.features, predicting, features_at_once):
+        directions = Directions.of(subject.model.head, subject.output_directions(features))
+        for block_rows, chosen in _blocks(entries.rows, part, rows_at_once):
+            _fill(found, subject, rows, entries, directions, features, block_rows, chosen)
+            done += len(chosen)
+            progress(done, len(predicting))
+    return found
+
+
+def _blocks(keys: np.ndarray, entries: np.ndarray, size: int):
+    """(some distinct keys, the entries that have them), `size` keys at a time, keys ascending."""
+    order = entries[np.argsort(keys[entries], kind="stable")]
+    distinct, first = np.unique(keys[order], return_index=True)
+    ends = np.append(first, len(order))
+    for start in range(0, len(distinct), size):
+        block = distinct[start : start + size]
+        yield block, order[ends[start] : ends[start + len(block)]]
+
+
+def _fill(found, subject, rows, entries, directions, features, block_rows, chosen) -> None:
+    """Effects of the chosen entries, whose features and rows are among the given ones."""
+    device, length = subject.device, rows.shape[1]
+    place = np.searchsorted(block_rows, entries.rows[chosen]) * length + entries.positions[chosen]
+    needed, at = np.unique(place, return_inverse=True)
+    ids = torch.from_numpy(rows[block_rows].astype(np.int64))
+    few = max(1, FORWARD_TOKENS // length)
+    residuals = torch.cat([subject.activations_and_residual(part)[1].flatten(0, 1) for part in ids.split(few)])
+    targets = ids.flatten()[torch.from_numpy(needed) + 1].to(device)
+    positions = Positions.of(subject.model.head, residuals[torch.from_numpy(needed).to(device)], targets)
+    at = torch.from_numpy(at).to(device)
+    which = torch.from_numpy(np.searchsorted(features, entries.features[chosen])).to(device)
+    values = torch.from_numpy(entries.values[chosen]).to(device)
+    effects = loss_effects(subject.model.head, positions, directions, at, which, values)
+    found.losses[chosen] = positions.losses[at].cpu().numpy()
+    found.loss_effects[chosen] = effects.cpu().numpy()
+    found.logit_effects[chosen] = (values * directions.effects[which, targets[at]]).cpu().numpy()

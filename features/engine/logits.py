@@ -1,0 +1,147 @@
+"""The way from the residual stream to the logits: the one final-norm path, logit effects and loss effects."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CHUNK_BYTES = 1 << 20  # logits worked on at a time: they stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Head:
+    """Final norm and unembedding, the norm's gain and bias folded into the unembedding.
+
+    logits(x) = centre(x) / scale(centre(x)) @ U + b, where U = diag(gain) W_U and b = b_U + bias @ W_U.
+    """
+
+    U: Tensor  # [d_model, d_vocab]
+    b: Tensor  # [d_vocab]
+    eps: float
+    centred: bool = True  # LayerNorm; False for RMSNorm, which does not take the mean away
+    normed: bool = True  # False for models without a final norm
+
+    @classmethod
+    def fold(cls, W_U, b_U=None, gain=None, bias=None, eps=1e-5, centred=True, normed=True) -> "Head":
+        """From the weights as the model has them. W_U [d_model, d_vocab]; the others may be missing."""
+        U = W_U if gain is None else gain[:, None] * W_U
+        b = W_U.new_zeros(W_U.shape[1]) if b_U is None else b_U
+        return cls(U.contiguous(), b if bias is None else b + bias @ W_U, eps, centred, normed)
+
+    def to(self, device) -> "Head":
+        return Head(self.U.to(device), self.b.to(device), self.eps, self.centred, self.normed)
+
+    def centre(self, x: Tensor) -> Tensor:
+        return x - x.mean(-1, keepdim=True) if self.centred and self.normed else x
+
+    def scale(self, xc: Tensor) -> Tensor:
+        """The norm's divisor: the root of the mean square (not the variance itself). [...]"""
+        return (xc.square().mean(-1) + self.eps).sqrt() if self.normed else xc.new_ones(xc.shape[:-1])
+
+    def unscaled(self, xc: Tensor) -> Tensor:
+        """Logits before the division by the scale and without the bias; linear in xc. [..., d_vocab]"""
+        return xc @ self.U
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[..., d_model] -> [..., d_vocab]"""
+        xc = self.centre(x)
+        return torch.addcmul(self.b, self.unscaled(xc), 1 / self.scale(xc)[..., None])
+
+    def losses(self, x: Tensor, targets: Tensor) -> Tensor:
+        """-log p(target), nats. x [n, d_model], targets [n] -> [n]"""
+        rows = max(1, CHUNK_BYTES * 8 // (4 * len(self.b)))
+        parts = [
+            torch.nn.functional.cross_entropy(self.logits(part), aim, reduction="none")
+            for part, aim in zip(x.split(rows), targets.split(rows), strict=True)
+        ]
+        return torch.cat(parts) if parts else x.new_zeros(0)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """What features write into the residual stream, per unit of activation, and its way to the logits."""
+
+    centred: Tensor  # [n, d_model]
+    effects: Tensor  # [n, d_vocab], the logit effects
+
+    @classmethod
+    def of(cls, head: Head, directions: Tensor) -> "Directions":
+        """From output directions [n, d_model]."""
+        centred = head.centre(directions)
+        return cls(centred, head.unscaled(centred))
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Final residuals of some positions, with what every ablation there shares."""
+
+    centred: Tensor  # [p, d_model]
+    unscaled: Tensor  # [p, d_vocab], moved by one number a row so that the highest logit is near 0
+    scale: Tensor  # [p]
+    targets: Tensor  # [p], the true next tokens
+    losses: Tensor  # [p], nats, with everything in place
+
+    @classmethod
+    def of(cls, head: Head, residuals: Tensor, targets: Tensor) -> "Positions":
+        """From final residuals [p, d_model] and true next tokens [p]."""
+        centred = head.centre(residuals)
+        unscaled, scale = head.unscaled(centred), head.scale(centred)
+        rows = max(1, CHUNK_BYTES // (4 * unscaled.shape[1]))
+        losses = []
+        for part, size, aim in zip(unscaled.split(rows), scale.split(rows), targets.split(rows), strict=True):
+            logits = torch.addcmul(head.b, part, 1 / size[:, None])
+            highest = logits.amax(1, keepdim=True)
+            losses.append(_losses(logits.sub_(highest), aim))
+            part.sub_(highest * size[:, None])  # the same for every token: no loss changes, and exp stays finite
+        return cls(centred, unscaled, scale, targets, torch.cat(losses) if losses else scale)
+
+
+def loss_effects(
+    head: Head, positions: Positions, directions: Directions, at: Tensor, which: Tensor, activations: Tensor
+) -> Tensor:
+    """Loss with the feature minus loss without it, nats, for n pairs of a position and a feature.
+
+    `at` [n] into positions, `which` [n] into directions, `activations` [n] -> [n]. Ablating activation f with
+    centred direction e at centred residual x, everything else kept, the logits are ((x - f e) @ U) / s' + b
+    with s'^2 = s^2 - 2 f mean(x e) + f^2 mean(e e): no forward pass, one axpy and one log-sum-exp a pair.
+    """
+    inverse = 1 / _ablated_scales(head, positions, directions, at, which, activations)
+    weights = -activations * inverse
+    rows = max(1, CHUNK_BYTES // (4 * directions.effects.shape[1]))
+    ablated = activations.new_empty(len(at))
+    for start in range(0, len(at), rows):
+        part = slice(start, start + rows)
+        logits = directions.effects.index_select(0, which[part]).mul_(weights[part, None])
+        logits.addcmul_(positions.unscaled.index_select(0, at[part]), inverse[part, None]).add_(head.b)
+        ablated[part] = _losses(logits, positions.targets[at[part]])
+    return positions.losses[at] - _mended(ablated, head, positions, directions, at, which, weights, inverse)
+
+
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """-log softmax at the targets, for logits near or below 0; overwrites them. [n, d_vocab], [n] -> [n]"""
+    chosen = logits.gather(1, targets[:, None]).squeeze(1)
+    return logits.exp_().sum(1).log_().sub_(chosen)
+
+
+def _mended(ablated, head, positions, directions, at, which, weights, inverse) -> Tensor:
+    """The rare losses whose ablation moved the highest logit out of exp's range, taken again with care."""
+    for n in (~ablated.isfinite()).nonzero().flatten().tolist():
+        logits = positions.unscaled[at[n]] * inverse[n] + weights[n] * directions.effects[which[n]] + head.b
+        ablated[n] = logits.logsumexp(0) - logits[positions.targets[at[n]]]
+    return ablated
+
+
+def _ablated_scales(head, positions, directions, at, which, activations) -> Tensor:
+    if not head.normed:
+        return positions.scale[at]
+    size = directions.centred.square().mean(-1)[which]
+    cross = _row_dots(positions.centred, directions.centred, at, which) / directions.centred.shape[1]
+    squared = positions.scale[at].square() - 2 * activations * cross + activations.square() * size
+    # Rounding can push an all-but-zero residual below the eps that the exact square contains.
+    return squared.clamp_min(head.eps).sqrt()
+
+
+def _row_dots(left: Tensor, right: Tensor, at: Tensor, which: Tensor, rows: int = 4096) -> Tensor:
+    """Inner products of left[at] and right[which], without holding all pairs at once. [n]"""
+    parts = [(left[i] * right[j]).sum(-1) for i, j in zip(at.split(rows), which.split(rows), strict=True)]
+    return torch.cat(parts) if parts else left.new_zeros(0)

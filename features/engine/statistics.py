@@ -1,0 +1,69 @@
+"""The figures of one feature, read off its active entries: counts, moments, histogram, intervals, quantiles."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .entries import FeatureEntries
+from .quantiles import values_at_ranks
+from .results import Histogram
+
+BINS = 50
+INTERVALS = 10
+
+
+@dataclass(frozen=True)
+class SortedEntries:
+    """A feature's entries, highest activation first; equal ones in corpus order."""
+
+    index: int
+    tokens: np.ndarray  # [n] uint32
+    values: np.ndarray  # [n] float32, descending
+
+    @classmethod
+    def of(cls, entries: FeatureEntries) -> "SortedEntries":
+        order = np.argsort(-entries.values, kind="stable")
+        return cls(entries.index, entries.tokens[order], entries.values[order])
+
+    @property
+    def maximum(self) -> float:
+        return float(self.values[0]) if len(self.values) else 0.0
+
+    @property
+    def mean(self) -> float:
+        """Of the active values; summed in float64."""
+        return float(self.values.mean(dtype=np.float64)) if len(self.values) else 0.0
+
+    def histogram(self) -> Histogram | None:
+        """Of the active values, in equal bins from 0 to the maximum. None when there are none."""
+        return histogram(self.values[::-1], 0.0, self.maximum) if len(self.values) else None
+
+    def ladder(self) -> np.ndarray:
+        """The values that quantiles are read off. [n] float32"""
+        return values_at_ranks(self.values)
+
+    def intervals(self) -> list[tuple[float, float, slice]]:
+        """Equal-width slices low < activation <= high of 0 to the maximum, highest first, as (low, high,
+        where they stand in this order). Empty when there are no values."""
+        if not len(self.values):
+            return []
+        edges = interval_edges(self.maximum)
+        # From the highest edge down: how many values lie above each edge.
+        above = np.searchsorted(-self.values.astype(np.float64), -edges[::-1], side="left")
+        return [
+            (float(low), float(high), slice(int(above[n]), int(above[n + 1])))
+            for n, (high, low) in enumerate(zip(edges[:0:-1], edges[-2::-1], strict=True))
+        ]
+
+
+def interval_edges(maximum: float) -> np.ndarray:
+    """The eleven edges of the ten intervals of a feature. [11] float64, 0 to `maximum`"""
+    return np.arange(INTERVALS + 1) * maximum / INTERVALS
+
+
+def histogram(ascending: np.ndarray, low: float, high: float, bins: int = BINS) -> Histogram:
+    """Counts of sorted values in equal bins from `low` to `high`, left edges inside, the last bin closed."""
+    edges = np.linspace(low, high, bins + 1, dtype=np.float32)
+    below = np.searchsorted(ascending, edges, side="left")
+    below[-1] = np.searchsorted(ascending, edges[-1], side="right")
+    return Histogram(edges, np.diff(below).astype(np.int64))

@@ -1,0 +1,85 @@
+"""What is looked at: a model, an SAE on one of its hook points, and the tokenizer between text and both."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import model as models
+from .formats import read_sae
+from .sae import SparseAutoencoder
+from .text import Vocabulary
+
+
+class SubjectError(ValueError):
+    """A model and an SAE that do not belong together."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Text -> tokens -> activations at the hook point -> feature activations."""
+
+    model: object  # see model.py
+    sae: SparseAutoencoder
+    hook_point: str
+    vocabulary: Vocabulary
+
+    def __post_init__(self):
+        widths = self.model.hook_points
+        if self.hook_point not in widths:
+            raise SubjectError(
+                f"The model has no hook point {self.hook_point!r}; of width {self.sae.config.d_in:,} are "
+                f"{_names_of_width(widths, self.sae.config.d_in)}."
+            )
+        if widths[self.hook_point] != self.sae.config.d_in:
+            raise SubjectError(
+                f"The SAE reads {self.sae.config.d_in:,} values, {self.hook_point} has "
+                f"{widths[self.hook_point]:,}; of the SAE's width are {_names_of_width(widths, self.sae.config.d_in)}."
+            )
+
+    @classmethod
+    def load(cls, model_path, sae_path, hook_point: str, device: str = "auto", answers=None) -> "Subject":
+        """Open both from disk. Raises ModelError, CheckpointError, TokenizerMissing or SubjectError."""
+        vocabulary = Vocabulary.load(model_path)
+        model = models.load_model(model_path, device)
+        return cls(model, read_sae(sae_path, answers=answers).to(model.device), hook_point, vocabulary)
+
+    @property
+    def device(self):
+        return self.sae.device
+
+    @property
+    def d_sae(self) -> int:
+        return self.sae.config.d_sae
+
+    @property
+    def reads_neurons(self) -> bool:
+        return models.is_neurons(self.hook_point)
+
+    @property
+    def total_effect(self) -> bool:
+        """Whether nothing but the final norm and unembedding comes after: then direct and total effect agree."""
+        last = models.layer_of(self.hook_point) == self.model.n_layers - 1
+        return last and self.hook_point.endswith(("hook_post", "hook_mlp_out", "hook_resid_post"))
+
+    def tokens(self, ids) -> Tensor:
+        """Ids of one or several sequences as a batch on the device. [batch, seq] int64"""
+        return torch.atleast_2d(torch.as_tensor(ids, dtype=torch.long)).to(self.device)
+
+    def activations(self, ids) -> Tensor:
+        """Activations at the hook point. [batch, seq, d_in]"""
+        return self.model.activations(self.tokens(ids), self.hook_point)
+
+    def activations_and_residual(self, ids) -> tuple[Tensor, Tensor]:
+        """The same, and the final residual. [batch, seq, d_in], [batch, seq, d_model]"""
+        return self.model.activations_and_residual(self.tokens(ids), self.hook_point)
+
+    def output_directions(self, features=None) -> Tensor:
+        """What chosen features (default: all) write into the residual stream per unit. [n, d_model]"""
+        rows = self.sae.W_dec if features is None else self.sae.W_dec[torch.as_tensor(features, device=self.device)]
+        through = self.model.output_map(self.hook_point)
+        return rows if through is None else rows @ through
+
+
+def _names_of_width(widths: dict[str, int], width: int) -> str:
+    return ", ".join(name for name, size in widths.items() if size == width) or "none"
