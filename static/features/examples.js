@@ -45,7 +45,7 @@ export function tokenCards(root, now) {
       const { sequence, position } = tokenAt(node);
       const active = activeAt(sequence, position);
       if (!active) return;
-      const perUnit = active.logit_effect === null ? null : active.logit_effect / active.activation;
+      const perUnit = active.logit_effect == null ? null : active.logit_effect / active.activation;
       now().marks.activation?.mark(active.activation, figure(active.activation));
       now().marks.logit?.mark(perUnit, `next: ${figure(perUnit, 3)}`);
     },
@@ -64,31 +64,37 @@ function describe({ sequence, position }, data) {
   const next = sequence.tokens[position + 1];
   return element("div", {},
     element("h3", {}, loneToken(sequence.tokens[position]), element("span", { class: "muted" }, ` token ${sequence.ids[position]}`)),
-    element("div", { class: "muted" }, `row ${count(sequence.row)}, position ${position} of ${data.population.corpus}`),
+    element("div", { class: "muted" }, place(sequence, position, data)),
     active ? null : element("div", {}, position === 0 && sequence.bos ? "Start of the row: not counted." : "Not active here."),
     facts([
-      ...(active ? aboutActivation(active, next) : []), // next: undefined at the row's end
+      ...(active ? aboutActivation(active, next) : []),
       ["Line under it", before && before.loss_effect !== null
         ? `${signed(before.loss_effect)} nats, ${helpOrHurt(before.loss_effect)}` : null, "underline"],
     ]),
-    active && contributions(active.activation, data.logits));
+    active && data.logits && contributions(active.activation, data.logits));
 }
+
+/** Where in the corpus, or in the reader's own text. */
+const place = ({ row }, position, { population }) =>
+  row === undefined ? `position ${position} of your text` : `row ${count(row)}, position ${position} of ${population.corpus}`;
 
 const helpOrHurt = (effect) => (effect < 0 ? "helps" : effect > 0 ? "hurts" : "no effect");
 
+/** `next`: the token predicted, undefined at the row's end. A text of the reader's own has fewer figures. */
 function aboutActivation(active, next) {
+  const given = (value, written) => (value === undefined ? null : written(value));
   const rows = [
     ["Activation", figure(active.activation), "activation"],
-    ["Quantile", quantileText(active.quantile), "quantile"],
+    ["Quantile", given(active.quantile, quantileText), "quantile"],
   ];
-  if (next === undefined) return [...rows, ["Next token", "none: the row ends"]];
+  if (next === undefined) return [...rows, ["Next token", "none: the text ends"]];
   rows.push(["Next token", loneToken(next)]);
   if (active.loss_effect === null) return [...rows, ["Loss effect on it", "not computed so far from an example"]];
   return [...rows,
     ["Loss effect on it", `${signed(active.loss_effect)} nats, ${helpOrHurt(active.loss_effect)}`, "loss-effect"],
-    ["Its probability, with", percent(active.probability), "probability"],
-    ["… and without", percent(active.probability_without), "probability-without"],
-    ["Logit effect on it", signed(active.logit_effect), "logit-effect"],
+    ["Its probability, with", given(active.probability, percent), "probability"],
+    ["… and without", given(active.probability_without, percent), "probability-without"],
+    ["Logit effect on it", given(active.logit_effect, signed), "logit-effect"],
   ];
 }
 

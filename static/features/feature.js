@@ -21,11 +21,13 @@ let tried = null; // the box to try a text in, where the site has one
 let context = recall("context", "short") in CONTEXTS ? recall("context", "short") : "short";
 const starred = stars(data.sae.slug);
 const closeCard = tokenCards(at("examples"), () => ({ data, marks }));
+const closeTried = tokenCards(at("try-text"), () => ({ data, marks }));
 const previews = previewCards(at("columns"));
 
 function show(next) {
   data = next;
   closeCard();
+  closeTried();
   previews.close();
   at("trouble").hidden = true;
   at("missing").hidden = !data.missing;

@@ -66,9 +66,7 @@ def test_at_the_ends_there_is_no_further(page, site):  # noqa: F811
 def test_the_slider_is_followed_and_leaves_one_step_back(page, site):  # noqa: F811
     opened(page, site, 7)
     for value in (6, 5, 4, 2):
-        page.evaluate(
-            "v => { slider.value = v; slider.dispatchEvent(new Event('input', {bubbles: true})) }", value
-        )
+        page.evaluate("v => { slider.value = v; slider.dispatchEvent(new Event('input', {bubbles: true})) }", value)
         stand_at(page, value)
     page.evaluate("slider.dispatchEvent(new Event('change', {bubbles: true}))")
     page.go_back()
@@ -101,9 +99,7 @@ def test_what_is_shown_after_a_move_is_the_other_feature(page, site):  # noqa: F
 def test_a_failed_move_keeps_the_page_and_offers_another_try(page, site):  # noqa: F811
     opened(page, site, 0)
     page.route("**/5.json", lambda route: route.fulfill(status=500, body="broken"))
-    page.evaluate(
-        "document.getElementById('number').value = 5; document.getElementById('go').requestSubmit()"
-    )
+    page.evaluate("document.getElementById('number').value = 5; document.getElementById('go').requestSubmit()")
     page.locator("#trouble button").wait_for()
     assert "What is shown is feature #0" in page.locator("#trouble").text_content()
     page.unroute("**/5.json")
@@ -162,9 +158,7 @@ def test_the_underline_stands_under_the_predicted_token(page, site):  # noqa: F8
     page.get_by_role("button", name="whole row").click()
     sequence = data["sequences"]["top"][0]
     tokens = page.locator(".group").first.locator(".sequence").first.locator(".token")
-    styles = tokens.evaluate_all(
-        "nodes => nodes.map(n => [n.style.borderBottomStyle, n.style.backgroundColor])"
-    )
+    styles = tokens.evaluate_all("nodes => nodes.map(n => [n.style.borderBottomStyle, n.style.backgroundColor])")
     for entry in sequence["active"]:
         assert styles[entry["position"]][1]
         effect = entry["loss_effect"]
@@ -264,3 +258,19 @@ def test_help_lists_the_keys(page, site):  # noqa: F811
     assert "random feature worth reading" in page.get_by_role("dialog").text_content()
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog").count() == 0
+
+
+def test_a_text_of_ones_own_is_drawn_with_cards_too(page, site):  # noqa: F811
+    tried = {
+        "tokens": ["<|BOS|>", "Can", " you", "<i>"], "token_ids": [0, 1, 2, 3],
+        "special": [True, False, False, False],
+        "activations": [0, 1.5, 0, 0.2], "loss_effects": [None, None, -0.25, None],
+    }  # fmt: skip
+    page.route("**/try/?*", lambda route: route.fulfill(json=tried))
+    opened(page, site)
+    page.fill("#try-text textarea", "Can you<i>")
+    page.locator("#try-text .token").nth(1).hover()
+    assert page.locator(".card:visible [data-fact=activation]").text_content() == "1.500"
+    assert page.locator(".card:visible [data-fact=loss-effect]").text_content() == "−0.250 nats, helps"
+    page.locator("#try-text .token").nth(3).hover()
+    assert "none: the text ends" in page.locator(".card:visible").text_content()
