@@ -74,9 +74,7 @@ def only_rows(shown, rows):
     starts = np.concatenate([[0], np.cumsum(lengths)])
     entries = np.repeat(shown.starts[kept] - starts[:-1], lengths) + np.arange(starts[-1])
     columns = ("positions", "activations", "losses", "loss_effects", "logit_effects")
-    return ShownRows(
-        rows=shown.rows[kept], starts=starts, **{name: getattr(shown, name)[entries] for name in columns}
-    )
+    return ShownRows(rows=shown.rows[kept], starts=starts, **{name: getattr(shown, name)[entries] for name in columns})
 
 
 def short(sequence):

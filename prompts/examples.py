@@ -39,9 +39,7 @@ EXAMPLES = (
         "loss_effect",
         "Which features give a verb its particle?",
     ),
-    Example(
-        "'first_name': ('django.db.models.fields", "('", "act_quantile", "What is rare about this bracket?"
-    ),
+    Example("'first_name': ('django.db.models.fields", "('", "act_quantile", "What is rare about this bracket?"),
     Example("for (i = 0; i < n; i++) {\n    node->next = NULL;", "->", "act_size", "Which features read C?"),
     Example("Can't you see that it is raining?", "Can", "act_quantile", "A word and what may follow it."),
 )

@@ -4,7 +4,6 @@ import numpy as np
 
 from features.engine.quantiles import quantile
 from features.models import Feature
-from features.vocabularies import vocabulary_of
 
 
 class Stored:
@@ -12,10 +11,7 @@ class Stored:
 
     def __init__(self, sae):
         self.sae = sae
-
-    @property
-    def vocabulary(self):
-        return vocabulary_of(self.sae)
+        self._ladders = {}  # feature -> (count, tokens, ladder), or None without a row
 
     @property
     def exists(self):
@@ -27,11 +23,11 @@ class Stored:
 
     def many_quantiles(self, features, activations):
         """The same for several activations of each feature. [n], [n, m] -> [n, m]"""
-        rows = self._rows(features, "index", "count", "tokens", "quantiles")
+        self._fetch_ladders(features)
         found = np.full(np.shape(activations), np.nan)
         for at, feature in enumerate(features):
-            if feature in rows:
-                _, count, tokens, ladder = rows[feature]
+            if self._ladders[feature]:
+                count, tokens, ladder = self._ladders[feature]
                 found[at] = quantile(np.frombuffer(ladder, np.float32), count, tokens, activations[at])
         return found
 
@@ -53,6 +49,13 @@ class Stored:
             return {}
         rows = Feature.objects.shown_of(self.sae).filter(index__in=[int(feature) for feature in features])
         return {row.index: row for row in rows}
+
+    def _fetch_ladders(self, features):
+        """Once each: a ranking asks for all active features, then again for the first of them."""
+        missing = [feature for feature in features if feature not in self._ladders]
+        if missing:
+            rows = self._rows(missing, "index", "count", "tokens", "quantiles")
+            self._ladders.update({f: rows[f][1:] if f in rows else None for f in missing})
 
     def _rows(self, features, *columns):
         if not self.exists:

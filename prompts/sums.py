@@ -12,8 +12,8 @@ def summed(prompt, asked, stored):
     has quantile 0 as the definition says. BOS takes no part.
     """
     effect = asked.rank == "loss_effect"
-    first = asked.ids[0] in stored.vocabulary.special
-    at = np.array([p - effect for p in asked.positions if p - effect >= first], dtype=int)  # [chosen]
+    read = [(p, p - effect) for p in asked.positions if p >= effect]  # token asked about, token read
+    at = np.array([q for p, q in read if not prompt.is_special(p) and not prompt.is_special(q)], dtype=int)
     features = np.unique(np.concatenate([prompt.active(int(p))[0] for p in at] or [[]])).astype(int)
     activations = np.asarray(prompt.matrix(features))[:, at]  # [features, chosen]
     effects = np.asarray(prompt.loss_effects(features))[:, np.minimum(at + 1, len(asked.ids) - 1)]

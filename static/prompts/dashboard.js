@@ -14,26 +14,28 @@ export const METRICS = {
 
 /**
  * A feature as a column: `score` is its entry in the ranking, `board` its dashboard, `answer` the whole answer.
- * Returns `{node, mark(activation, text), point(position), board}`.
+ * Returns `{node, board, mark(activation), unmark(), point(position)}`.
  */
 export function dashboard(answer, score, board, features) {
   const scale = effectScale([promptOf(answer, board), ...(board.top ?? [])]);
   const options = { maximum: board.maximum || 1, scale };
   const line = sequenceRow({ ...promptOf(answer, board), position: answer.position }, { ...options, context: "whole" });
   line.classList.add("prompt-line");
+  for (const p of answer.positions) line.querySelectorAll(".token")[p].classList.add("chosen");
   const plot = board.activation_histogram &&
     histogram(board.activation_histogram, { height: 64, name: `Activations of feature ${board.feature}` });
   const node = element("article", { class: "board", "data-feature": board.feature, "aria-label": `Feature ${board.feature}` },
     head(answer, score, board, features), line,
     board.missing ? element("p", { class: "muted" }, board.why)
       : stored(board, plot, options));
-  const here = score.activation;
-  plot?.mark(here, figure(here, 3));
+  const here = answer.positions.length === 1 ? score.activation : null; // a sum has no place among activations
+  const unmark = () => plot && (here === null ? plot.clear() : plot.mark(here, figure(here, 3)));
+  unmark();
   return {
     node,
     board,
     mark: (activation) => plot && (activation > 0 ? plot.mark(activation, figure(activation, 3)) : plot.clear()),
-    unmark: () => plot?.mark(here, figure(here, 3)),
+    unmark,
     point(position) {
       line.querySelectorAll(".token").forEach((token, p) => token.classList.toggle("pointed", p === position));
     },
@@ -43,17 +45,20 @@ export function dashboard(answer, score, board, features) {
 const promptOf = ({ tokens, token_ids: ids, special }, { activations, loss_effects: lossEffects }) =>
   asSequence({ tokens, ids, activations, lossEffects, bos: Number(special[0]) });
 
+/** What a score is called: over several tokens it is a sum, and a quantile their mean. */
+const nameOf = (rank, { positions }) =>
+  positions.length === 1 ? METRICS[rank].name : `${METRICS[rank].name} (${rank === "act_quantile" ? "mean" : "sum"})`;
+
 function head(answer, score, board, features) {
-  const { name, text } = METRICS[answer.rank];
   const others = Object.entries({ act_size: score.activation, act_quantile: score.quantile, loss_effect: score.loss_effect })
     .filter(([metric, value]) => metric !== answer.rank && value !== null)
-    .map(([metric, value]) => `${METRICS[metric].name.toLowerCase()} ${METRICS[metric].text(value)}`);
+    .map(([metric, value]) => `${nameOf(metric, answer).toLowerCase()} ${METRICS[metric].text(value)}`);
   return element("header", {},
     element("h3", {},
       element("a", { class: "feature-link", href: featureUrl(features, board.feature) }, `#${board.feature}`),
       board.dead && element("span", { class: "badge warn" }, "dead"),
       board.dense && element("span", { class: "badge warn" }, "dense")),
-    element("p", { class: "score" }, `${name} `, element("strong", {}, text(score.score))),
+    element("p", { class: "score" }, `${nameOf(answer.rank, answer)} `, element("strong", {}, METRICS[answer.rank].text(score.score))),
     element("p", { class: "muted others" }, others.join(", ")));
 }
 

@@ -147,8 +147,8 @@ function summary({ positions, rank, ranking, active, losses }) {
   const few = ranking.length < active ? `${ranking.length} of the ${count(active)} features` : `All ${count(active)} features`;
   const where = rank !== "loss_effect" ? (one ? "on it" : "on them") : one ? "on the token before it" : "on the tokens before them";
   return [
-    one ? "Token " : "Tokens ", positions.map((p) => [`${p} `, tokenSample(p), " "]),
-    loss === null ? "" : `loss ${figure(loss, 3)} nats`, ". ",
+    one ? "Token " : "Tokens ", positions.map((p, at) => [at ? ", " : "", `${p} `, tokenSample(p)]),
+    loss === null ? "" : `, loss ${figure(loss, 3)} nats`, ". ",
     `${few} active ${where}, ${METRICS[rank].order}${one ? "" : ", summed over the tokens"}.`,
   ];
 }

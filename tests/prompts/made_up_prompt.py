@@ -14,6 +14,17 @@ class MadeUpPrompt:
         self.effects = rng.normal(0, 0.1, shape).astype(np.float32)
         self.losses = np.concatenate([[np.nan], rng.gamma(2, 1, len(ids) - 1)]).astype(np.float32)
 
+    def __len__(self):
+        return len(self.ids)
+
+    def is_special(self, position):
+        return self.ids[position] < 3  # BOS, EOS and PAD of the demo's vocabulary
+
+    def effects_after(self, position, features, activations):
+        if position + 1 == len(self):
+            return np.full(len(features), np.nan)
+        return self.effects[features, position + 1]
+
     def active(self, position):
         features = np.flatnonzero(self.activations[:, position])
         return features, self.activations[features, position]

@@ -41,9 +41,7 @@ def test_act_size_ranks_what_is_active_on_the_token(answer, prompt):
     found = answer(position=3)
     expected = np.argsort(-prompt.activations[:, 3])[:10]
     assert [score["feature"] for score in found["ranking"]] == expected.tolist()
-    assert [score["score"] for score in found["ranking"]] == [
-        float(prompt.activations[i, 3]) for i in expected
-    ]
+    assert [score["score"] for score in found["ranking"]] == [float(prompt.activations[i, 3]) for i in expected]
     assert found["active"] == (prompt.activations[:, 3] > 0).sum()
     assert found["activation_position"] == 3
 
@@ -114,9 +112,7 @@ def test_several_tokens_sum_their_scores(answer, prompt):
 
 def test_each_ranked_feature_has_its_dashboard(answer, prompt):
     found = answer(position=3)
-    assert [board["feature"] for board in found["dashboards"]] == [
-        score["feature"] for score in found["ranking"]
-    ]
+    assert [board["feature"] for board in found["dashboards"]] == [score["feature"] for score in found["ranking"]]
     for board in found["dashboards"]:
         np.testing.assert_allclose(board["activations"], prompt.activations[board["feature"]], rtol=1e-4)
         assert len(board["top"]) == 10
@@ -136,9 +132,7 @@ def test_windows_are_short_and_keep_the_chosen_token_chosen(answer, sae):
             assert here["activation"] == window["activation"]
 
 
-def test_without_statistics_live_rankings_work_and_quantiles_say_what_is_missing(
-    client, bare_sae, made_up_model
-):
+def test_without_statistics_live_rankings_work_and_quantiles_say_what_is_missing(client, bare_sae, made_up_model):
     def ask(rank):
         return client.get("/saes/demo/prompt/", {"text": TEXT, "rank": rank, "format": "json"}).json()
 
@@ -181,16 +175,12 @@ def test_crlf_of_a_form_is_one_newline(ask):
 
 
 def test_a_posted_prompt_becomes_an_address(client, sae, made_up_model):
-    found = client.post(
-        "/saes/demo/prompt/", "text=a%20b&bos=0", content_type="application/x-www-form-urlencoded"
-    )
+    found = client.post("/saes/demo/prompt/", "text=a%20b&bos=0", content_type="application/x-www-form-urlencoded")
     assert found.status_code == 302
     assert found.url == "/saes/demo/prompt/?text=a+b&position=1&rank=act_size&bos=0"
 
 
-def test_a_prompt_too_long_for_an_address_is_answered_where_it_was_posted(
-    client, sae, made_up_model, monkeypatch
-):
+def test_a_prompt_too_long_for_an_address_is_answered_where_it_was_posted(client, sae, made_up_model, monkeypatch):
     monkeypatch.setattr("prompts.views.LONGEST_ADDRESS", 100)
     body = "text=" + "%20a" * 100
     found = client.post("/saes/demo/prompt/", body, content_type="application/x-www-form-urlencoded")

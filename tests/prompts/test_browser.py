@@ -134,9 +134,7 @@ def test_pointing_at_a_feature_colours_the_tokens_it_is_active_on(page):
     page.ask(f"?text={TEXT}&position=4")
     board = page.locator(".board").first
     board.locator("h3").hover()
-    coloured = [
-        bool(style) for style in page.eval_on_selector_all(".pick", "all => all.map(b => b.style.color)")
-    ]
+    coloured = [bool(style) for style in page.eval_on_selector_all(".pick", "all => all.map(b => b.style.color)")]
     activations = page.evaluate(
         "JSON.parse(document.getElementById('prompt-data').textContent).dashboards[0].activations"
     )
