@@ -1,8 +1,11 @@
 """What a person does on the prompt page, in a real browser: choose, go back, point, read why it is empty."""
 
+import time
 from urllib.parse import parse_qs, urlparse
 
 import pytest
+
+from features import runtime
 
 pytestmark = pytest.mark.browser
 TEXT = "What are you doing?"  # BOS, What, are, you, doing, ?
@@ -170,6 +173,28 @@ def test_coloured_tokens_keep_their_contrast(page, scheme):
     page.ask(f"?text={TEXT}&position=4")
     lowest = page.evaluate(LOWEST_CONTRAST)
     assert lowest >= 4.5
+
+
+@pytest.fixture
+def slow_model(monkeypatch, made_up_model):
+    """Loads that a reader notices, and pages that do not wait for them."""
+    quick = runtime._subject
+    monkeypatch.setattr(runtime, "_subject", lambda sae: time.sleep(1.5) or quick(sae))
+    monkeypatch.setattr("prompts.views.PATIENCE", 0.1)
+
+
+def test_the_load_is_told_while_it_goes_on(page, slow_model):
+    page.ask()
+    page.wait_for_function("/^Loading model … \\d\\.\\d s$/.test(document.getElementById('model').textContent)")
+    page.wait_for_function("document.getElementById('model').textContent === ''")
+
+
+def test_a_prompt_asked_during_the_load_is_answered_after_it(page, slow_model):
+    page.ask(f"?text={TEXT}&position=3")
+    page.wait_for_function("document.getElementById('model').textContent.startsWith('Loading model')")
+    page.wait_for_selector(".board")
+    assert chosen(page) == ["·you"]
+    assert page.evaluate("window.same")
 
 
 LOWEST_CONTRAST = """async () => {
