@@ -23,6 +23,8 @@ FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in th
 FEATURES_AT_ONCE = 256  # whose tables are computed together
 REPORT_EVERY = 0.5  # seconds
 
+Entries = tuple[Tensor, Tensor, Tensor]  # features, tokens, values
+
 
 class NotEnoughTokens(ValueError):
     """More tokens were asked for than the corpus has."""
@@ -52,9 +54,10 @@ def collect(
     grid = Grid(used, int(bos))
     total = int(counted[: len(used)].sum())
     step = batch_rows or max(1, BATCH_BYTES // (4 * subject.d_sae * rows.shape[1]))
+    scratch = torch.empty(subject.d_sae * step * rows.shape[1], device=subject.device)
     for start in range(0, len(used), step):
         report("activations", sums.tokens, total)
-        batch, places = _batch(subject, grid, used[start : start + step])
+        batch, places = _batch(subject, grid, used[start : start + step], scratch)
         sums.update(batch)
         found = (_numpy(part) for part in (batch.counts, places[batch.tokens], batch.values))
         entries.append(start * grid.width, *found)
@@ -76,7 +79,7 @@ def rows_needed(counted: np.ndarray, tokens: int) -> int:
     return int(np.searchsorted(reached, max(tokens, 1))) + 1
 
 
-def _batch(subject: Subject, grid: Grid, rows: np.ndarray) -> tuple[Batch, Tensor]:
+def _batch(subject: Subject, grid: Grid, rows: np.ndarray, scratch: Tensor) -> tuple[Batch, Tensor]:
     """Active entries of some rows' counted tokens, and the place of each of those tokens among the rows'."""
     ids = subject.tokens(rows.astype(np.int64))
     few = max(1, FORWARD_TOKENS // ids.shape[1])
@@ -85,20 +88,23 @@ def _batch(subject: Subject, grid: Grid, rows: np.ndarray) -> tuple[Batch, Tenso
     places = (~torch.isin(ids[:, grid.first :].flatten(), special)).nonzero().squeeze(1)
     if len(places) < len(hook):
         hook = hook[places]
-    return Batch(*active_entries(subject.sae, hook), hook, subject.d_sae), places
+    return Batch(*active_entries(subject.sae, hook, scratch), hook, subject.d_sae), places
 
 
-def active_entries(sae: SparseAutoencoder, hook: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Tensor | None = None) -> Entries:
     """(features, tokens, values) of every activation that is not 0, feature by feature.
 
     hook [tokens, d_in]. The product is taken with features as rows, so that no entry has to be sorted; bias,
-    ReLU and threshold are applied to what survives a comparison, not to the whole matrix.
+    ReLU and threshold are applied to what survives a comparison, not to the whole matrix. `scratch`, float32 of
+    at least d_sae x tokens, saves the memory of that matrix being asked for anew.
     """
     if not sae.is_plain:
         dense = sae.encode(hook).t().contiguous()
         found = (dense != 0).view(-1).nonzero().squeeze(1)
         return found // len(hook), found % len(hook), dense.view(-1)[found]
-    products = sae.W_enc.t() @ hook.t()  # [d_sae, tokens]
+    shape = (sae.config.d_sae, len(hook))
+    out = None if scratch is None else scratch[: shape[0] * shape[1]].view(shape)
+    products = torch.mm(sae.W_enc.t(), hook.t(), out=out)
     found = (products > _least(sae)[:, None]).view(-1).nonzero().squeeze(1)
     features = found // len(hook)
     values = products.view(-1)[found] + sae.b_enc[features]

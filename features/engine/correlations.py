@@ -12,9 +12,6 @@ from .results import Correlates
 HIGHEST, LOWEST = 7, 3  # correlates kept per feature at either end
 FREQUENT_SHARE = 4  # one feature in so many is multiplied as a dense column, the rest entry by entry
 
-warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -50,18 +47,32 @@ class ProductSums:
         self._with_frequent, self._among_rare = zeros(d_sae, count), zeros(d_sae - count, d_sae - count)
         self._frequent: Tensor | None = None  # [count] features, chosen on the first batch
         self._rare: Tensor | None = None
+        self._scratch: Tensor | None = None
 
     def update(self, batch: Batch) -> None:
         if self._frequent is None:
             self._divide(batch.counts)
         self.tokens += batch.hook.shape[0]
-        self.h += batch.hook.sum(0, dtype=torch.float64)
-        self.hh += batch.hook.square().sum(0, dtype=torch.float64)
+        self._add_hook_sums(batch.hook)
         self.f.index_add_(0, batch.features, batch.values.double())
         rows = _csr(batch.features, batch.tokens, batch.values, (self.d_sae, len(batch.hook)))
-        self.fh += rows @ batch.hook
-        self._with_frequent += rows @ self._frequent_columns(batch)
+        self._add(self.fh, rows @ batch.hook)
+        self._add(self._with_frequent, rows @ self._frequent_columns(batch))
         self._add_rare_pairs(batch)
+
+    def _double(self, values: Tensor) -> Tensor:
+        """A float64 copy in memory that is used again: fresh pages would cost more than the sum."""
+        if self._scratch is None or self._scratch.numel() < values.numel():
+            self._scratch = torch.empty(values.numel(), dtype=torch.float64, device=values.device)
+        return self._scratch[: values.numel()].view(values.shape).copy_(values)
+
+    def _add(self, total: Tensor, values: Tensor) -> None:
+        total += self._double(values)
+
+    def _add_hook_sums(self, hook: Tensor) -> None:
+        values, ones = self._double(hook), self.h.new_ones(len(hook))
+        self.h += ones @ values
+        self.hh += ones @ torch.mul(values, values, out=values)
 
     def feature_products(self) -> Tensor:
         """Sums of f_i f_j over tokens. [d_sae, d_sae] float64"""
@@ -108,7 +119,9 @@ def _csr(rows: Tensor, columns: Tensor, values: Tensor, shape) -> Tensor:
     """Sparse matrix from entries sorted by row."""
     counts = torch.bincount(rows, minlength=shape[0])
     starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return torch.sparse_csr_tensor(starts, columns, values, tuple(shape))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # CSR is called beta; its products are checked by the tests
+        return torch.sparse_csr_tensor(starts, columns, values, tuple(shape))
 
 
 class Correlations:

@@ -141,11 +141,8 @@ class BridgeModel:
     @torch.no_grad()
     def activations_and_residual(self, tokens: Tensor, hook: str) -> tuple[Tensor, Tensor]:
         kept = {}
-
-        def keep(value, hook):
-            kept["h"] = value.detach().clone()
-
-        return _flat(self._until_the_end(tokens, hook, keep, kept), tokens), kept["x"]
+        self._until_the_end(tokens, [(hook, _keeper(kept))], kept)
+        return _flat(kept["h"], tokens), kept["x"]
 
     @torch.no_grad()
     def residual_with(self, tokens: Tensor, hook: str, replace) -> Tensor:
@@ -155,10 +152,19 @@ class BridgeModel:
             kept["h"] = value
             return replace(_flat(value, tokens)).view(value.shape)
 
-        self._until_the_end(tokens, hook, put, kept)
+        def put_middle(value, hook):
+            return replace(kept["h"] + value) - kept["h"]
+
+        if hook.endswith("hook_resid_mid"):
+            # transformer_lens 4.3 hangs this hook on the norm's input alone; the skip connection would not see it.
+            block = hook.removesuffix("hook_resid_mid")
+            hooks = [(block + "hook_resid_pre", _keeper(kept)), (block + "hook_attn_out", put_middle)]
+        else:
+            hooks = [(hook, put)]
+        self._until_the_end(tokens, hooks, kept)
         return kept["x"]
 
-    def _until_the_end(self, tokens: Tensor, hook: str, at_hook, kept: dict) -> Tensor:
+    def _until_the_end(self, tokens: Tensor, hooks: list, kept: dict) -> None:
         """Run to the last residual, which is put into `kept`; the unembedding is left out."""
 
         def end(value, hook):
@@ -167,8 +173,16 @@ class BridgeModel:
 
         last = f"blocks.{self.n_layers - 1}.hook_resid_post"
         with contextlib.suppress(_Reached):
-            self.bridge.run_with_hooks(tokens, fwd_hooks=[(hook, at_hook), (last, end)], prepend_bos=False)
-        return kept["h"]
+            self.bridge.run_with_hooks(tokens, fwd_hooks=[*hooks, (last, end)], prepend_bos=False)
+
+
+def _keeper(kept: dict):
+    """A hook that keeps what it sees."""
+
+    def keep(value, hook):
+        kept["h"] = value.detach().clone()
+
+    return keep
 
 
 def _flat(value: Tensor, tokens: Tensor) -> Tensor:
