@@ -39,9 +39,7 @@ def start_biases(weights: Weights, counts: torch.Tensor) -> None:
     weights["unembed.b_U"].copy_((shares / shares.sum()).log())
 
 
-def fit(
-    weights: Weights, counts: torch.Tensor, passes: int = 40, batch: int = 512, seed: int = 0
-) -> list[float]:
+def fit(weights: Weights, counts: torch.Tensor, passes: int = 40, batch: int = 512, seed: int = 0) -> list[float]:
     """Moves the fitted weights in place; returns the mean loss of each pass, weighted by how often tokens
     occur.
 

@@ -52,9 +52,7 @@ def write_readme(bundle: Path, facts: dict, figures: evaluate.Figures | None) ->
     """README.md and figures.json. `facts`: what `recipe.make` knows of its settings, seeds, time and
     sources.
     """
-    checkpoints.write_json(
-        bundle / "figures.json", {**facts, "figures": asdict(figures) if figures else None}
-    )
+    checkpoints.write_json(bundle / "figures.json", {**facts, "figures": asdict(figures) if figures else None})
     sources = "\n".join(f"| {name} | {count:,} | {characters / 1e6:.1f} |"
                         for name, (count, characters) in facts["sources"].items())  # fmt: skip
     quality = "\n".join(f"    {line}" for line in figures.lines()) if figures else "    not measured"

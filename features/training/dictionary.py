@@ -17,21 +17,50 @@ import torch
 from torch import Tensor
 
 Weights = dict[str, Tensor]
-warnings.filterwarnings(
-    "ignore", message="Sparse CSR tensor support"
-)  # "beta"; the tests hold it to autograd
-SAMPLED = 16  # every so many tokens decide the threshold of a batch
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support")  # "beta"; the tests hold it to autograd
+SAMPLED = 17  # every so many tokens decide the threshold of a batch; of all places in a row, unlike 16
 
 
-def initial(d_in: int, d_sae: int, centre: Tensor, seed: int = 0) -> Weights:
-    """Random unit decoder rows, the encoder their transpose, reading x - centre."""
-    rows = torch.randn(d_sae, d_in, generator=torch.Generator().manual_seed(seed))
-    rows = (rows / rows.norm(dim=1, keepdim=True)).to(centre.device)
-    return {"W_enc": rows.T.contiguous(), "b_enc": -(rows @ centre), "W_dec": rows, "b_dec": centre.clone()}
+def initial(x: Tensor, d_sae: int, k: float, seed: int = 0, similar: float = 0.6) -> Weights:
+    """Decoder rows are directions in which inputs x [tokens, d_in] lie from their mean, no two much alike.
+
+    Unlike random directions these rebuild something from the first step on. Where x has too few different
+    ones the rest are random. The encoder is the transpose, reading x - mean, made so weak that k features a
+    token together rebuild the right length: scale = <x - mean, x^ - mean> / |x^ - mean|^2.
+    """
+    centre = x.mean(0)
+    directions = x - centre
+    directions = directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    rows = spread_out(directions, d_sae, similar)
+    noise = torch.randn(d_sae - len(rows), x.shape[1], generator=torch.Generator().manual_seed(seed))
+    noise = (noise / noise.norm(dim=1, keepdim=True)).to(x.device)
+    rows = torch.cat([rows, noise])
+    some = x[: SAMPLED * 100] - centre
+    a = some @ rows.T
+    rebuilt = (a * (a > cutoff(a, k))) @ rows
+    scale = (some * rebuilt).sum() / rebuilt.square().sum()
+    return {
+        "W_enc": rows.T.contiguous() * scale,
+        "b_enc": -(rows @ centre) * scale,
+        "W_dec": rows,
+        "b_dec": centre.clone(),
+    }
+
+
+def spread_out(directions: Tensor, most: int, similar: float, batch: int = 64) -> Tensor:
+    """The first `most` directions whose cosine with every one taken before is below `similar`: [n, d]."""
+    taken = directions[:0]
+    for part in directions.split(batch):
+        new = part[(part @ taken.T).amax(1) < similar] if len(taken) else part
+        alike = (new @ new.T).tril(-1) >= similar
+        taken = torch.cat([taken, new[~alike.any(1)]])
+        if len(taken) >= most:
+            return taken[:most]
+    return taken
 
 
 def cutoff(a: Tensor, k: float) -> Tensor:
-    """The value above which lie k activations a token, never below 0; from every 16th token."""
+    """The value above which lie k activations a token, never below 0; from every 17th token."""
     sample = a[::SAMPLED].float().flatten()
     place = max(1, sample.numel() - round(k * len(a[::SAMPLED])))
     return sample.kthvalue(place).values.clamp_min(0)
@@ -87,12 +116,8 @@ class Step:
     gradients: dict[str, Tensor]
 
 
-def gradients(
-    w: Weights, x: Tensor, k: float, objective: Objective, asleep: Tensor, low=torch.bfloat16
-) -> Step:
-    """One part of a batch, x [tokens, d_in] float32. `asleep` numbers the features that have long been
-    silent.
-    """
+def gradients(w: Weights, x: Tensor, k: float, objective: Objective, asleep: Tensor, low=torch.bfloat16) -> Step:
+    """One part of a batch, x [tokens, d_in] float32. `asleep` numbers the silent features to help."""
     a = torch.addmm(w["b_enc"].to(low), x.to(low), w["W_enc"].to(low))
     threshold = cutoff(a, k)
     f = firing(a, threshold)
@@ -107,22 +132,21 @@ def gradients(
         "b_dec": g.sum(0),
     }
     if len(asleep):
-        wake(w, x, a[:, asleep].float(), e, asleep, grads)
+        wake(w, x, a[:, asleep].float(), e, asleep, grads, low)
     fired = torch.bincount(f.col_indices(), minlength=a.shape[1])
     return Step(own, said, float(threshold), fired, grads)
 
 
-def wake(w, x, a, e, asleep, grads, aid: float = 1 / 32, most: int = 64) -> None:
-    """Adds the auxiliary loss of Gao et al. (2024): silent features learn to rebuild what the others left,
-    -e.
+def wake(w, x, a, e, asleep, grads, low, aid: float = 1 / 32, most: int = 64) -> None:
+    """Adds the auxiliary loss of Gao et al. (2024): silent features learn to rebuild -e, what the rest left.
 
-    Their `most` highest activations a token take part; the loss is `aid` * |e + f W_dec|^2 / variance.
+    Their `most` highest activations a token take part; the loss is `aid` * |e + f W_dec|^2 / mean |e|^2.
     """
     best = a.topk(min(most, a.shape[1]), dim=1)
-    f = torch.zeros_like(a).scatter_(1, best.indices, best.values.clamp_min(0))
-    rows = w["W_dec"][asleep]
-    left = (f @ rows + e) * (aid * 2 / len(x) / float(e.square().sum(1).mean()))
+    f = torch.zeros_like(a).scatter_(1, best.indices, best.values.clamp_min(0)).to(low)
+    rows = w["W_dec"][asleep].to(low)
+    left = (((f @ rows).float() + e) * (aid * 2 / len(x) / float(e.square().sum(1).mean()))).to(low)
     d_f = (left @ rows.T) * (f > 0)
-    grads["W_enc"][:, asleep] += x.T @ d_f
-    grads["b_enc"][asleep] += d_f.sum(0)
-    grads["W_dec"][asleep] += f.T @ left
+    grads["W_enc"][:, asleep] += (x.to(low).T @ d_f).float()
+    grads["b_enc"][asleep] += d_f.float().sum(0)
+    grads["W_dec"][asleep] += (f.T @ left).float()

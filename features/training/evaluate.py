@@ -119,7 +119,8 @@ def measure(
     spliced = model_loss(w, held_out, lambda h: decode(sae, encode(sae, h)))
     zero = model_loss(w, held_out, torch.zeros_like)
     l0, explained = reconstruction(w, sae, held_out)
-    needed = np.searchsorted(np.cumsum(counted(torch.from_numpy(corpus.astype(np.int64))).sum(1)), tokens) + 1
+    held = counted(torch.from_numpy(corpus.astype(np.int64))).sum(1).numpy()
+    needed = np.searchsorted(np.cumsum(held), tokens) + 1
     density, seen = densities(w, sae, corpus[:needed])
     alive = density > 0
     return Figures(

@@ -111,9 +111,7 @@ def logits(w: Weights, tokens: Tensor, edit: Callable[[Tensor], Tensor] | None =
     return final(w, tokens, edit=edit) @ w["unembed.W_U"] + w["unembed.b_U"]
 
 
-def candidates(
-    targets: Tensor, vocabulary: int, common: int, sampled: int, seed: int
-) -> tuple[Tensor, Tensor]:
+def candidates(targets: Tensor, vocabulary: int, common: int, sampled: int, seed: int) -> tuple[Tensor, Tensor]:
     """Entries that stand for the vocabulary in one batch: their ids, and what to add to their logits.
 
     The first `common` ids (byte-pair merges come in order of frequency), every target, and `sampled` others
@@ -125,9 +123,7 @@ def candidates(
     needed[:common] = True
     needed[targets.cpu()] = True
     others = torch.nonzero(~needed)[:, 0]
-    generator = torch.Generator().manual_seed(
-        seed + int(targets.sum())
-    )  # another draw for every part of a batch
+    generator = torch.Generator().manual_seed(seed + int(targets.sum()))  # another draw for every part of a batch
     drawn = torch.randperm(len(others), generator=generator)[:sampled]
     sure = torch.nonzero(needed)[:, 0]
     more = torch.full((len(drawn),), math.log(len(others) / max(1, len(drawn))) if len(drawn) else 0.0)

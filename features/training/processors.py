@@ -43,9 +43,7 @@ class Workers:
     def map(self, function: Callable, items: Sequence) -> list:
         return list(self.pool.map(function, items))
 
-    def gradients(
-        self, loss: Callable[[Tensor], Tensor], weights: list[Tensor], batch: Tensor
-    ) -> tuple[float, list]:
+    def gradients(self, loss: Callable[[Tensor], Tensor], weights: list[Tensor], batch: Tensor) -> tuple[float, list]:
         """Mean loss of a batch and its gradients; PARTS must divide the batch."""
 
         def part(rows):

@@ -55,17 +55,11 @@ def prepare(recipe: Recipe, report: Callable[[str], None]) -> np.ndarray:
     if not path.exists():
         report("reading the corpus")
         texts = list(rows.documents(recipe.corpus))
-        pieces = (
-            tokenizer.load(recipe.tokenizer)
-            if recipe.tokenizer
-            else tokenizer.train(texts, recipe.shape.d_vocab)
-        )
+        pieces = tokenizer.load(recipe.tokenizer) if recipe.tokenizer else tokenizer.train(texts, recipe.shape.d_vocab)
         pieces.save(str(pieces_path))
         checkpoints.write_json(recipe.out / "sources.json", rows.sources(recipe.corpus))
         report(f"cutting {len(texts):,} documents into rows")
-        kept = rows.write(
-            path, rows.cut(pieces, texts, recipe.shape.n_ctx), recipe.held_out_rows(), recipe.model.seed
-        )
+        kept = rows.write(path, rows.cut(pieces, texts, recipe.shape.n_ctx), recipe.held_out_rows(), recipe.model.seed)
         report(f"{kept:,} rows of {recipe.shape.n_ctx} tokens")
     return rows.read(path, recipe.shape.n_ctx)
 

@@ -70,16 +70,13 @@ def passages(rows: np.ndarray, window: int = WINDOW) -> np.ndarray:
     return sums
 
 
-def overlapping(
-    rows: np.ndarray, held_out: np.ndarray, window: int = WINDOW, batch: int = 20_000
-) -> np.ndarray:
+def overlapping(rows: np.ndarray, held_out: np.ndarray, window: int = WINDOW, batch: int = 20_000) -> np.ndarray:
     """Rows that share a passage of `window` tokens with a held-out row, wherever either was cut: [rows]
     bool.
     """
     known = np.unique(passages(held_out, window))
     found = [
-        np.isin(passages(rows[start : start + batch], window), known).any(1)
-        for start in range(0, len(rows), batch)
+        np.isin(passages(rows[start : start + batch], window), known).any(1) for start in range(0, len(rows), batch)
     ]
     return np.concatenate(found) if found else np.zeros(0, bool)
 

@@ -60,9 +60,7 @@ def read(folder: Path, device: str = "cpu") -> dict[str, Tensor]:
     if config.get("architecture", "standard") not in ("standard", "jumprelu"):
         raise ValueError(f"{folder}: architecture {config['architecture']} is neither standard nor jumprelu.")
     if config.get("normalize_activations", "none") != "none":
-        raise ValueError(
-            f"{folder}: normalised inputs are not measured here; fold the scale into the weights."
-        )
+        raise ValueError(f"{folder}: normalised inputs are not measured here; fold the scale into the weights.")
     if config.get("apply_b_dec_to_input", True):
         found["b_enc"] = found["b_enc"] - found["b_dec"] @ found["W_enc"]
     found.setdefault("threshold", torch.zeros_like(found["b_enc"]))

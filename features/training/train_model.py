@@ -128,14 +128,10 @@ def train(
         losses.append(run.step(rows))
         if len(losses) == report_every:
             run.curve.append([run.done, sum(losses) / len(losses)])
-            report(
-                progress(run, len(losses) * settings.batch * rows.shape[1] / (time.monotonic() - reported))
-            )
+            report(progress(run, len(losses) * settings.batch * rows.shape[1] / (time.monotonic() - reported)))
             losses, reported = [], time.monotonic()
         if not math.isfinite(losses[-1] if losses else 0.0):
-            raise FloatingPointError(
-                f"The loss is not finite after {run.done:,} tokens; the last checkpoint is whole."
-            )
+            raise FloatingPointError(f"The loss is not finite after {run.done:,} tokens; the last checkpoint is whole.")
         if time.monotonic() - saved > save_every:
             checkpoints.save(path, run.state())
             saved = time.monotonic()

@@ -14,6 +14,8 @@ from . import language_model as lm
 from .optimiser import Adam, trapezoid
 from .processors import PARTS, Workers
 
+AIDED = 512  # silent features helped at once, the longest silent: the help is dense and must stay cheap
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -21,13 +23,13 @@ class Settings:
 
     tokens: int = 40_000_000
     features: int = 4096
-    k: float = 45.0  # features a token, on average
+    k: float = 50.0  # features a token, on average
     start_k: float = 180.0  # at first, so that every feature is used before it has to be chosen
-    anneal: int = 3_000_000  # tokens over which k comes down
+    anneal: int = 2_000_000  # tokens over which k comes down
     batch: int = 64  # rows
-    rate: float = 6e-4
+    rate: float = 1e-3
     warm: int = 500_000  # tokens
-    asleep: int = 500_000  # tokens without firing after which a feature is helped
+    asleep: int = 300_000  # tokens without firing after which a feature is helped
     seed: int = 0
     workers: int = 2
     own: float = 0.5
@@ -41,7 +43,7 @@ class Run:
     def __init__(self, model: lm.Weights, rows: np.ndarray, settings: Settings):
         self.model, self.rows, self.settings = model, rows, settings
         self.done, self.seconds, self.threshold, self.curve = 0, 0.0, 0.0, []
-        h = self.neurons(0, 16 * settings.batch)
+        h = self.neurons(0, min(512, len(rows)))
         self.scale = math.sqrt(h.shape[1]) / float(h.norm(dim=1).mean())
         x = h * self.scale
         shares = np.bincount(np.asarray(rows[:20_000]).ravel(), minlength=model["unembed.b_U"].shape[0]) + 1.0
@@ -50,10 +52,8 @@ class Run:
         spread = x - x.mean(0)
         variance, said = (float(part.square().sum(1).mean()) for part in (spread, spread @ K))
         self.objective = dictionary.Objective(K, variance, said, settings.own)
-        self.weights = dictionary.initial(h.shape[1], settings.features, x.mean(0), settings.seed)
-        self.optimisers = {
-            name: Adam(w, settings.rate, betas=(0.9, 0.999)) for name, w in self.weights.items()
-        }
+        self.weights = dictionary.initial(x, settings.features, settings.start_k, settings.seed)
+        self.optimisers = {name: Adam(w, settings.rate, betas=(0.9, 0.999)) for name, w in self.weights.items()}
         self.silent = torch.zeros(settings.features, dtype=torch.int64, device=settings.device)
         self.workers = Workers(settings.workers)
 
@@ -75,7 +75,8 @@ class Run:
         s, started, k = self.settings, time.process_time(), self.k()
         tokens_a_row = self.rows.shape[1]
         first, share = self.done // tokens_a_row, s.batch // PARTS
-        asleep = torch.nonzero(self.silent > s.asleep)[:, 0]
+        longest = self.silent.topk(min(AIDED, s.features))
+        asleep = longest.indices[longest.values > s.asleep]
 
         def part(i):
             x = self.neurons(first + i * share, share) * self.scale
@@ -87,9 +88,7 @@ class Run:
         self.done += share * PARTS * tokens_a_row
         self.silent = torch.where(whole.fired > 0, 0, self.silent + share * PARTS * tokens_a_row)
         keep = min(0.999, self.done / (self.done + 100_000))  # a running mean that is exact at first
-        self.threshold = (
-            whole.threshold if k > s.k * 1.001 else keep * self.threshold + (1 - keep) * whole.threshold
-        )
+        self.threshold = whole.threshold if k > s.k * 1.001 else keep * self.threshold + (1 - keep) * whole.threshold
         self.seconds += time.process_time() - started
         return whole
 

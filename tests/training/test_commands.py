@@ -12,9 +12,7 @@ from features.training import recipe, rows, train_model, train_sae
 
 def small_recipe(folder, out, held_out, shape):
     sizes = {"batch": 8, "workers": 2}
-    model = train_model.Settings(
-        tokens=24 * 8 * 6, warm=24 * 8, bigram_passes=2, common=100, sampled=50, **sizes
-    )
+    model = train_model.Settings(tokens=24 * 8 * 6, warm=24 * 8, bigram_passes=2, common=100, sampled=50, **sizes)
     marks = (0.1, 0.3, 0.5, 0.7)
     sae = train_sae.Settings(tokens=24 * 8 * 8, features=64, k=4, start_k=8, anneal=384, marks=marks, **sizes)
     return recipe.Recipe(folder, out, held_out, shape=shape, model=model, sae=sae)

@@ -14,8 +14,8 @@ N, D_IN, D_SAE, K = 64, 12, 40, 5
 @pytest.fixture
 def problem():
     torch.manual_seed(0)
-    x, centre = torch.randn(N, D_IN) * 2, torch.randn(D_IN)
-    w = dictionary.initial(D_IN, D_SAE, centre)
+    x = torch.randn(N, D_IN) * 2 + torch.randn(D_IN)
+    w = dictionary.initial(x, D_SAE, K)
     w["b_enc"] += torch.randn(D_SAE) * 0.1
     objective = dictionary.Objective(torch.randn(D_IN, 4), 3.0, 5.0, own=0.3, low=torch.float32)
     return w, x, objective
@@ -38,9 +38,7 @@ def test_sparse_gradients_are_autograds_of_the_dense_formula(problem):
     trained = {name: value.requires_grad_() for name, value in w.items()}
     own, said, loss = dense_loss(trained, x, objective, step.threshold)
     expected = dict(zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True))
-    assert step.own == pytest.approx(float(own), rel=1e-5) and step.said == pytest.approx(
-        float(said), rel=1e-5
-    )
+    assert step.own == pytest.approx(own.item(), rel=1e-5) and step.said == pytest.approx(said.item(), rel=1e-5)
     for name, gradient in expected.items():
         torch.testing.assert_close(step.gradients[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
@@ -91,3 +89,31 @@ def test_divergence_of_a_small_error_is_what_the_metric_says():
 def test_neurons_of_the_demo_have_as_many_directions_as_the_stream(shape, weights):
     K = metric.output_map(weights, torch.full((shape.d_vocab,), 1 / shape.d_vocab, dtype=torch.float64))
     assert K.shape == (shape.d_mlp, shape.d_model) and lm.Shape().d_mlp == 4 * lm.Shape().d_model
+
+
+def test_no_two_first_directions_are_much_alike():
+    torch.manual_seed(2)
+    x = torch.randn(40, D_IN).repeat_interleave(5, 0) + torch.randn(200, D_IN) * 0.01
+    rows = dictionary.initial(x, 100, K)["W_dec"]
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(100))
+    directions = (x - x.mean(0)) / (x - x.mean(0)).norm(dim=1, keepdim=True)
+    slow = []
+    for direction in directions:
+        if all(direction @ other < 0.6 for other in slow):
+            slow.append(direction)
+    assert len(slow) <= 40
+    kept = dictionary.spread_out(directions, 100, 0.6, batch=64)
+    assert (kept @ kept.T - torch.eye(len(kept))).max() < 0.6
+    torch.testing.assert_close(rows[: len(kept)], kept)
+
+
+def test_the_first_reconstruction_has_the_right_length():
+    torch.manual_seed(3)
+    x = torch.randn(500, D_IN) * 3 + torch.randn(D_IN)
+    w = dictionary.initial(x, D_SAE, K)
+    a = x @ w["W_enc"] + w["b_enc"]
+    rebuilt = (a * (a > dictionary.cutoff(a, K))) @ w["W_dec"]
+    left = (x - x.mean(0) - rebuilt).square().sum()
+    assert left < (x - x.mean(0)).square().sum()
+    for factor in (0.9, 1.1):
+        assert left < (x - x.mean(0) - rebuilt * factor).square().sum()

@@ -16,9 +16,7 @@ def test_loss_and_gradients_are_those_of_plain_cross_entropy(shape, weights, mon
     ours = lm.loss(weights, tokens)
     plain = F.cross_entropy(lm.logits(weights, tokens)[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
     torch.testing.assert_close(ours, plain)
-    for got, expected in zip(
-        torch.autograd.grad(ours, trained), torch.autograd.grad(plain, trained), strict=True
-    ):
+    for got, expected in zip(torch.autograd.grad(ours, trained), torch.autograd.grad(plain, trained), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -11,9 +11,7 @@ from features.training import checkpoints, train_model, train_sae
 MODEL = train_model.Settings(
     tokens=24 * 8 * 30, batch=8, warm=24 * 8 * 5, low=torch.float32, bigram_passes=2, common=100, sampled=50
 )
-SAE = train_sae.Settings(
-    tokens=24 * 8 * 20, features=64, k=4, start_k=8, anneal=24 * 8 * 5, batch=8, asleep=24 * 8 * 3
-)
+SAE = train_sae.Settings(tokens=24 * 8 * 20, features=64, k=4, start_k=8, anneal=24 * 8 * 5, batch=8, asleep=24 * 8 * 3)
 
 
 class Killed(BaseException):
@@ -33,9 +31,7 @@ def kill_after(monkeypatch, run, steps):
 
 
 def train_lm(path, rows, shape, settings=MODEL):
-    return train_model.train(
-        rows, path, shape, settings, save_every=0, report=lambda line: None, report_every=4
-    )
+    return train_model.train(rows, path, shape, settings, save_every=0, report=lambda line: None, report_every=4)
 
 
 def train_dictionary(path, rows, weights, settings=SAE, keep=lambda run, number: None):
