@@ -9,27 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .documents import TextError, read_documents  # noqa: F401  (where a corpus begins)
 from .text import Vocabulary
 
-SEPARATOR = "<|endoftext|>"  # between the documents of a .txt file
 BATCH = 512  # documents tokenised at a time
 
 
-class CorpusError(ValueError):
+class CorpusError(TextError):
     """Text or token rows that cannot serve as a corpus."""
-
-
-def read_documents(folder) -> list[str]:
-    """The documents of every .txt file of a folder, files in the order of their names.
-
-    Raises CorpusError when there are none.
-    """
-    files = sorted(Path(folder).glob("*.txt"))
-    pieces = (piece.strip() for file in files for piece in file.read_text("utf-8").split(SEPARATOR))
-    documents = [piece for piece in pieces if piece]
-    if not documents:
-        raise CorpusError(f"No text in {folder}: {len(files)} .txt files, 0 documents. Put .txt files there.")
-    return documents
 
 
 def shuffled(documents: list[str], seed: int = 0) -> list[str]:
@@ -103,6 +90,35 @@ def save_rows(path, rows: np.ndarray) -> str:
 def sha256(path) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
+    """Token rows from a .npy of ids: rows as they are, one long sequence cut into rows of `length`.
+
+    Raises CorpusError where it holds no whole numbers, or ids that the vocabulary has not.
+    """
+    try:
+        ids = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"Cannot read token ids from {path}: {error}") from error
+    if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2) or not ids.size:
+        raise CorpusError(f"{path} holds {ids.dtype} of shape {ids.shape}; whole numbers, 1-D or 2-D, are needed.")
+    lowest, highest = int(ids.min()), int(ids.max())
+    if lowest < 0 or highest >= vocabulary.size:
+        raise CorpusError(
+            f"{path} holds ids from {lowest:,} to {highest:,}; this tokenizer has 0 to {vocabulary.size - 1:,}. "
+            "Was it made with another tokenizer?"
+        )
+    if ids.ndim == 1:
+        if len(ids) < length:
+            raise CorpusError(f"{path} has {len(ids):,} ids; one row needs {length:,}. Add tokens.")
+        ids = ids[: len(ids) // length * length].reshape(-1, length)
+    return ids.astype(np.uint16 if vocabulary.size <= 2**16 else np.uint32)
+
+
+def starts_with_bos(rows: np.ndarray, vocabulary: Vocabulary) -> bool:
+    """Whether every row begins with BOS."""
+    return vocabulary.bos_id is not None and bool((rows[:, 0] == vocabulary.bos_id).all())
 
 
 def open_rows(path) -> np.ndarray:

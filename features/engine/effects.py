@@ -10,7 +10,8 @@ from .logits import Directions, Positions, loss_effects
 from .subject import Subject
 
 FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
-BUDGET = 256 << 20  # bytes of logits held at a time, of positions and of features each
+FEATURE_BYTES = 256 << 20  # of features' logit effects held at a time
+POSITION_BYTES = 64 << 20  # of positions' logits held at a time; progress is told after each such block
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ def effects_of(
     found = Effects(*(np.full(len(entries.values), np.nan, np.float32) for _ in range(3)))
     predicting = np.flatnonzero(wanted & (entries.positions < rows.shape[1] - 1))
     row_bytes = 4 * subject.model.d_vocab
-    features_at_once = max(1, BUDGET // row_bytes)
-    rows_at_once = max(1, BUDGET // (row_bytes * rows.shape[1]))
+    features_at_once = max(1, FEATURE_BYTES // row_bytes)
+    rows_at_once = max(1, POSITION_BYTES // (row_bytes * rows.shape[1]))
     done = 0
     for features, part in _blocks(entries.features, predicting, features_at_once):
         directions = Directions.of(subject.model.head, subject.output_directions(features))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK_BYTES = 1 << 20  # logits worked on at a time: they stay in a core's cache
+CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
+GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Head:
 
     def losses(self, x: Tensor, targets: Tensor) -> Tensor:
         """-log p(target), nats. x [n, d_model], targets [n] -> [n]"""
-        rows = max(1, CHUNK_BYTES * 8 // (4 * len(self.b)))
+        rows = 8 * _rows_at_once(self.b)
         parts = [
             torch.nn.functional.cross_entropy(self.logits(part), aim, reduction="none")
             for part, aim in zip(x.split(rows), targets.split(rows), strict=True)
@@ -86,7 +87,7 @@ class Positions:
         """From final residuals [p, d_model] and true next tokens [p]."""
         centred = head.centre(residuals)
         unscaled, scale = head.unscaled(centred), head.scale(centred)
-        rows = max(1, CHUNK_BYTES // (4 * unscaled.shape[1]))
+        rows = _rows_at_once(head.b)
         losses = []
         for part, size, aim in zip(unscaled.split(rows), scale.split(rows), targets.split(rows), strict=True):
             logits = torch.addcmul(head.b, part, 1 / size[:, None])
@@ -107,7 +108,7 @@ def loss_effects(
     """
     inverse = 1 / _ablated_scales(head, positions, directions, at, which, activations)
     weights = -activations * inverse
-    rows = max(1, CHUNK_BYTES // (4 * directions.effects.shape[1]))
+    rows = _rows_at_once(head.b)
     ablated = activations.new_empty(len(at))
     for start in range(0, len(at), rows):
         part = slice(start, start + rows)
@@ -115,6 +116,12 @@ def loss_effects(
         logits.addcmul_(positions.unscaled.index_select(0, at[part]), inverse[part, None]).add_(head.b)
         ablated[part] = _losses(logits, positions.targets[at[part]])
     return positions.losses[at] - _mended(ablated, head, positions, directions, at, which, weights, inverse)
+
+
+def _rows_at_once(vocabulary: Tensor) -> int:
+    """Rows of logits worked on at a time, for a tensor as wide as the vocabulary."""
+    budget = GPU_BYTES if vocabulary.is_cuda else CORE_BYTES * torch.get_num_threads()
+    return max(1, budget // (4 * len(vocabulary)))
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:

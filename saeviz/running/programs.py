@@ -33,6 +33,7 @@ def site(listener: socket.socket) -> Program:
         "threads": "8",
         "timeout": "120",
         "graceful-timeout": "2",
+        "limit-request-line": "0",  # a prompt that is too long gets the page's own answer, not a bare one
         "log-level": "info" if VERBOSE else "warning",
     }
     return python(
