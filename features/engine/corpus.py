@@ -9,14 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .documents import TextError, read_documents  # noqa: F401  (where a corpus begins)
+from .documents import CorpusError, read_documents  # noqa: F401  (where a corpus begins)
 from .text import Vocabulary
 
 BATCH = 512  # documents tokenised at a time
-
-
-class CorpusError(TextError):
-    """Text or token rows that cannot serve as a corpus."""
 
 
 def shuffled(documents: list[str], seed: int = 0) -> list[str]:
