@@ -22,7 +22,7 @@ def load() -> tuple[SAE, bool]:
     if not path.exists():
         _build_rows(path)
     notice = (TEXTS / "NOTICE.md").read_text()
-    corpus = register_corpus(CORPUS_SLUG, path, name="Demo corpus", licence=notice)
+    corpus = register_corpus(CORPUS_SLUG, path, name="Demo corpus", licence=notice, model_path=MODEL)
     known = facts()
     name = f"{known['model_name']}, {known['d_sae']:,} features"
     sae = register_sae(SLUG, CHECKPOINT, MODEL, corpus, name=name, facts=known)
@@ -36,6 +36,8 @@ def facts() -> dict:
         "model_name": config["metadata"]["model_name"],
         "hook_point": config["metadata"]["hook_name"],
         "format": "saelens",
+        "dtype": config["dtype"],
+        "prepend_bos": config["metadata"]["prepend_bos"],
         "d_in": config["d_in"],
         "d_sae": config["d_sae"],
         "neurons": True,

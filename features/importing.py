@@ -4,20 +4,33 @@ import hashlib
 import json
 from pathlib import Path
 
-from .engine.corpus import open_rows, sha256
+from .engine.corpus import countable, open_rows, sha256
+from .engine.text import Vocabulary
 from .models import SAE, Corpus
 
+FIGURES_REST_ON = ("checkpoint_hash", "hook_point", "model_path", "answers")
 
-def register_corpus(slug: str, path, *, name: str, bos: bool = True, licence: str = "") -> Corpus:
-    """A row for the token rows at `path`. Statistics of other rows under this name are shown no longer."""
-    rows, length = open_rows(path).shape
+
+def register_corpus(slug: str, path, *, name: str, bos: bool = True, licence: str = "", model_path=None) -> Corpus:
+    """A row for the token rows at `path`. Statistics of other rows under this name are shown no longer.
+
+    With the folder of the model whose tokenizer made them, the row knows both it and how many tokens count.
+    """
+    tokens = open_rows(path)
+    rows, length = tokens.shape
     found = {"path": str(path), "name": name, "rows": rows, "row_length": length, "bos": bos}
     found |= {"sha256": sha256(path), "licence": licence}
+    if model_path is not None:
+        found |= {"tokenizer": tokenizer_hash(model_path), "counted": countable(tokens, Vocabulary.load(model_path))}
     before = Corpus.objects.filter(slug=slug).first()
     corpus, _ = Corpus.objects.update_or_create(slug=slug, defaults=found)
     if before and before.sha256 != corpus.sha256:
         SAE.objects.filter(statistics__corpus=corpus).update(statistics=None)
     return corpus
+
+
+def tokenizer_hash(model_path) -> str:
+    return sha256(Path(model_path) / "tokenizer.json")
 
 
 def register_sae(slug: str, path, model_path, corpus: Corpus, *, name: str, answers=None, facts=None) -> SAE:
@@ -26,25 +39,32 @@ def register_sae(slug: str, path, model_path, corpus: Corpus, *, name: str, answ
     `facts` as from `facts_of`, which loads the model to find them, where the caller knows none.
     """
     found = {"path": str(path), "model_path": str(model_path), "name": name, "corpus": corpus}
-    found |= {"answers": answers or {}, "checkpoint_hash": checkpoint_hash(path)}
-    found |= facts or facts_of(path, model_path, answers)
+    found |= {"answers": answers or {}} | (facts or facts_of(path, model_path, answers))
+    found.setdefault("checkpoint_hash", checkpoint_hash(path))
     before = SAE.objects.filter(slug=slug).first()
-    if before and before.checkpoint_hash != found["checkpoint_hash"]:
-        found["statistics"] = None
+    if before and any(getattr(before, name) != found[name] for name in FIGURES_REST_ON):
+        found |= {"statistics": None, "verification": None}
     return SAE.objects.update_or_create(slug=slug, defaults=found)[0]
 
 
 def facts_of(path, model_path, answers=None) -> dict:
     """What a loaded model and SAE say of themselves. Raises the engine's errors where they do not fit."""
-    from .engine.formats import read_sae
+    from .engine.formats import describe
     from .engine.subject import Subject
 
-    config = read_sae(path, answers=answers).config
-    subject = Subject.load(model_path, path, config.hook_point, device="cpu", answers=answers)
+    hook_point = describe(path, answers=answers).subject["hook_point"]
+    return facts_from(Subject.load(model_path, path, hook_point, device="cpu", answers=answers), model_path)
+
+
+def facts_from(subject, model_path) -> dict:
+    """The same, of a subject that is loaded."""
+    config = subject.sae.config
     return {
         "model_name": config.model_name or Path(model_path).name,
-        "hook_point": config.hook_point,
+        "hook_point": subject.hook_point,
         "format": config.format,
+        "dtype": config.dtype,
+        "prepend_bos": config.prepend_bos,
         "d_in": config.d_in,
         "d_sae": config.d_sae,
         "neurons": subject.reads_neurons,
@@ -53,7 +73,7 @@ def facts_of(path, model_path, answers=None) -> dict:
 
 
 def checkpoint_hash(path) -> str:
-    """One hash of a checkpoint's files, names included."""
+    """One hash of a checkpoint's files, names included; for the demo, whose files are all its own."""
     path = Path(path)
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     whole = hashlib.sha256()

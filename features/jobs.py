@@ -87,12 +87,19 @@ def _only_one(job):
 
 def _send(job: Job) -> bool:
     """Put the job's number in the queue. False, and a sentence in `job.note`, where the queue is away."""
+    if not send(TASK, job.pk):
+        job.note = UNREACHABLE
+        return False
+    return True
+
+
+def send(task: str, number: int) -> bool:
+    """Put the number of a row in the queue. False where the queue is away."""
     try:
         with _broker() as broker:
-            current_app.send_task(TASK, [job.pk], connection=broker, retry=False)
+            current_app.send_task(task, [number], connection=broker, retry=False)
     except (OperationalError, OSError):
-        log.warning("Job %s: the queue at %s cannot be reached", job.pk, settings.REDIS_URL, exc_info=True)
-        job.note = UNREACHABLE
+        log.warning("%s %s: the queue at %s cannot be reached", task, number, settings.REDIS_URL, exc_info=True)
         return False
     return True
 
@@ -176,7 +183,7 @@ def claim(job_id, watcher=None) -> Claim | None:
     taken = Job.objects.filter(pk=job_id, state=State.QUEUED).update(
         state=State.RUNNING, started=now, heartbeat=now, attempts=F("attempts") + 1, **NOWHERE
     )
-    return Claim(Job.objects.select_related("sae__corpus").get(pk=job_id), watcher) if taken else None
+    return Claim(Job.objects.select_related("sae__corpus", "corpus").get(pk=job_id), watcher) if taken else None
 
 
 # Cancelled

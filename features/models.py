@@ -20,6 +20,8 @@ class Corpus(models.Model):
     bos = models.BooleanField(default=True, help_text="Every row starts with BOS, which is not counted.")
     sha256 = models.CharField(max_length=64)
     licence = models.TextField(blank=True, help_text="Where the text comes from, and its licences.")
+    tokenizer = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the tokenizer.json it was made with.")
+    counted = models.PositiveBigIntegerField(null=True, blank=True, help_text="Tokens that are not special ones.")
     created = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -31,8 +33,8 @@ class Corpus(models.Model):
 
     @property
     def tokens(self):
-        """Tokens that can be counted: the rows without their BOS."""
-        return self.rows * (self.row_length - self.bos)
+        """Tokens that can be counted: those that are not special; where nobody looked, the rows without their BOS."""
+        return self.counted if self.counted is not None else self.rows * (self.row_length - self.bos)
 
 
 class SAEQuerySet(models.QuerySet):
@@ -59,6 +61,10 @@ class SAE(models.Model):
     total_effect = models.BooleanField(
         default=True, help_text="Loss effects are total (last block), not direct (earlier block)."
     )
+    dtype = models.CharField(max_length=20, blank=True, help_text="Of the stored weights; computed in float32.")
+    prepend_bos = models.BooleanField(null=True, blank=True, help_text="Its training sequences started with BOS.")
+    self_check = models.JSONField(null=True, blank=True, editable=False, help_text="See engine/selfcheck.py.")
+    verification = models.JSONField(null=True, blank=True, editable=False, help_text="See verifying.py.")
     corpus = models.ForeignKey(Corpus, models.PROTECT, related_name="saes")
     statistics = models.ForeignKey(
         "Statistics", models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
@@ -203,6 +209,9 @@ class Job(models.Model):
     UNFINISHED = (State.QUEUED, State.RUNNING)
 
     sae = models.ForeignKey(SAE, models.CASCADE, related_name="jobs")
+    corpus = models.ForeignKey(
+        Corpus, models.PROTECT, null=True, blank=True, related_name="+", help_text="Empty: the SAE's."
+    )
     features = models.JSONField(null=True, blank=True, help_text="Chosen feature indices; empty: all of them.")
     tokens = models.PositiveBigIntegerField(help_text="Tokens to count.")
     device = models.CharField(max_length=20, default="auto")
@@ -246,3 +255,29 @@ class Job(models.Model):
     @property
     def can_be_retried(self):
         return self.state in (self.State.FAILED, self.State.CANCELLED)
+
+
+class Import(models.Model):
+    """A request to bring an SAE from disk to the site: who asked, how far it is, how it ended."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    path = models.CharField(max_length=1000)
+    asked = models.JSONField(default=dict, help_text="Model, hook point, corpus, answers: see incoming.py.")
+    state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
+    step = models.CharField(max_length=300, blank=True, help_text="What it is at.")
+    error = models.TextField(blank=True)
+    sae = models.ForeignKey(SAE, models.SET_NULL, null=True, blank=True, related_name="imports")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    created = models.DateTimeField(default=timezone.now)
+    heard = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"import {self.pk}: {self.path}, {self.get_state_display().lower()}"

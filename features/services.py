@@ -17,7 +17,7 @@ from django.utils import timezone
 from . import jobs
 from .engine.results import Cancelled, Progress
 from .jobs import cancel, pick_up_silent_jobs, retry  # noqa: F401  (the other doors to a job's life)
-from .models import DENSE_ABOVE, SAE, Feature, Job, Statistics
+from .models import DENSE_ABOVE, SAE, Corpus, Feature, Job, Statistics
 from .payload import pack
 from .vocabularies import rows_of, vocabulary_of
 
@@ -48,23 +48,28 @@ def request_statistics(
     how: str = "",
     seed: int | None = None,
     send: bool = True,
+    corpus: Corpus | None = None,
 ) -> Job:
     """Queue a computation: of all features, or of those listed, which then are replaced in the set shown.
 
     Raises BadRequest for what cannot be computed and jobs.Unfinished where all features are being computed
     already. `job.note` says so when the queue is away; the job then starts as soon as it is back. With
-    `send=False` the caller runs it.
+    `send=False` the caller runs it. Without a `corpus` it is the one shown for chosen features, else the SAE's.
     """
     shown = sae.statistics if features is not None else None
     if features is not None and shown is None:
         raise BadRequest(f"{sae} has no statistics yet; compute all its features first.")
+    corpus = _checked_corpus(sae, corpus or (shown.corpus if shown else sae.corpus))
+    if shown and corpus != shown.corpus:
+        raise BadRequest(f"{sae} shows statistics on '{shown.corpus}'; compute all its features on '{corpus}' first.")
     if tokens is None:
-        tokens = shown.tokens if shown else min(settings.SAEVIZ_TOKENS, sae.corpus.tokens)
+        tokens = shown.tokens if shown else min(settings.SAEVIZ_TOKENS, corpus.tokens)
     if seed is None:
         seed = shown.seed if shown else 0
     job = Job(
         sae=sae,
-        tokens=_checked_tokens(sae, tokens),
+        corpus=corpus,
+        tokens=_checked_tokens(corpus, tokens),
         device=_checked_device(device),
         features=_checked_features(sae, features),
         seed=_checked_seed(seed),
@@ -74,13 +79,24 @@ def request_statistics(
     return jobs.enqueue(job, send=send)
 
 
-def _checked_tokens(sae, tokens):
-    has = sae.corpus.tokens
+def _checked_corpus(sae, corpus):
+    """Token rows are ids: made with another model's tokenizer, they would read as nonsense."""
+    own = sae.corpus.tokenizer
+    if own and corpus.tokenizer and corpus.tokenizer != own:
+        raise BadRequest(
+            f"The corpus '{corpus}' was made with another tokenizer ({corpus.tokenizer[:12]}) than that of "
+            f"{sae} ({own[:12]}). Make one with `manage.py add_corpus PATH --model {sae.model_path}`."
+        )
+    return corpus
+
+
+def _checked_tokens(corpus, tokens):
+    has = corpus.tokens
     if tokens < 1:
         raise BadRequest(f"Asked for {tokens:,} tokens; at least 1 is needed, and {has:,} are there.")
     if tokens > has:
         raise BadRequest(
-            f"Asked for {tokens:,} tokens; the corpus '{sae.corpus}' has {has:,}. Ask for fewer."
+            f"Asked for {tokens:,} tokens; the corpus '{corpus}' has {has:,}. Ask for fewer."
         )
     return tokens
 
@@ -147,15 +163,16 @@ def _collect(claim):
 
     job, sae = claim.job, claim.job.sae
     device = settings.SAEVIZ_DEVICE if job.device == "auto" else job.device
+    corpus = job.corpus or sae.corpus
     claim.progress(Progress("loading", 0, 1))
     subject = Subject.load(
         sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None
     )
     return collect(
         subject,
-        rows_of(sae.corpus),
+        rows_of(corpus),
         tokens=job.tokens,
-        bos=sae.corpus.bos,
+        bos=corpus.bos,
         seed=job.seed,
         features=job.features,
         progress=claim.progress,
@@ -181,8 +198,9 @@ def store(sae: SAE, collected, *, claim=None, progress=None) -> Statistics:
     chosen = claim.job.features if claim else None
     if chosen is not None:
         return _replace_chosen(sae, collected, claim)
+    corpus = (claim and claim.job.corpus) or sae.corpus
     statistics = Statistics.objects.create(
-        sae=sae, corpus=sae.corpus, checkpoint_hash=sae.checkpoint_hash, **_figures(collected.summary)
+        sae=sae, corpus=corpus, checkpoint_hash=sae.checkpoint_hash, **_figures(collected.summary)
     )
     try:
         _write_features(statistics, collected, progress)
@@ -216,7 +234,7 @@ def _finish(claim):
 
 def _write_features(statistics, collected, progress):
     try:
-        for rows in _batches(_rows(statistics.sae, statistics, collected)):
+        for rows in _batches(_rows(statistics.sae, statistics, collected, statistics.corpus)):
             with transaction.atomic():
                 Feature.objects.bulk_create(rows)
             if progress:
@@ -237,7 +255,7 @@ def _figures(summary):
 
 def _replace_chosen(sae, collected, claim):
     """Put new figures of some features in the place of the old ones, in the set that is shown."""
-    rows = list(_rows(sae, None, collected))
+    rows = list(_rows(sae, None, collected, claim.job.corpus))
     with transaction.atomic():
         _finish(claim)
         statistics = SAE.objects.select_for_update().get(pk=sae.pk).statistics
@@ -255,10 +273,10 @@ def _count_anew(statistics):
     statistics.save(update_fields=["dead", "dense"])
 
 
-def _rows(sae, statistics, collected):
-    vocabulary, corpus = vocabulary_of(sae), rows_of(sae.corpus)
+def _rows(sae, statistics, collected, corpus=None):
+    vocabulary, rows = vocabulary_of(sae), rows_of(corpus or sae.corpus)
     for feature in collected.features():
-        yield _row(feature, statistics, vocabulary, corpus)
+        yield _row(feature, statistics, vocabulary, rows)
 
 
 def _row(feature, statistics, vocabulary, corpus):

@@ -112,6 +112,12 @@ def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
     return ids.astype(np.uint16 if vocabulary.size <= 2**16 else np.uint32)
 
 
+def countable(rows: np.ndarray, vocabulary: Vocabulary) -> int:
+    """How many of the tokens are not special ones."""
+    special, parts = sorted(vocabulary.special), np.array_split(rows, max(1, len(rows) // 4096))
+    return sum(int((~np.isin(part, special)).sum()) for part in parts)
+
+
 def starts_with_bos(rows: np.ndarray, vocabulary: Vocabulary) -> bool:
     """Whether every row begins with BOS."""
     return vocabulary.bos_id is not None and bool((rows[:, 0] == vocabulary.bos_id).all())
