@@ -12,8 +12,9 @@ import torch
 from . import checkpoints, dictionary, metric
 from . import language_model as lm
 from .optimiser import Adam, trapezoid
-from .processors import PARTS, Workers
+from .processors import Workers
 
+PARTS = 2  # of a batch: the gradients of each are 33 MB to add up
 AIDED = 512  # silent features helped at once, the longest silent: the help is dense and must stay cheap
 
 
@@ -23,16 +24,16 @@ class Settings:
 
     tokens: int = 40_000_000
     features: int = 4096
-    k: float = 50.0  # features a token, on average
+    k: float = 56.0  # features a token, on average
     start_k: float = 180.0  # at first, so that every feature is used before it has to be chosen
     anneal: int = 2_000_000  # tokens over which k comes down
-    batch: int = 64  # rows
+    batch: int = 32  # rows
     rate: float = 1e-3
     warm: int = 500_000  # tokens
     asleep: int = 300_000  # tokens without firing after which a feature is helped
     seed: int = 0
     workers: int = 2
-    own: float = 0.5
+    own: float = 0.2  # share of the neurons themselves in the loss; the rest is their effect on the predictions
     device: str = "cpu"
     marks: tuple[float, ...] = (0.01, 0.04, 0.12, 0.4)  # shares of the budget at which a checkpoint is kept
 
