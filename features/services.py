@@ -147,7 +147,7 @@ def run_job(job_id: int, watcher=None) -> None:
         raise
     except Exception as error:  # whatever a file, a model or a driver does: the row says it
         log.exception("Job %s failed", job_id)
-        claim.finish(Job.State.FAILED, _sentence(error, claim.job))
+        claim.finish(Job.State.FAILED, sentence(error, claim.job))
 
 
 def _compute(claim):
@@ -179,8 +179,11 @@ def _collect(claim):
     )
 
 
-def _sentence(error, job):
+def sentence(error, job=None) -> str:
+    """What a user should read of an error."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        if job is None:
+            return "Out of memory. Retry when less is running, or on a machine with more."
         return f"Out of memory on {job.device} with {job.tokens:,} tokens. Retry with fewer, or elsewhere."
     if isinstance(error, (ValueError, OSError)) and str(error):
         return str(error)

@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.db import DatabaseError, connections
 
-from . import jobs
+from . import imports, jobs, verifying
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +15,16 @@ def compute(job_id):
     from . import services
 
     services.run_job(job_id)
+
+
+@shared_task(name=imports.TASK)
+def import_sae(import_id):
+    imports.run_import(import_id)
+
+
+@shared_task(name=verifying.TASK)
+def verify(sae_id):
+    verifying.run_verification(sae_id)
 
 
 def watch():

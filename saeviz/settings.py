@@ -92,5 +92,9 @@ SAEVIZ_PROMPT_TOKENS = int(
 )  # and never beyond the model's context
 SAEVIZ_PROMPT_BYTES = int(os.environ.get("SAEVIZ_PROMPT_BYTES", 20_000))  # refused unread above this
 SAEVIZ_LOADED_SUBJECTS = int(os.environ.get("SAEVIZ_LOADED_SUBJECTS", 2))  # models + SAEs kept in memory
+# Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
+SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+SAEVIZ_MAX_BYTES = int(os.environ.get("SAEVIZ_MAX_BYTES", min(MEMORY, 64 << 30)))  # of float32 weights
 SAEVIZ_SILENT_AFTER = int(os.environ.get("SAEVIZ_SILENT_AFTER", 20))  # seconds until a worker counts as gone
 SAEVIZ_ATTEMPTS = int(os.environ.get("SAEVIZ_ATTEMPTS", 3))  # times a job is picked up again

@@ -17,6 +17,7 @@ LAYERS = ("n_layers", "n_layer", "num_hidden_layers", "num_layers")
 RESIDUAL = ("d_model", "n_embd", "hidden_size")
 HEADS = ("n_heads", "n_head", "num_attention_heads")
 HEAD = ("d_head", "head_dim")
+CONTEXT = ("n_ctx", "n_positions", "max_position_embeddings")
 MLP = ("d_mlp", "n_inner", "intermediate_size", "ffn_dim")
 
 
@@ -25,11 +26,7 @@ def hook_widths(folder) -> dict[str, int]:
 
     What is meant as candidates for a form; a loaded model has the last word.
     """
-    try:
-        config = json.loads((Path(folder) / "config.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    config = config.get("text_config", config) if isinstance(config, dict) else {}
+    config = _config(folder)
     layers, residual, heads = (_number(config, names) for names in (LAYERS, RESIDUAL, HEADS))
     if not layers or not residual:
         return {}
@@ -50,6 +47,19 @@ def hook_widths(folder) -> dict[str, int]:
 def hooks_of_width(folder, width: int) -> list[str]:
     """The hook points at which an SAE over `width` values can be read, likeliest first."""
     return [hook for hook, wide in hook_widths(folder).items() if wide == width]
+
+
+def context_length(folder) -> int | None:
+    """Tokens that the model reads at most; None where the config does not say."""
+    return _number(_config(folder), CONTEXT)
+
+
+def _config(folder) -> dict:
+    try:
+        config = json.loads((Path(folder) / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return config.get("text_config", config) if isinstance(config, dict) else {}
 
 
 def _number(config: dict, names) -> int | None:

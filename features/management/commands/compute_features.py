@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from features import services
 from features.jobs import Unfinished
-from features.models import SAE, Job
+from features.models import SAE, Corpus, Job
 
 UNITS = {"activations": "tokens", "features": "features"}
 
@@ -25,10 +25,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--features", type=_numbers, help="Only these: 1,2,3. They need statistics of all."
         )
+        parser.add_argument("--corpus", help="Short name of another corpus than the SAE's own.")
         parser.add_argument("--queue", action="store_true", help="Leave the work to a worker.")
 
-    def handle(self, sae, queue, **options):
-        asked = {name: options[name] for name in ("tokens", "device", "seed", "features")}
+    def handle(self, sae, queue, corpus=None, **options):
+        asked = {"corpus": _corpus(corpus)} if corpus else {}
+        asked |= {name: options[name] for name in ("tokens", "device", "seed", "features")}
         try:
             job = services.request_statistics(_sae(sae), how="command", send=queue, **asked)
         except (services.BadRequest, Unfinished) as refusal:
@@ -85,6 +87,14 @@ def _sae(slug):
             or "none yet; `manage.py load_demo` makes one"
         )
         raise CommandError(f"No SAE is called {slug!r}. Known: {known}.") from None
+
+
+def _corpus(slug):
+    try:
+        return Corpus.objects.get(slug=slug)
+    except Corpus.DoesNotExist:
+        known = ", ".join(Corpus.objects.values_list("slug", flat=True)) or "none yet"
+        raise CommandError(f"No corpus is called {slug!r}. Known: {known}.") from None
 
 
 def _number(text):

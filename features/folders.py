@@ -1,0 +1,65 @@
+"""What may somebody at a browser have read? SAEs and models below the configured folders, and nothing else."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+DEEPEST = 5  # folders below a root that are looked into
+MOST = 500  # entries that a form offers
+WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".bin", ".ckpt")
+NO_SAE = ("sparsity.safetensors", "activation_whitening.safetensors", "trainer_state.pt")
+
+
+class Outside(ValueError):
+    """A path that is not below a configured folder."""
+
+
+def roots() -> list[Path]:
+    """The configured folders that are there, links resolved."""
+    return [Path(root).resolve() for root in settings.SAEVIZ_FOLDERS if Path(root).is_dir()]
+
+
+def inside(path) -> Path:
+    """The path with every link resolved. Raises Outside unless that is below a configured folder."""
+    asked = Path(path)
+    folders = ", ".join(map(str, settings.SAEVIZ_FOLDERS))
+    if ".." in asked.parts or not asked.is_absolute():
+        raise Outside(f"{path} is refused: give a whole path without “..”, below {folders}.")
+    found = asked.resolve()
+    if not any(found.is_relative_to(root) for root in roots()):
+        raise Outside(f"{path} is not below {folders}. Move it there, or add its folder to SAEVIZ_FOLDERS.")
+    return found
+
+
+def checkpoints() -> list[Path]:
+    """Weight files below the configured folders that may be SAEs; a model's own weights are left out."""
+    found = []
+    for folder, files in _folders():
+        weights = [name for name in files if name.endswith(WEIGHTS) and name not in NO_SAE]
+        if not is_model(folder):
+            found += [folder] if len(weights) == 1 else [folder / name for name in weights]
+    return [path for path in found if _is_below(path)][:MOST]
+
+
+def model_folders() -> list[Path]:
+    """Folders below the configured ones, and below DATA_DIR/models, that hold a language model."""
+    return [folder for folder, _ in _folders(settings.DATA_DIR / "models") if is_model(folder)][:MOST]
+
+
+def is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file()
+
+
+def _is_below(path: Path) -> bool:
+    return any(path.resolve().is_relative_to(root) for root in roots())
+
+
+def _folders(*more: Path) -> Iterator[tuple[Path, list[str]]]:
+    """(folder, its files in order) of everything below the roots, to a bounded depth; links are not followed."""
+    for root in [*roots(), *more]:
+        for folder, inner, files in os.walk(root):
+            depth = len(Path(folder).relative_to(root).parts)
+            inner[:] = sorted(name for name in inner if not name.startswith("."))[: MOST if depth < DEEPEST else 0]
+            yield Path(folder), sorted(files)

@@ -1,0 +1,44 @@
+"""How does an import that a browser asked for come about? A row, a message to a worker, and the row's end."""
+
+import logging
+
+from django.utils import timezone
+
+from . import incoming, jobs, services
+from .folders import inside
+from .models import Import
+
+log = logging.getLogger(__name__)
+
+TASK = "features.import_sae"
+State = Import.State
+
+
+def request_import(asked: incoming.Asked, user=None) -> Import:
+    """Queue an import that has nothing left to ask. Raises as `incoming.plan`, and Outside for other folders.
+
+    The weights are read by a worker; here only headers and configs are.
+    """
+    inside(asked.path)
+    incoming.plan(asked)
+    row = Import.objects.create(path=asked.path, asked=asked.to_dict(), requested_by=user)
+    row.note = "" if jobs.send(TASK, row.pk) else "The queue cannot be reached now; ask again when a worker is back."
+    return row
+
+
+def run_import(import_id: int) -> None:
+    """Carry out a queued import and say in its row how it ended. Any other is left alone."""
+    mine = Import.objects.filter(pk=import_id)
+    if not mine.filter(state=State.QUEUED).update(state=State.RUNNING, heard=timezone.now()):
+        return
+    row = mine.get()
+    asked = incoming.Asked(**row.asked)
+    try:
+        inside(asked.path)  # once more: a link may lead elsewhere by now
+        sae = incoming.carry_out(incoming.plan(asked), lambda step: mine.update(step=step, heard=timezone.now()))
+        incoming.request_figures(sae, asked.tokens, user=row.requested_by)
+    except Exception as error:  # whatever a file, a model or a library does: the row says it
+        log.exception("Import %s failed", import_id)
+        mine.update(state=State.FAILED, error=services.sentence(error), heard=timezone.now())
+    else:
+        mine.update(state=State.DONE, step="", sae=sae, heard=timezone.now())

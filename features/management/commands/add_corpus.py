@@ -1,0 +1,30 @@
+"""`manage.py add_corpus PATH --model FOLDER`: any text, or token ids, as a corpus for the SAEs of a model."""
+
+from django.core.management.base import BaseCommand, CommandError
+
+from features import corpora, language_models
+
+
+class Command(BaseCommand):
+    help = "Tokenise a file or folder of text (.txt, .jsonl, .jsonl.gz, .parquet), or take ids (.npy), as a corpus."
+
+    def add_arguments(self, parser):
+        parser.add_argument("path", metavar="PATH")
+        parser.add_argument("--model", required=True, help="Folder or name of the model whose tokenizer is used.")
+        parser.add_argument("--name", default="", help="As it is shown. Default: the file's.")
+        parser.add_argument("--slug", default="", help="Short name. Default: made from the file's.")
+        parser.add_argument("--licence", default="", metavar="TEXT", help="Where it comes from, and its licence.")
+        parser.add_argument("--length", type=int, help="Tokens of a row. Default: 128, or what the model reads.")
+        parser.add_argument("--no-bos", action="store_true", help="Rows do not start with BOS.")
+
+    def handle(self, path, model, no_bos, **options):
+        given = {name: options[name] for name in ("name", "slug", "licence", "length")}
+        try:
+            folder = language_models.find(model)
+            corpus = corpora.build(path, folder, bos=False if no_bos else None, **given).register()
+        except (ValueError, OSError) as error:
+            raise CommandError(f"No corpus was added. {error}") from error
+        self.stdout.write(
+            f"{corpus.slug}: {corpus.tokens:,} tokens in {corpus.rows:,} rows of {corpus.row_length}"
+            f"{', each with BOS in front' if corpus.bos else ''}."
+        )

@@ -1,0 +1,98 @@
+"""`manage.py import_sae PATH`: an SAE on disk becomes pages. What its files do not say is asked for."""
+
+import sys
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from features.incoming import Asked, Unanswered, carry_out, has_figures, plan, request_figures
+
+
+class Command(BaseCommand):
+    help = "Import an SAE: recognise its files, check it on a few tokens, compute its features."
+
+    def add_arguments(self, parser):
+        parser.add_argument("path", metavar="PATH", help="The weight file, or the folder it lies in.")
+        parser.add_argument("--model", default="", help="Folder or name of the language model.")
+        parser.add_argument("--hook", default="", help="Where the model is read: blocks.0.mlp.hook_post ...")
+        parser.add_argument("--corpus", default="", help="Text, token ids, or the short name of a corpus.")
+        parser.add_argument("--slug", default="", help="Short name, as in its address.")
+        parser.add_argument("--name", default="", help="Name, as in its heading.")
+        parser.add_argument("--tokens", type=int, help="Tokens to count. Default: SAEVIZ_TOKENS.")
+        parser.add_argument(
+            "--answer", action="append", default=[], metavar="NAME=VALUE", help="What the files do not say: k=32."
+        )
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--compute", dest="how", action="store_const", const="compute", help="Here and now (default).")
+        how.add_argument("--queue", dest="how", action="store_const", const="queue", help="By a worker.")
+        how.add_argument("--no-compute", dest="how", action="store_const", const="none", help="Not yet.")
+
+    def handle(self, path, answer, how, **options):
+        given = {name: options[name] for name in ("model", "hook", "corpus", "slug", "name", "tokens")}
+        try:
+            sae = carry_out(_plan(Asked(path, **given, answers=_answers(answer))), self._say)
+        except (ValueError, OSError) as error:
+            raise CommandError(f"Nothing was imported. {error}") from error
+        self._tell(sae)
+        self._compute(sae, how or "compute", options["tokens"])
+
+    def _say(self, step):
+        self.stdout.write(f"{step} ...")
+
+    def _tell(self, sae):
+        check = sae.self_check
+        figures = [f"L0 {check['l0']:.1f}"]
+        if check["explained_variance"] is not None:
+            figures.insert(0, f"explained variance {check['explained_variance']:.2f}")
+        if check["loss_recovered"] is not None:
+            figures.append(f"loss recovered {check['loss_recovered']:.0%}")
+        verdict = "as it should be" if check["passed"] else "please look: " + " ".join(check["findings"])
+        self.stdout.write(f"Self-check on {check['tokens']:,} tokens: {', '.join(figures)}; {verdict}")
+        self.stdout.write(f"{sae.slug}: {sae.d_sae:,} features ({sae.format}) of {sae.model_name} at {sae.hook_point}.")
+
+    def _compute(self, sae, how, tokens):
+        page = f"Its page: {sae.get_absolute_url()}"
+        if how == "none":
+            self.stdout.write(page)
+        elif how == "queue":
+            job = request_figures(sae, tokens, how="import")
+            state = "are there already" if job is None else f"are job {job.pk}. {getattr(job, 'note', '')}".strip()
+            self.stdout.write(f"{page}; its statistics {state}.")
+        elif not has_figures(sae, tokens):
+            chosen = min(tokens or settings.SAEVIZ_TOKENS, sae.corpus.tokens)
+            call_command("compute_features", sae.slug, tokens=chosen, stdout=self.stdout)
+            self.stdout.write(page)
+        else:
+            self.stdout.write(f"{page}; its statistics are there already.")
+
+
+def _plan(asked):
+    """Asks at a terminal, as long as there is something to ask; elsewhere the questions are the error."""
+    while True:
+        try:
+            return plan(asked)
+        except Unanswered as unanswered:
+            if not sys.stdin.isatty():
+                raise
+            asked = asked.answered({question.name: _ask(question) for question in unanswered.questions})
+
+
+def _ask(question) -> str:
+    """One question at a terminal; a number chooses a candidate, nothing takes the first."""
+    print(question.text)
+    for number, candidate in enumerate(question.candidates[:20], 1):
+        print(f"  {number}  {candidate}")
+    said = input(f"{question.name}{' [1]' if question.candidates else ''}: ").strip()
+    if not said and question.candidates:
+        said = "1"
+    if said.isdecimal() and 0 < int(said) <= len(question.candidates) and said not in map(str, question.candidates):
+        return question.candidates[int(said) - 1]
+    return said
+
+
+def _answers(given: list[str]) -> dict:
+    wrong = [answer for answer in given if "=" not in answer]
+    if wrong:
+        raise CommandError(f"--answer {wrong[0]} names no value. Write --answer NAME=VALUE, as in --answer k=32.")
+    return dict(answer.split("=", 1) for answer in given)
