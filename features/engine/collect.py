@@ -1,8 +1,10 @@
 """One pass over the corpus for all features at once: rows of tokens in, figures of every feature out."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from .results import Examples, FeatureStatistics, Histogram, Interval, Progress,
 from .sae import SparseAutoencoder
 from .statistics import SortedEntries
 from .subject import Subject
+from .threads import side_by_side
 
 BATCH_BYTES = 128 << 20  # of dense feature activations held at a time
 FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
@@ -54,13 +57,17 @@ def collect(
     grid = Grid(used, int(bos))
     total = int(counted[: len(used)].sum())
     step = batch_rows or max(1, BATCH_BYTES // (4 * subject.d_sae * rows.shape[1]))
-    scratch = torch.empty(subject.d_sae * step * rows.shape[1], device=subject.device)
-    for start in range(0, len(used), step):
-        report("activations", sums.tokens, total)
-        batch, places = _batch(subject, grid, used[start : start + step], scratch)
-        sums.update(batch)
-        found = (_numpy(part) for part in (batch.counts, places[batch.tokens], batch.values))
-        entries.append(start * grid.width, *found)
+    scratch = _Scratch()
+    work = (
+        partial(_batch, subject, grid, start, used[start : start + step], scratch)
+        for start in range(0, len(used), step)
+    )
+    with side_by_side(subject.device) as run:
+        for start, batch, places in run(work):
+            report("activations", sums.tokens, total)
+            sums.update(batch)
+            found = (_numpy(part) for part in (batch.counts, places[batch.tokens], batch.values))
+            entries.append(start * grid.width, *found)
     report("activations", total, total, always=True)
     return Collected(subject, grid, entries, sums, seed, features, report)
 
@@ -79,8 +86,20 @@ def rows_needed(counted: np.ndarray, tokens: int) -> int:
     return int(np.searchsorted(reached, max(tokens, 1))) + 1
 
 
-def _batch(subject: Subject, grid: Grid, rows: np.ndarray, scratch: Tensor) -> tuple[Batch, Tensor]:
-    """Active entries of some rows' counted tokens, and the place of each of those tokens among the rows'."""
+class _Scratch(threading.local):
+    """Memory for the products of a batch, one a thread: asking for it anew each time costs more than filling it."""
+
+    memory: Tensor | None = None
+
+    def of(self, size: int, like: Tensor) -> Tensor:
+        if self.memory is None or self.memory.numel() < size:
+            self.memory = torch.empty(size, device=like.device)
+        return self.memory[:size]
+
+
+@torch.no_grad()
+def _batch(subject: Subject, grid: Grid, first: int, rows: np.ndarray, scratch: _Scratch) -> tuple[int, Batch, Tensor]:
+    """The first row, active entries of the rows' counted tokens, and each of those tokens' place among the rows'."""
     ids = subject.tokens(rows.astype(np.int64))
     few = max(1, FORWARD_TOKENS // ids.shape[1])
     hook = torch.cat([subject.activations(part)[:, grid.first :].flatten(0, 1) for part in ids.split(few)])
@@ -88,7 +107,8 @@ def _batch(subject: Subject, grid: Grid, rows: np.ndarray, scratch: Tensor) -> t
     places = (~torch.isin(ids[:, grid.first :].flatten(), special)).nonzero().squeeze(1)
     if len(places) < len(hook):
         hook = hook[places]
-    return Batch(*active_entries(subject.sae, hook, scratch), hook, subject.d_sae), places
+    found = active_entries(subject.sae, hook, scratch.of(subject.d_sae * len(hook), hook))
+    return first, Batch(*found, hook, subject.d_sae), places
 
 
 def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Tensor | None = None) -> Entries:
@@ -96,14 +116,14 @@ def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Tensor | None 
 
     hook [tokens, d_in]. The product is taken with features as rows, so that no entry has to be sorted; bias,
     ReLU and threshold are applied to what survives a comparison, not to the whole matrix. `scratch`, float32 of
-    at least d_sae x tokens, saves the memory of that matrix being asked for anew.
+    d_sae x tokens, saves the memory of that matrix being asked for anew.
     """
     if not sae.is_plain:
         dense = sae.encode(hook).t().contiguous()
         found = (dense != 0).view(-1).nonzero().squeeze(1)
         return found // len(hook), found % len(hook), dense.view(-1)[found]
     shape = (sae.config.d_sae, len(hook))
-    out = None if scratch is None else scratch[: shape[0] * shape[1]].view(shape)
+    out = None if scratch is None else scratch.view(shape)
     products = torch.mm(sae.W_enc.t(), hook.t(), out=out)
     found = (products > _least(sae)[:, None]).view(-1).nonzero().squeeze(1)
     features = found // len(hook)

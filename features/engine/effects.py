@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from .logits import Directions, Positions, loss_effects
 from .subject import Subject
+from .threads import side_by_side
 
 FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
 FEATURE_BYTES = 256 << 20  # of features' logit effects held at a time
-POSITION_BYTES = 64 << 20  # of positions' logits held at a time; progress is told after each such block
+POSITION_BYTES = 32 << 20  # of positions' logits held at a time; progress is told after each such block
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ def effects_of(
     features_at_once = max(1, FEATURE_BYTES // row_bytes)
     rows_at_once = max(1, POSITION_BYTES // (row_bytes * rows.shape[1]))
     done = 0
-    for features, part in _blocks(entries.features, predicting, features_at_once):
-        directions = Directions.of(subject.model.head, subject.output_directions(features))
-        for block_rows, chosen in _blocks(entries.rows, part, rows_at_once):
-            _fill(found, subject, rows, entries, directions, features, block_rows, chosen)
-            done += len(chosen)
-            progress(done, len(predicting))
+    with side_by_side(subject.device) as run:
+        for features, part in _blocks(entries.features, predicting, features_at_once):
+            directions = Directions.of(subject.model.head, subject.output_directions(features))
+            blocks = _blocks(entries.rows, part, rows_at_once)
+            work = (partial(_fill, found, subject, rows, entries, directions, features, *block) for block in blocks)
+            for count in run(work):
+                done += count
+                progress(done, len(predicting))
     return found
 
 
@@ -63,8 +67,9 @@ def _blocks(keys: np.ndarray, entries: np.ndarray, size: int):
         yield block, order[ends[start] : ends[start + len(block)]]
 
 
-def _fill(found, subject, rows, entries, directions, features, block_rows, chosen) -> None:
-    """Effects of the chosen entries, whose features and rows are among the given ones."""
+@torch.no_grad()
+def _fill(found, subject, rows, entries, directions, features, block_rows, chosen) -> int:
+    """Effects of the chosen entries, whose features and rows are among the given ones; returns their number."""
     device, length = subject.device, rows.shape[1]
     place = np.searchsorted(block_rows, entries.rows[chosen]) * length + entries.positions[chosen]
     needed, at = np.unique(place, return_inverse=True)
@@ -80,3 +85,4 @@ def _fill(found, subject, rows, entries, directions, features, block_rows, chose
     found.losses[chosen] = positions.losses[at].cpu().numpy()
     found.loss_effects[chosen] = effects.cpu().numpy()
     found.logit_effects[chosen] = (values * directions.effects[which, targets[at]]).cpu().numpy()
+    return len(chosen)

@@ -13,6 +13,7 @@ through transformer_lens. Both answer the same calls:
 import contextlib
 import json
 import re
+import threading
 from pathlib import Path
 
 import torch
@@ -97,6 +98,7 @@ class BridgeModel:
 
     def __init__(self, bridge, name: str = ""):
         self.bridge, self.name = bridge.eval(), name
+        self._one_at_a_time = threading.Lock()  # hooks hang on the modules: two passes would see each other's
         c = bridge.cfg
         self.n_layers, self.n_ctx, self.d_model, self.d_vocab = c.n_layers, c.n_ctx, c.d_model, c.d_vocab
         self.head = _head_of(bridge)
@@ -134,7 +136,7 @@ class BridgeModel:
             kept["h"] = value.detach()
             raise _Reached
 
-        with contextlib.suppress(_Reached):
+        with self._one_at_a_time, contextlib.suppress(_Reached):
             self.bridge.run_with_hooks(tokens, fwd_hooks=[(hook, keep)], prepend_bos=False)
         return _flat(kept["h"], tokens)
 
@@ -172,7 +174,7 @@ class BridgeModel:
             raise _Reached
 
         last = f"blocks.{self.n_layers - 1}.hook_resid_post"
-        with contextlib.suppress(_Reached):
+        with self._one_at_a_time, contextlib.suppress(_Reached):
             self.bridge.run_with_hooks(tokens, fwd_hooks=[*hooks, (last, end)], prepend_bos=False)
 
 

@@ -1,5 +1,7 @@
 """Models open from a folder, and both ways through them say what transformer_lens says."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -83,6 +85,15 @@ def test_nothing_after_the_hook_is_run(bridge, tokens):
     finally:
         unembed.remove()
     assert not ran
+
+
+def test_passes_side_by_side_do_not_see_each_others_hooks(bridge, subject):
+    prompts = [torch.full((1, 12), token) for token in range(3, 23)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda tokens: bridge.activations(tokens, small.HOOK), prompts))
+    for tokens, activations in zip(prompts, found, strict=True):
+        expected = subject.model.activations(tokens, small.HOOK)
+        torch.testing.assert_close(activations, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_hugging_face_folder_opens_without_the_hub(tmp_path, monkeypatch):
