@@ -182,3 +182,5 @@ class JobAdmin(ReadOnly):
 
 
 admin.site.register([Corpus, Statistics], ReadOnly)
+
+from . import admin_imports  # noqa: E402, F401  (a page of its own, registered with the others)

@@ -11,6 +11,7 @@ from .engine.quantiles import quantile
 from .engine.results import Correlates, Examples, Histogram, ShownRows, TokenValues
 from .models import SAE, Feature, Statistics
 from .payload import unpack
+from .reproduce import snippet
 from .vocabularies import rows_of, vocabulary_of
 
 DIGITS = 5  # significant digits that travel; the card shows four
@@ -24,6 +25,7 @@ def feature_page(sae: SAE, feature: Feature, previous: int | None, next: int | N
         **missing_page(sae, feature.index, previous, next),
         "missing": False,
         "population": population(sae.statistics, feature),
+        "reproduce": snippet(sae, sae.statistics, feature.index),
         "density": feature.density,
         "count": feature.count,
         "maximum": feature.maximum,
@@ -74,6 +76,8 @@ def sae_facts(sae: SAE) -> dict:
         "neurons": sae.neurons,
         "total_effect": sae.total_effect,
         "checkpoint": sae.checkpoint_hash,
+        "format": sae.format,
+        "dtype": sae.dtype,
     }
 
 
@@ -84,6 +88,8 @@ def population(statistics: Statistics, feature: Feature) -> dict:
         "checkpoint": statistics.checkpoint_hash,
         "computed": statistics.completed and statistics.completed.isoformat(timespec="minutes"),
         "seed": statistics.seed,
+        "bos": statistics.corpus.bos,
+        "versions": statistics.versions,
     }
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import job_views, views
+from . import import_views, job_views, views
 
 app_name = "features"
 urlpatterns = [
@@ -13,6 +13,8 @@ urlpatterns = [
     path("saes/<slug:slug>/features/<int:index>/", views.feature, name="feature"),
     path("saes/<slug:slug>/features/<int:index>.json", views.feature_json, name="feature-json"),
     path("saes/<slug:slug>/jobs.json", job_views.newest, name="jobs-json"),
+    path("saes/<slug:slug>/verify/", import_views.verify, name="verify"),
+    path("imports/<int:id>.json", import_views.import_json, name="import-json"),
     path("jobs/<int:id>.json", job_views.job, name="job-json"),
     path("jobs/<int:id>/cancel/", job_views.cancel, name="job-cancel"),
     path("jobs/<int:id>/retry/", job_views.retry, name="job-retry"),

@@ -10,10 +10,12 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from .job_views import may_compute
 from .listing import SHOWN, Listing
 from .models import SAE, Feature
 from .overview import density_histogram, figures
 from .page import Unreadable, feature_page, missing_page, preview
+from .reproduce import snippet as snippet_of
 
 PER_PAGE = 100
 
@@ -42,8 +44,15 @@ def home(request):
 @require_safe
 def sae(request, slug):
     sae = sae_or_404(slug)
-    found = {"figures": figures(sae), "data": {"density_histogram": density_histogram(sae)}}
+    found = {"figures": figures(sae), "may_compute": may_compute(request.user), "snippet": sae_snippet(sae)}
+    found |= {"data": {"density_histogram": density_histogram(sae)}}
     return render(request, "features/sae.html", {"sae": sae, "here": "sae", **found})
+
+
+def sae_snippet(sae: SAE) -> str:
+    """A program for its most active feature; none while there are no statistics."""
+    first = Feature.objects.shown_of(sae).light().order_by("-maximum").first() if sae.statistics_id else None
+    return snippet_of(sae, sae.statistics, first.index) if first else ""
 
 
 @require_safe

@@ -6,12 +6,13 @@ const UNFINISHED = ["queued", "running"];
 /** Text through textContent alone: nothing of a job is ever read as HTML. */
 function draw(place, job) {
   const parts = [Object.assign(document.createElement("div"), { textContent: sentence(job) })];
-  if (job.state === "running")
+  if (job.state === "running" && job.share != null)
     parts.unshift(Object.assign(document.createElement("progress"), { max: 1, value: job.share }));
   place.replaceChildren(...parts);
 }
 
 function sentence(job) {
+  if (job.sentence) return job.sentence; // an import tells of itself in words
   if (job.state !== "running") return [job.state, job.note].filter(Boolean).join(". ");
   const figures = `${job.phase || "starting"}: ${job.done.toLocaleString("en")} of ${job.total.toLocaleString("en")}`;
   const rate = job.rate ? `, ${Math.round(job.rate).toLocaleString("en")} per second` : "";

@@ -27,7 +27,7 @@ export function drawFigures(data, base, query) {
   fill("correlated-features", relatives(data.correlated_features, [["Feature", link], ["Pearson", ({ pearson }) => column(pearson)],
     ["Cosine", ({ cosine }) => column(cosine)], ["Decoder", ({ decoder_cosine: d }) => column(d)]]));
   fill("neighbours", relatives(data.neighbours, [["Feature", link], ["Cosine", ({ cosine }) => column(cosine)]]));
-  fill("reproduce", element("pre", {}, recipe(data)));
+  fill("reproduce", element("p", { class: "muted" }, provenance(data)), element("pre", {}, data.reproduce));
   return { activation: activations(data), logit: logits(data) };
 }
 
@@ -83,17 +83,10 @@ function logits(data) {
   return drawn;
 }
 
-/** Python that computes this page's figures anew. */
-function recipe({ sae, index, population }) {
-  return [
-    `# ${sae.model}, ${sae.hook_point}, checkpoint ${sae.checkpoint.slice(0, 16)}`,
-    "from features.engine.collect import collect",
-    "from features.engine.corpus import open_rows",
-    "from features.engine.subject import Subject",
-    "",
-    `subject = Subject.load("model", "sae", "${sae.hook_point}")  # your folders`,
-    `rows = open_rows("corpus.npy")  # ${population.corpus.replace(/\s+/g, " ")}`,
-    `found = collect(subject, rows, tokens=${population.tokens}, seed=${population.seed}, features=[${index}])`,
-    "feature = next(iter(found.features()))",
-  ].join("\n");
+/** Where the figures come from, in a sentence. */
+function provenance({ sae, population }) {
+  const versions = Object.entries(population.versions).map(([name, version]) => `${name} ${version}`).join(", ");
+  return [`${sae.format}${sae.dtype && `, stored as ${sae.dtype}`}, of ${sae.model} at ${sae.hook_point}; checkpoint ${population.checkpoint.slice(0, 16)}`,
+    `${count(population.tokens)} tokens of ${population.corpus}, rows ${population.bos ? "with" : "without"} BOS, seed ${population.seed}`,
+    versions && `computed with ${versions}`].filter(Boolean).join("; ") + ".";
 }
