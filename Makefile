@@ -8,7 +8,7 @@ IN_ENVIRONMENT = exec $(PYTHON) saeviz/running/bootstrap.py
 help:           ## this list
 	@sed -n 's|^\([a-z-]*\):.*## \(.*\)|  make \1  \2|p' Makefile
 
-run:            ## the site with everything it needs, at http://127.0.0.1:8000; Ctrl-C ends it
+run:            ## the site with everything it needs, at http://127.0.0.1:8000; SAE=path imports one; Ctrl-C ends it
 	@$(IN_ENVIRONMENT) requirements.txt -m saeviz.running
 
 test: lint      ## every test that can run here; what cannot says why

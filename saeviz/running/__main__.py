@@ -48,7 +48,9 @@ def run(supervisor, data, redis, listener, address, started) -> int:
     if supervisor.wait(answered.is_set):
         say(f"saeviz is at {address}  ({time.monotonic() - started:.1f} s; Ctrl-C ends it)")
         supervisor.start(programs.worker())  # only now: the first page needs the processor more
-        if not prepared:
+        if os.environ.get("SAE"):
+            supervisor.start(programs.preparation("sae", ADDRESS=address))  # and then the demo, if it is due
+        elif not prepared:
             supervisor.start(programs.preparation("demo"))
         supervisor.wait(lambda: False)
     return end_code(supervisor)

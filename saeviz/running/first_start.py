@@ -1,4 +1,4 @@
-"""What a start does when database or code are new: tables, demo, administrator, first statistics."""
+"""What a start does when database or code are new: tables, demo, administrator, first statistics, an own SAE."""
 
 import os
 import secrets
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import django
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
 from . import places, stamp
@@ -52,10 +52,24 @@ def prepare_demo(data: Path):
     stamp.mark(data)
 
 
+def import_own(data: Path):
+    """The SAE that was given with the start; a refusal leaves the site as it is. Then the demo, if it is due."""
+    wanted = os.environ["SAE"]
+    options = {name: os.environ.get(name.upper(), "") for name in ("model", "hook", "corpus")}
+    answers = os.environ.get("ANSWERS", "").split()
+    try:
+        call_command("import_sae", wanted, how="queue", answer=answers, **options)
+    except CommandError as refusal:
+        print(f"{refusal}\nEnd with Ctrl-C, and give what is missing: make run SAE={wanted} "
+              "MODEL=... HOOK=... CORPUS=... ANSWERS='k=32'", flush=True)  # fmt: skip
+    if not stamp.is_prepared(data):
+        prepare_demo(data)
+
+
 def main(what: str):
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
     django.setup()
-    {"database": prepare_database, "demo": prepare_demo}[what](places.data_dir())
+    {"database": prepare_database, "demo": prepare_demo, "sae": import_own}[what](places.data_dir())
 
 
 if __name__ == "__main__":

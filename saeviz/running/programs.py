@@ -19,9 +19,10 @@ def threads(wanted: int) -> dict:
     return {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(wanted)}
 
 
-def preparation(of: str) -> Program:
-    """Of the "database", which the site cannot do without, or of the "demo", for which it need not wait."""
-    return python(of, "-m", "saeviz.running.first_start", of, environment=threads(CORES), once=True)
+def preparation(of: str, **more: str) -> Program:
+    """Of the "database", which the site cannot do without, of the "demo" or an own "sae", for which it need
+    not wait."""
+    return python(of, "-m", "saeviz.running.first_start", of, environment=threads(CORES) | more, once=True)
 
 
 def site(listener: socket.socket) -> Program:

@@ -27,6 +27,7 @@ class Files:
 
 def write(folder, layers=1, hook=small.HOOK, width=small.D_MLP) -> Files:
     files = Files(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     small.write_model(folder / "small", layers)
     small.write_sae(folder / "run1", hook, width)
     Path(files.text).write_text(TEXT)

@@ -10,6 +10,8 @@ import pytest
 
 from saeviz.running import first_start, obstacles, places, stamp
 
+from tests.features import checkpoints
+
 from .processes import Started, free_port, needs_proc, within
 
 pytestmark = [pytest.mark.service, needs_proc]
@@ -133,11 +135,21 @@ def site(tmp_path_factory):
     """The whole site in an empty data folder, shared by the tests below in their order."""
     folder = tmp_path_factory.mktemp("run")
     port = free_port()
-    started = Started(
-        folder / "output", *RUN, DATA_DIR=str(folder / "data"), PORT=str(port), SAEVIZ_TOKENS="2000"
-    )
+    started = Started(folder / "output", *RUN, DATA_DIR=str(folder / "data"), PORT=str(port), SAEVIZ_TOKENS="2000")
     started.address = f"http://127.0.0.1:{port}/"
     started.data = folder / "data"
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The whole site, started with an SAE of one's own."""
+    files = checkpoints.write(tmp_path / "own")
+    port = free_port()
+    given = {"SAE": files.sae, "MODEL": files.model, "CORPUS": files.text, "PORT": str(port)}
+    started = Started(tmp_path / "output", *RUN, DATA_DIR=str(tmp_path / "data"), SAEVIZ_TOKENS="300", **given)
+    started.address = f"http://127.0.0.1:{port}/"
     yield started
     started.end()
 
@@ -159,6 +171,24 @@ def test_the_demo_arrives_and_its_statistics_are_asked_for(site):
     assert within(60, lambda: "are queued" in site.says()), site.says()
     assert within(10, lambda: stamp.is_prepared(site.data))
     assert "gelu-1l-mini" in get(site.address)[1]
+
+
+def test_an_own_sae_is_imported_once_the_site_is_there(own):
+    assert within(60, lambda: "its statistics are job 1" in own.says()), own.says()
+    assert f"Its page: {own.address}saes/" in own.says() and "Self-check on" in own.says()
+    assert within(60, lambda: "/features/random/" in get(own.address + "saes/own-run1/")[1]), own.says()
+    assert get(own.address + "saes/own-run1/features/0/")[0] == 200
+
+
+def test_an_own_sae_that_cannot_be_read_leaves_the_site_as_it_is(tmp_path):
+    port = free_port()
+    started = Started(tmp_path / "output", *RUN, DATA_DIR=str(tmp_path / "data"), PORT=str(port), SAE="/nowhere")
+    try:
+        assert within(60, lambda: "Nothing was imported. /nowhere does not exist." in started.says()), started.says()
+        assert "make run SAE=/nowhere MODEL=..." in started.says()
+        assert get(f"http://127.0.0.1:{port}/")[0] == 200
+    finally:
+        started.end()
 
 
 def test_a_worker_killed_for_its_memory_comes_back(site):

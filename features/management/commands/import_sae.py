@@ -1,5 +1,6 @@
 """`manage.py import_sae PATH`: an SAE on disk becomes pages. What its files do not say is asked for."""
 
+import os
 import sys
 
 from django.conf import settings
@@ -52,7 +53,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{sae.slug}: {sae.d_sae:,} features ({sae.format}) of {sae.model_name} at {sae.hook_point}.")
 
     def _compute(self, sae, how, tokens):
-        page = f"Its page: {sae.get_absolute_url()}"
+        page = f"Its page: {os.environ.get('ADDRESS', '')}{sae.get_absolute_url()}"  # the site's, from `make run`
         if how == "none":
             self.stdout.write(page)
         elif how == "queue":
