@@ -9,7 +9,6 @@ import urllib.request
 import pytest
 
 from saeviz.running import first_start, obstacles, places, stamp
-
 from tests.features import checkpoints
 
 from .processes import Started, free_port, needs_proc, within
