@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .logits import Directions, Positions, loss_effects
 from .subject import Subject
@@ -75,14 +76,20 @@ def _fill(found, subject, rows, entries, directions, features, block_rows, chose
     needed, at = np.unique(place, return_inverse=True)
     ids = torch.from_numpy(rows[block_rows].astype(np.int64))
     few = max(1, FORWARD_TOKENS // length)
-    residuals = torch.cat([subject.activations_and_residual(part)[1].flatten(0, 1) for part in ids.split(few)])
+    hooks, residuals = _joined([subject.activations_and_residual(part) for part in ids.split(few)])
     targets = ids.flatten()[torch.from_numpy(needed) + 1].to(device)
     positions = Positions.of(subject.model.head, residuals[torch.from_numpy(needed).to(device)], targets)
     at = torch.from_numpy(at).to(device)
     which = torch.from_numpy(np.searchsorted(features, entries.features[chosen])).to(device)
-    values = torch.from_numpy(entries.values[chosen]).to(device)
+    stretch = subject.sae.output_scale(hooks[torch.from_numpy(needed).to(device)])[:, 0]  # 1 without an input norm
+    values = torch.from_numpy(entries.values[chosen]).to(device) * stretch[at]
     effects = loss_effects(subject.model.head, positions, directions, at, which, values)
     found.losses[chosen] = positions.losses[at].cpu().numpy()
     found.loss_effects[chosen] = effects.cpu().numpy()
     found.logit_effects[chosen] = (values * directions.effects[which, targets[at]]).cpu().numpy()
     return len(chosen)
+
+
+def _joined(parts: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """Batches of sequences as one run of positions each. [positions, width]"""
+    return [torch.cat([part.flatten(0, 1) for part in kind]) for kind in zip(*parts, strict=True)]

@@ -38,6 +38,7 @@ class PromptActivations:
         self._features, self._values = features[order], values[order]
         self._starts = np.searchsorted(tokens[order], np.arange(len(self.ids) + 1))
         self._residual = residual[0]  # [tokens, d_model]
+        self._stretch = subject.sae.output_scale(hook[0])[:, 0]  # [tokens], of W_dec; 1 without an input norm
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -88,8 +89,8 @@ class PromptActivations:
             return np.zeros(0, np.float32)
         head, device = self.subject.model.head, self.subject.device
         directions = Directions.of(head, self.subject.output_directions(features))
-        pairs = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (at, which, activations))
-        return loss_effects(head, self._predictions, directions, *pairs).cpu().numpy()
+        at, which, f = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (at, which, activations))
+        return loss_effects(head, self._predictions, directions, at, which, f * self._stretch[at]).cpu().numpy()
 
     @cached_property
     def _predictions(self) -> Positions:

@@ -1,5 +1,7 @@
 """At every hook point of models of one and two blocks, effects are what brute force says, and are called right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from features.engine.collect import collect
 from features.engine.model import SITES
 from features.engine.ranking import analyse
+from features.engine.sae import SparseAutoencoder
 from features.engine.subject import Subject
 
 from . import small
@@ -33,6 +36,34 @@ def place(request, models):
     small.write_sae(sae, hook, WIDTHS.get(site, small.D_MODEL))
     subject = Subject.load(models / str(layers), sae, hook, device="cpu")
     return subject, layer == layers - 1 and site in TOTAL
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "constant_norm_rescale"])
+def test_an_input_norm_stretches_what_a_feature_writes(models, norm):
+    small.write_sae(models / "normed")
+    subject = Subject.load(models / "1", models / "normed", small.HOOK, device="cpu")
+    sae = SparseAutoencoder(replace(subject.sae.config, input_norm=norm), *subject.sae._weights())
+    sae.b_enc += 1
+    subject = replace(subject, sae=sae)
+    rows = small.corpus_rows(subject.model.d_vocab, count=4)
+    ids = rows[1][:12].tolist()
+    prompt = analyse(subject, ids)
+    features, values = prompt.active(5)
+    h = subject.activations(ids)[0, 5:6]
+    feature, value = int(features[0]), float(values[0])
+    f = sae.encode(h)
+    without = f.clone()
+    without[0, feature] = 0
+    written = (sae.decode(f, h) - sae.decode(without, h))[0] @ subject.model.output_map(small.HOOK)
+    residual = subject.model.activations_and_residual(subject.tokens(ids), small.HOOK)[1][0, 5]
+    target = torch.tensor([ids[6]])
+    before, after = (subject.model.head.losses(x[None], target)[0] for x in (residual, residual - written))
+    assert value > 0 and float(before - after) == pytest.approx(
+        float(prompt.loss_effects(features)[0, 6]), rel=1e-3, abs=1e-5
+    )
+    shown = next(iter(collect(subject, rows, tokens=100, features=[feature]).features())).shown
+    at = np.flatnonzero((np.repeat(shown.rows, np.diff(shown.starts)) == 1) & (shown.positions == 5))
+    assert shown.loss_effects[at[0]] == pytest.approx(float(before - after), rel=1e-3, abs=1e-5)
 
 
 def brute_force(subject, ids, position, feature, activation, total):
