@@ -17,6 +17,7 @@ class RecomputeForm(forms.Form):
 
     tokens = forms.IntegerField(min_value=1, required=False, help_text="Empty: as many as the settings say.")
     device = forms.CharField(initial="auto", max_length=20, help_text="auto, cpu, mps, cuda, cuda:1 ...")
+    corpus = forms.ModelChoiceField(Corpus.objects, required=False, help_text="Empty: the SAE's own.")
     seed = forms.IntegerField(min_value=0, required=False, help_text="Of the random examples. Empty: 0.")
 
 

@@ -1,9 +1,7 @@
 """How far is an import, and do the stored numbers still hold? For staff; the work itself is a worker's."""
 
-from django.conf import settings
 from django.http import HttpResponseForbidden, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -35,9 +33,6 @@ def verify(request, slug):
 
 def sentence_of(row: Import) -> str:
     """How far an import is, and what became of it."""
-    quiet = (timezone.now() - row.heard).total_seconds()
     if row.state == Import.State.FAILED:
         return f"failed: {row.error}"
-    if row.state == Import.State.RUNNING and quiet > 30 * settings.SAEVIZ_SILENT_AFTER:
-        return f"{row.step}; not heard from for {quiet:,.0f} s. Its worker may be gone: ask again."
     return f"{row.state}: {row.step} …" if row.step else row.state

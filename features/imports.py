@@ -1,6 +1,7 @@
 """How does an import that a browser asked for come about? A row, a message to a worker, and the row's end."""
 
 import logging
+from datetime import timedelta
 
 from django.utils import timezone
 
@@ -12,6 +13,7 @@ log = logging.getLogger(__name__)
 
 TASK = "features.import_sae"
 State = Import.State
+SILENT_AFTER = timedelta(minutes=15)  # a step may be the loading of a large model
 
 
 def request_import(asked: incoming.Asked, user=None) -> Import:
@@ -42,3 +44,9 @@ def run_import(import_id: int) -> None:
         mine.update(state=State.FAILED, error=services.sentence(error), heard=timezone.now())
     else:
         mine.update(state=State.DONE, step="", sae=sae, heard=timezone.now())
+
+
+def end_silent_imports() -> None:
+    """Those whose worker is gone say so, instead of running for ever. Nothing of theirs was written."""
+    gone = Import.objects.filter(state=State.RUNNING, heard__lt=timezone.now() - SILENT_AFTER)
+    gone.update(state=State.FAILED, error="Its worker went away: it was stopped, or ran out of memory. Ask again.")

@@ -6,7 +6,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from features import jobs
-from features.models import Feature, Job
+from features.models import Corpus, Feature, Job
 from features.services import request_statistics, store
 from tests import made_up
 
@@ -49,6 +49,12 @@ def test_the_filled_in_form_makes_a_job(client, tiny, staff):
     assert (job.sae, job.features, job.tokens, job.device, job.seed) == (tiny, None, 900, "cpu", 3)
     assert (job.requested_by, job.requested_how) == (staff, "admin")
     assert f"Job {job.pk} for Tiny is queued." in answer.content.decode()
+
+
+def test_another_corpus_can_be_chosen(client, tiny):
+    other = Corpus.objects.create(slug="other", name="Other", path=tiny.corpus.path, rows=20, row_length=16)
+    client.post(SAES, asked(tiny, **CONFIRMED | {"corpus": other.pk, "tokens": "250"}))
+    assert Job.objects.get().corpus == other
 
 
 def test_chosen_features_make_one_job(client, tiny):

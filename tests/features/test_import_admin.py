@@ -127,6 +127,14 @@ def test_a_failure_is_a_sentence_in_the_list(client, files, corpus):
     assert told["state"] == "failed" and told["sentence"].startswith("failed: ")
 
 
+def test_an_import_whose_worker_is_gone_ends(files):
+    row, fresh = (Import.objects.create(path="x", state="running") for _ in range(2))
+    Import.objects.filter(pk=row.pk).update(heard=row.heard - 2 * imports.SILENT_AFTER)
+    imports.end_silent_imports()
+    assert "Its worker went away" in Import.objects.get(state="failed").error
+    assert Import.objects.get(state="running") == fresh
+
+
 def test_only_staff_may(files, corpus):
     plain, crossed = Client(), Client(enforce_csrf_checks=True)
     plain.force_login(get_user_model().objects.create_user("bob", is_staff=True))
