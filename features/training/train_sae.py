@@ -35,7 +35,7 @@ class Settings:
     workers: int = 2
     own: float = 0.2  # share of the neurons themselves in the loss; the rest is their effect on the predictions
     device: str = "cpu"
-    marks: tuple[float, ...] = (0.01, 0.04, 0.12, 0.4)  # shares of the budget at which a checkpoint is kept
+    marks: tuple[float, ...] = (0.01, 0.1, 0.4, 0.7)  # shares of the budget at which a checkpoint is kept
 
 
 class Run:
