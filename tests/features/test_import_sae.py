@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from safetensors.torch import load_file, save_file
 
 from features.management.commands import import_sae
@@ -245,6 +246,11 @@ def test_a_short_name_of_another_checkpoint_is_not_taken(files, tmp_path):
     small.write_sae(tmp_path / "other", seed=9)
     with pytest.raises(CommandError, match="The short name 'mine' is taken by .*run1. Choose another: --slug"):
         run(files, path=str(tmp_path / "other"), slug="mine")
+
+
+def test_a_database_without_tables_is_told(files, monkeypatch):
+    monkeypatch.setattr(import_sae, "plan", lambda asked: (_ for _ in ()).throw(OperationalError("no such table")))
+    assert "not ready (no such table). Run `manage.py migrate` first" in refusal(files)
 
 
 # Corpora

@@ -1,6 +1,7 @@
 """`manage.py add_corpus PATH --model FOLDER`: any text, or token ids, as a corpus for the SAEs of a model."""
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from features import corpora, language_models
 
@@ -24,6 +25,9 @@ class Command(BaseCommand):
             corpus = corpora.build(path, folder, bos=False if no_bos else None, **given).register()
         except (ValueError, OSError) as error:
             raise CommandError(f"No corpus was added. {error}") from error
+        except DatabaseError as error:
+            way_out = "Run `manage.py migrate` first, or `make run`, which does."
+            raise CommandError(f"No corpus was added. The database is not ready ({error}). {way_out}") from error
         self.stdout.write(
             f"{corpus.slug}: {corpus.tokens:,} tokens in {corpus.rows:,} rows of {corpus.row_length}"
             f"{', each with BOS in front' if corpus.bos else ''}."

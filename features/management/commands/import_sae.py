@@ -6,6 +6,7 @@ import sys
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from features.incoming import Asked, Unanswered, carry_out, has_figures, plan, request_figures
 
@@ -35,6 +36,9 @@ class Command(BaseCommand):
             sae = carry_out(_plan(Asked(path, **given, answers=_answers(answer))), self._say)
         except (ValueError, OSError) as error:
             raise CommandError(f"Nothing was imported. {error}") from error
+        except DatabaseError as error:
+            way_out = "Run `manage.py migrate` first, or `make run`, which does."
+            raise CommandError(f"Nothing was imported. The database is not ready ({error}). {way_out}") from error
         self._tell(sae)
         self._compute(sae, how or "compute", options["tokens"])
 
