@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -78,3 +79,10 @@ def test_ids_that_do_not_fit_name_both_numbers(tmp_path, vocabulary, ids, says):
     np.save(tmp_path / "ids.npy", ids, allow_pickle=True)
     with pytest.raises(corpus.CorpusError, match=says):
         corpus.rows_from_ids(tmp_path / "ids.npy", vocabulary, length=8)
+
+
+def test_without_a_reader_of_parquet_the_way_out_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "features.engine.parquet", None)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(corpus.CorpusError, match="parquet is not read here .*Convert it to .jsonl"):
+        documents.read_documents(tmp_path / "a.parquet")
