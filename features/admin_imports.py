@@ -87,11 +87,19 @@ class ImportAdmin(ReadOnly):
     def add_view(self, request, form_url="", extra_context=None):
         """The form, then what the files do not say, then the row and its message to a worker."""
         self._only_for(request)
+        if "gelu1l" in request.POST:
+            return self._request_gelu1l(request)
         form = ImportForm(request.POST or None)
         if form.is_valid() and self._request(request, form):
             return HttpResponseRedirect(reverse("admin:features_import_changelist"))
         context = self.admin_site.each_context(request) | {"title": "Import an SAE", "opts": self.opts, "form": form}
         return TemplateResponse(request, "admin/features/import.html", context)
+
+    def _request_gelu1l(self, request):
+        row = imports.request_gelu1l(request.user)
+        level = messages.WARNING if row.note else messages.SUCCESS
+        self.message_user(request, f"Import {row.pk} of {row.path} is queued. {row.note}".strip(), level)
+        return HttpResponseRedirect(reverse("admin:features_import_changelist"))
 
     def _only_for(self, request):
         if not self.has_add_permission(request):

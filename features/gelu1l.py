@@ -1,0 +1,92 @@
+"""How do the real GELU-1L, its two SAEs and its corpus get here? Files from the hub, once; then rows of the site."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from . import corpora, incoming
+from .engine import corpus as engine
+from .engine import hub
+from .engine.parquet import read_parquet_documents
+from .engine.published import TOKENIZER, convert_model, published_rows
+from .models import SAE, Corpus
+
+MODEL = "NeelNanda/GELU_1L512W_C4_Code"
+TOKENS = "NeelNanda/gpt-neox-tokenizer-digits"
+SAES = "NeelNanda/sparse_autoencoder"
+CORPUS = "datasets/NeelNanda/c4-code-20k"
+RUNS = {"gelu-1l-run1": ("25", "GELU-1L, run 1"), "gelu-1l-run2": ("47", "GELU-1L, run 2")}
+HOOK = "blocks.0.mlp.hook_post"
+LICENCE = "NeelNanda/c4-code-20k from the Hugging Face hub: documents of C4 (ODC-BY) and public code."
+
+
+@dataclass(frozen=True)
+class Files:
+    """What was downloaded."""
+
+    config: Path
+    weights: Path
+    tokenizer: Path  # folder
+    checkpoints: dict[str, Path]  # slug -> weights
+    texts: list[Path]  # parquet
+
+
+def bring(text: str = "", say=lambda step: None) -> list[SAE]:
+    """Both SAEs as rows of the site, checked, on the published corpus or on `text`. What is there is not done again.
+
+    Raises HubError, and what `incoming.carry_out` raises.
+    """
+    files = download(with_texts=not text, say=say)
+    say("Converting the model")
+    folder = convert_model(files.config, files.weights, files.tokenizer, settings.DATA_DIR / "models" / "gelu-1l")
+    say("Tokenising the corpus")
+    corpus = corpora.build(text, folder).register() if text else _published_corpus(files.texts, folder)
+    return [_import(slug, path, folder, corpus, say) for slug, path in files.checkpoints.items()]
+
+
+def download(with_texts: bool = True, say=lambda step: None) -> Files:
+    """All files, those that are here already without the network."""
+
+    def fetch(repository, name):
+        return hub.fetch(repository, name, settings.DATA_DIR / "hub", lambda received: say(str(received)))
+
+    tokenizer = [fetch(TOKENS, name) for name in TOKENIZER]
+    checkpoints = {}
+    for slug, (run, _) in RUNS.items():
+        fetch(SAES, f"{run}_cfg.json")
+        checkpoints[slug] = fetch(SAES, f"{run}.pt")
+    return Files(
+        config=fetch(MODEL, "config.json"),
+        weights=fetch(MODEL, "model_final.pth"),
+        tokenizer=tokenizer[0].parent,
+        checkpoints=checkpoints,
+        texts=[fetch(CORPUS, name) for name in _parquet_names()] if with_texts else [],
+    )
+
+
+def _parquet_names() -> list[str]:
+    """As the hub lists them; asked once, the answer is kept beside the files."""
+    kept = settings.DATA_DIR / "hub" / CORPUS / "names.txt"
+    if not kept.exists():
+        found = hub.names(CORPUS, ".parquet")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text("\n".join(found))
+    return kept.read_text().split("\n")
+
+
+def _published_corpus(texts: list[Path], folder: Path) -> Corpus:
+    path = settings.DATA_DIR / "corpora" / "c4-code-20k.npy"
+    if not path.exists():
+        documents = [document for file in texts for document in read_parquet_documents(file)]
+        engine.save_rows(path, published_rows(documents, folder))
+    return corpora.Built("c4-code-20k", "C4 and code, 20k documents", path, folder, True, LICENCE).register()
+
+
+def _import(slug: str, path: Path, folder: Path, corpus: Corpus, say) -> SAE:
+    there = SAE.objects.filter(slug=slug, path=str(path.resolve()), corpus=corpus).first()
+    if there and there.self_check:
+        return there
+    name = RUNS[slug][1]
+    asked = incoming.Asked(str(path), model=str(folder), hook=HOOK, corpus=corpus.slug, slug=slug, name=name)
+    return incoming.carry_out(incoming.plan(asked), say)
