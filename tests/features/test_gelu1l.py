@@ -1,0 +1,192 @@
+"""GELU-1L from a hub on this machine: small files of the same names and layout, from the command to the pages."""
+
+import json
+import shutil
+import socket
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from safetensors.torch import load_file
+
+from features import demonstration, gelu1l, imports
+from features.engine import hub
+from features.engine.documents import CorpusError, read_documents
+from features.engine.model import load_model
+from features.engine.parquet import read_parquet_documents
+from features.engine.published import published_rows
+from features.models import SAE, Corpus, Import, Job
+from tests.hub import Hub
+
+D_SAE = 32
+DOCUMENTS = [f"The {n}th text has words of its own, {n * n} of them. def f{n}(x): return x + {n}" for n in range(300)]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The demo's model under the names that the real one has, and SAEs of a few features."""
+    root = tmp_path_factory.mktemp("hub")
+    model, tokens, saes, texts = (root / name for name in (gelu1l.MODEL, gelu1l.TOKENS, gelu1l.SAES, gelu1l.CORPUS))
+    for folder in (model, tokens, saes, texts):
+        folder.mkdir(parents=True)
+    config = json.loads((demonstration.MODEL / "config.json").read_text())
+    names = ("n_layers", "d_model", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab")
+    config = {name: config[name] for name in names}
+    said = {
+        "act_fn": "gelu",
+        "attn_only": False,
+        "normalization": "LN",
+        "ln_eps": 1e-5,
+        "tokenizer_name": gelu1l.TOKENS,
+    }
+    (model / "config.json").write_text(json.dumps(config | said))
+    weights = {name: w.float() for name, w in load_file(demonstration.MODEL / "model.safetensors").items()}
+    weights.pop("unembed.b_U", None)
+    mask = torch.ones(config["n_ctx"], config["n_ctx"], dtype=torch.bool).tril()
+    weights |= {"blocks.0.attn.mask": mask, "blocks.0.attn.IGNORE": torch.tensor(-1e5)}
+    torch.save(weights, model / "model_final.pth")
+    shutil.copy(demonstration.MODEL / "tokenizer.json", tokens)
+    special = {"bos_token": "<|BOS|>", "eos_token": "<|EOS|>", "pad_token": "<|PAD|>"}
+    known = json.loads((demonstration.MODEL / "tokenizer_config.json").read_text())
+    special = {name: known.get(name) or value for name, value in special.items()}
+    (tokens / "special_tokens_map.json").write_text(json.dumps(special))
+    (tokens / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | special))
+    for number, run in enumerate(("25", "47")):
+        _save_sae(saes, run, config["d_mlp"], number)
+    pyarrow.parquet.write_table(pyarrow.table({"text": DOCUMENTS}), texts / "train.parquet")
+    return root
+
+
+def _save_sae(folder, run, width, seed):
+    torch.manual_seed(seed)
+    decoder = torch.nn.functional.normalize(torch.randn(D_SAE, width), dim=1)
+    zeros = {"b_enc": torch.zeros(D_SAE), "b_dec": torch.zeros(width)}
+    torch.save({"W_enc": decoder.T.contiguous(), "W_dec": decoder} | zeros, folder / f"{run}.pt")
+    config = {"d_mlp": width, "dict_mult": D_SAE / width, "seq_len": 128, "enc_dtype": "fp32"}
+    (folder / f"{run}_cfg.json").write_text(json.dumps(config))
+
+
+@pytest.fixture
+def served(files, settings, tmp_path, monkeypatch):
+    settings.DATA_DIR = tmp_path / "data"
+    monkeypatch.setattr(hub, "PAUSE", 0)
+    here = Hub(files)
+    with here.open() as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        yield here
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def test_one_command_leads_from_the_hub_to_pages_and_a_second_needs_no_network(db, served, client, monkeypatch):
+    call_command("import_gelu1l", tokens=1000, verbosity=0)
+    for slug in gelu1l.RUNS:
+        sae = SAE.objects.get(slug=slug)
+        assert sae.statistics.features.count() == D_SAE
+        assert client.get(sae.feature_url(3)).status_code == 200
+    asked, before = len(served.asked), sae.statistics_id
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    call_command("import_gelu1l", tokens=1000, verbosity=0)
+    sae.refresh_from_db()
+    assert (len(served.asked), sae.statistics_id) == (asked, before)
+    assert client.get(sae.get_absolute_url()).status_code == 200
+
+
+def test_a_download_that_broke_leaves_no_rows_and_the_next_run_goes_on(db, served, monkeypatch):
+    monkeypatch.setattr(hub, "ATTEMPTS", 1)
+    receive = hub._receive
+
+    def breaks_at_the_weights(url, target, progress):
+        served.breaks_after = 100_000 if url.endswith("model_final.pth") else None
+        return receive(url, target, progress)
+
+    monkeypatch.setattr(hub, "_receive", breaks_at_the_weights)
+    with pytest.raises(CommandError, match="100,000 bytes are kept"):
+        call_command("import_gelu1l", how="none", verbosity=0)
+    assert not SAE.objects.exists() and not Corpus.objects.exists()
+    monkeypatch.setattr(hub, "_receive", receive)
+    call_command("import_gelu1l", how="none", verbosity=0)
+    assert (f"/{gelu1l.MODEL}/resolve/main/model_final.pth", "bytes=100000-") in served.asked
+
+
+def test_the_converted_model_is_transformer_lens_s_own(served, monkeypatch):
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge.sources.native import boot
+    from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
+    from transformers import PreTrainedTokenizerFast
+
+    files = gelu1l.download()
+    folder = gelu1l.convert_model(files.config, files.weights, files.tokenizer, files.config.parent / "converted")
+    said = json.loads(files.config.read_text())
+    names = ("d_model", "n_layers", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab", "act_fn", "attn_only")
+    config = TransformerBridgeConfig(
+        **{name: said[name] for name in names},
+        normalization_type="LN",
+        positional_embedding_type="standard",
+        architecture="TransformerLensNative",
+        init_weights=False,
+    )
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(files.tokenizer))
+    theirs = boot(config, tokenizer=tokenizer, device="cpu", model_name="published")
+    weights = torch.load(files.weights, weights_only=True)
+    weights = {name: w for name, w in weights.items() if not name.endswith(("mask", "IGNORE"))}
+    state = convert_tl_checkpoint(weights, config)
+    state.setdefault("unembed.bias", torch.zeros(said["d_vocab"]))
+    theirs.load_state_dict(state, strict=True)
+    tokens = torch.tensor([[1, 40, 77, 300, 12, 9]])
+    ours, residual = load_model(folder, "cpu").activations_and_residual(tokens, gelu1l.HOOK)
+    _, cache = theirs.run_with_cache(tokens)
+    torch.testing.assert_close(ours, cache[gelu1l.HOOK], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(residual, cache["blocks.0.hook_resid_post"], rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_the_corpus_start_with_bos_and_come_in_the_published_order(served):
+    folder = gelu1l.download().tokenizer
+    rows = published_rows(DOCUMENTS, folder)
+    unshuffled = np.empty_like(rows)
+    unshuffled[np.random.default_rng(42).permutation(len(rows))] = rows
+    tokenizer = gelu1l.corpora.Vocabulary.load(folder)
+    assert rows.shape[1] == 128 and (rows[:, 0] == tokenizer.bos_id).all()
+    assert tokenizer.tokenizer.decode(unshuffled[0, 1:20].tolist()).strip().startswith("The 0th text has words")
+
+
+def test_parquet_without_a_column_called_text_is_read_where_there_is_only_one(tmp_path):
+    pyarrow.parquet.write_table(pyarrow.table({"content": ["a", "b"], "n": [1, 2]}), tmp_path / "one.parquet")
+    assert read_documents(tmp_path / "one.parquet") == ["a", "b"]
+    pyarrow.parquet.write_table(pyarrow.table({"x": ["a"], "y": ["b"]}), tmp_path / "two.parquet")
+    with pytest.raises(CorpusError, match="2 columns of text"):
+        read_parquet_documents(tmp_path / "two.parquet")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(CorpusError, match="no whole parquet"):
+        read_parquet_documents(tmp_path / "cut.parquet")
+
+
+def test_the_button_asks_a_worker_and_no_hub(db, client, monkeypatch, no_network):
+    monkeypatch.setattr(imports.jobs, "send", lambda task, number: True)
+    client.force_login(User.objects.create_superuser("staff", password="x"))
+    client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
+    client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
+    assert [row.path for row in Import.objects.all()] == [imports.GELU1L]
+
+
+def test_a_worker_brings_it_and_says_how_it_ended(db, served, sent):
+    row = Import.objects.create(path=imports.GELU1L)
+    imports.run_import(row.pk)
+    row.refresh_from_db()
+    assert (row.state, row.error, row.sae.slug) == ("done", "", "gelu-1l-run1")
+    assert Job.objects.count() == 2
