@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .collect import active_entries
+from .encoding import active_entries
 from .logits import Directions, Positions, loss_effects
 from .results import Score
 from .subject import Subject

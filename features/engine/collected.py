@@ -1,0 +1,182 @@
+"""The outcome of a pass over the corpus: figures of the SAE at once, those of its features one after another."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from . import summary, tables
+from .correlations import Correlations
+from .effects import Activations, Effects, effects_of
+from .entries import FeatureEntries
+from .examples import interval_examples, near_examples, random_examples, random_generator, top_examples
+from .results import Examples, FeatureStatistics, Histogram, Interval, Progress, ShownRows, Summary
+from .statistics import SortedEntries
+
+FEATURES_AT_ONCE = 256  # whose tables are computed together
+REPORT_EVERY = 0.5  # seconds
+
+
+class Report:
+    """Hands progress on, but not more often than a reader can follow."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None):
+        self.progress, self.last = progress, 0.0
+
+    def __call__(self, phase: str, done: int, total: int, always: bool = False) -> None:
+        now = time.monotonic()
+        if self.progress and (always or now - self.last >= REPORT_EVERY):
+            self.last = now
+            self.progress(Progress(phase, done, total))
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What one feature's entries say: everything but the effects and the tables of the weights."""
+
+    index: int
+    count: int
+    maximum: float
+    mean: float
+    histogram: Histogram | None
+    quantiles: np.ndarray
+    top: Examples
+    random: Examples
+    intervals: tuple[Interval, ...]
+    rows: np.ndarray  # [r] shown rows, ascending
+    starts: np.ndarray  # [r + 1]
+    positions: np.ndarray  # [e]
+    values: np.ndarray  # [e]
+    near: np.ndarray  # [e] bool, close enough to an example for its effects to be computed
+
+
+class Collected:
+    """The outcome of a pass: figures of the SAE at once, those of its features one after another."""
+
+    def __init__(self, subject, grid, entries, sums, seed, features, report):
+        self.subject, self.grid, self.entries, self.sums = subject, grid, entries, sums
+        self.seed, self.report = seed, report
+        self.indices = list(range(subject.d_sae)) if features is None else sorted(set(features))
+        self.tokens = sums.tokens
+        self.summary = self._summary()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def features(self) -> Iterator[FeatureStatistics]:
+        """Every asked-for feature in index order. The entries on disk are gone when the last one is taken."""
+        with self.entries:
+            chosen = [self._choose(entries) for entries in self._reported(self.entries.features(self.indices))]
+            effects = self._effects(chosen)
+        correlations = Correlations(self.sums, self.subject.sae.W_dec)
+        at = 0
+        for start in range(0, len(chosen), FEATURES_AT_ONCE):
+            part = chosen[start : start + FEATURES_AT_ONCE]
+            for one, known in zip(part, self._tables(part, correlations), strict=True):
+                yield self._statistics(one, known, effects, at)
+                at += len(one.values)
+
+    def _summary(self) -> Summary:
+        counts, sae = self.entries.counts, self.subject.sae
+        clean, reconstructed, zero, loss_tokens = summary.losses(
+            self.subject, self.grid.rows, self.subject.vocabulary.special
+        )
+        plain = sae.config.input_norm == "none"
+        return Summary(
+            tokens=self.tokens,
+            rows=len(self.grid.rows),
+            l0=float(counts.sum() / max(self.tokens, 1)),
+            explained_variance=summary.explained_variance(self.sums, sae.W_dec, sae.b_dec) if plain else float("nan"),
+            loss_clean=clean,
+            loss_reconstructed=reconstructed,
+            loss_zero_ablated=zero,
+            loss_tokens=loss_tokens,
+            dead=int((counts == 0).sum()),
+            dense=int((counts > summary.DENSE_ABOVE * self.tokens).sum()),
+            seed=self.seed,
+            versions={"torch": torch.__version__, "numpy": np.__version__},
+        )
+
+    def _reported(self, entries: Iterator[FeatureEntries]) -> Iterator[FeatureEntries]:
+        for done, feature in enumerate(entries):
+            self.report("examples", done, len(self.indices))
+            yield feature
+
+    def _choose(self, entries: FeatureEntries) -> _Chosen:
+        ordered, rng = SortedEntries.of(entries), random_generator(self.seed, entries.index)
+        top = top_examples(ordered, self.grid)
+        random = random_examples(ordered, self.grid, rng)
+        intervals = interval_examples(ordered, self.grid, rng)
+        groups = [top, random, *(interval.examples for interval in intervals)]
+        rows = np.unique(np.concatenate([group.rows for group in groups]))
+        starts, places, values = self._active_in(entries, rows)
+        return _Chosen(
+            entries.index, len(entries.tokens), ordered.maximum, ordered.mean, ordered.histogram(),
+            ordered.ladder(), top, random, intervals, rows, starts,
+            self.grid.places(places)[1], values, near_examples(places, groups, self.grid),
+        )  # fmt: skip
+
+    def _active_in(self, entries: FeatureEntries, rows: np.ndarray):
+        """The feature's entries within some rows, as (where each row's begin, tokens, values)."""
+        begins = np.searchsorted(entries.tokens, rows * self.grid.width)
+        ends = np.searchsorted(entries.tokens, (rows + 1) * self.grid.width)
+        starts = np.concatenate([[0], np.cumsum(ends - begins)])
+        within = np.repeat(begins - starts[:-1], ends - begins) + np.arange(starts[-1])
+        return starts, entries.tokens[within], entries.values[within]
+
+    def _effects(self, chosen: list[_Chosen]) -> Effects:
+        """Of all entries of all features behind each other; NaN for those far from every example."""
+        activations = Activations(
+            np.repeat([one.index for one in chosen], [len(one.values) for one in chosen]).astype(np.int64),
+            _joined((np.repeat(one.rows, np.diff(one.starts)) for one in chosen), np.int64),
+            _joined((one.positions for one in chosen), np.int64),
+            _joined((one.values for one in chosen), np.float32),
+        )
+        near = _joined((one.near for one in chosen), bool)
+        return effects_of(self.subject, self.grid.rows, activations, near, lambda *at: self.report("loss effects", *at))
+
+    def _tables(self, part: list[_Chosen], correlations: Correlations):
+        """(logit table, alignment, correlated neurons and features, neighbours) of each."""
+        features = np.array([one.index for one in part])
+        on_device = torch.from_numpy(features).to(self.subject.device)
+        return zip(
+            tables.logit_tables(self.subject, features),
+            tables.alignments(self.subject, features),
+            correlations.neurons(on_device),
+            correlations.features(on_device),
+            tables.neighbours(correlations, on_device),
+            strict=True,
+        )
+
+    def _statistics(self, one: _Chosen, known, effects: Effects, at: int) -> FeatureStatistics:
+        logits, alignment, neurons, features, neighbours = known
+        part = slice(at, at + len(one.values))
+        return FeatureStatistics(
+            index=one.index,
+            tokens=self.tokens,
+            count=one.count,
+            maximum=one.maximum,
+            mean=one.mean,
+            activation_histogram=one.histogram,
+            quantiles=one.quantiles,
+            logit_histogram=logits.histogram,
+            positive_logits=logits.positive,
+            negative_logits=logits.negative,
+            alignment=alignment,
+            correlated_neurons=neurons,
+            correlated_features=features,
+            neighbours=neighbours,
+            top=one.top,
+            random=one.random,
+            intervals=one.intervals,
+            shown=ShownRows(
+                one.rows, one.starts, one.positions.astype(np.int16), one.values,
+                effects.losses[part], effects.loss_effects[part], effects.logit_effects[part],
+            ),
+        )  # fmt: skip
+
+
+def _joined(parts, kind) -> np.ndarray:
+    return np.concatenate([np.empty(0, kind), *parts])
