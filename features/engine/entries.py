@@ -2,13 +2,13 @@
 
 About one activation in a hundred is not zero. Those are written down once, feature by feature within each
 batch; afterwards every exact figure of a feature, whatever its range turns out to be, is read off its own
-entries. Memory does not grow with the corpus, the file does: 8 bytes an entry.
+entries. Memory does not grow with the corpus, the file does: 8 bytes an entry. The files have no name (TMPDIR says
+on which disk they are), so that nothing is left behind by a process that was killed.
 """
 
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -24,10 +24,9 @@ class FeatureEntries:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Where one batch lies: entry `starts[i]` to `starts[i + 1]` of its two files are feature i's."""
+    """Where one batch lies in the files: its entry `starts[i]` to `starts[i + 1]` are feature i's."""
 
-    tokens: Path
-    values: Path
+    at: int  # entries before it
     starts: np.ndarray  # [d_sae + 1] int64
     first_token: int
 
@@ -35,10 +34,11 @@ class _Batch:
 class ActiveEntries:
     """Append batches, then read features. Use as a context manager: the files go when it closes."""
 
-    def __init__(self, d_sae: int, folder=None):
+    def __init__(self, d_sae: int):
         self.d_sae = d_sae
         self.counts = np.zeros(d_sae, dtype=np.int64)
-        self._folder = tempfile.TemporaryDirectory(prefix="saeviz-entries-", dir=folder)
+        self._tokens = tempfile.TemporaryFile()  # noqa: SIM115 (close() is this class's own)
+        self._values = tempfile.TemporaryFile()  # noqa: SIM115
         self._batches: list[_Batch] = []
 
     def __enter__(self):
@@ -48,20 +48,19 @@ class ActiveEntries:
         self.close()
 
     def close(self):
-        self._folder.cleanup()
+        self._tokens.close()
+        self._values.close()
 
     def append(self, first_token: int, counts: np.ndarray, tokens: np.ndarray, values: np.ndarray) -> None:
         """Add the entries of the tokens from `first_token` on.
 
-        counts [d_sae] entries of each feature, tokens [n] counted from `first_token`, values [n] > 0; both
+        counts [d_sae] entries of each feature, tokens [n] counted from `first_token`, values [n] not 0; both
         feature by feature, tokens ascending within a feature.
         """
-        name = Path(self._folder.name) / f"{len(self._batches):06d}"
-        tokens_file, values_file = name.with_suffix(".tokens"), name.with_suffix(".values")
-        (tokens + first_token).astype(np.uint32).tofile(tokens_file)
-        values.astype(np.float32, copy=False).tofile(values_file)
         starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        self._batches.append(_Batch(tokens_file, values_file, starts, first_token))
+        self._batches.append(_Batch(int(self.counts.sum()), starts, first_token))
+        self._tokens.write((tokens + first_token).astype(np.uint32).tobytes())
+        self._values.write(values.astype(np.float32, copy=False).tobytes())
         self.counts += counts
 
     def features(self, indices: Iterable[int] | None = None, block: int = 256) -> Iterator[FeatureEntries]:
@@ -83,10 +82,17 @@ class ActiveEntries:
         values = np.empty(len(tokens), dtype=np.float32)
         offsets = begins + np.cumsum(sizes, axis=0) - sizes  # where each batch's piece of each feature goes
         for batch, size, offset in zip(batches, sizes, offsets, strict=True):
-            first, count = int(batch.starts[start]), int(size.sum())
+            first, count = batch.at + int(batch.starts[start]), int(size.sum())
             to = np.repeat(offset - (np.cumsum(size) - size), size) + np.arange(count)
-            tokens[to] = np.fromfile(batch.tokens, np.uint32, count, offset=4 * first)
-            values[to] = np.fromfile(batch.values, np.float32, count, offset=4 * first)
+            tokens[to] = _part(self._tokens, np.uint32, first, count)
+            values[to] = _part(self._values, np.float32, first, count)
         for index in chosen:
             part = slice(begins[index - start], ends[index - start])
             yield FeatureEntries(index, tokens[part], values[part])
+
+
+def _part(file, kind, first: int, count: int) -> np.ndarray:
+    """`count` numbers of 4 bytes from the `first` on."""
+    file.flush()
+    file.seek(4 * first)
+    return np.frombuffer(file.read(4 * count), kind)
