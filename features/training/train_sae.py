@@ -44,6 +44,7 @@ class Run:
     def __init__(self, model: lm.Weights, rows: np.ndarray, settings: Settings):
         self.model, self.rows, self.settings = model, rows, settings
         self.done, self.seconds, self.threshold, self.curve = 0, 0.0, 0.0, []
+        self.usual = 0.0  # running mean of the gradient's length
         h = self.neurons(0, min(512, len(rows)))
         self.scale = math.sqrt(h.shape[1]) / float(h.norm(dim=1).mean())
         x = h * self.scale
@@ -96,11 +97,20 @@ class Run:
     def move(self, gradients: dict[str, torch.Tensor]) -> None:
         """One step of Adam; decoder rows stay on the unit sphere."""
         s, W_dec = self.settings, self.weights["W_dec"]
+        self.clip(gradients)
         scale = trapezoid(self.done, s.tokens, s.warm, decay=0.3)
         along = (gradients["W_dec"] * W_dec).sum(1, keepdim=True)
         gradients["W_dec"].addcmul_(along, W_dec, value=-1)
         self.workers.map(lambda name: self.optimisers[name].step(gradients[name], scale), list(self.weights))
         W_dec.div_(W_dec.norm(dim=1, keepdim=True))
+
+    def clip(self, gradients: dict[str, torch.Tensor]) -> None:
+        """Cuts a gradient to twice the usual length: one freak batch would throw Adam off for dozens of steps."""
+        length = float(sum(g.square().sum() for g in gradients.values())) ** 0.5
+        most = 2 * self.usual if self.usual else length
+        for gradient in gradients.values():
+            gradient.mul_(min(1.0, most / max(length, 1e-30)))
+        self.usual = 0.98 * self.usual + 0.02 * min(length, most) if self.usual else length
 
     def state(self) -> dict:
         return {
@@ -108,6 +118,7 @@ class Run:
             "optimisers": {name: each.state for name, each in self.optimisers.items()},
             "silent": self.silent,
             "threshold": self.threshold,
+            "usual": self.usual,
             "done": self.done,
             "seconds": self.seconds,
             "curve": self.curve,
@@ -119,7 +130,7 @@ class Run:
             for key, value in self.optimisers[name].state.items():
                 value.copy_(state["optimisers"][name][key])
         self.silent.copy_(state["silent"])
-        for name in ("threshold", "done", "seconds", "curve"):
+        for name in ("threshold", "usual", "done", "seconds", "curve"):
             setattr(self, name, state[name])
 
     def finished(self) -> dict[str, torch.Tensor]:

@@ -106,3 +106,12 @@ def test_half_a_checkpoint_is_never_met(tmp_path, monkeypatch):
     with pytest.raises(Killed):
         checkpoints.save(path, {"done": 2})
     assert checkpoints.load(path) == {"done": 1}
+
+
+def test_a_freak_batch_moves_the_sae_no_further_than_twice_the_usual(token_rows, weights):
+    run = train_sae.Run(weights, token_rows, SAE)
+    for length in (1.0, 1.0, 100.0):
+        gradients = {"W_dec": torch.full((4, 1), length / 2)}
+        run.clip(gradients)
+    assert gradients["W_dec"].norm() == pytest.approx(2.0)
+    assert run.usual == pytest.approx(0.98 + 0.02 * 2)
