@@ -56,27 +56,26 @@ def write_readme(bundle: Path, facts: dict, figures: evaluate.Figures | None) ->
     sources = "\n".join(f"| {name} | {count:,} | {characters / 1e6:.1f} |"
                         for name, (count, characters) in facts["sources"].items())  # fmt: skip
     quality = "\n".join(f"    {line}" for line in figures.lines()) if figures else "    not measured"
-    (bundle / "README.md").write_text(f"""# gelu-1l-mini and its sparse autoencoder
+    (bundle / "README.md").write_text(
+        f"""# gelu-1l-mini and its sparse autoencoder
 
 Made by `python manage.py make_demo`, seed {facts["seed"]}.
 
-- `model/`: one-block GELU transformer in transformer_lens's names, float16; {facts["model_tokens"]:,} tokens,
-  {facts["model_seconds"] / 3600:.1f} CPU hours.
-- `sae/`: {facts["features"]:,} features on `{sae_files.HOOK}`, JumpReLU, SAELens's layout, float16;
-  {facts["sae_tokens"]:,} tokens, {facts["sae_seconds"] / 3600:.1f} CPU hours, about {facts["k"]:g} features
-  a token.
-- `checkpoints/`: the same SAE after so many tokens, its matrices rounded to a coarse grid so that they
-compress.
+- `model/`: one-block GELU transformer in transformer_lens's names, float16.
+  Read {facts["model_tokens"]:,} tokens in {facts["model_seconds"] / 3600:.1f} CPU hours.
+- `sae/`: {facts["features"]:,} features on `{sae_files.HOOK}`, JumpReLU, SAELens's layout, float16.
+  Read {facts["sae_tokens"]:,} tokens in {facts["sae_seconds"] / 3600:.1f} CPU hours; {facts["k"]:g} fire on a token.
+- `checkpoints/`: the same SAE after so many tokens, its matrices on a coarse grid so that they compress.
 
 Quality (`python manage.py measure_demo`):
 
 {quality}
 
-Trained on, by public package name of the texts ({facts["rows"]:,} rows; those sharing {rows.WINDOW} tokens
-in a row
-with the held-out rows were left out):
+Trained on {facts["rows"]:,} rows of these texts, by public package name. Rows that share
+{rows.WINDOW} tokens in a row with a held-out row were left out.
 
 | source | documents | million characters |
 |---|---|---|
 {sources}
-""")
+"""
+    )

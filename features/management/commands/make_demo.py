@@ -12,9 +12,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser):
-        parser.add_argument(
-            "--corpus", type=Path, required=True, help="folder of .jsonl, .jsonl.xz, .txt files"
-        )
+        parser.add_argument("--corpus", type=Path, required=True, help="folder of .jsonl, .jsonl.xz, .txt files")
         parser.add_argument("--out", type=Path, required=True, help="folder for work and the bundle")
         parser.add_argument("--held-out", type=Path, help="token rows (.npy): never trained on, measured on")
         parser.add_argument("--measured-on", type=Path, help="folder of texts for the densities")
