@@ -152,8 +152,9 @@ class Claim:
     def finish(self, state, error=""):
         """End the job as this, if it is still ours; done, in the transaction that switches the statistics."""
         ended = {"state": state, "error": error, "finished": timezone.now(), "rate": 0}
-        whole = {"done": F("total")} if state == State.DONE else {}
-        return bool(self.mine.update(**ended, **whole))
+        if state == State.DONE:  # a job that was told to stop meanwhile is not done
+            return bool(self.mine.filter(cancel_requested=False).update(**ended, done=F("total")))
+        return bool(self.mine.update(**ended))
 
     @contextmanager
     def beating(self):

@@ -206,7 +206,7 @@ def store(sae: SAE, collected, *, claim=None, progress=None) -> Statistics:
         sae=sae, corpus=corpus, checkpoint_hash=sae.checkpoint_hash, **_figures(collected.summary)
     )
     try:
-        _write_features(statistics, collected, progress)
+        _write_features(statistics, collected, progress or (claim and claim.progress))
         old = _show(statistics, claim)
     except BaseException:
         _remove(statistics.pk)
@@ -262,12 +262,24 @@ def _replace_chosen(sae, collected, claim):
     with transaction.atomic():
         _finish(claim)
         statistics = SAE.objects.select_for_update().get(pk=sae.pk).statistics
+        _check_same_set(statistics, claim.job, collected.summary)
         for row in rows:
             row.statistics = statistics
         statistics.features.filter(index__in=[row.index for row in rows]).delete()
         Feature.objects.bulk_create(rows, batch_size=BATCH)
         _count_anew(statistics)
     return statistics
+
+
+def _check_same_set(statistics, job, summary):
+    """Positions of one corpus read against another would show the wrong text, and shares would not compare."""
+    shown = statistics and (statistics.corpus_id, statistics.tokens, statistics.checkpoint_hash)
+    if shown != (job.corpus_id or job.sae.corpus_id, summary.tokens, job.sae.checkpoint_hash):
+        now = f"on {statistics.tokens:,} tokens of {statistics.corpus}" if statistics else "gone"
+        raise BadRequest(
+            f"The statistics shown are now {now}; these features were computed on {summary.tokens:,} tokens of "
+            f"{job.corpus or job.sae.corpus}. Ask for them again, or compute all features."
+        )
 
 
 def _count_anew(statistics):

@@ -106,16 +106,16 @@ def tokenizer_of(sae):
 
 def most_tokens(sae):
     """The most tokens of one prompt: what the site allows, and never beyond the model's context."""
-    return min(settings.SAEVIZ_PROMPT_TOKENS, _context(sae.model_path))
+    try:
+        return min(settings.SAEVIZ_PROMPT_TOKENS, _context(sae.model_path))
+    except (OSError, ValueError):  # not kept: the files may come back
+        return settings.SAEVIZ_PROMPT_TOKENS
 
 
 @functools.lru_cache(maxsize=64)
 def _context(model_path):
     """Tokens the model reads at once, from the config beside its weights."""
-    try:
-        config = json.loads((Path(model_path) / "config.json").read_text())
-    except (OSError, ValueError):
-        return settings.SAEVIZ_PROMPT_TOKENS
+    config = json.loads((Path(model_path) / "config.json").read_text())
     named = (config.get(name) for name in CONTEXT_NAMES)
     return next((n for n in named if isinstance(n, int)), settings.SAEVIZ_PROMPT_TOKENS)
 

@@ -22,7 +22,7 @@ def summed(prompt, asked, stored):
     found = {
         "act_size": activations.sum(axis=1),
         "act_quantile": quantiles,
-        "loss_effect": np.nansum(effects, axis=1),
+        "loss_effect": np.where(np.isnan(effects).all(axis=1), np.nan, np.nansum(effects, axis=1)),
     }
     order = np.argsort(found[asked.rank] * (1 if effect else -1), kind="stable")
     return [
@@ -31,7 +31,7 @@ def summed(prompt, asked, stored):
             score=float(found[asked.rank][i]),
             activation=float(found["act_size"][i]),
             quantile=float(quantiles[i]) if stored.exists else None,
-            loss_effect=float(found["loss_effect"][i]),
+            loss_effect=None if np.isnan(found["loss_effect"][i]) else float(found["loss_effect"][i]),
         )
         for i in order
     ]

@@ -15,7 +15,7 @@ from . import analysis, limits
 from .examples import examples_for
 
 PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
-LONGEST_ADDRESS = 3500  # characters; gunicorn refuses request lines above 4,094
+LONGEST_ADDRESS = 3500  # characters; servers and proxies may refuse more than 4,094 in a request line
 SHARED = ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
 OWN = ("asking", "dashboard", "heatmap", "tokens")
 # What the page's script imports, so that the browser fetches all at once instead of one after the other.

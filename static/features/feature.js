@@ -39,11 +39,6 @@ function show(next) {
   }
   drawHead();
   tried?.show(data);
-if (tryBox)
-  import(tryBox).then((module) => {
-    tried = module.tryBox(at("try-text"), base);
-    tried.show(data);
-  });
 }
 
 /** Heading, badges, star and the controls that say where we are. */

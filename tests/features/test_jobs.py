@@ -66,10 +66,8 @@ def test_a_queue_that_is_away_is_told_and_the_job_waits(
     tiny, monkeypatch, tmp_path, django_capture_on_commit_callbacks
 ):
     monkeypatch.setattr(current_app.conf, "broker_url", f"redis+socket://{tmp_path}/nothing.sock")
-    began = time.monotonic()
     with django_capture_on_commit_callbacks(execute=True):
         job = request_statistics(tiny)
-    assert time.monotonic() - began < 5
     assert job.note == jobs.UNREACHABLE
     assert Job.objects.get().state == Job.State.QUEUED
 

@@ -77,7 +77,7 @@ def test_no_reader_sees_half_of_the_new_statistics(tiny, shown, engine, monkeypa
     job = request_statistics(tiny)
     run_job(job.pk, watcher=look)
     tiny.refresh_from_db()
-    assert len(seen) == 8 and set(seen) == {(shown.pk, 8)}
+    assert len(seen) == 9 and set(seen) == {(shown.pk, 8)}  # 8 while computing, 1 while writing
     assert tiny.statistics_id != shown.pk
     assert tiny.statistics.seed == 1
     assert list(Statistics.objects.all()) == [tiny.statistics]  # the old ones are gone
@@ -215,3 +215,26 @@ def test_chosen_features_are_computed_on_as_many_tokens_as_the_others(tiny, show
 def test_without_a_number_a_short_corpus_is_read_whole(tiny, settings):
     settings.SAEVIZ_TOKENS = 500_000
     assert request_statistics(tiny).tokens == 960
+
+
+def test_chosen_features_of_another_set_are_not_written_into_the_one_shown(tiny, shown):
+    before = list(Feature.objects.order_by("index").values_list("index", "count"))
+    job = request_statistics(tiny, features=[0, 1])
+    Statistics.objects.update(tokens=700)  # meanwhile all features were computed on other tokens
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.state, "shown are now on 700 tokens" in job.error) == ("failed", True)
+    assert list(Feature.objects.order_by("index").values_list("index", "count")) == before
+
+
+def test_a_job_cancelled_while_its_features_are_written_leaves_the_old_ones_shown(tiny, shown):
+    job = request_statistics(tiny)
+
+    def stop(progress):
+        if progress.phase == "features":
+            Job.objects.filter(pk=job.pk).update(cancel_requested=True)
+
+    run_job(job.pk, watcher=stop)
+    job.refresh_from_db()
+    tiny.refresh_from_db()
+    assert (job.state, tiny.statistics_id, Statistics.objects.count()) == ("cancelled", shown.pk, 1)
