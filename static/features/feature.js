@@ -33,6 +33,8 @@ function show(next) {
   at("missing").hidden = !data.missing;
   at("columns").classList.toggle("bare", data.missing);
   at("problem").textContent = data.problem ?? "";
+  at("problem").hidden = !data.problem;
+  at("missing").lastElementChild.hidden = Boolean(data.problem); // figures are there, only not to be read now
   if (!data.missing) {
     marks = drawFigures(data, base, query);
     drawExamples(data, context);

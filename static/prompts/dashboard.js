@@ -4,7 +4,7 @@ import { histogram, logitHue } from "../shared/histogram.js";
 import { featureUrl } from "../shared/links.js";
 import { logitScale, logitTable } from "../shared/logits.js";
 import { asSequence, effectScale, sequenceRow } from "../shared/sequences.js";
-import { element, figure, percent, quantileText, signed } from "../shared/text.js";
+import { count, element, figure, percent, quantileText, signed } from "../shared/text.js";
 
 export const METRICS = {
   act_size: { name: "Act size", text: (v) => figure(v), order: "largest activation first" },
@@ -66,7 +66,7 @@ function stored(board, plot, options) {
   const logits = board.logits;
   const scale = logitScale(logits);
   return [
-    element("h4", {}, "Activations ", element("span", { class: "muted" }, `density ${percent(board.density)}`)),
+    element("h4", {}, "Activations ", element("span", { class: "muted" }, `density ${percent(board.density)} of ${count(board.tokens)} tokens`)),
     plot?.node,
     element("div", { class: "both-logits" },
       element("section", {}, element("h4", {}, "Negative logits"), logitTable(logits.negative, scale, 5)),
