@@ -26,10 +26,12 @@ from .engine.results import (
     TokenValues,
 )
 
-VERSION = 1  # first byte of a payload; a new layout gets a new number
+VERSION = 2  # first byte of a payload; a new layout gets a new number, and older ones stay readable
 STORED = tuple(np.dtype(t) for t in ("<f4", "<f8", "u1", "<u2", "<u4", "i1", "<i2", "<i4", "<i8"))
 UNSIGNED, SIGNED = STORED[2:5], STORED[5:]
 ASCENDING = {"shown.rows", "shown.starts"}  # kept as steps
+
+CORRELATES = {"indices": "i4", "pearson": "f4", "cosine": "f4", "decoder_cosine": "f4"}
 
 # Records made of arrays alone, in the order they are stored; the types are those that results.py promises.
 PLAIN = {
@@ -38,14 +40,9 @@ PLAIN = {
     "positive_logits": (TokenValues, {"tokens": "i4", "values": "f4"}),
     "negative_logits": (TokenValues, {"tokens": "i4", "values": "f4"}),
     "alignment": (Alignment, {"neurons": "i4", "values": "f4", "shares": "f4"}),
-    "correlated_neurons": (
-        Correlates,
-        {"indices": "i4", "pearson": "f4", "cosine": "f4", "decoder_cosine": "f4"},
-    ),
-    "correlated_features": (
-        Correlates,
-        {"indices": "i4", "pearson": "f4", "cosine": "f4", "decoder_cosine": "f4"},
-    ),
+    "correlated_neurons": (Correlates, CORRELATES),
+    "correlated_features": (Correlates, CORRELATES),
+    "correlated_b": (Correlates, CORRELATES),
     "neighbours": (Neighbours, {"indices": "i4", "cosine": "f4"}),
     "shown": (
         ShownRows,
@@ -69,7 +66,7 @@ ORDER = (
     + [(f"examples.{part}", np.dtype(t)) for part, t in EXAMPLES.items()]
     + [(f"groups.{part}", np.dtype(t)) for part, t in GROUPS.items()]
 )
-HEAD = struct.Struct("<" + "BI" * len(ORDER))  # type and number of entries of each array
+ADDED = {2: "correlated_b."}  # layout -> what arrays begin with that those before it do not have
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,7 @@ class Payload:
     alignment: Alignment
     correlated_neurons: Correlates
     correlated_features: Correlates
+    correlated_b: Correlates
     neighbours: Neighbours
     top: Examples
     random: Examples
@@ -93,19 +91,31 @@ class Payload:
 def pack(statistics: FeatureStatistics | Payload) -> bytes:
     arrays = _arrays_of(statistics)
     kept = [_narrow(name, np.asarray(arrays[name], dtype)) for name, dtype in ORDER]
-    head = HEAD.pack(*(n for array in kept for n in (STORED.index(array.dtype), array.size)))
+    head = _head(ORDER).pack(*(n for array in kept for n in (STORED.index(array.dtype), array.size)))
     return bytes([VERSION]) + zlib.compress(head + b"".join(map(_planes, kept)), 9)
 
 
 def unpack(packed: bytes) -> Payload:
     packed = bytes(packed)  # PostgreSQL hands over a memoryview
-    if packed[:1] != bytes([VERSION]):
+    layout = packed[0] if packed else 0
+    if not 1 <= layout <= VERSION:
         raise ValueError(
-            f"This feature was stored in layout {packed[0] if packed else 'none'}; this version of saeviz "
-            f"reads layout {VERSION}. Recompute the statistics."
+            f"This feature was stored in layout {layout or 'none'}; this version of saeviz reads layouts 1 to "
+            f"{VERSION}. Recompute the statistics."
         )
-    data = zlib.decompress(packed[1:])
-    return _payload_of(_read(data))
+    nothing = {name: np.zeros(0, dtype) for name, dtype in ORDER}
+    return _payload_of(nothing | _read(zlib.decompress(packed[1:]), _order_of(layout)))
+
+
+def _order_of(layout: int) -> list:
+    """The arrays that a layout has, in the order they are stored."""
+    later = tuple(prefix for number, prefix in ADDED.items() if number > layout)
+    return [(name, dtype) for name, dtype in ORDER if not name.startswith(later)]
+
+
+def _head(order: list) -> struct.Struct:
+    """Type and number of entries of each array."""
+    return struct.Struct("<" + "BI" * len(order))
 
 
 def _arrays_of(statistics):
@@ -184,9 +194,10 @@ def _planes(array):
     return array.view(np.uint8).reshape(array.size, array.itemsize).T.tobytes()
 
 
-def _read(data):
-    head, place, arrays = HEAD.unpack_from(data), HEAD.size, {}
-    for (name, dtype), kind, size in zip(ORDER, head[::2], head[1::2], strict=True):
+def _read(data, order):
+    layout, arrays = _head(order), {}
+    head, place = layout.unpack_from(data), layout.size
+    for (name, dtype), kind, size in zip(order, head[::2], head[1::2], strict=True):
         stored = STORED[kind]
         length = size * stored.itemsize
         planes = np.frombuffer(data, np.uint8, length, place).reshape(stored.itemsize, size)

@@ -181,4 +181,5 @@ def _weights_of(rng):
         "correlated_neurons": _correlates(rng, 10, decoder=False),
         "correlated_features": _correlates(rng, 10, decoder=True),
         "neighbours": Neighbours(rng.integers(0, 4096, 10, dtype="i4"), _floats(rng, 10)),
+        "correlated_b": _correlates(rng, 10, decoder=True),
     }

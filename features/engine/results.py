@@ -58,6 +58,10 @@ class Correlates:
     decoder_cosine: np.ndarray  # [n] float32; empty for neurons
 
 
+def no_correlates() -> Correlates:
+    return Correlates(np.zeros(0, np.int32), *(np.zeros(0, np.float32) for _ in range(3)))
+
+
 @dataclass(frozen=True)
 class Neighbours:
     """Features with the most similar decoder rows."""
@@ -125,6 +129,7 @@ class FeatureStatistics:
     random: Examples
     intervals: tuple[Interval, ...]  # highest first; empty when dead
     shown: ShownRows
+    correlated_b: Correlates = field(default_factory=no_correlates)  # features of encoder B; empty without one
 
     @property
     def density(self) -> float:

@@ -1,13 +1,16 @@
 """Does what goes into a payload come out of it, bit for bit, small and fast?"""
 
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from features.engine.results import no_correlates
 from features.payload import Payload, pack, unpack
 from tests import made_up
 
+DATA = Path(__file__).resolve().parents[1] / "data" / "payloads"
 
 def assert_same(found, expected):
     """Field by field, array by array: same type, same bits, NaN included."""
@@ -75,8 +78,19 @@ def test_a_database_may_hand_over_a_memoryview():
 
 
 def test_another_layout_is_refused_with_a_way_out():
-    with pytest.raises(ValueError, match=r"layout 9; .* reads layout 1\. Recompute"):
+    with pytest.raises(ValueError, match=r"layout 9; .* reads layouts 1 to 2\. Recompute"):
         unpack(b"\x09" + pack(made_up.feature())[1:])
+
+
+def test_what_an_earlier_version_stored_is_still_read():
+    """Packed in layout 1, which knew no encoder B."""
+    expected = replace(made_up.feature(1), correlated_b=no_correlates())
+    assert_same(unpack((DATA / "layout_1.bin").read_bytes()), expected)
+
+
+def test_a_feature_without_encoder_b_comes_back_without_one():
+    feature = replace(made_up.feature(), correlated_b=no_correlates())
+    assert_same(unpack(pack(feature)), feature)
 
 
 def test_a_feature_with_100_examples_and_300_shown_tokens_takes_less_than_7_kilobytes():
