@@ -1,6 +1,7 @@
 """Rows and their named queries: what the site knows without touching a model or a weight."""
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -40,7 +41,7 @@ class Corpus(models.Model):
 class SAEQuerySet(models.QuerySet):
     def for_pages(self):
         """With the statistics that its pages show."""
-        return self.select_related("statistics", "statistics__corpus")
+        return self.select_related("statistics", "statistics__corpus", "statistics__encoder_b")
 
 
 class SAE(models.Model):
@@ -66,6 +67,15 @@ class SAE(models.Model):
     self_check = models.JSONField(null=True, blank=True, editable=False, help_text="See engine/selfcheck.py.")
     verification = models.JSONField(null=True, blank=True, editable=False, help_text="See verifying.py.")
     corpus = models.ForeignKey(Corpus, models.PROTECT, related_name="saes")
+    encoder_b = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name="encoder B",
+        help_text="A second SAE at the same place of the same model: features are correlated with its features.",
+    )
     statistics = models.ForeignKey(
         "Statistics", models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
@@ -80,6 +90,20 @@ class SAE(models.Model):
 
     def __str__(self):
         return self.name
+
+    def clean(self):
+        if self.encoder_b and (why := self.not_comparable(self.encoder_b)):
+            raise ValidationError({"encoder_b": why})
+
+    def not_comparable(self, other: "SAE") -> str:
+        """Why another SAE cannot be encoder B of this one, which reads the same activations; empty when it can."""
+        if other.pk is not None and other.pk == self.pk:
+            return f"{self} cannot be its own encoder B; choose another SAE."
+        for name, what in (("hook_point", "hook point"), ("model_path", "model")):
+            own, its = getattr(self, name), getattr(other, name)
+            if own != its:
+                return f"{other} reads the {what} {its}, {self} reads {own}; encoder B has to read the same."
+        return ""
 
     def get_absolute_url(self):
         return reverse("features:sae", args=[self.slug])
@@ -105,6 +129,8 @@ class Statistics(models.Model):
     dead = models.PositiveIntegerField(default=0)
     dense = models.PositiveIntegerField(default=0)
     checkpoint_hash = models.CharField(max_length=64, blank=True)
+    encoder_b = models.ForeignKey(SAE, models.SET_NULL, null=True, related_name="+")
+    encoder_b_hash = models.CharField(max_length=64, blank=True, help_text="Its checkpoint at that time.")
     versions = models.JSONField(default=dict)
     completed = models.DateTimeField(null=True)
 
@@ -212,6 +238,7 @@ class Job(models.Model):
     corpus = models.ForeignKey(
         Corpus, models.PROTECT, null=True, blank=True, related_name="+", help_text="Empty: the SAE's."
     )
+    encoder_b = models.ForeignKey(SAE, models.SET_NULL, null=True, blank=True, related_name="+")
     features = models.JSONField(null=True, blank=True, help_text="Chosen feature indices; empty: all of them.")
     tokens = models.PositiveBigIntegerField(help_text="Tokens to count.")
     device = models.CharField(max_length=20, default="auto")

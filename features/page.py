@@ -6,6 +6,7 @@ Every number a script draws is here, already finite: what is undefined (a loss e
 import zlib
 
 import numpy as np
+from django.urls import reverse
 
 from .engine.quantiles import quantile
 from .engine.results import Correlates, Examples, Histogram, ShownRows, TokenValues
@@ -18,8 +19,10 @@ DIGITS = 5  # significant digits that travel; the card shows four
 
 
 def feature_page(sae: SAE, feature: Feature, previous: int | None, next: int | None, previews=None) -> dict:
-    """The dict of one feature. `previews` maps the indices it points to to their own few figures."""
+    """The dict of one feature. `previews(sae, indices)` finds the few figures of those it points to."""
     payload, vocabulary, rows = opened(sae, feature)
+    b = encoder_b(sae.statistics)
+    shown_of_b = payload.correlated_b.indices.tolist() if b and b["address"] else []
     text = Text(vocabulary, rows, sae.statistics.corpus.bos)
     return {
         **missing_page(sae, feature.index, previous, next),
@@ -37,8 +40,11 @@ def feature_page(sae: SAE, feature: Feature, previous: int | None, next: int | N
         ),
         "correlated_neurons": correlates("neuron", payload.correlated_neurons),
         "correlated_features": correlates("feature", payload.correlated_features),
+        "encoder_b": b,
+        "correlated_b": correlates("feature", payload.correlated_b) if b else [],
         "neighbours": records(feature=payload.neighbours.indices, cosine=payload.neighbours.cosine),
-        "previews": {} if previews is None else previews(pointed_to(payload)),
+        "previews": previews(sae, pointed_to(payload)) if previews else {},
+        "previews_b": previews(sae.statistics.encoder_b, shown_of_b) if previews and shown_of_b else {},
         "logits": {
             "positive": token_values(vocabulary, payload.positive_logits),
             "negative": token_values(vocabulary, payload.negative_logits),
@@ -78,6 +84,20 @@ def sae_facts(sae: SAE) -> dict:
         "checkpoint": sae.checkpoint_hash,
         "format": sae.format,
         "dtype": sae.dtype,
+    }
+
+
+def encoder_b(statistics: Statistics) -> dict | None:
+    """The SAE whose features were correlated with; its address only while its pages show those very weights."""
+    if not statistics.encoder_b_hash:
+        return None
+    b = statistics.encoder_b
+    same = b is not None and b.statistics_id is not None and b.checkpoint_hash == statistics.encoder_b_hash
+    return {
+        "slug": b.slug if b else None,
+        "name": b.name if b else "an SAE that is no longer here",
+        "checkpoint": statistics.encoder_b_hash,
+        "address": reverse("features:table", args=[b.slug]) if same else None,
     }
 
 

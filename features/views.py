@@ -111,7 +111,7 @@ def page_data(request, sae: SAE, index: int) -> dict:
     if row is None:
         return missing_page(sae, index, before, after)
     try:
-        return feature_page(sae, row, before, after, previews=lambda indices: previews_of(sae, indices))
+        return feature_page(sae, row, before, after, previews=previews_of)
     except Unreadable as problem:
         return missing_page(sae, index, before, after) | {"problem": str(problem)}
 

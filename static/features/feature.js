@@ -99,7 +99,8 @@ at("go").addEventListener("submit", (event) => {
 });
 at("columns").addEventListener("click", (event) => {
   const link = event.target.closest(".feature-link");
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  if (!link?.pathname.startsWith(base)) return; // those of another SAE are other pages
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   previews.close();
   travel.go(Number(link.dataset.index));

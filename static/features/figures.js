@@ -26,9 +26,20 @@ export function drawFigures(data, base, query) {
     [["Index", ({ neuron }) => String(neuron)], ["Pearson", ({ pearson }) => column(pearson)], ["Cosine", ({ cosine }) => column(cosine)]]));
   fill("correlated-features", relatives(data.correlated_features, [["Feature", link], ["Pearson", ({ pearson }) => column(pearson)],
     ["Cosine", ({ cosine }) => column(cosine)], ["Decoder", ({ decoder_cosine: d }) => column(d)]]));
+  fill("correlated-b", ...encoderB(data));
   fill("neighbours", relatives(data.neighbours, [["Feature", link], ["Cosine", ({ cosine }) => column(cosine)]]));
   fill("reproduce", element("p", { class: "muted" }, provenance(data)), element("pre", {}, data.reproduce));
   return { activation: activations(data), logit: logits(data) };
+}
+
+/** What of encoder B goes along with this feature; links where its pages show the SAE that was correlated with. */
+function encoderB({ encoder_b: b, correlated_b: rows, previews_b: previews }) {
+  if (!b || !rows.length) return [];
+  const link = ({ feature }) => (b.address ? featureLink(b.address, feature, previews[feature]) : `#${feature}`);
+  const what = element("p", { class: "muted" }, `of ${b.name}, checkpoint `, element("code", { title: b.checkpoint }, b.checkpoint.slice(0, 10)),
+    b.address ? "" : "; its pages show no statistics of these weights");
+  return [what, relatives(rows, [["Feature", link], ["Pearson", ({ pearson }) => column(pearson)],
+    ["Cosine", ({ cosine }) => column(cosine)], ["Decoder", ({ decoder_cosine: d }) => column(d)]])];
 }
 
 /** A table of relatives: five rows, the rest on request. */
@@ -84,9 +95,10 @@ function logits(data) {
 }
 
 /** Where the figures come from, in a sentence. */
-function provenance({ sae, population }) {
+function provenance({ sae, population, encoder_b: b }) {
   const versions = Object.entries(population.versions).map(([name, version]) => `${name} ${version}`).join(", ");
   return [`${sae.format}${sae.dtype && `, stored as ${sae.dtype}`}, of ${sae.model} at ${sae.hook_point}; checkpoint ${population.checkpoint.slice(0, 16)}`,
     `${count(population.tokens)} tokens of ${population.corpus}, rows ${population.bos ? "with" : "without"} BOS, seed ${population.seed}`,
+    b && `encoder B: ${b.name}, checkpoint ${b.checkpoint.slice(0, 16)}`,
     versions && `computed with ${versions}`].filter(Boolean).join("; ") + ".";
 }

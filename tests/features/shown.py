@@ -47,6 +47,7 @@ def relatives_of(feature):
     return {
         "neighbours": Neighbours(others, feature.neighbours.cosine[:7]),
         "correlated_features": replace(feature.correlated_features, indices=others, **correlated),
+        "correlated_b": replace(feature.correlated_features, indices=others, **correlated),  # told where there is a B
     }
 
 

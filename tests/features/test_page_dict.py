@@ -101,7 +101,7 @@ def test_interval_shares_are_of_all_counted_tokens(sae):
 def test_links_carry_the_figures_of_the_features_they_lead_to(sae):
     row = Feature.objects.shown_of(sae).get(index=0)
     asked = []
-    feature_page(sae, row, None, 1, previews=lambda indices: asked.extend(indices) or {})
+    feature_page(sae, row, None, 1, previews=lambda of, indices: asked.extend(indices) or {})
     assert asked == [1, 2, 3, 4, 5, 6, 7]
 
 
