@@ -5,6 +5,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
+from django.middleware.csrf import get_token
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -67,13 +68,17 @@ class ImportForm(forms.Form):
 class ImportAdmin(ReadOnly):
     """Imports that were asked for here, and the page that asks for one."""
 
-    list_display = ["id", "path", "progress", "page", "requested_by", "created"]
+    list_display = ["id", "path", "progress", "page", "requested_by", "created", "buttons"]
     list_display_links = None
     list_select_related = ["sae", "requested_by"]
     actions = None
 
     class Media:
         js = ["admin/jobs.js"]
+
+    def changelist_view(self, request, extra_context=None):
+        get_token(request)  # sets the cookie that the buttons of the rows send back
+        return super().changelist_view(request, extra_context)
 
     def has_add_permission(self, request):
         return request.user.has_perm("features.add_job")
@@ -125,6 +130,13 @@ class ImportAdmin(ReadOnly):
         return format_html(
             '<div data-job="{}" data-state="{}">{}</div>', address, row.state, import_views.sentence_of(row)
         )
+
+    @admin.display(description="")
+    def buttons(self, row):
+        if not row.can_be_cancelled:
+            return ""
+        address = reverse("features:import-cancel", args=[row.pk])
+        return format_html('<button type="button" class="button" data-post="{}">Cancel</button>', address)
 
     @admin.display(description="page")
     def page(self, row):

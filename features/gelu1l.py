@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 
 from . import corpora, incoming
 from .engine import corpus as engine
 from .engine import hub
 from .engine.parquet import read_parquet_documents
 from .engine.published import TOKENIZER, convert_model, published_rows
-from .models import SAE, Corpus
+from .models import SAE
 
 MODEL = "NeelNanda/GELU_1L512W_C4_Code"
 TOKENS = "NeelNanda/gpt-neox-tokenizer-digits"
@@ -32,24 +33,42 @@ class Files:
     texts: list[Path]  # parquet
 
 
-def bring(text: str = "", say=lambda step: None) -> list[SAE]:
-    """Both SAEs as rows of the site, checked, on the published corpus or on `text`. What is there is not done again.
+@dataclass(frozen=True)
+class Prepared:
+    """Both SAEs, checked, and their corpus: only the rows are lacking."""
 
-    Raises HubError, and what `incoming.carry_out` raises.
+    corpus: corpora.Built
+    checked: tuple[incoming.Checked, ...]  # without those that are rows already
+
+    def register(self) -> list[SAE]:
+        """Write all rows, or none."""
+        with transaction.atomic():
+            corpus = self.corpus.register()
+            for checked in self.checked:
+                checked.register(corpus)
+            return [SAE.objects.get(slug=slug) for slug in RUNS]
+
+
+def prepare(text: str = "", say=lambda step: None, progress=lambda received: None) -> Prepared:
+    """Everything but the rows, on the published corpus or on `text`. What is there is not done again.
+
+    `say(sentence)` hears of each step, `progress(hub.Received)` of each download; what they raise ends it, and the
+    next one goes on from there. Raises HubError, and what `incoming.check` raises.
     """
-    files = download(with_texts=not text, say=say)
+    files = download(with_texts=not text, progress=progress)
     say("Converting the model")
     folder = convert_model(files.config, files.weights, files.tokenizer, settings.DATA_DIR / "models" / "gelu-1l")
     say("Tokenising the corpus")
-    corpus = corpora.build(text, folder).register() if text else _published_corpus(files.texts, folder)
-    return [_import(slug, path, folder, corpus, say) for slug, path in files.checkpoints.items()]
+    built = corpora.build(text, folder) if text else _published_corpus(files.texts, folder)
+    new = {slug: path for slug, path in files.checkpoints.items() if not _is_there(slug, path, built)}
+    return Prepared(built, tuple(_check(slug, path, folder, built, say) for slug, path in new.items()))
 
 
-def download(with_texts: bool = True, say=lambda step: None) -> Files:
+def download(with_texts: bool = True, progress=lambda received: None) -> Files:
     """All files, those that are here already without the network."""
 
     def fetch(repository, name):
-        return hub.fetch(repository, name, settings.DATA_DIR / "hub", lambda received: say(str(received)))
+        return hub.fetch(repository, name, settings.DATA_DIR / "hub", progress)
 
     tokenizer = [fetch(TOKENS, name) for name in TOKENIZER]
     checkpoints = {}
@@ -75,18 +94,19 @@ def _parquet_names() -> list[str]:
     return kept.read_text().split("\n")
 
 
-def _published_corpus(texts: list[Path], folder: Path) -> Corpus:
+def _published_corpus(texts: list[Path], folder: Path) -> corpora.Built:
     path = settings.DATA_DIR / "corpora" / "c4-code-20k.npy"
     if not path.exists():
         documents = [document for file in texts for document in read_parquet_documents(file)]
         engine.save_rows(path, published_rows(documents, folder))
-    return corpora.Built("c4-code-20k", "C4 and code, 20k documents", path, folder, True, LICENCE).register()
+    return corpora.Built("c4-code-20k", "C4 and code, 20k documents", path, folder, True, LICENCE)
 
 
-def _import(slug: str, path: Path, folder: Path, corpus: Corpus, say) -> SAE:
-    there = SAE.objects.filter(slug=slug, path=str(path.resolve()), corpus=corpus).first()
-    if there and there.self_check:
-        return there
-    name = RUNS[slug][1]
-    asked = incoming.Asked(str(path), model=str(folder), hook=HOOK, corpus=corpus.slug, slug=slug, name=name)
-    return incoming.carry_out(incoming.plan(asked), say)
+def _is_there(slug: str, path: Path, built: corpora.Built) -> bool:
+    there = SAE.objects.filter(slug=slug, path=str(path.resolve()), corpus__slug=built.slug)
+    return there.filter(corpus__path=str(built.path)).exclude(self_check=None).exists()
+
+
+def _check(slug: str, path: Path, folder: Path, built: corpora.Built, say) -> incoming.Checked:
+    asked = incoming.Asked(str(path), model=str(folder), hook=HOOK, slug=slug, name=RUNS[slug][1])
+    return incoming.check(incoming.plan(asked, built), say)

@@ -1,13 +1,18 @@
-"""How does an import that a browser asked for come about? A row, a message to a worker, and the row's end."""
+"""How does an import that a browser asked for come about? A row, a message to a worker, and the row's end.
+
+The rows it makes and the end of its own row are one transaction: what was cancelled or lost meanwhile has made none.
+"""
 
 import logging
 from datetime import timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
 from . import incoming, jobs, services
+from .engine.results import Cancelled
 from .folders import inside
-from .models import Import
+from .models import SAE, Import
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +20,9 @@ TASK = "features.import_sae"
 GELU1L = "the real GELU-1L, from the hub"  # stands for a path: no browser can ask for one that is not absolute
 State = Import.State
 SILENT_AFTER = timedelta(minutes=15)  # a step may be the loading of a large model
+STOPS_WITHIN = timedelta(minutes=1)  # after that, nobody waits for a worker that was told to stop
+UNREACHABLE = "The queue cannot be reached now; ask again when a worker is back."
+STOPPED = "Nothing was imported. What was downloaded is kept, and gone on with next time."
 
 
 def request_import(asked: incoming.Asked, user=None) -> Import:
@@ -24,49 +32,92 @@ def request_import(asked: incoming.Asked, user=None) -> Import:
     """
     inside(asked.path)
     incoming.plan(asked)
-    row = Import.objects.create(path=asked.path, asked=asked.to_dict(), requested_by=user)
-    row.note = "" if jobs.send(TASK, row.pk) else "The queue cannot be reached now; ask again when a worker is back."
-    return row
+    return _sent(Import.objects.create(path=asked.path, asked=asked.to_dict(), requested_by=user))
 
 
 def request_gelu1l(user=None) -> Import:
     """Queue the import of the real GELU-1L; the one at work, if there is any."""
-    row = Import.objects.filter(path=GELU1L, state__in=(State.QUEUED, State.RUNNING)).first()
-    row = row or Import.objects.create(path=GELU1L, requested_by=user)
-    row.note = "" if jobs.send(TASK, row.pk) else "The queue cannot be reached now; ask again when a worker is back."
+    at_work = Import.objects.filter(path=GELU1L, state__in=Import.UNFINISHED, cancel_requested=False).first()
+    return _sent(at_work or Import.objects.create(path=GELU1L, requested_by=user))
+
+
+def _sent(row: Import) -> Import:
+    row.note = "" if jobs.send(TASK, row.pk) else UNREACHABLE
     return row
+
+
+class Report:
+    """How a running import tells where it is; where it hears that it is to stop, it raises Cancelled."""
+
+    def __init__(self, import_id: int):
+        self.mine = Import.objects.filter(pk=import_id, state=State.RUNNING)
+
+    def step(self, sentence: str):
+        self._write(step=sentence[:300], done=0, total=0, rate=0)
+
+    def received(self, file):
+        """Of a download: `hub.Received`."""
+        self._write(step=file.name[:300], done=file.done, total=file.total, rate=file.rate)
+
+    def done(self, sae: SAE):
+        self._write(state=State.DONE, step="", done=0, total=0, rate=0, sae=sae)
+
+    def ended(self, state, error: str):
+        self.mine.update(state=state, error=error, heard=timezone.now())
+
+    def _write(self, **how_far):
+        if not self.mine.filter(cancel_requested=False).update(heard=timezone.now(), **how_far):
+            raise Cancelled
 
 
 def run_import(import_id: int) -> None:
     """Carry out a queued import and say in its row how it ended. Any other is left alone."""
-    mine = Import.objects.filter(pk=import_id)
-    if not mine.filter(state=State.QUEUED).update(state=State.RUNNING, heard=timezone.now()):
+    row = Import.objects.filter(pk=import_id, state=State.QUEUED)
+    if not row.update(state=State.RUNNING, heard=timezone.now()):
         return
-    row = mine.get()
+    report = Report(import_id)
     try:
-        sae = _carry_out(row, lambda step: mine.update(step=step, heard=timezone.now()))
+        _carry_out(report.mine.get(), report)
+    except Cancelled:
+        report.ended(State.CANCELLED, STOPPED)
     except Exception as error:  # whatever a file, a model or a library does: the row says it
         log.exception("Import %s failed", import_id)
-        mine.update(state=State.FAILED, error=services.sentence(error), heard=timezone.now())
-    else:
-        mine.update(state=State.DONE, step="", sae=sae, heard=timezone.now())
+        report.ended(State.FAILED, services.sentence(error))
 
 
-def _carry_out(row: Import, say):
-    if row.path == GELU1L:
+def _carry_out(row: Import, report: Report):
+    asked = None if row.path == GELU1L else incoming.Asked(**row.asked)
+    register = _prepared(asked, report)
+    with transaction.atomic():
+        saes = register()
+        for sae in saes:
+            incoming.request_figures(sae, asked and asked.tokens, user=row.requested_by)
+        report.done(saes[0])
+
+
+def _prepared(asked: incoming.Asked | None, report: Report):
+    """All that takes long; what it gives back writes the rows."""
+    if asked is None:
         from . import gelu1l
 
-        saes, tokens = gelu1l.bring(say=say), None
-    else:
-        asked = incoming.Asked(**row.asked)
-        inside(asked.path)  # once more: a link may lead elsewhere by now
-        saes, tokens = [incoming.carry_out(incoming.plan(asked), say)], asked.tokens
-    for sae in saes:
-        incoming.request_figures(sae, tokens, user=row.requested_by)
-    return saes[0]
+        return gelu1l.prepare(say=report.step, progress=report.received).register
+    inside(asked.path)  # once more: a link may lead elsewhere by now
+    checked = incoming.check(incoming.plan(asked), report.step)
+    return lambda: [checked.register()]
+
+
+def cancel(row: Import) -> Import:
+    """A queued import ends at once, a running one between two steps or blocks of a file; an ended one stays so."""
+    if not Import.objects.filter(pk=row.pk, state=State.QUEUED).update(state=State.CANCELLED, error=STOPPED):
+        Import.objects.filter(pk=row.pk, state=State.RUNNING).update(cancel_requested=True)
+    row.refresh_from_db()
+    return row
 
 
 def end_silent_imports() -> None:
     """Those whose worker is gone say so, instead of running for ever. Nothing of theirs was written."""
-    gone = Import.objects.filter(state=State.RUNNING, heard__lt=timezone.now() - SILENT_AFTER)
+    running, now = Import.objects.filter(state=State.RUNNING), timezone.now()
+    told = running.filter(cancel_requested=True, heard__lt=now - STOPS_WITHIN)
+    told.update(state=State.CANCELLED, error=STOPPED)
+    gone = running.filter(heard__lt=now - SILENT_AFTER)
     gone.update(state=State.FAILED, error="Its worker went away: it was stopped, or ran out of memory. Ask again.")

@@ -1,7 +1,7 @@
 """What has to be known before an SAE on disk becomes a page, who says it, and in which order is it done?
 
-`plan` looks at headers and configs alone and asks for what nobody has said; `carry_out` loads, checks, and
-writes all rows in one step at the end. Nothing is half imported.
+`plan` looks at headers and configs alone and asks for what nobody has said; `check` loads and looks, and what it
+gives back writes all rows in one step. Nothing is half imported.
 """
 
 import hashlib
@@ -57,13 +57,14 @@ class Plan:
     path: Path
     model_path: Path
     hook_point: str
-    corpus: Corpus | None  # one that is here; else text is made into one:
+    corpus: Corpus | None  # one that is here; else rows that are built, or else the text to build them of:
     text: Path
     slug: str
     name: str
     bos: bool
     answers: dict
     tokens: int | None = None
+    built: corpora.Built | None = None
 
 
 class Unanswered(ValueError):
@@ -79,9 +80,30 @@ def _as_option(question) -> str:
     return f"  --answer {question.name}=...   {question.text}" + (f" Likely: {options}." if options else "")
 
 
-def plan(asked: Asked) -> Plan:
-    """Everything checked that can be without loading weights. Raises Unanswered, or a ValueError that says what is
-    wrong: CheckpointError, UnknownModel, TokenizerMissing, CorpusError, BadRequest."""
+@dataclass(frozen=True)
+class Checked:
+    """An SAE that was loaded and looked at, and only lacks its rows."""
+
+    plan: Plan
+    built: corpora.Built | None
+    facts: dict
+
+    def register(self, corpus: Corpus | None = None) -> SAE:
+        """Write its rows, all or none; `corpus` where that of the plan has been registered already."""
+        plan = self.plan
+        with transaction.atomic():
+            corpus = corpus or plan.corpus or self.built.register()
+            return register_sae(
+                plan.slug, plan.path, plan.model_path, corpus, name=plan.name, answers=plan.answers, facts=self.facts
+            )
+
+
+def plan(asked: Asked, built: corpora.Built | None = None) -> Plan:
+    """Everything checked that can be without loading weights; on rows that are `built` already, where there are any.
+
+    Raises Unanswered, or a ValueError that says what is wrong: CheckpointError, UnknownModel, TokenizerMissing,
+    CorpusError, BadRequest.
+    """
     from .engine.formats import describe
 
     asked = asked.answered({name: asked.answers[name] for name in SUBJECT if name in asked.answers})
@@ -96,7 +118,7 @@ def plan(asked: Asked) -> Plan:
     vocabulary = Vocabulary.load(model_path)
     slug = _slug(asked, path)
     bos = vocabulary.bos_id is not None and description.subject["prepend_bos"] is not False
-    corpus, text = _corpus(asked, model_path, bos)
+    corpus, text = (None, built.path) if built else _corpus(asked, model_path, bos)
     return Plan(
         path=path,
         model_path=model_path,
@@ -108,6 +130,7 @@ def plan(asked: Asked) -> Plan:
         bos=bos,
         answers=answers,
         tokens=asked.tokens,
+        built=built,
     )
 
 
@@ -188,7 +211,12 @@ def _fits(corpus: Corpus, model_path: Path) -> bool:
 
 
 def carry_out(plan: Plan, say=lambda step: None) -> SAE:
-    """Load, check, and write the rows; `say(sentence)` hears of each step. Raises what the engine raises."""
+    """Load, check, and write the rows. Raises what the engine raises."""
+    return check(plan, say).register()
+
+
+def check(plan: Plan, say=lambda step: None) -> Checked:
+    """Load and look; no row is written. `say(sentence)` hears of each step; what it raises ends it."""
     from .engine import formats, selfcheck
     from .engine.corpus import open_rows
     from .engine.subject import Subject
@@ -196,8 +224,8 @@ def carry_out(plan: Plan, say=lambda step: None) -> SAE:
     say(f"Loading {plan.model_path.name} and {plan.path.name}")
     device = settings.SAEVIZ_DEVICE
     subject = Subject.load(plan.model_path, plan.path, plan.hook_point, device=device, answers=plan.answers or None)
-    built = None
-    if plan.corpus is None:
+    built = plan.built
+    if plan.corpus is None and built is None:
         say(f"Tokenising {plan.text.name}")
         own = plan.text == demonstration.TEXTS
         licence = (plan.text / "NOTICE.md").read_text() if own else ""
@@ -208,11 +236,7 @@ def carry_out(plan: Plan, say=lambda step: None) -> SAE:
     checked = selfcheck.check(subject, rows, progress=say)
     facts = facts_from(subject, plan.model_path) | {"self_check": checked.to_dict()}
     facts |= {"checkpoint_hash": formats.checkpoint_hash(plan.path)}
-    with transaction.atomic():
-        corpus = plan.corpus if built is None else built.register()
-        return register_sae(
-            plan.slug, plan.path, plan.model_path, corpus, name=plan.name, answers=plan.answers, facts=facts
-        )
+    return Checked(plan, built, facts)
 
 
 def has_figures(sae: SAE, tokens: int | None = None) -> bool:

@@ -292,11 +292,18 @@ class Import(models.Model):
         RUNNING = "running"
         DONE = "done"
         FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    UNFINISHED = (State.QUEUED, State.RUNNING)
 
     path = models.CharField(max_length=1000)
     asked = models.JSONField(default=dict, help_text="Model, hook point, corpus, answers: see incoming.py.")
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
-    step = models.CharField(max_length=300, blank=True, help_text="What it is at.")
+    step = models.CharField(max_length=300, blank=True, help_text="What it is at; while a file comes, its name.")
+    done = models.PositiveBigIntegerField(default=0, help_text="Bytes that have come.")
+    total = models.PositiveBigIntegerField(default=0, help_text="Bytes of the file; 0: none is coming.")
+    rate = models.FloatField(default=0, help_text="Bytes per second.")
+    cancel_requested = models.BooleanField(default=False)
     error = models.TextField(blank=True)
     sae = models.ForeignKey(SAE, models.SET_NULL, null=True, blank=True, related_name="imports")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
@@ -308,3 +315,7 @@ class Import(models.Model):
 
     def __str__(self):
         return f"import {self.pk}: {self.path}, {self.get_state_display().lower()}"
+
+    @property
+    def can_be_cancelled(self):
+        return self.state in self.UNFINISHED and not self.cancel_requested

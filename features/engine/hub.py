@@ -35,7 +35,7 @@ class Received:
 
     name: str
     done: int  # bytes
-    total: int
+    total: int  # 0 until the hub has answered
     rate: float  # bytes a second, in this connection
 
     @property
@@ -43,6 +43,8 @@ class Received:
         return (self.total - self.done) / self.rate if self.rate else None
 
     def __str__(self):
+        if not self.total:
+            return f"{self.name}: asking the hub"
         left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
         return f"{self.name}: {self.done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {self.rate / 1e6:.1f} MB/s{left}"
 
@@ -50,16 +52,18 @@ class Received:
 def fetch(repository: str, name: str, folder, progress: Callable[[Received], None] | None = None) -> Path:
     """The file `name` of `repository` ("owner/name", "datasets/owner/name") below `folder`; asked for if not there.
 
-    Raises HubError.
+    Raises HubError. What `progress` raises ends the download too; what has come is kept, and gone on with next time.
     """
     target = Path(folder) / repository / name
     if _is_whole(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     url = f"{endpoint()}/{repository}/resolve/main/{urllib.parse.quote(name)}"
+    tell = progress or (lambda received: None)
     for attempt in range(1, ATTEMPTS + 1):
+        tell(Received(name, 0, 0, 0.0))
         try:
-            return _receive(url, target, progress or (lambda received: None))
+            return _receive(url, target, tell)
         except urllib.error.HTTPError as error:
             if error.code < 500 or attempt == ATTEMPTS:
                 raise HubError(f"{url}: the hub answers {error.code} ({error.reason}). {_hint(error.code)}") from error
@@ -132,7 +136,7 @@ def _write(response, part: Path, had: int, total: int, name: str, progress) -> N
     done, began, told = had, time.monotonic(), 0.0
     with part.open("r+b" if had else "wb") as file:
         file.seek(had)
-        while block := response.read(BLOCK):
+        while block := response.read1(BLOCK):  # what has come by now: a slow hub is no reason to be silent
             file.write(block)
             done, now = done + len(block), time.monotonic()
             if now - told >= TOLD_EVERY or done == total:

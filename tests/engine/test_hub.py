@@ -27,7 +27,8 @@ def test_a_download_that_breaks_goes_on_where_it_broke(served, tmp_path):
 
 def test_a_run_that_was_stopped_goes_on_in_the_next_one(served, tmp_path):
     def stop(received):
-        raise KeyboardInterrupt
+        if received.done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         hub.fetch("owner/name", "big.pt", tmp_path, stop)
@@ -67,6 +68,18 @@ def test_progress_ends_with_all_bytes(served, tmp_path):
     told = []
     hub.fetch("owner/name", "big.pt", tmp_path, told.append)
     assert told[-1].done == told[-1].total == len(CONTENT)
+    assert str(told[0]) == "big.pt: asking the hub" and str(told[-1]).startswith("big.pt: 5 of 5 MB, ")
+
+
+def test_every_block_is_told_as_it_comes_and_a_hub_that_does_not_answer_is_asked_again(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "TOLD_EVERY", 0)
+    told = []
+    served.breaks_after = 300_000
+    hub.fetch("owner/name", "big.pt", tmp_path, told.append)
+    done = [received.done for received in told]
+    assert len(done) > 4 and [received.total for received in told].count(0) == done.count(0) == 2  # two connections
+    again = done.index(0, 1)
+    assert done[:again] == sorted(done[:again]) and done[again - 1] == 300_000 < done[again + 1]
 
 
 def test_no_such_file_is_said(served, tmp_path):

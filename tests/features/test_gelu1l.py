@@ -182,6 +182,10 @@ def test_the_button_asks_a_worker_and_no_hub(db, client, monkeypatch, no_network
     client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
     client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
     assert [row.path for row in Import.objects.all()] == [imports.GELU1L]
+    imports.cancel(Import.objects.get())
+    assert Import.objects.get().state == "cancelled"
+    client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
+    assert Import.objects.count() == 2
 
 
 def test_a_worker_brings_it_and_says_how_it_ended(db, served, sent):
@@ -190,3 +194,99 @@ def test_a_worker_brings_it_and_says_how_it_ended(db, served, sent):
     row.refresh_from_db()
     assert (row.state, row.error, row.sae.slug) == ("done", "", "gelu-1l-run1")
     assert Job.objects.count() == 2
+
+
+def bytes_told(monkeypatch, act):
+    """Every block is told; `act(row, file)` happens with each of the model's weights."""
+    monkeypatch.setattr(hub, "TOLD_EVERY", 0)
+    monkeypatch.setattr(hub, "BLOCK", 200_000)
+    received = imports.Report.received
+
+    def told(report, file):
+        received(report, file)
+        if file.name == "model_final.pth" and file.done:
+            act(report.mine.get(), file)
+
+    monkeypatch.setattr(imports.Report, "received", told)
+
+
+def test_while_a_file_comes_staff_see_how_far_it_is(db, served, sent, client, monkeypatch):
+    client.force_login(User.objects.create_superuser("staff", password="x"))
+    row, seen = Import.objects.create(path=imports.GELU1L), []
+    address = reverse("features:import-json", args=[row.pk])
+    bytes_told(monkeypatch, lambda row, file: seen.append(client.get(address).json()))
+    imports.run_import(row.pk)
+    size = (served.root / gelu1l.MODEL / "model_final.pth").stat().st_size
+    assert len(seen) > 5 and {told["total"] for told in seen} == {size} and seen[-1]["done"] == size
+    middle = seen[len(seen) // 2]
+    assert 0 < middle["share"] < 1 and middle["rate"] > 0 and middle["seconds_left"] > 0 and middle["can_cancel"]
+    assert middle["sentence"].startswith("running: model_final.pth: ") and "s left …" in middle["sentence"]
+    assert client.get(address).json()["sentence"] == "done"
+
+
+def test_a_cancelled_import_stops_between_two_blocks_and_the_next_one_goes_on(db, served, sent, client, monkeypatch):
+    client.force_login(User.objects.create_superuser("staff", password="x"))
+    row, kept = Import.objects.create(path=imports.GELU1L), []
+
+    def cancel(row, file):
+        if file.done > 500_000 and not kept:
+            kept.append(file.done)
+            told = client.post(reverse("features:import-cancel", args=[row.pk])).json()
+            assert told["sentence"].endswith("; stops as soon as the step it is in has ended …")
+
+    bytes_told(monkeypatch, cancel)
+    imports.run_import(row.pk)
+    row.refresh_from_db()
+    assert (row.state, row.can_be_cancelled) == ("cancelled", False) and "What was downloaded is kept" in row.error
+    assert len(kept) == 1 and not (SAE.objects.exists() or Corpus.objects.exists() or Job.objects.exists())
+    part = gelu1l.settings.DATA_DIR / "hub" / gelu1l.MODEL / "model_final.pth.part"
+    assert kept[0] <= part.stat().st_size < kept[0] + 200_001
+    had = part.stat().st_size
+    imports.run_import(Import.objects.create(path=imports.GELU1L).pk)
+    assert (f"/{gelu1l.MODEL}/resolve/main/model_final.pth", f"bytes={had}-") in served.asked
+    assert SAE.objects.count() == 2
+
+
+def test_cancelled_while_its_rows_are_written_it_leaves_none(db, served, sent, monkeypatch):
+    row = Import.objects.create(path=imports.GELU1L)
+    register = gelu1l.Prepared.register
+
+    def cancelled_meanwhile(prepared):
+        saes = register(prepared)
+        imports.cancel(row)
+        return saes
+
+    monkeypatch.setattr(gelu1l.Prepared, "register", cancelled_meanwhile)
+    imports.run_import(row.pk)
+    row.refresh_from_db()
+    assert row.state == "cancelled" and not SAE.objects.exists() and not Corpus.objects.exists()
+
+
+def test_a_second_sae_that_cannot_be_read_leaves_neither(db, served, sent):
+    whole = (served.root / gelu1l.SAES / "47.pt").read_bytes()
+    try:
+        (served.root / gelu1l.SAES / "47.pt").write_bytes(whole[:-200])
+        row = Import.objects.create(path=imports.GELU1L)
+        imports.run_import(row.pk)
+    finally:
+        (served.root / gelu1l.SAES / "47.pt").write_bytes(whole)
+    row.refresh_from_db()
+    assert row.state == "failed" and "47.pt" in row.error and "cut short or damaged" in row.error
+    assert not SAE.objects.exists() and not Corpus.objects.exists() and not Job.objects.exists()
+
+
+def test_an_import_told_to_stop_whose_worker_is_gone_ends_soon(db, sent):
+    row = Import.objects.create(path=imports.GELU1L, state="running", cancel_requested=True)
+    imports.end_silent_imports()
+    assert Import.objects.get().state == "running"
+    Import.objects.update(heard=row.heard - imports.STOPS_WITHIN)
+    imports.end_silent_imports()
+    assert Import.objects.get().state == "cancelled"
+    imports.Report(row.pk).ended("failed", "late")  # the worker was only slow
+    assert Import.objects.get().state == "cancelled"
+
+
+def test_only_staff_may_cancel(client, db):
+    row = Import.objects.create(path=imports.GELU1L)
+    assert client.post(reverse("features:import-cancel", args=[row.pk])).status_code == 403
+    assert Import.objects.get().state == "queued"
