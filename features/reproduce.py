@@ -8,7 +8,7 @@ SNIPPET = """\
 import numpy as np
 import torch
 
-from features.engine.collect import counted_tokens, rows_needed
+from features.engine.corpus import counted_tokens, rows_needed
 from features.engine.corpus import open_rows
 from features.engine.subject import Subject
 

@@ -175,6 +175,7 @@ def _collect(claim):
         bos=corpus.bos,
         seed=job.seed,
         features=job.features,
+        screen=settings.SAEVIZ_SCREEN,
         progress=claim.progress,
     )
 

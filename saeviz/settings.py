@@ -85,6 +85,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
 # What the site reads and computes with.
 SAEVIZ_DEVICE = os.environ.get("SAEVIZ_DEVICE", "auto")  # auto, cpu, cuda, cuda:1 ...
+SAEVIZ_SCREEN = os.environ.get("SAEVIZ_SCREEN", "auto")  # bfloat16 screen of the encoder: auto (measured), on, off
 SAEVIZ_TOKENS = int(os.environ.get("SAEVIZ_TOKENS", 500_000))  # tokens counted unless a job says otherwise
 SAEVIZ_PROMPT_TOKENS = int(
     os.environ.get("SAEVIZ_PROMPT_TOKENS", 1024)

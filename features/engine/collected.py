@@ -1,19 +1,19 @@
 """The outcome of a pass over the corpus: figures of the SAE at once, those of its features one after another."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from . import summary, tables
+from . import tables
 from .correlations import Correlations
 from .effects import Activations, Effects, effects_of
-from .entries import FeatureEntries
-from .examples import interval_examples, near_examples, random_examples, random_generator, top_examples
+from .entries import Entries, FeatureEntries
+from .examples import Grid, interval_examples, near_examples, random_examples, random_generator, top_examples
 from .results import Examples, FeatureStatistics, Histogram, Interval, Progress, ShownRows, Summary
 from .statistics import SortedEntries
+from .subject import Subject
 
 FEATURES_AT_ONCE = 256  # whose tables are computed together
 REPORT_EVERY = 0.5  # seconds
@@ -55,53 +55,43 @@ class _Chosen:
 class Collected:
     """The outcome of a pass: figures of the SAE at once, those of its features one after another."""
 
-    def __init__(self, subject, grid, entries, sums, seed, features, report):
-        self.subject, self.grid, self.entries, self.sums = subject, grid, entries, sums
-        self.seed, self.report = seed, report
-        self.indices = list(range(subject.d_sae)) if features is None else sorted(set(features))
-        self.tokens = sums.tokens
-        self.summary = self._summary()
+    def __init__(
+        self,
+        subject: Subject,
+        grid: Grid,
+        entries: Entries,
+        correlations: Correlations,
+        summary: Summary,
+        seed: int = 0,
+        features: Iterable[int] | None = None,
+        report: Report | None = None,
+    ):
+        self.subject, self.grid, self.entries, self.correlations = subject, grid, entries, correlations
+        self.summary, self.seed, self.report = summary, seed, report or Report(None)
+        self.indices = sorted(set(range(entries.d_sae) if features is None else features))
+
+    @property
+    def tokens(self) -> int:
+        return self.summary.tokens
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def features(self) -> Iterator[FeatureStatistics]:
-        """Every asked-for feature in index order. The entries on disk are gone when the last one is taken."""
-        with self.entries:
-            chosen = [self._choose(entries) for entries in self._reported(self.entries.features(self.indices))]
-            effects = self._effects(chosen)
-        correlations = Correlations(self.sums, self.subject.sae.W_dec)
+    def features(self, indices: Iterable[int] | None = None) -> Iterator[FeatureStatistics]:
+        """Every asked-for feature in index order: of `indices`, else of those that were asked for in the beginning."""
+        wanted = self.indices if indices is None else sorted(set(indices))
+        chosen = [self._choose(entries) for entries in self._reported(self.entries.features(wanted), len(wanted))]
+        effects = self._effects(chosen)
         at = 0
         for start in range(0, len(chosen), FEATURES_AT_ONCE):
             part = chosen[start : start + FEATURES_AT_ONCE]
-            for one, known in zip(part, self._tables(part, correlations), strict=True):
+            for one, known in zip(part, self._tables(part), strict=True):
                 yield self._statistics(one, known, effects, at)
                 at += len(one.values)
 
-    def _summary(self) -> Summary:
-        counts, sae = self.entries.counts, self.subject.sae
-        clean, reconstructed, zero, loss_tokens = summary.losses(
-            self.subject, self.grid.rows, self.subject.vocabulary.special
-        )
-        plain = sae.config.input_norm == "none"
-        return Summary(
-            tokens=self.tokens,
-            rows=len(self.grid.rows),
-            l0=float(counts.sum() / max(self.tokens, 1)),
-            explained_variance=summary.explained_variance(self.sums, sae.W_dec, sae.b_dec) if plain else float("nan"),
-            loss_clean=clean,
-            loss_reconstructed=reconstructed,
-            loss_zero_ablated=zero,
-            loss_tokens=loss_tokens,
-            dead=int((counts == 0).sum()),
-            dense=int((counts > summary.DENSE_ABOVE * self.tokens).sum()),
-            seed=self.seed,
-            versions={"torch": torch.__version__, "numpy": np.__version__},
-        )
-
-    def _reported(self, entries: Iterator[FeatureEntries]) -> Iterator[FeatureEntries]:
+    def _reported(self, entries: Iterator[FeatureEntries], total: int) -> Iterator[FeatureEntries]:
         for done, feature in enumerate(entries):
-            self.report("examples", done, len(self.indices))
+            self.report("examples", done, total)
             yield feature
 
     def _choose(self, entries: FeatureEntries) -> _Chosen:
@@ -137,21 +127,22 @@ class Collected:
         near = _joined((one.near for one in chosen), bool)
         return effects_of(self.subject, self.grid.rows, activations, near, lambda *at: self.report("loss effects", *at))
 
-    def _tables(self, part: list[_Chosen], correlations: Correlations):
-        """(logit table, alignment, correlated neurons and features, neighbours) of each."""
+    def _tables(self, part: list[_Chosen]):
+        """(logit table, alignment, correlated neurons, features and those of B, neighbours) of each."""
         features = np.array([one.index for one in part])
-        on_device = torch.from_numpy(features).to(self.subject.device)
+        cosines = self.correlations.decoder_cosines(features)
         return zip(
             tables.logit_tables(self.subject, features),
             tables.alignments(self.subject, features),
-            correlations.neurons(on_device),
-            correlations.features(on_device),
-            tables.neighbours(correlations, on_device),
+            self.correlations.neurons(features),
+            self.correlations.features(features, cosines),
+            self.correlations.second_features(features),
+            tables.neighbours(cosines, features),
             strict=True,
         )
 
     def _statistics(self, one: _Chosen, known, effects: Effects, at: int) -> FeatureStatistics:
-        logits, alignment, neurons, features, neighbours = known
+        logits, alignment, neurons, features, features_b, neighbours = known
         part = slice(at, at + len(one.values))
         return FeatureStatistics(
             index=one.index,
@@ -167,6 +158,7 @@ class Collected:
             alignment=alignment,
             correlated_neurons=neurons,
             correlated_features=features,
+            correlated_b=features_b,
             neighbours=neighbours,
             top=one.top,
             random=one.random,

@@ -135,3 +135,21 @@ def open_rows(path) -> np.ndarray:
     if rows.ndim != 2 or rows.dtype.kind != "u":
         raise CorpusError(f"{path} holds {rows.dtype} of shape {rows.shape}; token rows are unsigned, 2-D.")
     return rows
+
+
+class NotEnoughTokens(ValueError):
+    """More tokens were asked for than the corpus has."""
+
+
+def counted_tokens(rows: np.ndarray, special: set[int]) -> np.ndarray:
+    """Tokens of each row that are counted: all but special ones. [n] int64"""
+    return (~np.isin(rows, sorted(special))).sum(1) if special else np.full(len(rows), rows.shape[1])
+
+
+def rows_needed(counted: np.ndarray, tokens: int) -> int:
+    """How many first rows hold `tokens` counted tokens. Raises NotEnoughTokens."""
+    reached = np.cumsum(counted)
+    if not len(reached) or tokens > reached[-1]:
+        has = int(reached[-1]) if len(reached) else 0
+        raise NotEnoughTokens(f"Asked for {tokens:,} tokens; the corpus has {has:,}. Ask for fewer.")
+    return int(np.searchsorted(reached, max(tokens, 1))) + 1

@@ -1,186 +1,127 @@
-"""Which neurons and features go with a feature: sums of products that stream, and what they come to."""
+"""Which neurons and features go with a feature: what sums of products come to."""
 
-import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .results import Correlates
+from .entries import Entries
+from .pairs import PairProducts
+from .results import Correlates, no_correlates
+from .sums import Sums
 
 HIGHEST, LOWEST = 7, 3  # correlates kept per feature at either end
-FREQUENT_SHARE = 4  # one feature in so many is multiplied as a dense column, the rest entry by entry
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The active entries of some tokens, feature by feature, and the hook activations they came from."""
+class Moments:
+    """Sums over tokens of each feature's activation and of its square, in float64."""
 
-    features: Tensor  # [n] int64, ascending
-    tokens: Tensor  # [n] int64, ascending within a feature
-    values: Tensor  # [n] float32, not 0
-    hook: Tensor  # [tokens, d_in]
-    d_sae: int
+    f: np.ndarray  # [d_sae]
+    ff: np.ndarray  # [d_sae]
 
-    @property
-    def counts(self) -> Tensor:
-        """Active tokens of each feature. [d_sae] int64"""
-        return torch.bincount(self.features, minlength=self.d_sae)
+    @classmethod
+    def of(cls, entries: Entries) -> "Moments":
+        f, ff = np.zeros(entries.d_sae), np.zeros(entries.d_sae)
+        for piece in entries.pieces():
+            features, values = np.repeat(np.arange(entries.d_sae), piece.counts), piece.values.astype(np.float64)
+            f += np.bincount(features, values, minlength=entries.d_sae)
+            ff += np.bincount(features, np.square(values, out=values), minlength=entries.d_sae)
+        return cls(f, ff)
 
+    def save(self, folder: Path) -> None:
+        np.savez(folder / "moments.npz", f=self.f, ff=self.ff)
 
-class ProductSums:
-    """Sums over counted tokens of f_i h_n, f_i f_j and of f, h and their squares, all float64.
-
-    A few features hold most entries. Their products are taken as dense columns, which leaves few pairs of two
-    rare features to be multiplied entry by entry. Which ones count as frequent changes the work, not the sums.
-    """
-
-    def __init__(self, d_sae: int, d_in: int, device):
-        def zeros(*shape):
-            return torch.zeros(shape, dtype=torch.float64, device=device)
-
-        self.tokens, self.d_sae = 0, d_sae
-        self.f, self.h, self.hh = zeros(d_sae), zeros(d_in), zeros(d_in)
-        self.fh = zeros(d_sae, d_in)
-        count = max(1, d_sae // FREQUENT_SHARE)
-        self._with_frequent, self._among_rare = zeros(d_sae, count), zeros(d_sae - count, d_sae - count)
-        self._frequent: Tensor | None = None  # [count] features, chosen on the first batch
-        self._rare: Tensor | None = None
-        self._scratch: Tensor | None = None
-
-    def update(self, batch: Batch) -> None:
-        if self._frequent is None:
-            self._divide(batch.counts)
-        self.tokens += batch.hook.shape[0]
-        self._add_hook_sums(batch.hook)
-        self.f.index_add_(0, batch.features, batch.values.double())
-        rows = _csr(batch.features, batch.tokens, batch.values, (self.d_sae, len(batch.hook)))
-        self._add(self.fh, rows @ batch.hook)
-        self._add(self._with_frequent, rows @ self._frequent_columns(batch))
-        self._add_rare_pairs(batch)
-
-    def _double(self, values: Tensor) -> Tensor:
-        """A float64 copy in memory that is used again: fresh pages would cost more than the sum."""
-        if self._scratch is None or self._scratch.numel() < values.numel():
-            self._scratch = torch.empty(values.numel(), dtype=torch.float64, device=values.device)
-        return self._scratch[: values.numel()].view(values.shape).copy_(values)
-
-    def _add(self, total: Tensor, values: Tensor) -> None:
-        total += self._double(values)
-
-    def _add_hook_sums(self, hook: Tensor) -> None:
-        values, ones = self._double(hook), self.h.new_ones(len(hook))
-        self.h += ones @ values
-        self.hh += ones @ torch.mul(values, values, out=values)
-
-    def feature_products(self) -> Tensor:
-        """Sums of f_i f_j over tokens. [d_sae, d_sae] float64"""
-        products = self.f.new_zeros(self.d_sae, self.d_sae)
-        if self._frequent is None:
-            return products
-        products[:, self._frequent] = self._with_frequent
-        products[self._frequent[:, None], self._rare] = self._with_frequent[self._rare].t()
-        products[self._rare[:, None], self._rare] = self._among_rare
-        return products
-
-    def _divide(self, counts: Tensor) -> None:
-        order = counts.sort(descending=True, stable=True).indices
-        count = self._with_frequent.shape[1]
-        self._frequent, self._rare = order[:count].sort().values, order[count:].sort().values
-        self._is_rare = torch.ones_like(counts, dtype=torch.bool)
-        self._is_rare[self._frequent] = False
-        self._column = torch.empty_like(counts)  # of a feature among the frequent or among the rare ones
-        self._column[self._frequent] = torch.arange(count, device=counts.device)
-        self._column[self._rare] = torch.arange(len(self._rare), device=counts.device)
-
-    def _frequent_columns(self, batch: Batch) -> Tensor:
-        """Activations of the frequent features. [tokens, frequent]"""
-        keep = ~self._is_rare[batch.features]
-        columns = batch.hook.new_zeros(len(batch.hook), len(self._frequent))
-        columns[batch.tokens[keep], self._column[batch.features[keep]]] = batch.values[keep]
-        return columns
-
-    def _add_rare_pairs(self, batch: Batch) -> None:
-        keep = self._is_rare[batch.features]
-        features, tokens, values = self._column[batch.features[keep]], batch.tokens[keep], batch.values[keep]
-        by_token = torch.sort(tokens, stable=True).indices
-        shape = (len(self._rare), len(batch.hook))
-        left = _csr(features, tokens, values, shape)
-        right = _csr(tokens[by_token], features[by_token], values[by_token], shape[::-1])
-        pairs = left @ right
-        counts = pairs.crow_indices().diff()
-        first = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-        flat = first * shape[0] + pairs.col_indices()
-        self._among_rare.view(-1).index_add_(0, flat, pairs.values().double())
+    @classmethod
+    def load(cls, folder: Path) -> "Moments":
+        with np.load(folder / "moments.npz") as found:
+            return cls(found["f"], found["ff"])
 
 
-def _csr(rows: Tensor, columns: Tensor, values: Tensor, shape) -> Tensor:
-    """Sparse matrix from entries sorted by row."""
-    counts = torch.bincount(rows, minlength=shape[0])
-    starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # CSR is called beta; its products are checked by the tests
-        return torch.sparse_csr_tensor(starts, columns, values, tuple(shape))
+@dataclass(frozen=True)
+class Second:
+    """A second SAE on the same hook point, "encoder B", and its products with the first."""
+
+    pairs: PairProducts
+    moments: Moments
+    decoder: Tensor  # [d_sae of B, d_in]
 
 
 class Correlations:
-    """Pearson correlations and cosines of chosen features with neurons and with all features."""
+    """Pearson correlations and cosines of chosen features with neurons, with all features, and with those of B."""
 
-    def __init__(self, sums: ProductSums, decoder: Tensor):
+    def __init__(self, sums: Sums, moments: Moments, pairs: PairProducts, decoder: Tensor, second: Second | None):
         """`decoder` [d_sae, d_in] for the cosine of decoder rows."""
-        self.sums = sums
-        self.products = sums.feature_products()
-        self.norms = torch.nn.functional.normalize(decoder, dim=1)  # [d_sae, d_in]
-        self.f_squared = self.products.diagonal()
+        self.sums, self.moments, self.pairs, self.second = sums, moments, pairs, second
+        self.device = decoder.device
+        self.unit_rows = torch.nn.functional.normalize(decoder, dim=1)
+        self.unit_rows_b = torch.nn.functional.normalize(second.decoder, dim=1) if second else None
 
-    def neurons(self, features: Tensor) -> list[Correlates]:
+    def neurons(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with the entries of the hook point."""
-        s = self.sums
-        pearson, cosine = _correlate(s.fh[features], s.f[features], self.f_squared[features], s.h, s.hh, s.tokens)
-        return [_correlates(p, c, None) for p, c in zip(pearson, cosine, strict=True)]
+        products = torch.from_numpy(self.sums.fh[features]).to(self.device)
+        return self._correlates(features, products, self.sums.h, self.sums.hh, None)
 
-    def features(self, features: Tensor) -> list[Correlates]:
-        """Of each of `features` [n] with every other feature."""
-        s = self.sums
-        pearson, cosine = _correlate(
-            self.products[features], s.f[features], self.f_squared[features], s.f, self.f_squared, s.tokens
-        )
-        own = torch.arange(len(features), device=features.device)
-        pearson[own, features] = torch.nan
-        decoder = self.decoder_cosines(features)
-        return [_correlates(p, c, d) for p, c, d in zip(pearson, cosine, decoder, strict=True)]
+    def features(self, features: np.ndarray, cosines: Tensor) -> list[Correlates]:
+        """Of each of `features` [n] with every other feature; `cosines` as from `decoder_cosines`."""
+        products = self.pairs.of(features, self.device)
+        return self._correlates(features, products, self.moments.f, self.moments.ff, cosines, own=features)
 
-    def decoder_cosines(self, features: Tensor) -> Tensor:
+    def second_features(self, features: np.ndarray) -> list[Correlates]:
+        """Of each of `features` [n] with every feature of B; empty ones without B."""
+        if self.second is None:
+            return [no_correlates()] * len(features)
+        products = self.second.pairs.of(features, self.device)
+        cosines = self.unit_rows[torch.from_numpy(features).to(self.device)] @ self.unit_rows_b.t()
+        return self._correlates(features, products, self.second.moments.f, self.second.moments.ff, cosines)
+
+    def decoder_cosines(self, features: np.ndarray) -> Tensor:
         """Cosines of the decoder rows of `features` with all rows. [n, d_sae]"""
-        return self.norms[features] @ self.norms.t()
+        return self.unit_rows[torch.from_numpy(features).to(self.device)] @ self.unit_rows.t()
+
+    def _correlates(self, features, products: Tensor, y, yy, decoder: Tensor | None, own=None) -> list[Correlates]:
+        """From products [n, m] of the features with y, and the sums of y and its squares [m]."""
+        x, xx, y, yy = (
+            torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
+            for part in (self.moments.f[features], self.moments.ff[features], y, yy)
+        )
+        pearson = pearson_correlations(products, x, xx, y, yy, self.sums.tokens)
+        if own is not None:
+            pearson[torch.arange(len(own)), torch.from_numpy(own)] = torch.nan
+        return _extremes(pearson, lambda rows, at: products[rows, at] / (xx[rows] * yy[at]).sqrt(), decoder)
 
 
-def _correlate(xy: Tensor, x: Tensor, xx: Tensor, y: Tensor, yy: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
-    """Pearson correlation and cosine from sums over `tokens`: xy [n, m], x and xx [n], y and yy [m] -> [n, m].
+def pearson_correlations(xy: Tensor, x: Tensor, xx: Tensor, y: Tensor, yy: Tensor, tokens: int) -> Tensor:
+    """From sums over `tokens`: xy [n, m], x and xx [n], y and yy [m] -> [n, m] float64. NaN where either side does
+    not vary."""
+    spreads = [(tokens * square - value.square()).clamp_min(0) for value, square in ((x, xx), (y, yy))]
+    left, right = (torch.where(spread > 0, spread.rsqrt(), torch.nan) for spread in spreads)
+    return torch.addr(xy, x, y, beta=tokens, alpha=-1).mul_(left[:, None]).mul_(right)
 
-    NaN where either side does not vary.
+
+def _extremes(pearson: Tensor, cosine, decoder: Tensor | None) -> list[Correlates]:
+    """Of each row the highest, then the lowest (if negative) correlates; none for a feature that never varies.
+
+    `cosine(rows, columns)` of chosen places; `decoder` [n, m] or None.
     """
-    variance_x, variance_y = tokens * xx - x.square(), tokens * yy - y.square()
-    variances = variance_x[:, None].clamp_min(0) * variance_y[None, :].clamp_min(0)
-    pearson = (tokens * xy - x[:, None] * y[None, :]) / variances.sqrt()
-    cosine = xy / (xx[:, None] * yy[None, :]).sqrt()
-    return torch.where(variances > 0, pearson, torch.nan), cosine
+    known = pearson.isfinite()
+    counts, width = known.sum(1).cpu().numpy(), pearson.shape[1]
+    high = torch.where(known, pearson, -torch.inf).topk(min(HIGHEST, width)).indices
+    low = torch.where(known, pearson, torch.inf).topk(min(LOWEST, width), largest=False).indices.flip(1)
+    chosen = torch.cat([high, low], 1)  # [n, highest + lowest]
+    rows = torch.arange(len(pearson), device=pearson.device)[:, None]
+    values = [pearson[rows, chosen], cosine(rows, chosen)] + ([decoder[rows, chosen]] if decoder is not None else [])
+    places, values = chosen.int().cpu().numpy(), [value.float().cpu().numpy() for value in values]
+    return [_row(count, places[n], [value[n] for value in values], high.shape[1]) for n, count in enumerate(counts)]
 
 
-def _correlates(pearson: Tensor, cosine: Tensor, decoder: Tensor | None) -> Correlates:
-    """The highest, then the lowest (if negative) correlates; none for a feature that never varies."""
-    known = int(pearson.isfinite().sum())
-    high = pearson.nan_to_num(-torch.inf).topk(min(HIGHEST, known)).indices
-    low = pearson.nan_to_num(torch.inf).topk(min(LOWEST, max(known - HIGHEST, 0)), largest=False).indices.flip(0)
-    chosen = torch.cat([high, low[pearson[low] < 0]])
-
-    def numpy(values):
-        return values[chosen].float().cpu().numpy()
-
-    return Correlates(
-        chosen.int().cpu().numpy(),
-        numpy(pearson),
-        numpy(cosine),
-        numpy(decoder) if decoder is not None else np.zeros(0, np.float32),
-    )
+def _row(count: int, places, values, highest: int) -> Correlates:
+    """Those that exist: `count` correlations are known, and none is named at both ends."""
+    lowest = min(len(places) - highest, max(count - highest, 0))
+    keep = np.zeros(len(places), bool)
+    keep[: min(highest, count)] = True
+    keep[len(places) - lowest :] = values[0][len(places) - lowest :] < 0
+    pearson, cosine, *decoder = (value[keep] for value in values)
+    return Correlates(places[keep], pearson, cosine, decoder[0] if decoder else np.zeros(0, np.float32))

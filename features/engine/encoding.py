@@ -1,47 +1,95 @@
 """Which features are active on which tokens: the encoder's product, and only what survives it."""
 
-import threading
+import time
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from .sae import SparseAutoencoder
+from .screen import Screen
+from .sparse import matrix, order_of
+from .threads import Scratch
 
-Entries = tuple[Tensor, Tensor, Tensor]  # features, tokens, values
-
-
-class Scratch(threading.local):
-    """Memory for the products of a batch, one a thread: asking for it anew each time costs more than filling it."""
-
-    memory: Tensor | None = None
-
-    def of(self, size: int, like: Tensor) -> Tensor:
-        if self.memory is None or self.memory.numel() < size:
-            self.memory = torch.empty(size, device=like.device)
-        return self.memory[:size]
+Entries = tuple[Tensor, Tensor, Tensor]  # features, tokens, values: feature by feature, tokens ascending in each
+SCREENS = ("auto", "on", "off")
+WORTH_IT = 1.6  # times bfloat16 has to be faster: what is let through must be computed once more
+TOKENS = 2048  # encoded at a time: the entries that survive the screen gather them from the cache
+DENSE_BYTES = 128 << 20  # of the float32 product held at a time
+LEAST = 1 << 20  # weights an encoder has to have
+SAMPLE = (2048, 1024, 256)  # features, width and tokens of the product that is measured
 
 
-def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Tensor | None = None) -> Entries:
-    """(features, tokens, values) of every activation that is not 0, feature by feature.
+class Encoder:
+    """Finds the active entries of an SAE, by the screen in bfloat16 where that is faster, else in float32 alone."""
 
-    hook [tokens, d_in]. The product is taken with features as rows, so that no entry has to be sorted; bias,
-    ReLU and threshold are applied to what survives a comparison, not to the whole matrix. `scratch`, float32 of
-    d_sae x tokens, saves the memory of that matrix being asked for anew.
+    def __init__(self, sae: SparseAutoencoder, screen: str = "auto"):
+        """`screen` "on" and "off" decide, "auto" measures. Only SAEs whose features stand alone can be screened."""
+        if screen not in SCREENS:
+            raise ValueError(f"The screen is {screen!r}; it can be {', '.join(SCREENS)}.")
+        self.sae, self.screens = sae, sae.is_plain and (screen == "on" or (screen == "auto" and pays(sae)))
+        self._screen: Screen | None = None
+        self._scratch = Scratch()
+        self._rows = sae.W_enc.t().contiguous() if self.screens else None  # [d_sae, d_in]
+
+    def settle(self, hook: Tensor) -> None:
+        """Aims the screen at activations like these [tokens, d_in]. What is found does not depend on it."""
+        if self.screens and self._screen is None:
+            self._screen = Screen(self.sae, hook.mean(0))
+
+    def __call__(self, hook: Tensor) -> Entries:
+        """Every activation of hook [tokens, d_in] that is not 0. Some tokens are encoded at a time."""
+        step = TOKENS if self.screens else max(1, min(TOKENS, DENSE_BYTES // (4 * self.sae.config.d_sae)))
+        parts = [self._encode(part) for part in hook.split(step)]
+        if len(parts) == 1:
+            return parts[0]
+        features, tokens, values = (torch.cat(kind) for kind in zip(*parts, strict=True))
+        tokens += torch.repeat_interleave(
+            step * torch.arange(len(parts), device=hook.device),
+            torch.tensor([len(part[0]) for part in parts], device=hook.device),
+        )
+        order = order_of(features, self.sae.config.d_sae)
+        return features[order], tokens[order], values[order]
+
+    def _encode(self, hook: Tensor) -> Entries:
+        if not self.screens:
+            return active_entries(self.sae, hook, self._scratch)
+        self.settle(hook)
+        found = self._screen.candidates(hook)
+        return _kept(self.sae, len(hook), found, self._products(hook, found))
+
+    def _products(self, hook: Tensor, found: Tensor) -> Tensor:
+        """h W_enc of the found entries alone, in float32. [n]"""
+        tokens, d_sae = len(hook), self.sae.config.d_sae
+        starts = torch.searchsorted(found, torch.arange(d_sae + 1, device=found.device) * tokens)
+        pattern = matrix(starts, found % tokens, hook.new_zeros(len(found)), (d_sae, tokens))
+        return torch.sparse.sampled_addmm(pattern, self._rows, hook.t(), beta=0.0).values()
+
+
+def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Scratch | None = None) -> Entries:
+    """The same in float32 from first to last: the plain way.
+
+    The product is taken with features as rows, so that no entry has to be sorted; bias, ReLU and threshold are
+    applied to what survives a comparison, not to the whole matrix.
     """
     if not sae.is_plain:
         dense = sae.encode(hook).t().contiguous()
         found = (dense != 0).view(-1).nonzero().squeeze(1)
         return found // len(hook), found % len(hook), dense.view(-1)[found]
-    shape = (sae.config.d_sae, len(hook))
-    out = None if scratch is None else scratch.view(shape)
+    out = None if scratch is None else scratch.of((sae.config.d_sae, len(hook)), hook)
     products = torch.mm(sae.W_enc.t(), hook.t(), out=out)
     found = (products > _least(sae)[:, None]).view(-1).nonzero().squeeze(1)
-    features = found // len(hook)
-    values = products.view(-1)[found] + sae.b_enc[features]
+    return _kept(sae, len(hook), found, products.view(-1)[found])
+
+
+def _kept(sae: SparseAutoencoder, tokens: int, found: Tensor, products: Tensor) -> Entries:
+    """Those of the found entries that are active once the bias is added, with their values."""
+    features = found // tokens
+    values = products + sae.b_enc[features]
+    keep = values > 0
     if sae.threshold is not None:
-        keep = (values > sae.threshold[features]) & (values > 0)
-        found, features, values = found[keep], features[keep], values[keep]
-    return features, found % len(hook), values
+        keep &= values > sae.threshold[features]
+    return features[keep], found[keep] % tokens, values[keep]
 
 
 def _least(sae: SparseAutoencoder) -> Tensor:
@@ -50,3 +98,33 @@ def _least(sae: SparseAutoencoder) -> Tensor:
     if sae.threshold is None:
         return -sae.b_enc
     return sae.threshold.clamp_min(0) - sae.b_enc - 1e-5 * (sae.threshold.abs() + sae.b_enc.abs())
+
+
+def pays(sae: SparseAutoencoder) -> bool:
+    """Whether this device multiplies bfloat16 so much faster than float32 that screening this SAE is worth it."""
+    return sae.W_enc.numel() >= LEAST and low_is_faster(sae.device)
+
+
+@lru_cache
+def low_is_faster(device: torch.device) -> bool:
+    """Measured once a process, in a tenth of a second."""
+    features, width, tokens = SAMPLE
+    pairs = [
+        (torch.ones(features, width, device=device, dtype=kind), torch.ones(width, tokens, device=device, dtype=kind))
+        for kind in (torch.float32, torch.bfloat16)
+    ]
+    plain, low = (min(times) for times in zip(*([_seconds(*pair) for pair in pairs] for _ in range(5)), strict=True))
+    return plain > WORTH_IT * low
+
+
+def _seconds(left: Tensor, right: Tensor) -> float:
+    _wait(left.device)
+    start = time.perf_counter()
+    left @ right
+    _wait(left.device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,16 +1,18 @@
 """The active entries of all features, kept on disk while the corpus streams by.
 
-About one activation in a hundred is not zero. Those are written down once, feature by feature within each
-batch; afterwards every exact figure of a feature, whatever its range turns out to be, is read off its own
-entries. Memory does not grow with the corpus, the file does: 8 bytes an entry. The files have no name (TMPDIR says
-on which disk they are), so that nothing is left behind by a process that was killed.
+About one activation in a hundred is not zero. Those are written down once, in pieces of some thousand tokens, feature
+by feature within each piece; afterwards every exact figure of a feature, whatever its range turns out to be, is read
+off its own entries. Memory does not grow with the corpus, the files do: 6 bytes an entry.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+PIECE_TOKENS = 8192  # tokens of a piece; their numbers fit two bytes
+BLOCK_FEATURES, BLOCK_ENTRIES = 256, 8 << 20  # read at a time, at most (one feature is always read whole)
 
 
 @dataclass(frozen=True)
@@ -19,80 +21,140 @@ class FeatureEntries:
 
     index: int
     tokens: np.ndarray  # [n] uint32, counted token, 0 = the first counted token of the first row
-    values: np.ndarray  # [n] float32, > 0
+    values: np.ndarray  # [n] float32, not 0
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Where one batch lies in the files: its entry `starts[i]` to `starts[i + 1]` are feature i's."""
+class Piece:
+    """Entries of some neighbouring tokens: feature i's are `starts[i]` to `starts[i + 1]`, tokens ascending."""
 
-    at: int  # entries before it
+    first: int  # counted token that `tokens` start from
+    size: int  # how many tokens' room it takes
     starts: np.ndarray  # [d_sae + 1] int64
-    first_token: int
+    tokens: np.ndarray  # [n] uint16
+    values: np.ndarray  # [n] float32
+
+    @classmethod
+    def of(cls, first: int, size: int, d_sae: int, features, tokens, values) -> "Piece":
+        """From entries sorted by feature, then token."""
+        starts = np.searchsorted(features, np.arange(d_sae + 1))
+        return cls(first, size, starts, tokens.astype(np.uint16), values.astype(np.float32, copy=False))
+
+    @property
+    def counts(self) -> np.ndarray:
+        return np.diff(self.starts)
 
 
-class ActiveEntries:
-    """Append batches, then read features. Use as a context manager: the files go when it closes."""
+class EntriesWriter:
+    """Pieces of one shard, in any order, into a folder. Use as a context manager; `Entries` reads them when it ends."""
 
-    def __init__(self, d_sae: int):
-        self.d_sae = d_sae
-        self.counts = np.zeros(d_sae, dtype=np.int64)
-        self._tokens = tempfile.TemporaryFile()  # noqa: SIM115 (close() is this class's own)
-        self._values = tempfile.TemporaryFile()  # noqa: SIM115
-        self._batches: list[_Batch] = []
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.count = folder, 0
+        self._table: list[tuple[int, int, int]] = []  # first token, size, entries before it
+        self._starts: list[np.ndarray] = []
+        self._tokens, self._values = ((folder / name).open("wb") for name in ("tokens", "values"))
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
-        self.close()
+    def append(self, piece: Piece) -> None:
+        self._table.append((piece.first, piece.size, self.count))
+        self._starts.append(piece.starts.astype(np.uint32))
+        self._tokens.write(piece.tokens.tobytes())
+        self._values.write(piece.values.tobytes())
+        self.count += len(piece.tokens)
 
-    def close(self):
+    def __exit__(self, *error):
         self._tokens.close()
         self._values.close()
+        np.save(self.folder / "pieces.npy", np.array(self._table, np.int64).reshape(-1, 3))
+        np.save(self.folder / "starts.npy", np.array(self._starts, np.uint32))
 
-    def append(self, first_token: int, counts: np.ndarray, tokens: np.ndarray, values: np.ndarray) -> None:
-        """Add the entries of the tokens from `first_token` on.
 
-        counts [d_sae] entries of each feature, tokens [n] counted from `first_token`, values [n] not 0; both
-        feature by feature, tokens ascending within a feature.
-        """
-        starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        self._batches.append(_Batch(int(self.counts.sum()), starts, first_token))
-        self._tokens.write((tokens + first_token).astype(np.uint32).tobytes())
-        self._values.write(values.astype(np.float32, copy=False).tobytes())
-        self.counts += counts
+class Entries:
+    """The entries of all shards, read as they are needed."""
 
-    def features(self, indices: Iterable[int] | None = None, block: int = 256) -> Iterator[FeatureEntries]:
-        """Each feature's entries, in index order; `block` neighbouring features are read at a time."""
-        wanted = range(self.d_sae) if indices is None else sorted(set(indices))
-        for start in sorted({index // block * block for index in wanted}):
-            stop = min(start + block, self.d_sae)
-            chosen = wanted[start:stop] if indices is None else [i for i in wanted if start <= i < stop]
+    def __init__(self, folders: Iterable[Path]):
+        places = [place for folder in folders for place in _places(Path(folder))]
+        self._places = sorted(places, key=lambda place: place.first)
+        self.d_sae = len(self._places[0].starts) - 1
+        self.counts = np.zeros(self.d_sae, np.int64)
+        for place in self._places:
+            self.counts += np.diff(place.starts.astype(np.int64))
+
+    def pieces(self) -> Iterator[Piece]:
+        """All of them, in corpus order."""
+        return (place.piece() for place in self._places)
+
+    def features(self, indices: Iterable[int] | None = None) -> Iterator[FeatureEntries]:
+        """Each feature's entries, in index order."""
+        for start, stop, chosen in self._blocks(range(self.d_sae) if indices is None else sorted(set(indices))):
             yield from self._read(start, stop, chosen)
 
-    def _read(self, start: int, stop: int, chosen) -> Iterator[FeatureEntries]:
-        """Entries of the chosen features of a block: the batches' pieces put behind each other."""
-        batches = sorted(self._batches, key=lambda batch: batch.first_token)
-        sizes = np.array([np.diff(batch.starts[start : stop + 1]) for batch in batches])  # [batches, block]
-        sizes = sizes.reshape(len(batches), stop - start)
+    def of(self, features: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """Some features' entries, piece by piece: the piece's size, where each feature's begin, tokens, values."""
+        for place in self._places:
+            begins = place.starts[features].astype(np.int64)
+            sizes = place.starts[features + 1].astype(np.int64) - begins
+            starts = np.concatenate([[0], np.cumsum(sizes)])
+            at = np.repeat(begins - starts[:-1], sizes) + np.arange(starts[-1])
+            yield place.size, starts, place.tokens[at], place.values[at]
+
+    def _blocks(self, wanted):
+        """(first feature, end, wanted ones between) of neighbouring features that are read together."""
+        chosen, entries = [], 0
+        for index in wanted:
+            entries += int(self.counts[index])
+            if chosen and (index - chosen[0] >= BLOCK_FEATURES or entries > BLOCK_ENTRIES):
+                yield chosen[0], chosen[-1] + 1, chosen
+                chosen, entries = [], int(self.counts[index])
+            chosen.append(index)
+        if chosen:
+            yield chosen[0], chosen[-1] + 1, chosen
+
+    def _read(self, start: int, stop: int, chosen):
+        """Entries of the chosen features of a block: the pieces' parts put behind each other."""
+        bounds = np.array([place.starts[start : stop + 1] for place in self._places], np.int64)
+        sizes = np.diff(bounds.reshape(len(self._places), stop - start + 1))  # [pieces, block]
         ends = np.cumsum(sizes.sum(0))
         begins = ends - sizes.sum(0)
         tokens = np.empty(int(sizes.sum()), dtype=np.uint32)
         values = np.empty(len(tokens), dtype=np.float32)
-        offsets = begins + np.cumsum(sizes, axis=0) - sizes  # where each batch's piece of each feature goes
-        for batch, size, offset in zip(batches, sizes, offsets, strict=True):
-            first, count = batch.at + int(batch.starts[start]), int(size.sum())
-            to = np.repeat(offset - (np.cumsum(size) - size), size) + np.arange(count)
-            tokens[to] = _part(self._tokens, np.uint32, first, count)
-            values[to] = _part(self._values, np.float32, first, count)
+        offsets = begins + np.cumsum(sizes, axis=0) - sizes  # where each piece's part of each feature goes
+        for place, size, offset in zip(self._places, sizes, offsets, strict=True):
+            to = np.repeat(offset - (np.cumsum(size) - size), size) + np.arange(size.sum())
+            part = slice(int(place.starts[start]), int(place.starts[stop]))
+            tokens[to] = place.tokens[part].astype(np.uint32) + np.uint32(place.first)
+            values[to] = place.values[part]
         for index in chosen:
             part = slice(begins[index - start], ends[index - start])
             yield FeatureEntries(index, tokens[part], values[part])
 
 
-def _part(file, kind, first: int, count: int) -> np.ndarray:
-    """`count` numbers of 4 bytes from the `first` on."""
-    file.flush()
-    file.seek(4 * first)
-    return np.frombuffer(file.read(4 * count), kind)
+@dataclass(frozen=True)
+class _Place:
+    """A piece on disk; the arrays are mapped, not read."""
+
+    first: int
+    size: int
+    starts: np.ndarray  # [d_sae + 1] uint32
+    tokens: np.ndarray
+    values: np.ndarray
+
+    def piece(self) -> Piece:
+        starts = self.starts.astype(np.int64)
+        return Piece(self.first, self.size, starts, np.array(self.tokens), np.array(self.values))
+
+
+def _places(folder: Path) -> Iterator[_Place]:
+    table, starts = np.load(folder / "pieces.npy"), np.load(folder / "starts.npy", mmap_mode="r")
+    tokens, values = _mapped(folder / "tokens", np.uint16), _mapped(folder / "values", np.float32)
+    for (first, size, at), own in zip(table.tolist(), starts, strict=True):
+        part = slice(at, at + int(own[-1]))
+        yield _Place(first, size, own, tokens[part], values[part])
+
+
+def _mapped(path: Path, kind) -> np.ndarray:
+    """An empty file cannot be mapped."""
+    return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)

@@ -106,7 +106,7 @@ class SparseAutoencoder:
         if h is None:
             norm = self.config.input_norm
             raise ValueError(f"This SAE undoes {norm} on its output: call decode(f, h), h = activations.")
-        _, shift, scale = self._normalise(h.to(self.device, torch.float32))
+        shift, scale = self.undoing(h)
         return reconstruction * scale + shift
 
     def activate(self, p):  # [*, d_sae]
@@ -116,7 +116,11 @@ class SparseAutoencoder:
     @torch.no_grad()
     def output_scale(self, h):  # [*, d_in]
         """How far W_dec[i] is stretched on its way to h', [*, 1]: ones without input norm."""
-        return self._normalise(h.to(self.device, torch.float32))[2]
+        return self.undoing(h)[1]
+
+    def undoing(self, h):  # [*, d_in]
+        """How the input norm is undone: shift and scale of h' = x' * scale + shift, [*, 1] each."""
+        return self._normalise(h.to(self.device, torch.float32))[1:]
 
     def _normalise(self, h):
         """x, shift, scale: what the encoder sees of h, and how x' becomes h' = x' * scale + shift."""
@@ -127,7 +131,7 @@ class SparseAutoencoder:
         if self.config.input_norm == "constant_norm_rescale":
             scale = h.norm(dim=-1, keepdim=True) / self.config.d_in**0.5
             return h / scale, torch.zeros_like(scale), scale
-        return h, 0.0, torch.ones_like(h[..., :1])
+        return h, torch.zeros_like(h[..., :1]), torch.ones_like(h[..., :1])
 
     def _weights(self):
         return self.W_enc, self.W_dec, self.b_enc, self.b_dec, self.threshold

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import summary
-from .collect import counted_tokens, rows_needed
+from .corpus import counted_tokens, rows_needed
 from .sae import INPUT_NORMS, SparseAutoencoder
 from .subject import Subject
 

@@ -3,27 +3,32 @@
 import numpy as np
 import torch
 
-from .correlations import ProductSums
+from .results import Summary
 from .subject import Subject
+from .sums import Sums
 
 DENSE_ABOVE = 0.1  # share of tokens
 LOSS_ROWS = 128  # rows that the three losses are measured on: each takes a forward pass of its own
 ROWS_AT_ONCE = 16
 
 
-def explained_variance(sums: ProductSums, W_dec: torch.Tensor, b_dec: torch.Tensor) -> float:
-    """1 - sum |h - h'|^2 / sum |h - mean h|^2 over the counted tokens, h' = f W_dec + b_dec.
-
-    Expanded into the sums of products already taken, so that no token is decoded:
-    |h - h'|^2 = |h|^2 - 2 h h' + |h'|^2, each term linear in sums of f h, f f, f and h.
-    """
-    W, b = W_dec.double(), b_dec.double()
-    written = sums.f @ W  # [d_in], sum of f W_dec
-    crossed = (sums.fh * W).sum() + sums.h @ b
-    squared = ((sums.feature_products() @ W) * W).sum() + 2 * written @ b + sums.tokens * b @ b
-    error = sums.hh.sum() - 2 * crossed + squared
-    total = sums.hh.sum() - sums.h.square().sum() / sums.tokens
-    return float(1 - error / total)
+def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
+    """From a plan, what was summed by it, each feature's active tokens [d_sae], and what `losses` found."""
+    clean, reconstructed, zero, loss_tokens = losses.tolist()
+    return Summary(
+        tokens=sums.tokens,
+        rows=plan.used_rows,
+        l0=float(counts.sum() / max(sums.tokens, 1)),
+        explained_variance=sums.explained_variance,
+        loss_clean=clean,
+        loss_reconstructed=reconstructed,
+        loss_zero_ablated=zero,
+        loss_tokens=int(loss_tokens),
+        dead=int((counts == 0).sum()),
+        dense=int((counts > DENSE_ABOVE * sums.tokens).sum()),
+        seed=seed,
+        versions={"torch": torch.__version__, "numpy": np.__version__},
+    )
 
 
 def losses(subject: Subject, rows: np.ndarray, special: set[int]) -> tuple[float, float, float, int]:

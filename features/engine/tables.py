@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from .correlations import Correlations
 from .logits import Directions
 from .results import Alignment, Histogram, Neighbours, TokenValues
 from .statistics import histogram
@@ -55,10 +55,10 @@ def alignments(subject: Subject, features: np.ndarray) -> list[Alignment]:
     return [Alignment(*row) for row in zip(neurons, values, shares, strict=True)]
 
 
-def neighbours(correlations: Correlations, features: torch.Tensor) -> list[Neighbours]:
-    """Features with the most similar decoder rows, of each of `features` [n]."""
-    cosines = correlations.decoder_cosines(features)
-    cosines[torch.arange(len(features), device=features.device), features] = -torch.inf
-    top = cosines.topk(min(NEIGHBOURS, cosines.shape[1] - 1))
+def neighbours(cosines: Tensor, features: np.ndarray) -> list[Neighbours]:
+    """Features with the most similar decoder rows, of each of `features` [n]. cosines [n, d_sae] of all rows."""
+    others = cosines.clone()
+    others[torch.arange(len(features)), torch.from_numpy(features)] = -torch.inf
+    top = others.topk(min(NEIGHBOURS, others.shape[1] - 1))
     indices, values = top.indices.int().cpu().numpy(), top.values.cpu().numpy()
     return [Neighbours(*row) for row in zip(indices, values, strict=True)]

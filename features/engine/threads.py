@@ -1,10 +1,26 @@
 """Independent pieces of work on all cores, one core each."""
 
 import contextlib
+import math
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
+from torch import Tensor
+
+
+class Scratch(threading.local):
+    """Memory that is filled again and again, one a thread: asking for it anew each time costs more than filling it."""
+
+    memory: Tensor | None = None
+
+    def of(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Uninitialised, of this shape, with the type and device of `like`."""
+        size = math.prod(shape)
+        if self.memory is None or self.memory.numel() < size or self.memory.dtype != like.dtype:
+            self.memory = torch.empty(size, dtype=like.dtype, device=like.device)
+        return self.memory[:size].view(shape)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ const PHASES = {
   loading: ["Loading the model", ""],
   activations: ["Reading activations", "tokens"],
   examples: ["Gathering examples", "features"],
+  merging: ["Adding up products of features", "tokens"],
   "loss effects": ["Computing loss effects", "active tokens"],
   features: ["Writing features", "features"],
 };

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from features.engine import examples as choosing
-from features.engine.collect import NotEnoughTokens, collect, counted_tokens, rows_needed
+from features.engine.collect import collect
+from features.engine.corpus import NotEnoughTokens, counted_tokens, rows_needed
 from features.engine.quantiles import quantile
 from features.engine.results import Cancelled
 
@@ -254,11 +255,10 @@ def test_summary_says_l0_variance_explained_losses_dead_and_dense(collected, den
     assert summary.loss_tokens == len(expected[0])
 
 
-@pytest.mark.parametrize("batch_rows", [1, 3, 1000])
-def test_how_the_corpus_is_cut_into_batches_does_not_matter(subject, rows, features, batch_rows):
-    for one, other in zip(
-        features, collect(subject, rows, tokens=TOKENS, seed=5, batch_rows=batch_rows).features(), strict=True
-    ):
+@pytest.mark.parametrize("cut", [(32, 32), (96, 200), (1000, 64)])
+def test_how_the_corpus_is_cut_does_not_matter(subject, rows, features, cut):
+    cut_up = collect(subject, rows, tokens=TOKENS, seed=5, piece_tokens=cut[0], shard_tokens=cut[1])
+    for one, other in zip(features, cut_up.features(), strict=True):
         assert (one.count, one.tokens) == (other.count, other.tokens)
         for mine, its in [(one.top, other.top), (one.random, other.random), *_interval_examples(one, other)]:
             np.testing.assert_array_equal(mine.rows, its.rows)
@@ -300,16 +300,19 @@ def test_asking_for_more_tokens_than_there_are_names_both_numbers(subject, rows)
         collect(subject, rows, tokens=5000)
 
 
-def test_progress_reaches_the_end_of_each_phase_and_may_stop_the_pass(subject, rows, tmp_path, monkeypatch):
+def test_progress_reaches_the_end_of_each_phase_and_may_stop_the_pass(
+    subject, rows, features, tmp_path, monkeypatch
+):
     seen = []
     monkeypatch.setattr("features.engine.collected.REPORT_EVERY", 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for _ in collect(subject, rows, tokens=TOKENS, progress=seen.append).features():
         pass
     assert [phase for phase, _ in itertools.groupby(seen, lambda p: p.phase)] == [
-        "activations", "examples", "loss effects",
+        "activations", "merging", "examples", "loss effects",
     ]  # fmt: skip
     assert all(0 <= p.done <= p.total for p in seen)
+    assert max(p.done for p in seen if p.phase == "activations") == features[0].tokens
 
     def stop(progress):
         if progress.phase == "examples":

@@ -1,9 +1,10 @@
-"""Entries come back feature by feature as they were appended, and leave nothing on the disk."""
+"""Entries come back feature by feature as they were appended, however they were cut and whatever order they came in."""
 
 import numpy as np
 import pytest
 
-from features.engine.entries import ActiveEntries
+from features.engine import entries as storing
+from features.engine.entries import Entries, EntriesWriter, Piece
 
 
 @pytest.fixture
@@ -15,35 +16,51 @@ def dense():
     return dense
 
 
-def _append(entries, dense, first, stop):
+def _piece(dense, first, stop):
     features, tokens = np.nonzero(dense[first:stop].T)
-    counts = np.bincount(features, minlength=dense.shape[1])
-    entries.append(first, counts, tokens, dense[first:stop].T[features, tokens])
+    return Piece.of(first, stop - first, dense.shape[1], features, tokens, dense[first:stop].T[features, tokens])
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def _stored(folder, dense, *shards):
+    folders = [folder / str(n) for n in range(len(shards))]
+    for place, cuts in zip(folders, shards, strict=True):
+        with EntriesWriter(place) as writer:
+            for cut in cuts:
+                writer.append(_piece(dense, *cut))
+    return Entries(folders)
+
+
+@pytest.mark.parametrize("shards", [[[(0, 7), (7, 40), (40, 60)]], [[(40, 60)], [(7, 40), (0, 7)]]])
 @pytest.mark.parametrize("block", [2, 256])
-def test_each_feature_has_its_entries_in_corpus_order(dense, order, block):
-    cuts = [(0, 7), (7, 40), (40, 60)]
-    with ActiveEntries(9) as entries:
-        for n in order:
-            _append(entries, dense, *cuts[n])
-        np.testing.assert_array_equal(entries.counts, (dense != 0).sum(0))
-        for feature in entries.features(block=block):
-            np.testing.assert_array_equal(feature.tokens, np.flatnonzero(dense[:, feature.index]))
-            np.testing.assert_array_equal(feature.values, dense[feature.tokens, feature.index])
+def test_each_feature_has_its_entries_in_corpus_order(dense, tmp_path, monkeypatch, shards, block):
+    monkeypatch.setattr(storing, "BLOCK_FEATURES", block)
+    entries = _stored(tmp_path, dense, *shards)
+    np.testing.assert_array_equal(entries.counts, (dense != 0).sum(0))
+    found = list(entries.features())
+    assert [feature.index for feature in found] == list(range(9))
+    for feature in found:
+        np.testing.assert_array_equal(feature.tokens, np.flatnonzero(dense[:, feature.index]))
+        np.testing.assert_array_equal(feature.values, dense[feature.tokens, feature.index])
 
 
-def test_chosen_features_are_read_alone(dense):
-    with ActiveEntries(9) as entries:
-        _append(entries, dense, 0, 60)
-        found = list(entries.features([7, 0, 4], block=4))
+@pytest.mark.parametrize("most", [1, 50, 1000])
+def test_chosen_features_are_read_alone(dense, tmp_path, monkeypatch, most):
+    monkeypatch.setattr(storing, "BLOCK_ENTRIES", most)
+    found = list(_stored(tmp_path, dense, [(0, 60)]).features([7, 0, 4]))
     assert [feature.index for feature in found] == [0, 4, 7]
     assert [len(feature.values) for feature in found] == [(dense[:, 0] != 0).sum(), 0, 60]
 
 
-def test_nothing_has_a_name_on_the_disk_so_nothing_is_left_by_a_killed_process(dense, tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with ActiveEntries(9) as entries:
-        _append(entries, dense, 0, 60)
-        assert not list(tmp_path.iterdir())
+def test_some_features_piece_by_piece(dense, tmp_path):
+    entries, chosen = _stored(tmp_path, dense, [(0, 25)], [(25, 60)]), np.array([7, 2, 4])
+    for (first, stop), (size, starts, tokens, values) in zip([(0, 25), (25, 60)], entries.of(chosen), strict=True):
+        assert size == stop - first
+        for n, feature in enumerate(chosen):
+            part = slice(starts[n], starts[n + 1])
+            np.testing.assert_array_equal(tokens[part], np.flatnonzero(dense[first:stop, feature]))
+            np.testing.assert_array_equal(values[part], dense[first:stop, feature][tokens[part]])
+
+
+def test_a_shard_without_any_entry_is_read_as_such(tmp_path):
+    entries = _stored(tmp_path, np.zeros((20, 9), np.float32), [(0, 20)])
+    assert [len(feature.values) for feature in entries.features()] == [0] * 9

@@ -1,0 +1,103 @@
+"""Which entries of the encoder's product can be active? Told by a product in half the precision, without a miss.
+
+Where bfloat16 multiplies faster than float32, the product p = w h + b is taken in bfloat16 first, and only what it
+cannot rule out is computed in float32. With w = w' + dw and h = h' + dh, primes rounded to bfloat16,
+
+    |w h - w' h'|  <=  |dh| |w| + |h'| |dw|            Cauchy-Schwarz, |.| the length of a vector,
+    |rounding of a sum of n products|  <=  n u |w| |h|  u = 2**-24, in the one product and in the other,
+    so p > threshold only if  w' h' + b - threshold + margin > 0,
+    margin = |dh| |w| + |h'| |dw| + 4 n u (|w| |h| + |b| + threshold).
+
+Every term of the margin is a number of the token times a number of the feature, so that it rides along in the product
+as further columns; what is left to ask of an entry is its sign, which no rounding of the result can change. Columns
+are rounded up. The tokens' mean is taken off h and added to b: the margin is about lengths, and h becomes shorter.
+"""
+
+import torch
+from torch import Tensor
+
+from .sae import SparseAutoencoder
+from .threads import Scratch
+
+UNIT = 2.0**-24  # half the distance of 1 to the next float32
+UP = 1 + 2.0**-7  # what is rounded to bfloat16 after this factor has not become smaller
+EXTRA, ALIGNED = 6, 32  # columns that carry bias and margin; the width is filled up to a multiple
+BLOCK_BYTES = 64 << 20  # of the product held at a time
+
+
+class Screen:
+    """The bfloat16 copy of an encoder's weights with the columns of its margin."""
+
+    def __init__(self, sae: SparseAutoencoder, mean: Tensor):
+        """`mean` [d_in] is taken off every activation; any value is right, one near theirs lets fewer through."""
+        d_in, self.d_sae = sae.config.d_in, sae.config.d_sae
+        self.d_in, self.mean = d_in, mean
+        self.slack = 4 * (d_in + EXTRA) * UNIT
+        self._scratch = Scratch()
+        width = -(-(d_in + EXTRA) // ALIGNED) * ALIGNED
+        self.rows = torch.zeros(self.d_sae, width, dtype=torch.bfloat16, device=sae.device)
+        for start in range(0, self.d_sae, 4096):
+            self._fill(sae, slice(start, start + 4096))
+
+    def _fill(self, sae: SparseAutoencoder, part: slice) -> None:
+        rows, W = self.rows[part], sae.W_enc[:, part].t()
+        rows[:, : self.d_in] = W
+        length, lost = _length(W), _length(W - rows[:, : self.d_in].float())
+        bias = W @ self.mean + sae.b_enc[part]
+        threshold = torch.zeros_like(bias) if sae.threshold is None else sae.threshold[part].clamp_min(0)
+        size = length * _length(self.mean) + sae.b_enc[part].abs() + threshold
+        own = rows[:, self.d_in :]
+        own[:, 0], own[:, 1], own[:, 2] = _three_parts(bias - threshold)
+        own[:, 3], own[:, 4], own[:, 5] = (_up(value) for value in (length, lost, self.slack * size))
+
+    def candidates(self, hook: Tensor) -> Tensor:
+        """Every entry that can be active, and some that are not: feature * tokens + token, ascending. [n] int64
+
+        hook [tokens, d_in] float32.
+        """
+        columns, tokens = self._columns(hook), len(hook)
+        most = max(1, BLOCK_BYTES // (2 * tokens))
+        found = []
+        for start in range(0, self.d_sae, most):
+            rows = self.rows[start : start + most]
+            product = torch.mm(rows, columns, out=self._scratch.of((len(rows), tokens), columns))
+            found.append(_positive(product).add_(start * tokens))
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.long, device=hook.device)
+
+    def _columns(self, hook: Tensor) -> Tensor:
+        """The tokens with what their margins need. [width, tokens] bfloat16, each token contiguous"""
+        h = hook - self.mean
+        columns = torch.zeros(len(hook), self.rows.shape[1], dtype=torch.bfloat16, device=hook.device)
+        low = columns[:, : self.d_in]
+        low.copy_(h)
+        length, lost = _length(h), _length(h - low.float())
+        own = columns[:, self.d_in :]
+        own[:, :3] = 1
+        own[:, 3], own[:, 4] = _up(lost + self.slack * length), _up(length + lost)
+        own[:, 5] = 1
+        return columns.t()
+
+
+def _length(rows: Tensor) -> Tensor:
+    """Not less than the lengths of the last dimension. [...]"""
+    return rows.norm(dim=-1) * (1 + 2 * rows.shape[-1] * UNIT)
+
+
+def _up(values: Tensor) -> Tensor:
+    return (values * UP).bfloat16()
+
+
+def _three_parts(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """bfloat16 numbers whose sum is the float32 value to its last bit."""
+    first = values.bfloat16()
+    rest = values - first.float()
+    second = rest.bfloat16()
+    return first, second, (rest - second.float()).bfloat16()
+
+
+def _positive(product: Tensor) -> Tensor:
+    """Flat places of the numbers above zero. [n] int64"""
+    if product.is_cuda:
+        return (product > 0).view(-1).nonzero().squeeze(1)
+    bits = product.view(torch.int16).numpy()  # a float above zero is an integer above zero, and those compare faster
+    return torch.from_numpy((bits.reshape(-1) > 0).nonzero()[0])

@@ -1,0 +1,181 @@
+"""How is a pass over the corpus cut into parts that any process can do, and put together again?
+
+`plan` says which rows belong to which shard. `collect_shard` writes one shard's entries and sums into a folder of its
+own, all of it or nothing; `merge` adds up what is needed of all of them; `open_collected` reads features off both.
+Shards are whole numbers of pieces counted from the first row, and a piece is computed alone: how many shards there
+are, in which order they come and where they were made changes no entry, and sums only in their last bits.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from . import summary
+from .collected import Collected, Report
+from .corpus import counted_tokens, rows_needed
+from .correlations import Correlations, Moments, Second
+from .entries import PIECE_TOKENS, Entries
+from .examples import Grid
+from .pairs import PairProducts, RareByToken, Side, with_frequent
+from .passing import SIDES, Pass
+from .results import Progress
+from .sae import SparseAutoencoder
+from .subject import Subject
+from .sums import Sums
+
+SHARD_TOKENS = 131_072  # a shard's sums are as large as the encoder twice over, whatever its length
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rows are read, and by which shard."""
+
+    bos: bool  # rows start with a BOS that is not counted
+    tokens: int  # counted tokens of the rows that are read
+    spans: tuple[tuple[int, int], ...]  # (first row, end) of each shard
+    rows_a_piece: int
+
+    @property
+    def used_rows(self) -> int:
+        return self.spans[-1][1]
+
+
+def plan(
+    rows: np.ndarray,
+    *,
+    tokens: int,
+    bos: bool,
+    special: set[int],
+    shard_tokens: int = SHARD_TOKENS,
+    piece_tokens: int = PIECE_TOKENS,
+) -> Plan:
+    """Of the first rows [n, length] that hold `tokens` counted tokens. Raises NotEnoughTokens."""
+    counted = counted_tokens(rows, special)
+    used = rows_needed(counted, tokens)
+    piece = max(1, piece_tokens // rows.shape[1])
+    shard = piece * max(1, round(shard_tokens / (piece * rows.shape[1])))
+    spans = tuple((start, min(start + shard, used)) for start in range(0, used, shard))
+    return Plan(bos, int(counted[:used].sum()), spans, piece)
+
+
+def shard_folder(folder: Path, number: int) -> Path:
+    return Path(folder) / f"shard-{number:04d}"
+
+
+def collect_shard(
+    subject: Subject,
+    rows: np.ndarray,
+    plan: Plan,
+    number: int,
+    folder: Path,
+    *,
+    encoder_b: SparseAutoencoder | None = None,
+    screen: str = "auto",
+    progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Do one shard, unless it is there. `progress` hears of its counted tokens, and may raise to stop."""
+    final, span = shard_folder(folder, number), plan.spans[number]
+    if final.exists():
+        return
+    total = int(counted_tokens(rows[slice(*span)], subject.vocabulary.special).sum())
+    report, seen = Report(progress), 0
+
+    def done(tokens):
+        nonlocal seen
+        seen += tokens
+        report("activations", seen, total, always=seen == total)
+
+    with whole_or_nothing(final) as unfinished:
+        Pass(subject, plan.bos, encoder_b, screen).over(rows, span, plan.rows_a_piece, unfinished, done)
+
+
+@contextmanager
+def whole_or_nothing(final: Path):
+    """A folder to write into that gets its name when everything is in it."""
+    unfinished = final.with_name(f"{final.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        unfinished.rename(final)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def merge(
+    subject: Subject, rows: np.ndarray, plan: Plan, folder: Path, *, progress: Callable[[Progress], None] | None = None
+) -> None:
+    """Add up all shards and the products between features, unless that is done."""
+    final = Path(folder) / "merged"
+    if final.exists():
+        return
+    report = Report(progress)
+    folders = [shard_folder(folder, n) for n in range(len(plan.spans))]
+    with whole_or_nothing(final) as unfinished:
+        report("merging", 0, plan.tokens, always=True)
+        Sums.merged([Sums.load(each) for each in folders]).save(unfinished)
+        sides = {name: Side.of(_entries(folders, name)) for name in SIDES if (folders[0] / name).exists()}
+        for name, side in sides.items():
+            _save_side(unfinished / name, side)
+        for left, right in [("a", "a")] + [("a", "b"), ("b", "a")] * ("b" in sides):
+            products = with_frequent(sides[left], sides[right], subject.device, partial(_merging, report, plan))
+            np.save(unfinished / f"{left}{right}.npy", products)
+        losses = summary.losses(subject, rows[: plan.used_rows], subject.vocabulary.special)
+        np.save(unfinished / "losses.npy", np.array(losses))
+
+
+def _merging(report: Report, plan: Plan, done: int) -> None:
+    report("merging", min(done, plan.tokens), plan.tokens)
+
+
+def open_collected(
+    subject: Subject,
+    rows: np.ndarray,
+    plan: Plan,
+    folder: Path,
+    *,
+    seed: int = 0,
+    features: Iterable[int] | None = None,
+    encoder_b: SparseAutoencoder | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Collected:
+    """What was merged, to read features from: all, or only `features`."""
+    merged = Path(folder) / "merged"
+    folders = [shard_folder(folder, n) for n in range(len(plan.spans))]
+    sums = Sums.load(merged)
+    sides = {name: _load_side(merged / name, folders, name) for name in SIDES if (merged / name).exists()}
+    moments = {name: Moments.load(merged / name) for name in sides}
+    second = None
+    if "b" in sides and encoder_b is not None:
+        second = Second(_pairs(merged, sides, "a", "b"), moments["b"], encoder_b.W_dec)
+    correlations = Correlations(sums, moments["a"], _pairs(merged, sides, "a", "a"), subject.sae.W_dec, second)
+    losses = np.load(merged / "losses.npy")
+    figures = summary.summary(plan, sums, sides["a"].entries.counts, losses, seed)
+    grid = Grid(rows[: plan.used_rows], int(plan.bos))
+    entries = sides["a"].entries
+    return Collected(subject, grid, entries, correlations, figures, seed, features, Report(progress))
+
+
+def _entries(folders: list[Path], name: str) -> Entries:
+    return Entries([folder / name for folder in folders])
+
+
+def _save_side(folder: Path, side: Side) -> None:
+    folder.mkdir()
+    np.save(folder / "frequent.npy", side.frequent)
+    Moments.of(side.entries).save(folder)
+    RareByToken.write(side, folder)
+
+
+def _load_side(folder: Path, shards: list[Path], name: str) -> Side:
+    return Side(_entries(shards, name), np.load(folder / "frequent.npy"))
+
+
+def _pairs(merged: Path, sides: dict[str, Side], left: str, right: str) -> PairProducts:
+    onto, back = (np.load(merged / f"{name}.npy", mmap_mode="r") for name in (left + right, right + left))
+    return PairProducts(sides[left], sides[right], onto, back, RareByToken(merged / right))

@@ -1,0 +1,110 @@
+"""Sums over the tokens of a corpus that stream, merge and lie on disk: what the hook point holds as a feature fires."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .sparse import weighted_sums
+
+COLUMNS = 128  # of the hook point at a time: a piece's share of them stays in the cache while features gather from it
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Over counted tokens, in float64: of h_n, of its square, of f_i h_n, and of |h - h'|^2."""
+
+    tokens: int
+    h: np.ndarray  # [d_in]
+    hh: np.ndarray  # [d_in]
+    fh: np.ndarray  # [d_sae, d_in]
+    error: float
+
+    @property
+    def explained_variance(self) -> float:
+        """1 - sum |h - h'|^2 / sum |h - mean h|^2"""
+        total = float(self.hh.sum() - np.square(self.h).sum() / max(self.tokens, 1))
+        return 1 - self.error / total if total > 0 else float("nan")
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "fh.npy", self.fh)
+        np.savez(folder / "sums.npz", tokens=self.tokens, h=self.h, hh=self.hh, error=self.error)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Sums":
+        """f h is mapped, not read."""
+        with np.load(folder / "sums.npz") as small:
+            tokens, h, hh, error = int(small["tokens"]), small["h"], small["hh"], float(small["error"])
+        return cls(tokens, h, hh, np.load(folder / "fh.npy", mmap_mode="r"), error)
+
+    @classmethod
+    def merged(cls, parts: list["Sums"], rows: int = 1024) -> "Sums":
+        """Of all tokens of all parts. Taken in the order given, some rows at a time."""
+        first, *others = parts
+        fh = np.empty(first.fh.shape)
+        for start in range(0, len(fh), rows):
+            part = slice(start, start + rows)
+            fh[part] = first.fh[part]
+            for other in others:
+                fh[part] += other.fh[part]
+        h, hh = sum(part.h for part in parts), sum(part.hh for part in parts)
+        return cls(sum(part.tokens for part in parts), h, hh, fh, sum(part.error for part in parts))
+
+
+class Products:
+    """Sums of f_i x_n over tokens, for the entries f of a dictionary and dense columns x, in float64.
+
+    Takes pieces of a corpus from several threads at once. The columns go by in narrow strips: a piece's share of a
+    strip stays in the cache while all features gather from it.
+    """
+
+    def __init__(self, rows: int, width: int, device):
+        self.width = width
+        self.strips = [
+            torch.zeros(rows, min(COLUMNS, width - start), dtype=torch.float64, device=device)
+            for start in range(0, width, COLUMNS)
+        ]
+        self._locks = [Lock() for _ in self.strips]
+
+    def add(self, dense: Tensor, starts: Tensor, tokens: Tensor, values: Tensor) -> None:
+        """dense [n, width]; feature i's entries are `starts[i]` to `starts[i + 1]` of tokens and values."""
+        strips = dense.split(COLUMNS, dim=1)
+        for total, lock, strip in zip(self.strips, self._locks, strips, strict=True):
+            sums = weighted_sums(strip.contiguous(), starts, tokens, values)
+            with lock:
+                total += sums
+
+    def result(self) -> np.ndarray:
+        """[rows, width] float64"""
+        return torch.cat([strip.cpu() for strip in self.strips], 1).numpy()
+
+
+class StreamingSums:
+    """Takes pieces of a corpus, from several threads at once."""
+
+    def __init__(self, d_sae: int, d_in: int, device):
+        self.tokens, self.error = 0, 0.0
+        self.h, self.hh = (torch.zeros(d_in, dtype=torch.float64, device=device) for _ in range(2))
+        self.fh = Products(d_sae, d_in, device)
+        self._lock = Lock()
+
+    def update(self, hook: Tensor, error: float, starts: Tensor, tokens: Tensor, values: Tensor) -> None:
+        """hook [n, d_in], its reconstruction error, and its active entries as in `Products.add`."""
+        h, hh = (hook.new_zeros(hook.shape[1], dtype=torch.float64) for _ in range(2))
+        for part in hook.split(512):  # a float64 copy of all of it would not stay in the cache
+            double = part.double()
+            h += double.sum(0)
+            hh += double.square_().sum(0)
+        with self._lock:
+            self.tokens += len(hook)
+            self.error += error
+            self.h += h
+            self.hh += hh
+        self.fh.add(hook, starts, tokens, values)
+
+    def result(self) -> Sums:
+        return Sums(self.tokens, self.h.cpu().numpy(), self.hh.cpu().numpy(), self.fh.result(), self.error)
