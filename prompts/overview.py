@@ -24,7 +24,7 @@ def overview_of(prompt, special, max_density, stored):
     features = np.array(features[: _room(len(special))], dtype=np.int64)
     activations = np.asarray(prompt.matrix(features)).reshape(len(features), len(special))
     activations = np.where(special, 0, activations)
-    order = np.argsort([row.argmax() for row in activations], kind="stable").astype(int)
+    order = np.argsort([np.abs(row).argmax() for row in activations], kind="stable").astype(int)
     return {
         "features": features[order].tolist(),
         "maxima": [float(maxima[feature]) for feature in features[order].tolist()],
@@ -33,13 +33,14 @@ def overview_of(prompt, special, max_density, stored):
 
 
 def _peaks(prompt, special):
-    """Features among the strongest of some token, each with its highest activation there."""
+    """Features among the strongest of some token, each with the size of its largest activation there."""
     peaks = {}
     for position in np.flatnonzero(~np.asarray(special)):
         features, activations = prompt.active(int(position))
-        for at in np.argsort(-activations)[:PER_TOKEN]:
+        sizes = np.abs(activations)
+        for at in np.argsort(-sizes)[:PER_TOKEN]:
             feature = int(features[at])
-            peaks[feature] = max(peaks.get(feature, 0.0), float(activations[at]))
+            peaks[feature] = max(peaks.get(feature, 0.0), float(sizes[at]))
     return peaks
 
 

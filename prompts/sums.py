@@ -8,8 +8,8 @@ from features.engine.results import Score
 def summed(prompt, asked, stored):
     """Scores of all features active on the chosen tokens, best first.
 
-    Activations and loss effects are sums; the quantile is the mean over the tokens, where an inactive feature
-    has quantile 0 as the definition says. BOS takes no part.
+    Activations (ordered by size) and loss effects are sums; the quantile is the mean over the tokens, where an
+    inactive feature has quantile 0 as the definition says. BOS takes no part.
     """
     effect = asked.rank == "loss_effect"
     read = [(p, p - effect) for p in asked.positions if p >= effect]  # token asked about, token read
@@ -24,7 +24,8 @@ def summed(prompt, asked, stored):
         "act_quantile": quantiles,
         "loss_effect": np.where(np.isnan(effects).all(axis=1), np.nan, np.nansum(effects, axis=1)),
     }
-    order = np.argsort(found[asked.rank] * (1 if effect else -1), kind="stable")
+    keys = found["loss_effect"] if effect else -np.abs(found[asked.rank])
+    order = np.argsort(keys, kind="stable")
     return [
         Score(
             feature=int(features[i]),

@@ -1,6 +1,7 @@
 """How rare a value of a feature is: a short ladder of exact tail ranks, and reading a quantile off it.
 
-The quantile of v is the share of all counted tokens, zeros included, on which the feature is below v. Near 1
+The quantile of v is the share of all counted tokens, zeros included, on which the feature is below v; where
+activations have a sign, on which its size is below that of v. Near 1
 it is the tail 1 - q that must be right, so the ladder keeps the values at ranks 1, 2, 3 ... from the top, each
 rank at most 2 % beyond the one before: tails of up to 51 tokens are exact, longer ones within 1 %.
 """
@@ -58,12 +59,12 @@ def _tied_below(ladder: np.ndarray, reached: np.ndarray) -> np.ndarray:
 
 
 def quantile(ladder: np.ndarray, count: int, tokens: int, values) -> np.ndarray:
-    """Share of the `tokens` counted with activation below each value. [n] float64
+    """Share of the `tokens` counted with an activation smaller than each value. [n] float64
 
-    `ladder` as from `values_at_ranks`, `count` the active tokens. A value <= 0 has quantile 0: no activation
-    is below it. Above the highest value seen the tail is taken as half a token, so that it stays below 1 and
+    `ladder` as from `values_at_ranks`, `count` the active tokens. Zero has quantile 0: no activation is
+    smaller. Above the highest value seen the tail is taken as half a token, so that it stays below 1 and
     above the quantile of the highest.
     """
-    values = np.asarray(values, dtype=np.float32)
+    values = np.abs(np.asarray(values, dtype=np.float32))
     tail = np.maximum(tail_count(ladder, count, values), 0.5)
     return np.where(values > 0, 1 - tail / max(tokens, 1), 0.0)

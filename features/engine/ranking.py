@@ -111,7 +111,7 @@ def rank(
 ) -> Ranking:
     """The first `top` features at token `position`.
 
-    act_size and act_quantile order the features active on the token, highest first; loss_effect those active
+    act_size and act_quantile order the features active on the token, largest first; loss_effect those active
     on the token before, whose effect falls on predicting this one, most helpful (most negative) first. Every
     score names the activation, its quantile (with `quantiles`) and its loss effect on the token after it.
     Special tokens are not ranked. Raises ValueError for another metric or act_quantile without `quantiles`.
@@ -125,12 +125,13 @@ def rank(
     if why:
         return Ranking([], 0, at if at >= 0 else None, why)
     features, activations = prompt.active(at)
+    sizes = np.abs(activations)
     if metric == "loss_effect":
         keys = prompt.effects_after(at, features, activations)
     else:
-        keys = -(activations if metric == "act_size" else quantiles(features, activations))
+        keys = -(sizes if metric == "act_size" else quantiles(features, activations))
     # Equal keys: the larger activation first, then the lower feature.
-    first = np.lexsort((features, -activations, keys))[:top]
+    first = np.lexsort((features, -sizes, keys))[:top]
     why = "" if len(features) else "No feature is active on this token."
     return Ranking(_scores(prompt, at, features[first], activations[first], metric, quantiles), len(features), at, why)
 

@@ -86,7 +86,7 @@ class Interval:
 
     low: float
     high: float
-    count: int  # counted tokens whose activation lies in it
+    count: int  # counted tokens whose activation lies in it, sign left out
     examples: Examples
 
 
@@ -113,10 +113,11 @@ class FeatureStatistics:
 
     index: int
     tokens: int  # counted tokens: the population of every share below
-    count: int  # of those, with activation > 0
+    count: int  # of those, with an activation that is not 0
+    # Figures of the active values, their sign left out (few SAEs have one):
     maximum: float  # 0.0 when dead
-    mean: float  # of the active values; 0.0 when dead
-    activation_histogram: Histogram | None  # of the active values; None when dead
+    mean: float  # 0.0 when dead
+    activation_histogram: Histogram | None  # None when dead
     quantiles: np.ndarray  # float32, the values at `quantile_ranks(count)`: see quantiles.py
     logit_histogram: Histogram
     positive_logits: TokenValues

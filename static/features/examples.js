@@ -46,7 +46,7 @@ export function tokenCards(root, now) {
       const active = activeAt(sequence, position);
       if (!active) return;
       const perUnit = active.logit_effect == null ? null : active.logit_effect / active.activation;
-      now().marks.activation?.mark(active.activation, figure(active.activation));
+      now().marks.activation?.mark(Math.abs(active.activation), figure(active.activation));
       now().marks.logit?.mark(perUnit, `next: ${figure(perUnit, 3)}`);
     },
     hidden() {

@@ -29,12 +29,12 @@ export function dashboard(answer, score, board, features) {
     board.missing ? element("p", { class: "muted" }, board.why)
       : stored(board, plot, options));
   const here = answer.positions.length === 1 ? score.activation : null; // a sum has no place among activations
-  const unmark = () => plot && (here === null ? plot.clear() : plot.mark(here, figure(here, 3)));
+  const unmark = () => plot && (here === null ? plot.clear() : plot.mark(Math.abs(here), figure(here, 3)));
   unmark();
   return {
     node,
     board,
-    mark: (activation) => plot && (activation > 0 ? plot.mark(activation, figure(activation, 3)) : plot.clear()),
+    mark: (activation) => plot && (activation ? plot.mark(Math.abs(activation), figure(activation, 3)) : plot.clear()),
     unmark,
     point(position) {
       line.querySelectorAll(".token").forEach((token, p) => token.classList.toggle("pointed", p === position));

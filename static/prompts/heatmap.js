@@ -1,6 +1,6 @@
 // Which features act anywhere in the prompt? Tokens across, features down.
 
-import { fill } from "../shared/colours.js";
+import { activationFill } from "../shared/colours.js";
 import { featureUrl } from "../shared/links.js";
 import { element, figure, visible } from "../shared/text.js";
 
@@ -34,9 +34,8 @@ export function heatmap({ tokens, special, positions, overview }, features, choo
 const mark = (name, positions, p) => name + (positions.includes(p) ? " chosen" : "");
 
 function cell(feature, activation, maximum, text, p, positions) {
-  const share = activation / maximum;
-  const style = activation > 0 ? { "background-color": fill(share)["background-color"] } : {};
-  const title = activation > 0 ? `#${feature} on “${text}”: ${figure(activation)} of ${figure(maximum)}` : null;
+  const { color, ...style } = activationFill(activation, maximum);
+  const title = activation ? `#${feature} on “${text}”: ${figure(activation)} of ${figure(maximum)}` : null;
   return element("td", { class: mark("cell", positions, p), "data-at": p, style, title },
-    activation > 0 && element("span", { class: "heard" }, figure(activation, 2)));
+    activation !== 0 && element("span", { class: "heard" }, figure(activation, 2)));
 }

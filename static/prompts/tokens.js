@@ -1,6 +1,6 @@
 // Which token of the prompt is chosen? The prompt as a row of buttons.
 
-import { fill } from "../shared/colours.js";
+import { activationFill } from "../shared/colours.js";
 import { element, loneToken, visible } from "../shared/text.js";
 
 /**
@@ -36,7 +36,7 @@ export function tokenButtons({ tokens, token_ids: ids, special, positions }, cho
   return {
     node,
     colour(activations, maximum) {
-      buttons.forEach((button, p) => paint(button, activations?.[p] > 0 ? fill(activations[p] / maximum) : {}));
+      buttons.forEach((button, p) => paint(button, activationFill(activations?.[p], maximum)));
     },
     point(at) {
       buttons.forEach((button, p) => button.classList.toggle("pointed", p === at));
@@ -57,5 +57,5 @@ function toggled(positions, p) {
 }
 
 function paint(node, style) {
-  for (const name of ["background-color", "color"]) node.style.setProperty(name, style[name] ?? "");
+  for (const name of ["background-color", "background-image", "color"]) node.style.setProperty(name, style[name] ?? "");
 }

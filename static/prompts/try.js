@@ -54,7 +54,7 @@ export function tryBox(place, base) {
 
 function drawn({ tokens, token_ids: ids, special, activations, loss_effects: lossEffects }, maximum) {
   const sequence = asSequence({ tokens, ids, activations, lossEffects, bos: Number(special[0]) });
-  const most = Math.max(0, ...activations);
+  const most = Math.max(0, ...activations.map(Math.abs));
   return [
     sequenceRow(sequence, { maximum: maximum || most || 1, scale: effectScale([sequence]), context: "whole" }),
     element("p", { class: "muted" }, most > 0 ? `Strongest here: ${figure(most)}${maximum ? ` of ${figure(maximum)} in the corpus` : ""}.` : "It does not fire on this text."),

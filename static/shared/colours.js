@@ -42,6 +42,13 @@ export function fill(share, hue = "orange") {
   };
 }
 
+/** Style of a box for an activation: orange by its size, and striped where it is negative (few SAEs have such). */
+export function activationFill(activation, maximum) {
+  if (!activation) return {};
+  const stripes = "repeating-linear-gradient(135deg, transparent 0 3px, rgb(128 128 128 / 0.35) 3px 5px)";
+  return { ...fill(Math.abs(activation) / maximum), ...(activation < 0 ? { "background-image": stripes } : {}) };
+}
+
 /** Style of the underline of a loss effect in nats: solid blue helps, dashed red hurts; full colour at `scale`. */
 export function underline(effect, scale) {
   const amount = Math.min(1, Math.abs(effect) / scale);

@@ -1,6 +1,6 @@
 // How is a stretch of corpus or prompt drawn, coloured by one feature?
 
-import { fill, underline } from "./colours.js";
+import { activationFill, fill, underline } from "./colours.js";
 import { element, figure, visible } from "./text.js";
 
 const WINDOWS = { short: [10, 8], medium: [32, 24], whole: [Infinity, Infinity] }; // tokens left and right
@@ -27,7 +27,7 @@ export function effectScale(sequences) {
 export function asSequence({ tokens, ids, activations, lossEffects = [], position = null, bos = 0 }) {
   const active = activations
     .map((activation, p) => ({ position: p, activation, loss_effect: lossEffects[p + 1] ?? null }))
-    .filter((entry) => entry.activation > 0);
+    .filter((entry) => entry.activation);
   return { tokens, ids, position, bos, active };
 }
 
@@ -63,7 +63,7 @@ function token(sequence, position, activation, effect, { maximum, scale }) {
   const node = element("span", {
     class: "token" + (chosen ? " chosen" : "") + (special ? " special" : ""),
     tabindex: chosen ? "0" : "-1",
-    style: { ...(activation > 0 ? fill(activation / maximum) : {}), ...(effect === null ? {} : underline(effect, scale)) },
+    style: { ...activationFill(activation, maximum), ...(effect === null ? {} : underline(effect, scale)) },
   }, visible(sequence.tokens[position]));
   places.set(node, { sequence, position });
   return node;

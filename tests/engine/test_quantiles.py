@@ -37,7 +37,7 @@ def test_a_larger_value_never_has_a_smaller_quantile():
 def test_inactive_values_rank_at_zero_and_the_highest_stays_below_one():
     values = np.array([3.0, 2.0, 1.0], np.float32)
     found = quantile(values_at_ranks(values), 3, 1000, [0.0, -1.0, 1.0, 3.0, 4.0])
-    assert list(found[:2]) == [0, 0]
+    assert list(found[:2]) == [0, found[2]]  # a sign says which way, not how rare
     assert found[2] == pytest.approx(0.997)
     assert found[3] == pytest.approx(0.999)
     assert 0.999 < found[4] < 1

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from features import services
 from features.models import Job
+from features.payload import pack, unpack
 from tests.browser import browser, page  # noqa: F401
 
 from . import shown
@@ -151,6 +153,27 @@ def test_the_card_shows_the_numbers_of_the_json(page, site):  # noqa: F811
     assert float(marks.nth(0).get_attribute("data-value")) == entry["activation"]
     per_unit = entry["logit_effect"] / entry["activation"]
     assert float(marks.nth(1).get_attribute("data-value")) == pytest.approx(per_unit)
+
+
+def test_a_negative_activation_is_striped_and_keeps_its_sign_on_the_card(page, site, sae):  # noqa: F811
+    row = sae.statistics.features.get(index=1)
+    payload = unpack(row.payload)
+    turned = {name: turned_over(getattr(payload, name)) for name in ("top", "random", "shown")}
+    intervals = tuple(replace(i, examples=turned_over(i.examples)) for i in payload.intervals)
+    row.payload = pack(replace(payload, intervals=intervals, **turned))
+    row.save()
+    data = opened(page, site, 1)
+    chosen = page.locator(".group").first.locator(".chosen").first
+    assert "repeating-linear-gradient" in chosen.evaluate("node => node.style.backgroundImage")
+    chosen.hover()
+    activation = data["sequences"]["top"][0]["activation"]
+    assert activation < 0
+    assert number_in(page.locator(".card [data-fact=activation]").text_content()) == pytest.approx(activation, rel=1e-3)
+    assert float(page.locator(".mark:not([hidden])").first.get_attribute("data-value")) == -activation
+
+
+def turned_over(examples):
+    return replace(examples, activations=-examples.activations)
 
 
 def test_the_underline_stands_under_the_predicted_token(page, site):  # noqa: F811
