@@ -34,20 +34,21 @@ class Built:
         )
 
 
-def build(path, model_path, *, name="", slug="", licence="", length=None, bos=None) -> Built:
+def build(path, model_path, *, name="", slug="", licence="", length=None, bos=None, files=None) -> Built:
     """Rows of the text or token ids at `path` for a model; read from disk where they were built before.
 
+    `files` chooses among those below a folder; else all that lie in it are read.
     BOS stands in front of each row unless `bos` is False or the tokenizer has none; ids keep what they have.
     Raises CorpusError, TokenizerMissing.
     """
     path, model_path = Path(path).expanduser().resolve(), Path(model_path)
     vocabulary, length = Vocabulary.load(model_path), row_length(model_path, length)
     bos = vocabulary.bos_id is not None if bos is None else bos
-    made_of = _fingerprint(path, tokenizer_hash(model_path), length, bos)
+    made_of = _fingerprint(path, files, tokenizer_hash(model_path), length, bos)
     slug = slug or f"{slugify(path.stem)[:30] or 'text'}-{made_of[:6]}"
     file = settings.DATA_DIR / "corpora" / f"{slug}-{made_of[:12]}.npy"
     if not file.exists():
-        engine.save_rows(file, _rows(path, vocabulary, length, bos, context_length(model_path)))
+        engine.save_rows(file, _rows(path, files, vocabulary, length, bos, context_length(model_path)))
     if path.suffix == ".npy":
         bos = engine.starts_with_bos(engine.open_rows(file), vocabulary)
     return Built(slug, name or path.stem, file, model_path, bos, licence)
@@ -63,10 +64,10 @@ def row_length(model_path, asked: int | None = None) -> int:
     return asked
 
 
-def _rows(path: Path, vocabulary: Vocabulary, length: int, bos: bool, longest: int | None):
+def _rows(path: Path, files, vocabulary: Vocabulary, length: int, bos: bool, longest: int | None):
     if path.suffix == ".npy":
         return _of_context(engine.rows_from_ids(path, vocabulary, length), path, longest)
-    documents = engine.shuffled(engine.read_documents(path))
+    documents = engine.shuffled(engine.read_documents(path, files=files))
     return engine.build_rows(documents, vocabulary, length, bos)
 
 
@@ -78,12 +79,12 @@ def _of_context(rows, path: Path, longest: int | None):
     return rows
 
 
-def _fingerprint(path: Path, *more) -> str:
+def _fingerprint(path: Path, files, *more) -> str:
     """Changes with the text, the tokenizer and the shape of the rows."""
     made_of = hashlib.sha256(repr(more).encode())
     if not path.exists():
         raise engine.CorpusError(f"The corpus {path} does not exist. Give a file or folder of text, or ids as .npy.")
-    files = [path] if path.is_file() else [f for f in sorted(path.iterdir()) if f.is_file() and ending_of(f)]
+    files = files or ([path] if path.is_file() else [f for f in sorted(path.iterdir()) if f.is_file() and ending_of(f)])
     for file in files:
         made_of.update(f"{file.name} {engine.sha256(file)}\n".encode())
     return made_of.hexdigest()

@@ -201,7 +201,10 @@ def _corpus(asked: Asked, model_path: Path, bos: bool) -> tuple[Corpus | None, P
     text = Path(asked.corpus).expanduser() if asked.corpus else demonstration.TEXTS
     if not text.exists():
         known = ", ".join(Corpus.objects.values_list("slug", flat=True)) or "none yet"
-        raise services.BadRequest(f"The corpus {asked.corpus} is no file, no folder, and none of: {known}.")
+        raise services.BadRequest(
+            f"The corpus {asked.corpus} is no file, no folder, and none of: {known}. "
+            f"A dataset of the hub comes in with: manage.py add_corpus OWNER/NAME --model {model_path}"
+        )
     return None, text
 
 

@@ -31,7 +31,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.hub.asked.append((self.path, self.headers.get("Range")))
         if self.path.startswith("/api/"):
-            return self._list(self.path.removeprefix("/api/").removeprefix("models/"))
+            return self._list(self.path.partition("?")[0].removeprefix("/api/").removeprefix("models/"))
         repository, _, name = self.path.strip("/").partition("/resolve/main/")
         file = self.hub.root / repository / name
         if not file.is_file():
@@ -39,8 +39,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._send(file.read_bytes())
 
     def _list(self, repository):
-        files = [{"rfilename": f.name} for f in (self.hub.root / repository).iterdir()]
-        self._send(json.dumps({"siblings": files}).encode())
+        root = self.hub.root / repository
+        if not root.is_dir():
+            return self.send_error(404)
+        files = [f for f in sorted(root.rglob("*")) if f.is_file()]
+        listed = [{"rfilename": str(f.relative_to(root)), "size": f.stat().st_size} for f in files]
+        self._send(json.dumps({"siblings": listed, "cardData": {"license": "cc0-1.0"}}).encode())
 
     def _send(self, content):
         etag = hashlib.sha256(content).hexdigest()

@@ -14,13 +14,13 @@ class CorpusError(ValueError):
     """Text or token rows that cannot serve as a corpus; the message says what is there and the way out."""
 
 
-def read_documents(path, max_bytes: int = MAX_BYTES) -> list[str]:
-    """The documents of a file, or of every known file of a folder in the order of their names.
+def read_documents(path, max_bytes: int = MAX_BYTES, files: list[Path] | None = None) -> list[str]:
+    """The documents of a file, or of every known file of a folder in the order of their names, or of `files` below it.
 
     Raises CorpusError where there is none, one is damaged, or they have more than `max_bytes` together.
     """
     path = Path(path)
-    files = _files(path)
+    files = files or _files(path)
     documents, size = [], 0
     for document in chain.from_iterable(READERS[ending_of(file)](file) for file in files):
         document = document.strip()

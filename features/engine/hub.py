@@ -61,7 +61,7 @@ def fetch(repository: str, name: str, folder, progress: Callable[[Received], Non
     url = f"{endpoint()}/{repository}/resolve/main/{urllib.parse.quote(name)}"
     tell = progress or (lambda received: None)
     for attempt in range(1, ATTEMPTS + 1):
-        tell(Received(name, 0, 0, 0.0))
+        tell(Received(target.name, 0, 0, 0.0))
         try:
             return _receive(url, target, tell)
         except urllib.error.HTTPError as error:
@@ -76,20 +76,35 @@ def fetch(repository: str, name: str, folder, progress: Callable[[Received], Non
     raise AssertionError("every last attempt returns or raises")
 
 
-def names(repository: str, ending: str) -> list[str]:
-    """Files of a repository that end so. Raises HubError."""
+@dataclass(frozen=True)
+class Listing:
+    """What the hub says a repository holds."""
+
+    sizes: dict[str, int]  # file -> bytes; 0 where it does not say
+    licence: str  # as its authors put it; may be empty
+
+
+def listing(repository: str) -> Listing:
+    """The files of a repository. Raises HubError."""
     kind, plain = ("datasets", repository[9:]) if repository.startswith("datasets/") else ("models", repository)
-    url = f"{endpoint()}/api/{kind}/{plain}"
+    url = f"{endpoint()}/api/{kind}/{plain}?blobs=true"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-            files = [sibling["rfilename"] for sibling in json.load(response)["siblings"]]
+            said = json.load(response)
+            sizes = {file["rfilename"]: int(file.get("size") or 0) for file in said["siblings"]}
+            return Listing(sizes, str((said.get("cardData") or {}).get("license") or ""))
     except urllib.error.HTTPError as error:
         raise HubError(f"{url}: the hub answers {error.code} ({error.reason}). {_hint(error.code)}") from error
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException) as error:
         raise HubError(f"{url}: no answer that can be read ({error}). Run it again with a network.") from error
+
+
+def names(repository: str, ending: str) -> list[str]:
+    """Files of a repository that end so. Raises HubError."""
+    files = listing(repository).sizes
     found = sorted(file for file in files if file.endswith(ending))
     if not found:
-        raise HubError(f"{repository} has no file ending in {ending}; it has {', '.join(files[:8]) or 'none'}.")
+        raise HubError(f"{repository} has no file ending in {ending}; it has {', '.join([*files][:8]) or 'none'}.")
     return found
 
 

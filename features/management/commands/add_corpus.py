@@ -1,16 +1,21 @@
-"""`manage.py add_corpus PATH --model FOLDER`: any text, or token ids, as a corpus for the SAEs of a model."""
+"""`manage.py add_corpus TEXT --model FOLDER`: any text, or token ids, as a corpus for the SAEs of a model."""
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from features import corpora, language_models
+from features import corpora, hub_texts, language_models
+from features.management.downloads import TellsDownloads
 
 
-class Command(BaseCommand):
-    help = "Tokenise a file or folder of text (.txt, .jsonl, .jsonl.gz, .parquet), or take ids (.npy), as a corpus."
+class Command(TellsDownloads, BaseCommand):
+    help = (
+        "Tokenise text (a file or folder of .txt, .jsonl, .jsonl.gz, .parquet, or a dataset of the hub: owner/name), "
+        "or take ids (.npy), as a corpus."
+    )
 
     def add_arguments(self, parser):
-        parser.add_argument("path", metavar="PATH")
+        parser.add_argument("path", metavar="TEXT")
+        parser.add_argument("--files", default="", metavar="PATTERN", help="Of a dataset: data/train-0000*.parquet ...")
         parser.add_argument("--model", required=True, help="Folder or name of the model whose tokenizer is used.")
         parser.add_argument("--name", default="", help="As it is shown. Default: the file's.")
         parser.add_argument("--slug", default="", help="Short name. Default: made from the file's.")
@@ -22,6 +27,8 @@ class Command(BaseCommand):
         given = {name: options[name] for name in ("name", "slug", "licence", "length")}
         try:
             folder = language_models.find(model)
+            if hub_texts.is_dataset(path):
+                path, given = self._fetched(path, options["files"], given)
             corpus = corpora.build(path, folder, bos=False if no_bos else None, **given).register()
         except (ValueError, OSError) as error:
             raise CommandError(f"No corpus was added. {error}") from error
@@ -32,3 +39,9 @@ class Command(BaseCommand):
             f"{corpus.slug}: {corpus.tokens:,} tokens in {corpus.rows:,} rows of {corpus.row_length}"
             f"{', each with BOS in front' if corpus.bos else ''}."
         )
+
+    def _fetched(self, dataset, pattern, given):
+        """Where a dataset's texts lie by now, and what is said of them."""
+        texts = hub_texts.fetch(dataset, pattern, self.received)
+        named = {"name": given["name"] or dataset, "licence": given["licence"] or texts.licence}
+        return texts.folder, given | named | {"files": texts.files}

@@ -6,9 +6,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from features import gelu1l
 from features.incoming import has_figures, request_figures
+from features.management.downloads import TellsDownloads
 
 
-class Command(BaseCommand):
+class Command(TellsDownloads, BaseCommand):
     help = "Download GELU-1L, two SAEs and a corpus, convert and check them, compute all features."
 
     def add_arguments(self, parser):
@@ -20,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, tokens, text, how, **options):
         try:
-            saes = gelu1l.prepare(text, self._say, self._received).register()
+            saes = gelu1l.prepare(text, self._say, self.received).register()
         except (ValueError, OSError) as error:
             raise CommandError(f"{error} What was downloaded is kept.") from error
         for sae in saes:
@@ -29,13 +30,6 @@ class Command(BaseCommand):
 
     def _say(self, step):
         self.stdout.write(f"{step} ...")
-
-    def _received(self, received):
-        """One line a file; at a terminal it is written anew as bytes come in."""
-        if received.total and received.done == received.total:
-            self.stdout.write(f"\r{received}".ljust(80) if self.stdout.isatty() else str(received))
-        elif self.stdout.isatty():
-            self.stdout.write(f"\r{received}".ljust(80), ending="")
 
     def _compute(self, sae, tokens, how):
         if how == "queue":
