@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from . import folders, import_views, imports, language_models
 from .admin import ReadOnly
 from .incoming import Asked, Unanswered
-from .models import Corpus, Import
+from .models import SAE, Corpus, Import
 
 ANSWER = "answer_"  # in front of the names of questions among the fields
 
@@ -25,6 +25,7 @@ class ImportForm(forms.Form):
     model = forms.ChoiceField(label="Language model", required=False)
     hook = forms.CharField(label="Hook point", required=False, help_text="Empty: as the files say, or asked for.")
     corpus = forms.ChoiceField(required=False)
+    encoder_b = forms.ChoiceField(label="Encoder B", required=False, help_text="An SAE at the same place to compare to")
     name = forms.CharField(max_length=200, required=False, help_text="Empty: from the files' names.")
     tokens = forms.IntegerField(min_value=1, required=False, help_text="Empty: as many as the settings say.")
 
@@ -36,6 +37,8 @@ class ImportForm(forms.Form):
         models = [(str(folder), str(folder)) for folder in language_models.known_folders()]
         self.fields["model"].choices = [("", "as the files say"), *models]
         self.fields["corpus"].choices = [("", "the demo's text"), *Corpus.objects.values_list("slug", "name")]
+
+        self.fields["encoder_b"].choices = [("", "none"), *SAE.objects.values_list("slug", "name")]
 
     def clean_path(self):
         try:

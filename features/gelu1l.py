@@ -18,6 +18,7 @@ TOKENS = "NeelNanda/gpt-neox-tokenizer-digits"
 SAES = "NeelNanda/sparse_autoencoder"
 CORPUS = "datasets/NeelNanda/c4-code-20k"
 RUNS = {"gelu-1l-run1": ("25", "GELU-1L, run 1"), "gelu-1l-run2": ("47", "GELU-1L, run 2")}
+FIRST, SECOND = RUNS  # the second is encoder B of the first
 HOOK = "blocks.0.mlp.hook_post"
 LICENCE = "NeelNanda/c4-code-20k from the Hugging Face hub: documents of C4 (ODC-BY) and public code."
 
@@ -46,6 +47,7 @@ class Prepared:
             corpus = self.corpus.register()
             for checked in self.checked:
                 checked.register(corpus)
+            SAE.objects.filter(slug=FIRST, encoder_b=None).update(encoder_b=SAE.objects.get(slug=SECOND))
             return [SAE.objects.get(slug=slug) for slug in RUNS]
 
 

@@ -9,6 +9,7 @@ from .engine.text import Vocabulary
 from .models import SAE, Corpus
 
 FIGURES_REST_ON = ("checkpoint_hash", "hook_point", "model_path", "answers")
+READ_ALIKE = ("hook_point", "model_path")  # what an SAE and its encoder B have in common
 
 
 def register_corpus(slug: str, path, *, name: str, bos: bool = True, licence: str = "", model_path=None) -> Corpus:
@@ -44,6 +45,8 @@ def register_sae(slug: str, path, model_path, corpus: Corpus, *, name: str, answ
     before = SAE.objects.filter(slug=slug).first()
     if before and any(getattr(before, name) != found[name] for name in FIGURES_REST_ON):
         found |= {"statistics": None, "verification": None}
+    if before and any(getattr(before, name) != found[name] for name in READ_ALIKE):
+        found.setdefault("encoder_b", None)  # that of another place
     return SAE.objects.update_or_create(slug=slug, defaults=found)[0]
 
 

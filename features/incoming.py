@@ -34,6 +34,7 @@ class Asked:
     slug: str = ""
     name: str = ""
     tokens: int | None = None
+    encoder_b: str = ""  # a slug; empty: as it was
     answers: dict = field(default_factory=dict)
 
     def answered(self, answers: dict) -> "Asked":
@@ -65,6 +66,7 @@ class Plan:
     answers: dict
     tokens: int | None = None
     built: corpora.Built | None = None
+    encoder_b: SAE | None = None
 
 
 class Unanswered(ValueError):
@@ -131,6 +133,7 @@ def plan(asked: Asked, built: corpora.Built | None = None) -> Plan:
         answers=answers,
         tokens=asked.tokens,
         built=built,
+        encoder_b=_encoder_b(asked, SAE(name=slug, model_path=str(model_path), hook_point=hook_point)),
     )
 
 
@@ -170,6 +173,19 @@ def _hook_point(asked: Asked, description, model_path, questions: list) -> str:
             f"The SAE reads {width:,} values, {hook_point} {has}; of that width are {', '.join(fitting[:12])}."
         )
     return hook_point
+
+
+def _encoder_b(asked: Asked, sae: SAE) -> SAE | None:
+    """The SAE that is named, which has to read the same place of the same model as this one."""
+    if not asked.encoder_b:
+        return None
+    b = SAE.objects.filter(slug=asked.encoder_b).first()
+    if b is None:
+        known = ", ".join(SAE.objects.values_list("slug", flat=True)) or "none yet"
+        raise services.BadRequest(f"There is no SAE {asked.encoder_b!r} to be encoder B; there are: {known}.")
+    if why := sae.not_comparable(b):
+        raise services.BadRequest(why)
+    return b
 
 
 def _slug(asked: Asked, path: Path) -> str:
@@ -239,12 +255,14 @@ def check(plan: Plan, say=lambda step: None) -> Checked:
     checked = selfcheck.check(subject, rows, progress=say)
     facts = facts_from(subject, plan.model_path) | {"self_check": checked.to_dict()}
     facts |= {"checkpoint_hash": formats.checkpoint_hash(plan.path)}
+    facts |= {"encoder_b": plan.encoder_b} if plan.encoder_b else {}
     return Checked(plan, built, facts)
 
 
 def has_figures(sae: SAE, tokens: int | None = None) -> bool:
     """Whether its pages show statistics of its corpus, made with as many tokens where a number is asked for."""
-    if sae.statistics is None or sae.statistics.corpus_id != sae.corpus_id:
+    shown, b = sae.statistics, sae.encoder_b
+    if shown is None or shown.corpus_id != sae.corpus_id or shown.encoder_b_hash != (b.checkpoint_hash if b else ""):
         return False
     newest = sae.jobs.filter(state="done", features__isnull=True).first()
     return tokens is None or (newest is not None and newest.tokens == tokens)

@@ -54,7 +54,8 @@ def request_statistics(
 
     Raises BadRequest for what cannot be computed and jobs.Unfinished where all features are being computed
     already. `job.note` says so when the queue is away; the job then starts as soon as it is back. With
-    `send=False` the caller runs it. Without a `corpus` it is the one shown for chosen features, else the SAE's.
+    `send=False` the caller runs it. Without a `corpus` it is the one shown for chosen features, else the SAE's; so
+    is encoder B.
     """
     shown = sae.statistics if features is not None else None
     if features is not None and shown is None:
@@ -72,6 +73,7 @@ def request_statistics(
         tokens=_checked_tokens(corpus, tokens),
         device=_checked_device(device),
         features=_checked_features(sae, features),
+        encoder_b=_same_encoder_b(shown, shown.encoder_b) if shown else _checked_encoder_b(sae),
         seed=_checked_seed(seed),
         requested_by=user,
         requested_how=how,
@@ -118,6 +120,27 @@ def _checked_features(sae, features):
     return sorted(set(features))
 
 
+def _checked_encoder_b(sae):
+    b = sae.encoder_b
+    if b and (why := sae.not_comparable(b)):
+        raise BadRequest(f"{why} Choose another in the administration, or none.")
+    return b
+
+
+def _same_encoder_b(shown, b):
+    """Correlations with other weights than those of the other features would stand under one name."""
+    if _hash_of(b) != shown.encoder_b_hash:
+        raise BadRequest(
+            f"The statistics shown of {shown.sae} were correlated with another encoder B (checkpoint "
+            f"{shown.encoder_b_hash[:12] or 'none'}, now {_hash_of(b)[:12] or 'none'}). Compute all its features."
+        )
+    return b
+
+
+def _hash_of(b) -> str:
+    return b.checkpoint_hash if b else ""
+
+
 def _checked_seed(seed):
     if not 0 <= seed < 2**31:
         raise BadRequest(f"The seed is {seed:,}; it has to lie between 0 and {2**31 - 1:,}.")
@@ -159,6 +182,7 @@ def _compute(claim):
 def _collect(claim):
     """The engine's pass over the corpus; torch comes into the process here."""
     from .engine.collect import collect
+    from .engine.formats import read_sae
     from .engine.subject import Subject
 
     job, sae = claim.job, claim.job.sae
@@ -168,6 +192,7 @@ def _collect(claim):
     subject = Subject.load(
         sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None
     )
+    b = job.encoder_b
     return collect(
         subject,
         rows_of(corpus),
@@ -176,6 +201,7 @@ def _collect(claim):
         seed=job.seed,
         features=job.features,
         screen=settings.SAEVIZ_SCREEN,
+        encoder_b=b and read_sae(b.path, answers=b.answers or None).to(subject.device),
         progress=claim.progress,
     )
 
@@ -203,8 +229,14 @@ def store(sae: SAE, collected, *, claim=None, progress=None) -> Statistics:
     if chosen is not None:
         return _replace_chosen(sae, collected, claim)
     corpus = (claim and claim.job.corpus) or sae.corpus
+    b = claim.job.encoder_b if claim else sae.encoder_b
     statistics = Statistics.objects.create(
-        sae=sae, corpus=corpus, checkpoint_hash=sae.checkpoint_hash, **_figures(collected.summary)
+        sae=sae,
+        corpus=corpus,
+        checkpoint_hash=sae.checkpoint_hash,
+        encoder_b=b,
+        encoder_b_hash=_hash_of(b),
+        **_figures(collected.summary),
     )
     try:
         _write_features(statistics, collected, progress or (claim and claim.progress))
@@ -281,6 +313,7 @@ def _check_same_set(statistics, job, summary):
             f"The statistics shown are now {now}; these features were computed on {summary.tokens:,} tokens of "
             f"{job.corpus or job.sae.corpus}. Ask for them again, or compute all features."
         )
+    _same_encoder_b(statistics, job.encoder_b)
 
 
 def _count_anew(statistics):

@@ -95,6 +95,9 @@ def test_one_command_leads_from_the_hub_to_pages_and_a_second_needs_no_network(d
         sae = SAE.objects.get(slug=slug)
         assert sae.statistics.features.count() == D_SAE
         assert client.get(sae.feature_url(3)).status_code == 200
+    first = client.get("/saes/gelu-1l-run1/features/3.json").json()
+    assert first["encoder_b"]["slug"] == "gelu-1l-run2" and len(first["correlated_b"]) > 3
+    assert client.get("/saes/gelu-1l-run2/features/3.json").json()["encoder_b"] is None
     asked, before = len(served.asked), sae.statistics_id
 
     def refuse(*args, **kwargs):

@@ -19,6 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("--model", default="", help="Folder or name of the language model.")
         parser.add_argument("--hook", default="", help="Where the model is read: blocks.0.mlp.hook_post ...")
         parser.add_argument("--corpus", default="", help="Text, token ids, or the short name of a corpus.")
+        parser.add_argument("--encoder-b", default="", metavar="SLUG", help="An SAE at the same place to compare with.")
         parser.add_argument("--slug", default="", help="Short name, as in its address.")
         parser.add_argument("--name", default="", help="Name, as in its heading.")
         parser.add_argument("--tokens", type=int, help="Tokens to count. Default: SAEVIZ_TOKENS.")
@@ -31,7 +32,7 @@ class Command(BaseCommand):
         how.add_argument("--no-compute", dest="how", action="store_const", const="none", help="Not yet.")
 
     def handle(self, path, answer, how, **options):
-        given = {name: options[name] for name in ("model", "hook", "corpus", "slug", "name", "tokens")}
+        given = {name: options[name] for name in ("model", "hook", "corpus", "encoder_b", "slug", "name", "tokens")}
         try:
             sae = carry_out(_plan(Asked(path, **given, answers=_answers(answer))), self._say)
         except (ValueError, OSError) as error:
