@@ -116,7 +116,8 @@ def plan(asked: Asked, built: corpora.Built | None = None) -> Plan:
     model_path = _model(asked, description, questions)
     hook_point = _hook_point(asked, description, model_path, questions)
     if questions:
-        raise Unanswered(path, questions)
+        open_too = (q for q in description.questions if not q.required and q.name not in ("model_name", "hook_point"))
+        raise Unanswered(path, [*questions, *open_too])
     vocabulary = Vocabulary.load(model_path)
     slug = _slug(asked, path)
     bos = vocabulary.bos_id is not None and description.subject["prepend_bos"] is not False
@@ -156,6 +157,12 @@ def _hook_point(asked: Asked, description, model_path, questions: list) -> str:
     from .engine.formats import Question
 
     hook_point, width = asked.hook or description.subject["hook_point"], description.d_in
+    head = description.subject["hook_head_index"]
+    if head is not None:
+        raise services.BadRequest(
+            f"{asked.path} reads attention head {head} alone ({width:,} values). Only SAEs that read all heads of "
+            "a layer at attn.hook_z, or another whole hook point, can be shown."
+        )
     widths = hook_widths(model_path) if model_path else {}
     fitting = hooks_of_width(model_path, width) if model_path else []
     if widths and not fitting:

@@ -3,13 +3,13 @@
 from .models import SAE, Statistics
 
 SNIPPET = """\
-# {name}: density and top activation of feature {index}
+# {name}: density, activations and logits of feature {index}
 # checkpoint {checkpoint}
 import numpy as np
 import torch
 
-from features.engine.corpus import counted_tokens, rows_needed
-from features.engine.corpus import open_rows
+from features.engine.corpus import counted_tokens, open_rows, rows_needed
+from features.engine.logits import Directions
 from features.engine.subject import Subject
 
 subject = Subject.load({model!r}, {sae!r}, {hook!r}, answers={answers!r})
@@ -20,8 +20,14 @@ for row in rows.astype(np.int64):
     f = subject.sae.encode(subject.activations(row)[0])[:, {index}]  # [tokens]
     values.append(f[~torch.isin(torch.tensor(row), torch.tensor(sorted(special), dtype=torch.long)).to(f.device)])
 values = torch.cat(values)
-print("density", (values != 0).double().mean().item())
-print("top activation", values.max().item())
+active = values[values != 0].abs()  # sizes: in a few SAEs activations have a sign
+print("tokens", len(values))
+print("density", len(active) / len(values))
+print("top activation", max(active.tolist(), default=0.0))
+print("mean activation", sum(active.tolist()) / max(1, len(active)))
+effects = Directions.of(subject.model.head, subject.output_directions([{index}])).effects[0]  # [vocabulary]
+for value, token in zip(*(found.tolist() for found in effects.topk(10))):
+    print("logit of token", token, value)
 """
 
 

@@ -36,7 +36,20 @@ def test_a_bare_file_asks_for_the_pre_bias_and_says_so(tmp_path):
 def test_all_that_is_missing_is_asked_at_once(tmp_path):
     path = write(tmp_path, "weights.pt", four())
     asked = [q.name for q in describe(path, answers={"activation": "topk"}).questions]
-    assert asked == ["apply_b_dec_to_input", "k", "model_name", "hook_point"]
+    assert asked == ["apply_b_dec_to_input", "normalize", "k", "model_name", "hook_point"]
+
+
+def test_a_bare_file_offers_activation_and_input_norm_and_is_read_without_an_answer_to_these(tmp_path):
+    path = write(tmp_path, "weights.pt", four())
+    asked = {q.name: q for q in describe(path, answers={"apply_b_dec_to_input": True}).questions}
+    assert not any(question.required for question in asked.values())
+    assert asked["activation"].candidates[0] == "relu" and "abstopk" in asked["activation"].candidates
+    assert asked["normalize"].candidates == ("none", "layer_norm", "constant_norm_rescale")
+    assert asked["normalize"].text.endswith("none is taken where nothing is said.")
+    config = read_sae(path, answers={"apply_b_dec_to_input": True}).config
+    assert (config.activation, config.input_norm) == ("relu", "none")
+    said = {"apply_b_dec_to_input": True, "normalize": "layer_norm"}
+    assert read_sae(path, answers=said).config.input_norm == "layer_norm"
 
 
 def test_a_missing_subject_is_asked_but_does_not_stand_in_the_way(tmp_path):

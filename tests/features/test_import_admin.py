@@ -200,8 +200,9 @@ def test_only_staff_may_have_it_verified(imported, queue):
     assert verifying.TASK not in dict(queue)
 
 
-def test_the_snippet_prints_the_numbers_of_the_page(client, imported, settings):
-    feature = Feature.objects.shown_of(imported).alive().order_by("-maximum").first()
+@pytest.mark.parametrize("group", ["alive", "dead"])
+def test_the_snippet_prints_the_numbers_of_the_page(client, imported, settings, group):
+    feature = getattr(Feature.objects.shown_of(imported), group)().order_by("-maximum").first()
     data = client.get(f"/saes/mine/features/{feature.index}.json").json()
     done = subprocess.run(
         [sys.executable, "-c", data["reproduce"]], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True
@@ -209,6 +210,13 @@ def test_the_snippet_prints_the_numbers_of_the_page(client, imported, settings):
     told = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
     assert float(told["density"]) == pytest.approx(data["density"], rel=1e-9)
     assert float(told["top activation"]) == pytest.approx(data["maximum"], rel=1e-5)
+    assert float(told["mean activation"]) == pytest.approx(data["mean"], rel=1e-5)
+    assert int(told["tokens"]) == data["population"]["tokens"]
+    boosted = [[int(name.removeprefix("logit of token ")), float(told[name])] for name in told if "logit" in name]
+    assert [token for token, _ in boosted] == [entry["token"] for entry in data["logits"]["positive"]]
+    assert [value for _, value in boosted] == pytest.approx(
+        [entry["value"] for entry in data["logits"]["positive"]], rel=1e-4
+    )
     assert json.dumps(data["reproduce"]).count("import") and data["population"]["bos"] is True
 
 

@@ -110,6 +110,7 @@ def test_what_the_files_do_not_say_is_listed_with_what_fits(files):
     said = refusal(files, path=bare(files))
     assert "--answer apply_b_dec_to_input=" in said
     assert "--answer hook_point=...   Where in the model" in said and f"Likely: {small.HOOK}." in said
+    assert "--answer normalize=...   What is done to the input first" in said and "Likely: none or layer" in said
     run(files, "--answer", "apply_b_dec_to_input=yes", "--answer", f"hook_point={small.HOOK}", path=bare(files))
     sae = SAE.objects.get()
     assert sae.answers == {"apply_b_dec_to_input": "yes"} and sae.hook_point == small.HOOK
@@ -130,10 +131,11 @@ def test_a_model_that_the_files_name_is_found_below_the_configured_folders(files
 
 def test_at_a_terminal_the_questions_are_asked(files, monkeypatch, capsys):
     monkeypatch.setattr(import_sae.sys.stdin, "isatty", lambda: True, raising=False)
-    said = iter(["yes", "1"])
+    said = iter(["yes", "1", "", "layer_norm"])
     monkeypatch.setattr("builtins.input", lambda prompt: next(said))
     run(files, path=bare(files))
     assert SAE.objects.get().hook_point == small.HOOK
+    assert SAE.objects.get().answers == {"apply_b_dec_to_input": "yes", "activation": "relu", "normalize": "layer_norm"}
     assert f"  1  {small.HOOK}" in capsys.readouterr().out
 
 
@@ -158,6 +160,13 @@ def test_a_hook_point_of_another_width_names_both_and_those_that_fit(files):
 
 def test_a_hook_point_that_is_not_there_is_named(files):
     assert "blocks.7.hook_mlp_out is not in this model" in refusal(files, hook="blocks.7.hook_mlp_out")
+
+
+def test_an_sae_of_one_attention_head_is_refused_for_that(files):
+    config = json.loads((Path(files.sae) / "cfg.json").read_text())
+    config["metadata"] |= {"hook_name": "blocks.0.attn.hook_z", "hook_head_index": 1}
+    (Path(files.sae) / "cfg.json").write_text(json.dumps(config))
+    assert "reads attention head 1 alone (24 values). Only SAEs that read all heads" in refusal(files)
 
 
 def test_a_model_of_other_widths_names_them(files):

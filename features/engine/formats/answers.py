@@ -47,6 +47,13 @@ class Answers:
             raise CheckpointError(f"The file says {name} = {said}, the answer says {given}. Leave the answer out.")
         return given if said is None else said
 
+    def offer(self, name, candidates):
+        """The answer; else the first candidate, and a question that need not be answered."""
+        if name not in self.given:
+            text = f"{_sentence(name)} {candidates[0]} is taken where nothing is said."
+            self.open.append(Question(name, text, tuple(candidates), required=False))
+        return self.given.get(name, candidates[0])
+
     def subject(self, said, candidates):
         """The facts of the subject, the user's word first; open ones become optional questions."""
         facts = {name: self.given.get(name, _typed(name, said.get(name))) for name in SUBJECT}

@@ -6,7 +6,7 @@ config without it Neel's (ReLU, pre-bias b_dec), and no config at all means that
 
 from features.engine.formats.errors import CheckpointError
 from features.engine.formats.recipe import Matrix, Recipe, first, flag
-from features.engine.sae import ACTIVATIONS, CHOOSING
+from features.engine.sae import ACTIVATIONS, CHOOSING, INPUT_NORMS
 
 SAE_TYPES = {"vanilla": "relu", "topk": "topk", "batchtopk": "jumprelu", "jumprelu": "jumprelu"}
 SETTINGS = ("d_mlp", "dict_mult", "enc_dtype", "act_size", "dict_size")  # some of them tell his configs
@@ -79,14 +79,14 @@ def _batch(answers, config, result):
 
 
 def _bare(checkpoint, answers):
-    activation = first(answers.given.get("activation"), "relu")
+    activation = answers.offer("activation", ACTIVATIONS)
     if activation not in ACTIVATIONS:
         raise CheckpointError(f"Activation {activation!r} is none of {', '.join(ACTIVATIONS)}.")
     text = "The file comes without a config. Is b_dec subtracted from the input before the encoder?"
     pre = answers.settle("apply_b_dec_to_input", None, (True, False), text)
     result = _four("bare", flipped=_is_flipped(checkpoint), pre_bias="b_dec" if pre else None)
     result.activation, result.architecture = activation, "unknown"
-    result.input_norm = first(answers.given.get("normalize"), "none")
+    result.input_norm = answers.offer("normalize", INPUT_NORMS)
     result.input_scale = float(first(answers.given.get("scaling_factor"), 1.0))
     if activation in CHOOSING:
         result.k = answers.settle("k", None, (32, 50, 100))
