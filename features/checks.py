@@ -10,6 +10,8 @@ from django.core import checks
 from django.db import DatabaseError, connection
 from kombu.utils.url import parse_url
 
+from . import findings
+
 HEADER_LIMIT = 100_000_000  # safetensors allows no longer header
 BROKERS = ("redis", "rediss", "redis+socket")
 
@@ -50,6 +52,21 @@ def redis_url_is_readable(**kwargs):
 def files_of_saes_are_there(**kwargs):
     rows = _rows()
     return [_warning(row, what, hint) for row in rows for what, hint in _complaints(row)]
+
+
+@checks.register("features")
+def findings_can_be_read(**kwargs):
+    hint = "Correct the file, or remove it; what may stand in it is in docs/findings.md."
+    told = [(sae, _why_no_findings(sae)) for sae in _rows() if hasattr(sae, "model_path")]
+    return [checks.Warning(f"{sae.slug}: {why}", hint=hint, obj=sae, id="features.W002") for sae, why in told if why]
+
+
+def _why_no_findings(sae):
+    """None, or what is wrong with its findings."""
+    try:
+        findings.read_of(sae)
+    except findings.FindingsUnreadable as problem:
+        return f"its findings are not shown. {problem}."
 
 
 def _rows():

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from .engine.quantiles import quantile
 from .engine.results import Correlates, Examples, Histogram, ShownRows, TokenValues
+from .findings import findings_of
 from .models import SAE, Feature, Statistics
 from .payload import unpack
 from .reproduce import snippet
@@ -69,7 +70,14 @@ def opened(sae: SAE, feature: Feature):
 
 def missing_page(sae: SAE, index: int, previous: int | None, next: int | None) -> dict:
     """What a page can say of a feature without statistics."""
-    return {"sae": sae_facts(sae), "index": index, "previous": previous, "next": next, "missing": True}
+    told = {"sae": sae_facts(sae), "index": index, "finding": told_of(sae, index)}
+    return told | {"previous": previous, "next": next, "missing": True}
+
+
+def told_of(sae: SAE, index: int) -> dict | None:
+    """What somebody has found out about this feature, if anybody has."""
+    finding = findings_of(sae).of(index)
+    return finding and {name: getattr(finding, name) for name in ("name", "sentence", "look_at")}
 
 
 def sae_facts(sae: SAE) -> dict:

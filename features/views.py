@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from .findings import findings_of
 from .job_views import may_compute
 from .listing import SHOWN, Listing
 from .models import SAE, Feature
@@ -36,16 +37,19 @@ def json_errors(view):
 @require_safe
 def home(request):
     saes = list(SAE.objects.for_pages())
-    start = next((sae for sae in saes if sae.statistics_id), None)
-    found = Feature.objects.shown_of(start).worth_reading().light().order_by("-maximum")[:8] if start else []
-    return render(request, "features/home.html", {"saes": saes, "start": start, "examples": found})
+    read = [sae for sae in saes if sae.statistics_id]
+    start = next((sae for sae in read if findings_of(sae).features), read[0] if read else None)
+    shown = {"saes": saes, "start": start, "findings": findings_of(start) if start else None}
+    if start and not shown["findings"].features:
+        shown["examples"] = Feature.objects.shown_of(start).worth_reading().light().order_by("-maximum")[:8]
+    return render(request, "features/home.html", shown)
 
 
 @require_safe
 def sae(request, slug):
     sae = sae_or_404(slug)
     found = {"figures": figures(sae), "may_compute": may_compute(request.user), "snippet": sae_snippet(sae)}
-    found |= {"data": {"density_histogram": density_histogram(sae)}}
+    found |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
     return render(request, "features/sae.html", {"sae": sae, "here": "sae", **found})
 
 
@@ -59,8 +63,11 @@ def sae_snippet(sae: SAE) -> str:
 def table(request, slug):
     sae, listing = sae_or_404(slug), Listing.asked_by(request.GET)
     page = Paginator(listing.features(sae), PER_PAGE).get_page(request.GET.get("page"))
+    labels = findings_of(sae).names
+    for feature in page:
+        feature.label = labels.get(feature.index, "")
     shown = {"sae": sae, "here": "table", "listing": listing, "page": page, "shown": SHOWN.items()}
-    return render(request, "features/table.html", shown)
+    return render(request, "features/table.html", shown | {"labelled": bool(labels)})
 
 
 @require_safe

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from urllib.parse import urlencode
 
+from features.findings import findings_of
+from features.runtime import Unavailable
+
+from .limits import tokenizer_of
+
 
 @dataclass(frozen=True)
 class Example:
@@ -45,6 +50,12 @@ EXAMPLES = (
 )
 
 
-def examples_for(vocabulary):
-    """[{"text", "look", "query"}] for a model with this vocabulary."""
+def examples_for(sae):
+    """[{"text", "look", "query"}]: the prompts somebody found for this SAE, else some that fit any model."""
+    if found := findings_of(sae).prompts:
+        return [{"text": p.text, "look": f"{p.name}: {p.sentence}", "query": p.query} for p in found]
+    try:
+        vocabulary = tokenizer_of(sae)
+    except Unavailable:  # the page says so in answer to a question; it can be read meanwhile
+        return []
     return [{"text": e.text, "look": e.look, "query": e.query(vocabulary)} for e in EXAMPLES]

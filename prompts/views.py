@@ -92,18 +92,11 @@ def _page(request, sae, data=None, problem="", status=200, text=""):
         "text": data["text"] if data else text,
         "bos": data["bos"] if data else True,
         "most_tokens": limits.most_tokens(sae),
-        "examples": _examples(sae),
+        "examples": examples_for(sae),
         "modules": MODULES,
         "setup": {"longest_address": LONGEST_ADDRESS, "warming": model["state"] == "loading"},
     }
     return render(request, "prompts/prompt.html", context, status=status)
-
-
-def _examples(sae):
-    try:
-        return examples_for(limits.tokenizer_of(sae))
-    except runtime.Unavailable:  # the page says so in answer to a question; it can be read meanwhile
-        return []
 
 
 def _problem(request, slug, sentence, status):

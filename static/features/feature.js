@@ -62,7 +62,16 @@ function drawHead() {
     if (index === null) link.removeAttribute("href");
     else link.href = `${base}${index}/${query}`;
   }
+  drawFinding();
   drawStar();
+}
+
+/** What somebody has found out about this feature. */
+function drawFinding() {
+  const { finding } = data;
+  at("finding").hidden = !finding;
+  if (finding) at("finding").replaceChildren(element("strong", {}, finding.name), `. ${finding.sentence} `,
+    element("span", { class: "muted" }, `Look at: ${finding.look_at}`));
 }
 
 function drawStar() {

@@ -90,3 +90,10 @@ def shown_sae(folder, slug="tiny", **changes):
     sae = bare_sae(folder, slug, **changes)
     store(sae, Collected(size=COMPUTED))
     return SAE.objects.for_pages().get(pk=sae.pk)
+
+
+def sae_in_a_folder(folder, **changes):
+    """The same with its checkpoint in a folder of its own, where findings may lie."""
+    own = folder / "checkpoint"
+    own.mkdir()
+    return shown_sae(folder, path=str(own), **changes)

@@ -1,0 +1,111 @@
+"""Does what the demo's findings say of its features and prompts hold for the weights and texts that are shipped?"""
+
+from dataclasses import replace
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from features import demonstration, importing, runtime, services
+from features.engine import corpus as corpora
+from features.engine.collect import collect
+from features.engine.text import Vocabulary
+from features.findings import read_of
+from features.models import SAE
+from prompts import findings
+from prompts.examples import EXAMPLES, examples_for
+
+TOKENS = 40_000
+DOCUMENTS = 1500  # of the first in the demo's order; they hold more tokens than are counted
+
+
+@pytest.fixture(scope="module")
+def rows_file(tmp_path_factory):
+    """The first token rows of the demo's corpus."""
+    path = tmp_path_factory.mktemp("corpus") / "rows.npy"
+    documents = corpora.shuffled(corpora.read_documents(demonstration.TEXTS))[:DOCUMENTS]
+    vocabulary, length = Vocabulary.load(demonstration.MODEL), importing.config_of(demonstration.MODEL)["n_ctx"]
+    rows = corpora.build_rows(documents, vocabulary, length)
+    corpora.save_rows(path, rows[: TOKENS // (length - 1) + 20])
+    return path
+
+
+@pytest.fixture(scope="module")
+def collected(rows_file):
+    """Figures of every feature that is named, and of all that compete with them for a place."""
+    from features.engine.subject import Subject
+
+    facts = demonstration.facts()
+    subject = Subject.load(demonstration.MODEL, demonstration.CHECKPOINT, facts["hook_point"], device="cpu")
+    found = read_of(SAE(path=demonstration.CHECKPOINT, d_sae=facts["d_sae"]))
+    wanted = {finding.feature for finding in found.features}
+    for prompt in found.prompts:
+        active = subject.sae.encode(subject.activations(subject.vocabulary.ids(prompt.text))[0])
+        for part in prompt.expect:
+            wanted |= set(active[part["position"]].nonzero()[:, 0].tolist()) | {part["feature"]}
+    done = collect(subject, corpora.open_rows(rows_file), tokens=TOKENS, features=sorted(wanted))
+    return done.summary, list(done.features())
+
+
+@pytest.fixture
+def demo(db, rows_file, collected):
+    corpus = importing.register_corpus("demo", rows_file, name="Demo", model_path=demonstration.MODEL)
+    sae = importing.register_sae(
+        "demo", demonstration.CHECKPOINT, demonstration.MODEL, corpus, name="Demo", facts=demonstration.facts()
+    )
+    services.store(sae, Collected(*collected))
+    yield SAE.objects.for_pages().get(pk=sae.pk)
+    runtime.forget()
+
+
+class Collected:
+    def __init__(self, summary, features):
+        self.summary, self._features = summary, features
+
+    def features(self):
+        return iter(self._features)
+
+
+def test_every_finding_and_every_expectation_of_the_demo_holds(demo):
+    outcomes = list(findings.outcomes(demo))
+    assert len(outcomes) > 20
+    assert [f"{name}: {claim}: {found.figure}" for name, claim, found in outcomes if not found.holds] == []
+
+
+def test_every_finding_has_a_check_and_every_prompt_an_expectation_of_each_ranking(demo):
+    found = read_of(demo)
+    assert [finding.name for finding in found.features if not finding.checks] == []
+    for prompt in found.prompts:
+        assert {part["rank"] for part in prompt.expect} == {"act_size", "act_quantile", "loss_effect"}, prompt.name
+
+
+def test_the_command_tells_every_figure_and_fails_when_one_does_not_hold(demo, capsys, monkeypatch):
+    call_command("check_findings", "demo")
+    told = capsys.readouterr().out
+    assert "FAILS" not in told and told.splitlines()[-1].startswith("All ")
+    found = read_of(demo)
+    broken = replace(found.prompts[0], expect=({"position": 2, "rank": "act_size", "feature": 0, "within": 1},))
+    monkeypatch.setattr(findings, "read_of", lambda sae: replace(found, prompts=(broken,)))
+    with pytest.raises(CommandError, match="1 of .* do not hold"):
+        call_command("check_findings", "demo")
+    assert f"FAILS {broken.name}: position 2" in capsys.readouterr().out
+
+
+def test_the_command_names_what_is_missing(db, demo, monkeypatch):
+    with pytest.raises(CommandError, match="no statistics of 'other'"):
+        call_command("check_findings", "other")
+    found = read_of(demo)
+    far = replace(found.prompts[0], expect=({"position": 99, "rank": "act_size", "feature": 0, "within": 1},))
+    monkeypatch.setattr(findings, "read_of", lambda sae: replace(found, prompts=(far,)))
+    with pytest.raises(CommandError, match="there is no position 99"):
+        call_command("check_findings", "demo")
+
+
+def test_the_prompt_page_offers_the_prompts_of_the_sae(client, demo):
+    page = client.get("/saes/demo/prompt/").content.decode()
+    for prompt in read_of(demo).prompts:
+        assert prompt.name in page
+
+
+def test_without_findings_it_offers_prompts_that_fit_any_model(demo, tmp_path):
+    demo.path = str(tmp_path)
+    assert [example["text"] for example in examples_for(demo)] == [example.text for example in EXAMPLES]
