@@ -38,6 +38,18 @@ def milliseconds(address):
     return 1000 * (time.perf_counter() - start), len(answer.content)
 print(json.dumps([[milliseconds(address) for address in run] for run in json.loads(sys.argv[1])]))
 """
+UNPACKING = """
+import django, statistics, time
+django.setup()
+from features.models import Feature
+from features.payload import unpack
+def milliseconds(payload):
+    start = time.process_time()
+    unpack(payload)
+    return 1000 * (time.process_time() - start)
+times = [milliseconds(bytes(payload)) for payload in Feature.objects.values_list("payload", flat=True)[:501]]
+print(f"{statistics.median(times[1:]):.2f} ms of processor, median of {len(times) - 1}")
+"""
 
 
 def main():
@@ -52,6 +64,7 @@ def main():
             prepare(environment)
         for line in warm_pages(environment):
             say(*line)
+        say("unpacking a feature's payload", python(environment, "-c", UNPACKING).strip())
         cold = sorted(seconds_to_first_page(environment) for _ in range(3))
         say("from the command to the first feature page", f"{cold[1]:.2f} s, median of 3 starts")
 

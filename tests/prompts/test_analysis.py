@@ -110,6 +110,15 @@ def test_several_tokens_sum_their_scores(answer, prompt):
     np.testing.assert_allclose([score["score"] for score in found], np.sort(effects)[:10], rtol=1e-5)
 
 
+def test_a_loss_effect_that_nobody_knows_is_none_in_a_sum(answer, prompt):
+    """After the last token comes nothing, so what is active on it alone has an effect on nothing."""
+    found = answer(position="4,5")["ranking"]
+    on_the_last_alone = {score["feature"] for score in found if not prompt.activations[score["feature"], 4]}
+    assert 0 < len(on_the_last_alone) < len(found)
+    assert {score["feature"] for score in found if score["loss_effect"] is None} == on_the_last_alone
+
+
+
 def test_each_ranked_feature_has_its_dashboard(answer, prompt):
     found = answer(position=3)
     assert [board["feature"] for board in found["dashboards"]] == [score["feature"] for score in found["ranking"]]

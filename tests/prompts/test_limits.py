@@ -1,10 +1,13 @@
 """What cannot be answered is refused before any model work, with both numbers and the way out."""
 
+import shutil
 from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+
+from prompts import limits
 
 PAGE = "/saes/demo/prompt/"
 
@@ -122,3 +125,10 @@ def test_a_missing_tokenizer_is_told(client, sae, tmp_path):
     found = client.get(PAGE, {"text": "What?", "format": "json"})
     assert found.status_code == 503
     assert "No usable tokenizer.json" in found.json()["error"]
+
+
+def test_the_context_of_a_model_that_was_away_is_read_when_it_is_back(bare_sae, demo, tmp_path, settings):
+    bare_sae.model_path = str(tmp_path / "model")
+    assert limits.most_tokens(bare_sae) == settings.SAEVIZ_PROMPT_TOKENS
+    shutil.copytree(demo / "model", tmp_path / "model")
+    assert limits.most_tokens(bare_sae) == 128
