@@ -9,7 +9,12 @@ def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from saeviz.numbers import Misfit
+
+    try:
+        execute_from_command_line(sys.argv)
+    except Misfit as misfit:
+        sys.exit(str(misfit))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,18 @@
 """Which page of the feature browser answers which address."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
 
 from . import import_views, job_views, views
+
+
+class Number(IntConverter):
+    """With a sign: a number below the first feature is told the range, as one beyond the last."""
+
+    regex = "-?[0-9]+"
+
+
+register_converter(Number, "number")
 
 app_name = "features"
 urlpatterns = [
@@ -10,8 +20,8 @@ urlpatterns = [
     path("saes/<slug:slug>/", views.sae, name="sae"),
     path("saes/<slug:slug>/features/", views.table, name="table"),
     path("saes/<slug:slug>/features/random/", views.random, name="random"),
-    path("saes/<slug:slug>/features/<int:index>/", views.feature, name="feature"),
-    path("saes/<slug:slug>/features/<int:index>.json", views.feature_json, name="feature-json"),
+    path("saes/<slug:slug>/features/<number:index>/", views.feature, name="feature"),
+    path("saes/<slug:slug>/features/<number:index>.json", views.feature_json, name="feature-json"),
     path("saes/<slug:slug>/jobs.json", job_views.newest, name="jobs-json"),
     path("saes/<slug:slug>/verify/", import_views.verify, name="verify"),
     path("imports/<int:id>.json", import_views.import_json, name="import-json"),

@@ -108,7 +108,7 @@ def some_feature(sae: SAE, listing: Listing) -> int:
 
 def page_data(request, sae: SAE, index: int) -> dict:
     """What the feature's page and its JSON twin share."""
-    if index >= sae.d_sae:
+    if not 0 <= index < sae.d_sae:
         raise Http404(f"Feature {index}: this SAE has features 0 to {sae.d_sae - 1}.")
     listing = Listing.asked_by(request.GET)
     row = Feature.objects.shown_of(sae).filter(index=index).first() if sae.statistics_id else None

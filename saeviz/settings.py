@@ -6,14 +6,15 @@ from pathlib import Path
 import dj_database_url
 
 from . import secret
-from .running import places
+from .numbers import number
+from .running import hosts, places
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = places.data_dir()  # from the environment, or data/ in the checkout
 
 DEBUG = os.environ.get("DEBUG", "") == "1"
 SECRET_KEY = os.environ.get("SECRET_KEY") or secret.key(DATA_DIR / "secret_key")
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+ALLOWED_HOSTS = hosts.allowed()
 CSRF_TRUSTED_ORIGINS = list(filter(None, os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",")))
 
 INSTALLED_APPS = [
@@ -86,15 +87,12 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # What the site reads and computes with.
 SAEVIZ_DEVICE = os.environ.get("SAEVIZ_DEVICE", "auto")  # auto, cpu, cuda, cuda:1 ...
 SAEVIZ_SCREEN = os.environ.get("SAEVIZ_SCREEN", "auto")  # bfloat16 screen of the encoder: auto (measured), on, off
-SAEVIZ_TOKENS = int(os.environ.get("SAEVIZ_TOKENS", 500_000))  # tokens counted unless a job says otherwise
-SAEVIZ_PROMPT_TOKENS = int(
-    os.environ.get("SAEVIZ_PROMPT_TOKENS", 1024)
-)  # and never beyond the model's context
-SAEVIZ_PROMPT_BYTES = int(os.environ.get("SAEVIZ_PROMPT_BYTES", 20_000))  # refused unread above this
-SAEVIZ_LOADED_SUBJECTS = int(os.environ.get("SAEVIZ_LOADED_SUBJECTS", 2))  # models + SAEs kept in memory
+SAEVIZ_TOKENS = number("SAEVIZ_TOKENS")  # tokens counted unless a job says otherwise
+SAEVIZ_PROMPT_TOKENS = number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
+SAEVIZ_PROMPT_BYTES = number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
+SAEVIZ_LOADED_SUBJECTS = number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory
 # Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)
-MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-SAEVIZ_MAX_BYTES = int(os.environ.get("SAEVIZ_MAX_BYTES", min(MEMORY, 64 << 30)))  # of float32 weights
-SAEVIZ_SILENT_AFTER = int(os.environ.get("SAEVIZ_SILENT_AFTER", 20))  # seconds until a worker counts as gone
-SAEVIZ_ATTEMPTS = int(os.environ.get("SAEVIZ_ATTEMPTS", 3))  # times a job is picked up again
+SAEVIZ_MAX_BYTES = number("SAEVIZ_MAX_BYTES")  # of float32 weights
+SAEVIZ_SILENT_AFTER = number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
+SAEVIZ_ATTEMPTS = number("SAEVIZ_ATTEMPTS")  # times a job is picked up again

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from . import embedded_redis, obstacles, places, programs, stamp
+from . import embedded_redis, hosts, obstacles, places, programs, stamp
 from .child import say
 from .supervise import Supervisor
 
@@ -16,6 +16,7 @@ def main():
     data = places.data_dir()
     host = os.environ.get("HOST") or "127.0.0.1"
     try:
+        obstacles.misfits()
         port = obstacles.port_number(os.environ.get("PORT") or "8000")
         obstacles.make_writable(data)
         lock = obstacles.lock(data)
@@ -23,16 +24,16 @@ def main():
         listener = obstacles.listen(host, port)
     except obstacles.Obstacle as obstacle:
         sys.exit(str(obstacle))
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = hosts.address(host, port)
     obstacles.sign(lock, f"process {os.getpid()}, {address}")
     supervisor = Supervisor()
     try:
-        sys.exit(run(supervisor, data, redis, listener, address, started))
+        sys.exit(run(supervisor, data, redis, listener, address, started, hosts.remark(host)))
     finally:
         supervisor.end()
 
 
-def run(supervisor, data, redis, listener, address, started) -> int:
+def run(supervisor, data, redis, listener, address, started, remark) -> int:
     """The order of a start; the exit code."""
     if redis:
         supervisor.start(redis)
@@ -47,6 +48,8 @@ def run(supervisor, data, redis, listener, address, started) -> int:
     listener.close()  # the site alone holds it now: when it is gone, browsers are refused
     if supervisor.wait(answered.is_set):
         say(f"saeviz is at {address}  ({time.monotonic() - started:.1f} s; Ctrl-C ends it)")
+        if remark:
+            say(remark)
         supervisor.start(programs.worker())  # only now: the first page needs the processor more
         if os.environ.get("SAE"):
             supervisor.start(programs.preparation("sae", ADDRESS=address))  # and then the demo, if it is due
@@ -58,8 +61,7 @@ def run(supervisor, data, redis, listener, address, started) -> int:
 
 def ask_once(host: str, port: int, answered: threading.Event):
     """The first page, asked for by ourselves: what it loads is loaded for the first reader."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    connection = http.client.HTTPConnection(host, port, timeout=300)
+    connection = http.client.HTTPConnection(hosts.EVERYWHERE.get(host, host), port, timeout=300)
     try:
         connection.request("GET", "/")
         connection.getresponse().read()

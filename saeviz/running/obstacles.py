@@ -4,9 +4,20 @@ import fcntl
 import socket
 from pathlib import Path
 
+from saeviz import numbers
+
 
 class Obstacle(Exception):
     """What stands in the way, and the way out."""
+
+
+def misfits():
+    """Look at the numbers in the environment before anybody reads them."""
+    try:
+        for name in numbers.DEFAULTS:
+            numbers.number(name)
+    except numbers.Misfit as misfit:
+        raise Obstacle(str(misfit)) from misfit
 
 
 def make_writable(folder: Path):

@@ -66,8 +66,8 @@ def test_neighbours_and_ends(client, sae):
     assert [(d["previous"], d["next"]) for d in at.values()] == [(None, 1), (4, 6), (shown.D_SAE - 2, None)]
 
 
-def test_a_number_beyond_the_last_feature_names_the_range(client, sae):
-    for index in (12, 99999, 10**30):
+def test_a_number_that_no_feature_has_names_the_range(client, sae):
+    for index in (12, 99999, 10**30, -1):
         page = client.get(address(index))
         assert page.status_code == 404
         assert f"Feature {index}: this SAE has features 0 to 11." in text_of(page)

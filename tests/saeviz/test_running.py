@@ -4,11 +4,14 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import urllib.request
 
 import pytest
 
-from saeviz.running import first_start, obstacles, places, stamp
+from saeviz import numbers
+from saeviz.running import first_start, hosts, obstacles, places, stamp
 from tests.features import checkpoints
 
 from .processes import Started, free_port, needs_proc, within
@@ -63,6 +66,64 @@ def test_a_port_that_is_none_is_named(port):
 def test_another_machines_address_is_refused():
     with pytest.raises(obstacles.Obstacle, match="Cannot use 192.0.2.1:8000"):
         obstacles.listen("192.0.2.1", 8000)
+
+
+@pytest.mark.parametrize("said", ["many", "0", "-5", "1e6", "500,000"])
+def test_a_setting_that_is_no_number_is_one_line_with_what_fits(tmp_path, said):
+    line = refusal(tmp_path, SAEVIZ_TOKENS=said)
+    assert line.startswith(f"SAEVIZ_TOKENS={said} does not fit. Give a whole number from 1 on")
+    assert line.endswith("left out, it is 500000.")
+
+
+@pytest.mark.parametrize("command", ["check", "load_demo"])
+def test_a_command_says_the_same_in_one_line(tmp_path, command):
+    environment = {**os.environ, "DATA_DIR": str(tmp_path), "SAEVIZ_ATTEMPTS": "three"}
+    run = [sys.executable, "manage.py", command]
+    said = subprocess.run(run, cwd=places.ROOT, env=environment, capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (1, "")
+    (line,) = said.stderr.splitlines()
+    assert line.startswith("SAEVIZ_ATTEMPTS=three does not fit.")
+
+
+def test_a_number_left_empty_is_the_default(monkeypatch):
+    monkeypatch.setenv("SAEVIZ_TOKENS", "")
+    assert numbers.number("SAEVIZ_TOKENS") == 500_000
+    monkeypatch.setenv("SAEVIZ_TOKENS", " 70000 ")
+    assert numbers.number("SAEVIZ_TOKENS") == 70_000
+
+
+# Under which names it answers
+
+
+@pytest.mark.parametrize(
+    "host, names", [("", []), ("0.0.0.0", []), ("192.0.2.7", ["192.0.2.7"]), ("fe80::1", ["[fe80::1]"])]
+)
+def test_it_answers_to_this_machine_and_to_the_address_it_listens_on(monkeypatch, host, names):
+    monkeypatch.setenv("HOST", host)
+    monkeypatch.setenv("ALLOWED_HOSTS", "")
+    assert hosts.allowed() == ["localhost", "127.0.0.1", "[::1]", *names]
+
+
+def test_names_that_are_given_are_the_only_ones(monkeypatch):
+    monkeypatch.setenv("HOST", "192.0.2.7")
+    monkeypatch.setenv("ALLOWED_HOSTS", "box.example, localhost,")
+    assert hosts.allowed() == ["box.example", "localhost"]
+
+
+def test_who_listens_everywhere_is_told_what_is_missing_and_an_address_that_works(monkeypatch):
+    monkeypatch.delenv("ALLOWED_HOSTS", raising=False)
+    assert "make run HOST=0.0.0.0 ALLOWED_HOSTS=" in hosts.remark("0.0.0.0")
+    assert hosts.remark("127.0.0.1") == hosts.remark("192.0.2.7") == ""
+    assert hosts.address("0.0.0.0", 8000) == "http://127.0.0.1:8000"
+    assert hosts.address("::", 8000) == "http://[::1]:8000"
+    monkeypatch.setenv("ALLOWED_HOSTS", "box.example")
+    assert hosts.remark("0.0.0.0") == ""
+
+
+def test_a_name_it_was_not_told_of_is_answered_with_the_way_out(client):
+    answer = client.get("/", headers={"host": "box.example"})
+    assert answer.status_code == 400
+    assert "ALLOWED_HOSTS=localhost,that-name" in answer.content.decode()
 
 
 # What a later start need not do

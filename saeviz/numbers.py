@@ -1,0 +1,31 @@
+"""Which numbers may the environment set, and does what it says fit?"""
+
+import os
+
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+DEFAULTS = {
+    "SAEVIZ_TOKENS": 500_000,
+    "SAEVIZ_PROMPT_TOKENS": 1024,
+    "SAEVIZ_PROMPT_BYTES": 20_000,
+    "SAEVIZ_LOADED_SUBJECTS": 2,
+    "SAEVIZ_MAX_BYTES": min(MEMORY, 64 << 30),
+    "SAEVIZ_SILENT_AFTER": 20,
+    "SAEVIZ_ATTEMPTS": 3,
+}
+
+
+class Misfit(ValueError):
+    """A variable holds no number that fits; the message names both and what would."""
+
+
+def number(name: str) -> int:
+    """The variable's number, its default where it is unset or empty. Raises Misfit."""
+    said, default = os.environ.get(name, "").strip(), DEFAULTS[name]
+    try:
+        value = int(said or default)
+    except ValueError:
+        value = 0
+    if value < 1:
+        fits = f"Give a whole number from 1 on, in digits; left out, it is {default}."
+        raise Misfit(f"{name}={said} does not fit. {fits}")
+    return value

@@ -1,0 +1,32 @@
+"""Under which names does the site answer, and what is to be said of them at a start?"""
+
+import os
+
+HERE = ["localhost", "127.0.0.1", "[::1]"]
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # "every address of this machine" -> the one to reach it by here
+
+
+def allowed() -> list[str]:
+    """ALLOWED_HOSTS; where it is not set, this machine, and the one address that HOST names."""
+    said = [name.strip() for name in os.environ.get("ALLOWED_HOSTS", "").split(",") if name.strip()]
+    host = os.environ.get("HOST", "")
+    return said or HERE + ([] if host in ("", *EVERYWHERE) else [bracketed(host)])
+
+
+def address(host: str, port: int) -> str:
+    """Where somebody at this machine finds the site."""
+    return f"http://{bracketed(EVERYWHERE.get(host, host))}:{port}"
+
+
+def bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def remark(host: str) -> str:
+    """What keeps other machines out although HOST lets them in; "" where nothing does."""
+    if host not in EVERYWHERE or os.environ.get("ALLOWED_HOSTS"):
+        return ""
+    return (
+        f"Other machines can reach it, but it answers them only under the names in ALLOWED_HOSTS, which is not set: "
+        f"make run HOST={host} ALLOWED_HOSTS=localhost,NAME-OR-ADDRESS-OF-THIS-MACHINE"
+    )
