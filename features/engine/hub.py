@@ -46,7 +46,9 @@ class Received:
         if not self.total:
             return f"{self.name}: asking the hub"
         left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
-        return f"{self.name}: {self.done / 1e6:,.0f} of {self.total / 1e6:,.0f} MB, {self.rate / 1e6:.1f} MB/s{left}"
+        digits = 0 if self.total >= 1e7 else 1
+        done, total = (f"{size / 1e6:,.{digits}f}" for size in (self.done, self.total))
+        return f"{self.name}: {done} of {total} MB, {self.rate / 1e6:.1f} MB/s{left}"
 
 
 def fetch(repository: str, name: str, folder, progress: Callable[[Received], None] | None = None) -> Path:

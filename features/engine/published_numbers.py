@@ -7,6 +7,7 @@ away first. Published losses leave out the unembedding's bias: loss effects diff
 import gzip
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,10 @@ TOLERANCE = {  # what the pages print, rounded, and a little for float32
     "activations": 0.002,
     "act_size": 0.001,
     "loss_effect": 0.005,
+    "order by act_size": 0.001,
+    "order by loss_effect": 0.005,
 }
+RANKED = 128  # the features that the published prompt page ranks: the first so many
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,7 @@ class Compared:
     numbers: int
     largest: float
     beyond: int  # further off than the tolerance
-
-    @property
-    def tolerance(self) -> float:
-        return TOLERANCE[self.kind]
+    tolerance: float
 
 
 def read_published(path) -> dict:
@@ -44,14 +45,50 @@ def read_published(path) -> dict:
 
 
 def compare(subject: Subject, published: dict) -> list[Compared]:
-    """Each kind of published number against the same one of `subject`."""
-    return [_compared(kind, published[kind], OURS[kind](subject, published)) for kind in TOLERANCE]
+    """Each kind of published number against the same one of `subject`, and the order of features on the prompt."""
+    values = [compared(kind, _said(published[kind]) - OURS[kind](subject, published), TOLERANCE[kind]) for kind in OURS]
+    prompt = analyse(subject, published["prompt"])
+    return values + [
+        compared(f"order by {metric}", out_of_order(prompt, published, metric), TOLERANCE[f"order by {metric}"])
+        for metric in ("act_size", "loss_effect")
+    ]
 
 
-def _compared(kind: str, numbers: list, ours: np.ndarray) -> Compared:
-    off = np.abs(np.array([number[-1] for number in numbers]) - ours)
-    off[np.isnan(off)] = np.inf  # a number that was published and is not there
-    return Compared(kind, len(off), float(off.max(initial=0)), int((off > TOLERANCE[kind]).sum()))
+def compared(kind: str, off, tolerance: float) -> Compared:
+    """How far off some numbers are; NaN is one that was published and is not there."""
+    off = np.abs(np.asarray(off, dtype=np.float64))
+    off = np.where(np.isnan(off), np.inf, off)
+    return Compared(kind, len(off), float(off.max(initial=0)), int((off > tolerance).sum()), tolerance)
+
+
+def _said(numbers: list) -> np.ndarray:
+    return np.array([number[-1] for number in numbers])
+
+
+def out_of_order(prompt, published: dict, metric: str, quantiles=None) -> list[float]:
+    """For each token of the prompt: by how much the published order of its features is not ours. 0: it is.
+
+    A feature that is only here counts with its activation, one that is only there as infinitely far off.
+    `quantiles(features, activations)` for act_quantile.
+    """
+    first = int(metric == "loss_effect")  # nothing predicts the first token
+    return [_out_of_order(prompt, published, metric, quantiles, p) for p in range(first, len(published["prompt"]))]
+
+
+def _out_of_order(prompt, published, metric, quantiles, position) -> float:
+    at = position - (metric == "loss_effect")
+    features, activations = (column[prompt.active(at)[0] < RANKED] for column in prompt.active(at))
+    keys = {
+        "act_size": lambda: -activations,
+        "act_quantile": lambda: -quantiles(features, activations),
+        "loss_effect": lambda: prompt.effects_after(at, features, activations),
+    }[metric]()
+    ours = {feature: pair for feature, *pair in zip(features.tolist(), keys, activations, strict=True)}
+    theirs = [number[1] for number in published[metric] if number[0] == position]
+    if set(theirs) - set(ours):
+        return np.inf
+    steps = [ours[one][0] - ours[other][0] for one, other in pairwise(theirs)]
+    return float(max([0.0, *steps, *(ours[feature][1] for feature in set(ours) - set(theirs))]))
 
 
 def _logits(subject, published):

@@ -68,7 +68,7 @@ def test_progress_ends_with_all_bytes(served, tmp_path):
     told = []
     hub.fetch("owner/name", "big.pt", tmp_path, told.append)
     assert told[-1].done == told[-1].total == len(CONTENT)
-    assert str(told[0]) == "big.pt: asking the hub" and str(told[-1]).startswith("big.pt: 5 of 5 MB, ")
+    assert str(told[0]) == "big.pt: asking the hub" and str(told[-1]).startswith("big.pt: 5.1 of 5.1 MB, ")
 
 
 def test_every_block_is_told_as_it_comes_and_a_hub_that_does_not_answer_is_asked_again(served, tmp_path, monkeypatch):

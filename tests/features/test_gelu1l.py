@@ -1,5 +1,7 @@
 """GELU-1L from a hub on this machine: small files of the same names and layout, from the command to the pages."""
 
+import gzip
+import io
 import json
 import shutil
 import socket
@@ -16,10 +18,15 @@ from safetensors.torch import load_file
 
 from features import demonstration, gelu1l, imports
 from features.engine import hub
+from features.engine.corpus import open_rows
 from features.engine.documents import CorpusError, read_documents
 from features.engine.model import load_model
 from features.engine.parquet import read_parquet_documents
 from features.engine.published import published_rows
+from features.engine.published_numbers import read_published
+from features.engine.ranking import analyse
+from features.engine.subject import Subject
+from features.management.commands import verify_gelu1l
 from features.models import SAE, Corpus, Import, Job
 from tests.hub import Hub
 
@@ -125,6 +132,61 @@ def test_a_download_that_broke_leaves_no_rows_and_the_next_run_goes_on(db, serve
     monkeypatch.setattr(hub, "_receive", receive)
     call_command("import_gelu1l", how="none", verbosity=0)
     assert (f"/{gelu1l.MODEL}/resolve/main/model_final.pth", "bytes=100000-") in served.asked
+
+
+@pytest.fixture
+def published(db, served, monkeypatch, tmp_path):
+    """Numbers of the SAE that is served, as if published; how to change them."""
+    call_command("import_gelu1l", how="none", verbosity=0)
+    sae, corpus = SAE.objects.get(slug="gelu-1l-run1"), Corpus.objects.get()
+    subject, rows = Subject.load(sae.model_path, sae.path, sae.hook_point, device="cpu"), open_rows(corpus.path)
+    prompt = [int(token) for token in rows[0, 1:8]]
+    ids, f = rows[:3, :9].astype(int).tolist(), analyse(subject, prompt).matrix(range(D_SAE))
+    found = {"rows": ids, "row_numbers": [0, 1, 2], "corpus_rows": 4, "prompt": prompt, "act_quantile": []}
+    found |= {"logits": [[2, 9, 0]], "alignment": [[2, 9, 0]], "activations": [[2, 1, 5, 0]], "counts": [[2, 0]]}
+    active = sorted((p, -float(f[i, p]), i) for i, p in zip(*np.nonzero(f), strict=True))
+    found["act_size"] = [[int(p), int(i), -size] for p, size, i in active]
+    found |= {"loss_effect": [], **{f"correlated_{of}": [[2, 1, 0, 0]] for of in ("neurons", "features", "b")}}
+
+    def told(**changes):
+        """What the command says; it fails where numbers differ."""
+        monkeypatch.setattr(verify_gelu1l, "PUBLISHED", tmp_path / "published.json.gz")
+        (tmp_path / "published.json.gz").write_bytes(gzip.compress(json.dumps(found | changes).encode()))
+        out = io.StringIO()
+        with pytest.raises(CommandError, match="these are not the published weights") as refused:
+            call_command("verify_gelu1l", stdout=out)
+        assert refused
+        return {line[:22].strip(): line[22:].split() for line in out.getvalue().splitlines()}
+
+    return told
+
+
+def test_published_numbers_are_compared_with_weights_and_corpus(published):
+    told = published()
+    assert [told[kind][-1] for kind in ("corpus", "order by act_size", "act_size")] == ["0"] * 3
+    assert told["logits"][0] == told["counts"][0] == "1" and told["correlated_b"][0] == "2"
+    assert {"counts", "correlated_neurons", "correlated_features", "act_quantile", "loss_effect"} < set(told)
+    other = published(prompt=[40, 50, 60, 70, 80, 90, 100])
+    assert int(other["order by act_size"][-1]) > 0 and int(other["act_size"][-1]) > 0
+
+
+def test_without_its_corpus_weights_are_compared_alone(published):
+    SAE.objects.update(corpus=Corpus.objects.create(slug="x", name="x", path="x", rows=1, row_length=1))
+    Corpus.objects.filter(slug="c4-code-20k").delete()
+    told = published()
+    assert "Not compared without t" in told and "counts" not in told and "logits" in told
+
+
+def test_the_published_numbers_in_the_repository_are_whole():
+    found = read_published(verify_gelu1l.PUBLISHED)
+    assert {kind: len(found[kind]) for kind in ("logits", "alignment", "counts", "activations")} == {
+        "logits": 2506,
+        "alignment": 384,
+        "counts": 128,
+        "activations": 5460,
+    }
+    assert len(found["rows"]) == len(found["row_numbers"]) == 100 and len(found["prompt"]) == 13
+    assert len(found["correlated_b"]) == 384 and [7, 3094, 0.979, 0.979] in found["correlated_b"]
 
 
 def test_the_converted_model_is_transformer_lens_s_own(served, monkeypatch):

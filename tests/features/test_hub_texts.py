@@ -53,7 +53,7 @@ def text_of(corpus):
 def test_a_dataset_becomes_a_corpus_of_its_training_texts(served):
     told = added(served)
     corpus = Corpus.objects.get()
-    assert "train-0.parquet: 0 of 0 MB" in told and f"{corpus.slug}: {corpus.tokens:,} tokens" in told
+    assert "train-0.parquet: 0.0 of 0.0 MB" in told and f"{corpus.slug}: {corpus.tokens:,} tokens" in told
     assert corpus.name == NAME and corpus.slug.startswith("some-texts-")
     assert corpus.licence == f"{NAME} from the Hugging Face hub, licence as its authors say: cc0-1.0."
     assert {word: word in text_of(corpus) for word in ("wind ", "winter", "pines", "something")} == {
