@@ -1,16 +1,19 @@
 """Which features are listed, and in which order? Read from a query string; every state is an address."""
 
+import zlib
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from django.db.models import Q
 
+from .contexts import features_with
 from .models import SAE, Feature
 
 SORTS = ("index", "density", "maximum", "mean", "top_token", "top_logit")
 SHOWN = {"": "all", "alive": "alive", "sparse": "worth reading", "dense": "dense", "dead": "dead"}
-SEARCHED = {"fired": "top_token", "boosted": "top_logit"}
+SEARCHED = {"fired": "top_token", "boosted": "top_logit", "examples": None}  # by -> column; None: see contexts.py
 MOST_CHOSEN = 1000
+MOST_FOUND = 30_000  # features by number; a query of SQLite may carry 32,766
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,24 @@ class Listing:
                 "dense": features.dense,
                 "dead": features.dead,
             }[self.show]()
-        if self.q:
+        if self.q and self.by == "examples":
+            features = features.filter(index__in=self._found(sae)[0])
+        elif self.q:
             features = features.filter(**{f"{SEARCHED[self.by]}__icontains": self.q})
         if self.only:
             features = features.filter(index__in=self.only)
         return features
+
+    def why_unsearched(self, sae: SAE) -> str:
+        """"" unless the text of the examples, which is to be searched, cannot be read."""
+        return self._found(sae)[1] if self.q and self.by == "examples" else ""
+
+    def _found(self, sae: SAE) -> tuple[list[int], str]:
+        """Features with the text in an example; none, and why, where that cannot be told."""
+        try:
+            return features_with(sae, self.q)[:MOST_FOUND], ""
+        except (ValueError, OSError, zlib.error) as problem:
+            return [], f"The examples cannot be searched: {problem}"
 
     def features(self, sae: SAE):
         """The listed features without their payloads, in order; equal values by index."""

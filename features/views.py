@@ -67,7 +67,8 @@ def table(request, slug):
     for feature in page:
         feature.label = labels.get(feature.index, "")
     shown = {"sae": sae, "here": "table", "listing": listing, "page": page, "shown": SHOWN.items()}
-    return render(request, "features/table.html", shown | {"labelled": bool(labels)})
+    shown |= {"labelled": bool(labels), "why_unsearched": listing.why_unsearched(sae)}
+    return render(request, "features/table.html", shown)
 
 
 @require_safe

@@ -1,0 +1,109 @@
+"""Does the search in the text of examples find what reading every example would, and say why where it cannot?"""
+
+import random
+
+import numpy as np
+import pytest
+
+from features import contexts, vocabularies
+from features.engine.text import CONTINUED, Vocabulary
+from features.models import Feature
+from features.payload import unpack
+
+from . import shown
+from .test_pages import text_of
+from .test_table import listed
+
+WORDS = ["the", "cat", "sat", "on", "a", "mat,", "then", "The", "dog", "Sat", "by", "日本", "and", "é", "the", "end.\n"]
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    return Vocabulary.load(shown.DEMO / "model")
+
+
+@pytest.fixture
+def sae(db, tmp_path):
+    contexts._found.cache_clear()
+    contexts._index.cache_clear()
+    return shown.shown_sae(tmp_path)
+
+
+def read_one_by_one(examples, corpus, vocabulary, text):
+    """The slow twin."""
+    found = set()
+    for feature, rows, positions in examples:
+        for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
+            ids = corpus[row].tolist()
+            pieces = [
+                "" if id in vocabulary.special or piece == CONTINUED else piece
+                for id, piece in zip(ids, vocabulary.pieces(ids), strict=True)
+            ]
+            if text.lower() in "".join(pieces[max(0, position - 10) : position + 9]).lower():
+                found.add(feature)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_it_finds_what_reading_every_example_finds(vocabulary, seed):
+    rng, words = np.random.default_rng(seed), random.Random(seed)
+    ids = vocabulary.ids(" ".join(words.choices(WORDS, k=900)), bos=False)
+    corpus = np.array(ids[: len(ids) // 40 * 40], dtype=np.uint16).reshape(-1, 40)
+    corpus[:, 0] = vocabulary.bos_id
+    examples = [(feature, rng.integers(0, len(corpus), 3), rng.integers(1, 40, 3)) for feature in range(0, 60, 2)]
+    index = contexts.Index.of(examples, corpus, vocabulary)
+    for text in ("the", "cat sat", "on a mat, then the dog", "日本", "é the", ".\n", "bos", "zebra", " ", "the" * 40):
+        assert index.features_with(text) == read_one_by_one(examples, corpus, vocabulary, text), text
+
+
+def test_nothing_is_found_where_there_are_no_examples(vocabulary):
+    assert contexts.Index.of([], np.zeros((4, 8), np.uint16), vocabulary).features_with("a") == []
+
+
+def test_the_table_searches_the_text_of_examples(client, sae):
+    assert listed(client, "?q=SCRIPT&by=examples") == [0, 1, 2, 4, 5, 6, 7]  # 3 is dead
+    assert listed(client, "?q=no+such+words&by=examples") == []
+    page = client.get("/saes/tiny/features/?q=no+such+words&by=examples")
+    assert "10 tokens before and 8 after each stored example" in text_of(page)
+    assert '<option value="examples" selected>' in page.content.decode()
+
+
+def test_previous_and_next_follow_what_was_found(client, sae, monkeypatch):
+    monkeypatch.setattr("features.listing.features_with", lambda sae, text: [1, 4, 6] if text == "word" else [])
+    data = client.get("/saes/tiny/features/4.json?q=word&by=examples").json()
+    assert (data["previous"], data["next"]) == (1, 6)
+
+
+def test_a_recomputation_is_searched_anew(sae):
+    assert contexts.features_with(sae, "script") == [0, 1, 2, 4, 5, 6, 7]
+    row = Feature.objects.get(index=5)
+    Feature.objects.get(index=6).delete()
+    row.pk, row.index, row.count = None, 6, 0
+    row.save()
+    assert contexts.features_with(sae, "script") == [0, 1, 2, 4, 5, 7]
+
+
+def test_a_second_search_reads_no_payload(sae, django_assert_num_queries):
+    contexts.features_with(sae, "script")
+    with django_assert_num_queries(1):  # which rows are the newest
+        contexts.features_with(sae, "print")
+
+
+def test_examples_whose_corpus_is_gone_say_so(client, sae, tmp_path):
+    (tmp_path / "tiny.npy").unlink()
+    vocabularies._rows.cache_clear()
+    read = text_of(client.get("/saes/tiny/features/?q=script&by=examples"))
+    assert "The examples cannot be searched" in read and "tiny.npy" in read
+    assert client.get("/saes/tiny/features/1.json?q=script&by=examples").status_code == 200
+
+
+def test_a_payload_that_cannot_be_read_says_so(client, sae):
+    Feature.objects.filter(index=1).update(payload=b"\0old")
+    assert "Recompute the statistics" in text_of(client.get("/saes/tiny/features/?q=script&by=examples"))
+
+
+def test_every_group_of_examples_is_searched(sae):
+    payload = unpack(Feature.objects.get(index=0).payload)
+    rows, positions = contexts._places(payload)
+    groups = [payload.top, payload.random, *(interval.examples for interval in payload.intervals)]
+    assert len(rows) == len(positions) == sum(len(group.rows) for group in groups) > len(payload.top.rows)
