@@ -21,7 +21,8 @@ GELU1L = "the real GELU-1L, from the hub"  # stands for a path: no browser can a
 State = Import.State
 SILENT_AFTER = timedelta(minutes=15)  # a step may be the loading of a large model
 STOPS_WITHIN = timedelta(minutes=1)  # after that, nobody waits for a worker that was told to stop
-UNREACHABLE = "The queue cannot be reached now; ask again when a worker is back."
+SENT_AGAIN_AFTER = timedelta(seconds=20)  # a queued import's message has to arrive; then twice as long, and so on
+UNREACHABLE = "The queue cannot be reached now; the import waits and starts as soon as a worker is back."
 STOPPED = "Nothing was imported. What was downloaded is kept, and gone on with next time."
 
 
@@ -112,6 +113,16 @@ def cancel(row: Import) -> Import:
         Import.objects.filter(pk=row.pk, state=State.RUNNING).update(cancel_requested=True)
     row.refresh_from_db()
     return row
+
+
+def look_after() -> None:
+    """End imports whose worker is gone, send again what the queue has lost. A message too many does no harm."""
+    end_silent_imports()
+    now = timezone.now()
+    for row in Import.objects.filter(state=State.QUEUED):
+        waited = row.heard - row.created
+        if now - row.heard >= max(SENT_AGAIN_AFTER, waited) and jobs.send(TASK, row.pk):
+            Import.objects.filter(pk=row.pk, state=State.QUEUED).update(heard=now)
 
 
 def end_silent_imports() -> None:

@@ -31,7 +31,7 @@ def watch():
     """One look for jobs that nobody works on. A database that is away now is asked again next time."""
     try:
         jobs.pick_up_silent_jobs()
-        imports.end_silent_imports()
+        imports.look_after()
     except DatabaseError:
         log.warning("Cannot look after jobs now", exc_info=True)
     finally:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,21 @@ def test_a_failure_is_a_sentence_in_the_list(client, files, corpus):
     assert "cut short or damaged" in client.get(LIST).content.decode()
     told = client.get(f"/imports/{row.pk}.json").json()
     assert told["state"] == "failed" and told["sentence"].startswith("failed: ")
+
+
+def test_an_import_whose_message_was_lost_is_sent_again_ever_more_seldom(files, queue, monkeypatch):
+    begun, sent_at = imports.timezone.now(), []
+    row = Import.objects.create(path=files.sae, created=begun, heard=begun)
+    for second in range(0, 700, 10):
+        monkeypatch.setattr(imports.timezone, "now", lambda moment=begun + timedelta(seconds=second): moment)
+        before = len(queue)
+        imports.look_after()
+        sent_at += [second] * (len(queue) - before)
+    assert sent_at == [20, 40, 80, 160, 320, 640] and set(queue) == {(imports.TASK, row.pk)}
+    imports.cancel(row)
+    monkeypatch.setattr(imports.timezone, "now", lambda: begun + timedelta(days=1))
+    imports.look_after()
+    assert len(queue) == 6
 
 
 def test_an_import_whose_worker_is_gone_ends(files):
