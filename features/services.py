@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from . import jobs
+from . import __version__, jobs
 from .engine.results import Cancelled, Progress
 from .jobs import cancel, pick_up_silent_jobs, retry  # noqa: F401  (the other doors to a job's life)
 from .models import DENSE_ABOVE, SAE, Corpus, Feature, Job, Statistics
@@ -285,6 +285,7 @@ def _figures(summary):
         "loss_tokens dead dense versions"
     )
     figures = {name: getattr(summary, name) for name in names.split()}
+    figures["versions"] = {"saeviz": __version__, **figures["versions"]}
     # A figure that does not exist (no loss without tokens) is stored as none; databases do not agree on NaN.
     return {name: None if value != value else value for name, value in figures.items()}
 

@@ -1,5 +1,7 @@
 """Are statistics shown whole or not at all, and is what cannot be computed refused with a way out?"""
 
+import tomllib
+
 import numpy as np
 import pytest
 
@@ -49,11 +51,13 @@ def test_what_was_collected_is_what_is_stored(tiny):
         assert_same(unpack(feature.payload).shown, expected.shown)
 
 
-def test_the_summary_is_stored_too(tiny):
+def test_the_summary_is_stored_too(tiny, settings):
     statistics = store(tiny, made_up.Collected())
     assert (statistics.tokens, statistics.l0, statistics.loss_recovered) == (960, 2.5, pytest.approx(0.9))
     assert statistics.checkpoint_hash == "c0ffee"
     assert statistics.completed is not None
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
+    assert statistics.versions == {"saeviz": project["version"], "torch": "made up"}
 
 
 def test_the_token_of_the_top_activation_and_the_most_boosted_one_are_named(tiny):
