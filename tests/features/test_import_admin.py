@@ -75,6 +75,15 @@ def test_a_worker_imports_what_was_chosen(client, files, corpus, queue):
     assert Job.objects.count() == 1
 
 
+def test_encoder_b_is_chosen_with_the_files(client, files, corpus, imported, tmp_path):
+    small.write_sae(tmp_path / "open" / "second", seed=4)
+    client.post(ADD, asked(files, path=str(tmp_path / "open" / "second"), encoder_b="mine"))
+    tasks.import_sae(Import.objects.get().pk)
+    row = Import.objects.get()
+    assert (row.error, row.sae.encoder_b) == ("", imported)
+    assert Job.objects.order_by("pk").last().encoder_b == imported
+
+
 def test_weights_are_not_read_in_the_web_process(client, files, corpus, monkeypatch):
     from features.engine.formats import files as reading
 
