@@ -222,6 +222,18 @@ def test_a_gemma_scope_2_transcoder_is_refused(tmp_path):
     refused(write(tmp_path, "params.safetensors", w, config=config), "transcoder", answers={})
 
 
+@pytest.mark.parametrize("folder", ["transcoder_all", "clt", "crosscoder", "gemma-scope-2b-pt-transcoders"])
+def test_a_gemma_scope_transcoder_without_a_config_is_told_by_its_folder(tmp_path, folder):
+    w = {name.lower(): tensor for name, tensor in four().items()} | {"threshold": normal(H)}
+    (tmp_path / folder / "layer_1").mkdir(parents=True)
+    refused(write(tmp_path / folder / "layer_1", "params.safetensors", w), "transcoder", answers={})
+
+
+def test_a_transcoder_of_the_first_gemma_scope_is_refused(tmp_path):
+    np.savez(tmp_path / "params.npz", **{name.lower(): tensor.numpy() for name, tensor in four().items()})
+    refused(tmp_path / "params.npz", "transcoder", answers={})
+
+
 def test_an_openai_activation_that_is_not_known_is_refused(tmp_path):
     w = linear() | {"pre_bias": normal(D), "latent_bias": normal(H), "activation": "Swish"}
     refused(write(tmp_path, "6.pt", w), "activation Swish", answers={})

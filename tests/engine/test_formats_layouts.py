@@ -208,6 +208,26 @@ def test_gemma_scope_2_writes_its_names_small(tmp_path):
     assert (sae.config.format, sae.config.hook_point) == ("gemma-scope-2", "blocks.7.hook_resid_post")
 
 
+@pytest.mark.parametrize(
+    ("said", "folder", "hook"),
+    [
+        ("model.layers.17.post_feedforward_layernorm.output", "x", "blocks.17.hook_mlp_out"),
+        ("model.layers.11.self_attn.o_proj.input", "attn_out_all/layer_11_width_16k_l0_small", "blocks.11.attn.hook_z"),
+        (None, "mlp_out/layer_17_width_16k_l0_big", "blocks.17.hook_mlp_out"),
+        (None, "resid_post_all/layer_3_width_262k_l0_small", "blocks.3.hook_resid_post"),
+        (None, "elsewhere", None),
+        ("model.layers.11.self_attn", "elsewhere", None),
+    ],
+)
+def test_gemma_scope_2_says_its_place_in_its_config_or_by_its_folder(tmp_path, said, folder, hook):
+    small = {name.lower(): tensor for name, tensor in (four() | {"threshold": normal(H, seed=8).abs()}).items()}
+    config = {"config": {"hf_hook_point_in": said}} if said else {}
+    where = tmp_path / "gemma-scope-2-1b-pt" / folder
+    where.mkdir(parents=True)
+    sae = read_sae(write(where, "params.safetensors", small, **config).parent)
+    assert (sae.config.hook_point, sae.config.model_name) == (hook, "google/gemma-3-1b-pt")
+
+
 # two linear layers
 
 

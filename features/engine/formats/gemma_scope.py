@@ -1,7 +1,10 @@
 """Gemma Scope 1 (params.npz) and 2 (params.safetensors): JumpReLU without a pre-bias (arXiv:2408.05147)."""
 
+import re
+
 from features.engine.formats import hooks
 from features.engine.formats.errors import CheckpointError
+from features.engine.formats.npz import is_npz
 from features.engine.formats.recipe import Matrix, Recipe, first
 
 
@@ -20,18 +23,18 @@ def first_release(checkpoint, answers):
 
 
 def second_release(checkpoint, answers):
-    """The same under lower-case names. CheckpointError for its transcoders."""
+    """The same under lower-case names. CheckpointError for transcoders, those of the first release included."""
     if not checkpoint.has("w_enc", "w_dec"):
         return None
     config = checkpoint.config("config.json")
-    if len(checkpoint.shapes["w_dec"]) != 2 or "affine_skip_connection" in checkpoint.shapes or _transcodes(config):
+    if len(checkpoint.shapes["w_dec"]) != 2 or "affine_skip_connection" in checkpoint.shapes or _transcodes(checkpoint):
         raise CheckpointError(
-            f"{checkpoint.path}: a Gemma Scope 2 transcoder predicts another place of the model than it "
+            f"{checkpoint.path}: a transcoder of Gemma Scope predicts another place of the model than it "
             "reads, so it has no reconstruction error. Only autoencoders are read here."
         )
     result = _jumprelu("gemma-scope-2", "w_enc", "w_dec")
-    hook = hooks.of_module(str(config.get("hf_hook_point_in", "")).removesuffix(".output"))
-    result.subject = {"model_name": config.get("model_name"), "hook_point": hook}
+    model, hook = hooks.of_gemma_scope_2(config.get("hf_hook_point_in"), checkpoint.weights.absolute())
+    result.subject = {"model_name": first(config.get("model_name"), model), "hook_point": hook}
     return result
 
 
@@ -41,6 +44,11 @@ def _jumprelu(name, encoder, decoder):
     return result
 
 
-def _transcodes(config):
+def _transcodes(checkpoint):
+    """By its config, by its folder, or by the container: as .npz, only transcoders have such names."""
+    config, folders = checkpoint.config("config.json"), checkpoint.weights.absolute().parts
+    named = re.compile(r"(clt|crosscoder|transcoder)(_all)?|gemma-scope.*-transcoders")
+    if any(named.fullmatch(folder) for folder in folders) or is_npz(checkpoint.weights):
+        return True
     out = first(config.get("hf_hook_point_out"), config.get("hf_hook_point_in"))
     return out != config.get("hf_hook_point_in")

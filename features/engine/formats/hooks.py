@@ -76,6 +76,27 @@ def of_gemma_scope(path):
     return model, block(layer[1], release[3]) if layer and release else None
 
 
+GEMMA_SCOPE_2 = {  # by the Hugging Face module of its config, by the folder it is published in
+    "output": "hook_resid_post",
+    "post_feedforward_layernorm.output": "hook_mlp_out",
+    "self_attn.o_proj.input": "attn.hook_z",
+    "resid_post": "hook_resid_post",
+    "mlp_out": "hook_mlp_out",
+    "attn_out": "attn.hook_z",
+}
+
+
+def of_gemma_scope_2(said, path):
+    """(model_name, hook_point): "model.layers.7.output", gemma-scope-2-1b-pt/resid_post/layer_7_width_16k_l0_small."""
+    text = path.as_posix()
+    size = re.search(r"gemma-scope-2-(\w+)-(pt|it)", text)
+    model = f"google/gemma-3-{size[1]}-{size[2]}" if size else None
+    folder = re.search(r"/(resid_post|mlp_out|attn_out)(?:_all)?/layer_(\d+)_", text)
+    module = re.fullmatch(r"model\.layers\.(\d+)\.([\w.]+)", said or "")
+    layer, place = (module[1], module[2]) if module else (folder[2], folder[1]) if folder else (None, None)
+    return model, f"blocks.{layer}.{GEMMA_SCOPE_2[place]}" if place in GEMMA_SCOPE_2 else None
+
+
 def of_name(name):
     """(model_name, hook_point): "Llama-3.1-8B-Instruct-SAE-l19"."""
     match = re.fullmatch(r"(.+?)-SAE-l(\d+)", name)
