@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from features.engine.formats import describe, read_sae
+from features.engine.formats import CheckpointError, describe, read_sae
 from tests.engine.sae_files import (
     D,
     H,
@@ -273,6 +273,46 @@ def test_llama_scope_is_read_in_the_models_own_unit(tmp_path, by_norm):
     close(sae.encode(h), f * size)
     close(sae.decode(sae.encode(h)), f @ w["decoder.weight"].T + w["decoder.bias"] / scale)
     assert sae.config.hook_point == "blocks.7.hook_resid_post"
+
+
+def llama_scope(folder, w, **settings):
+    hook = "blocks.7.hook_resid_post"
+    config = {"d_model": D, "hook_point_in": hook, "hook_point_out": hook, "jump_relu_threshold": 0.3} | settings
+    return write(folder, "final.safetensors", w, hyperparams=config)
+
+
+def test_llama_scope_before_it_becomes_a_jumprelu_keeps_k(tmp_path):
+    w, h = two_layers(), inputs()
+    norms = {"dataset_average_activation_norm": {"in": 5.5}, "sparsity_include_decoder_norm": True}
+    path = llama_scope(tmp_path, w, act_fn="topk", top_k=K, jump_relu_threshold=0.0, **norms)
+    scale, size = D**0.5 / 5.5, w["decoder.weight"].norm(dim=0)
+    p = (scale * h @ w["encoder.weight"].T + w["encoder.bias"]) / scale * size
+    f = keep_largest(p, K).relu()
+    sae = read_sae(path)
+    check(sae, f, f / size @ w["decoder.weight"].T + w["decoder.bias"] / scale)
+    assert sae.config.k == K
+
+
+def test_llama_scope_with_a_pre_bias_and_every_token_rescaled(tmp_path):
+    w, h = two_layers(), inputs()
+    path = llama_scope(tmp_path, w, norm_activation="token-wise", apply_decoder_bias_to_pre_encoder=True)
+    scale = D**0.5 / h.norm(dim=-1, keepdim=True)
+    p = (scale * h - w["decoder.bias"]) @ w["encoder.weight"].T + w["encoder.bias"]
+    f = p.relu() * (p > 0.3)
+    close(read_sae(path).encode(h), f)
+    close(read_sae(path).decode(f, h), (f @ w["decoder.weight"].T + w["decoder.bias"]) / scale)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hook_point_out": "blocks.7.hook_mlp_out"}, "a transcoder from blocks.7.hook_resid_post to blocks"),
+        ({"norm_activation": "batch-wise"}, "norm_activation batch-wise is none of"),
+    ],
+)
+def test_llama_scope_with_another_formula_is_refused(tmp_path, settings, words):
+    with pytest.raises(CheckpointError, match=words):
+        read_sae(llama_scope(tmp_path, two_layers(), **settings))
 
 
 def test_llama_scope_r1_stores_thresholds_and_norms_as_tensors(tmp_path):

@@ -6,6 +6,7 @@ activations are in the model's own unit, as in the form its library runs: biases
 """
 
 from features.engine.formats import hooks
+from features.engine.formats.errors import CheckpointError
 from features.engine.formats.recipe import Matrix, Recipe, first, flag
 
 
@@ -38,16 +39,29 @@ def plain(checkpoint, answers):
 
 
 def _llama_scope(checkpoint, answers, config):
+    read = config.get("hook_point_in")
+    written = config.get("hook_point_out", read)
+    if written != read:
+        raise CheckpointError(
+            f"{checkpoint.path}: a transcoder from {read} to {written} predicts another place than it reads, so it has "
+            "no reconstruction error. Only autoencoders are read here."
+        )
     result = _two_layers("llama-scope", "encoder", "decoder")
     result.activation, result.architecture = "jumprelu", config.get("act_fn", "jumprelu")
-    result.subject = {"model_name": config.get("model_name"), "hook_point": config.get("hook_point_in")}
+    result.pre_bias = "decoder.bias" if flag(config, "apply_decoder_bias_to_pre_encoder", False) else None
+    result.subject = {"model_name": config.get("model_name"), "hook_point": read}
     result.stated = {"d_in": config.get("d_model"), "d_sae": config.get("d_sae")}
     norms = [name for name in checkpoint.shapes if name.startswith("dataset_average_activation_norm.")]
     result.ignored = tuple(norms)
-    unit = _unit(checkpoint, answers, config, norms)
+    by_token = config.get("norm_activation") == "token-wise"
+    result.input_norm = "constant_norm_rescale" if by_token else "none"
+    unit = 1.0 if by_token else _unit(checkpoint, answers, config, norms)
     result.bias_scale = unit
     if checkpoint.has("log_jumprelu_threshold"):
         result.threshold, result.threshold_is_log = "log_jumprelu_threshold", True
+    elif config.get("act_fn") == "topk" and not config["jump_relu_threshold"]:  # not yet made a JumpReLU
+        result.activation, result.k = "topk", answers.settle("k", config.get("top_k"), (50, 64, 100))
+        result.rescale_by_decoder_norm = flag(config, "sparsity_include_decoder_norm", False)
     else:
         # This one threshold was set after training, in the model's own unit: undo the scaling to come.
         result.threshold = config["jump_relu_threshold"] / unit
@@ -58,8 +72,11 @@ def _llama_scope(checkpoint, answers, config):
 def _unit(checkpoint, answers, config, norms):
     """mean |activation| / sqrt(d_in): by this, stored biases become those for the model's own activations."""
     d_in = checkpoint.shapes["encoder.weight"][1]
-    if config.get("norm_activation") == "inference":
+    how = config.get("norm_activation", "dataset-wise")
+    if how in ("inference", "none"):
         return 1.0
+    if how != "dataset-wise":
+        raise CheckpointError(f"{checkpoint.path}: norm_activation {how} is none of dataset-wise, token-wise, none.")
     average = config.get("dataset_average_activation_norm") or {}
     place = first(config.get("hook_point_in"), "in")
     inside = f"dataset_average_activation_norm.{place}"
