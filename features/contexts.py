@@ -1,4 +1,4 @@
-"""In which features' stored examples does a text stand? For the search of the table.
+"""In how many of a feature's stored examples does a text stand? For the search of the table.
 
 An index per set of statistics, made at the first search (a second or two for some thousand features) and kept
 by the process: the text of every corpus row that has an example, and where in it the examples lie.
@@ -23,20 +23,20 @@ KEPT_SEARCHES = 256
 _one_at_a_time = threading.Lock()
 
 
-def features_with(sae: SAE, text: str) -> list[int]:
-    """Features that have the text, upper and lower case alike, in the short context of one of their examples.
+def examples_with(sae: SAE, text: str) -> dict[int, int]:
+    """Feature -> how many of its examples have the text, upper and lower case alike, in their short context.
 
-    Raises ValueError or OSError where examples or corpus cannot be read.
+    Features without any are left out. Raises ValueError or OSError where examples or corpus cannot be read.
     """
     newest = Feature.objects.shown_of(sae).aggregate(newest=Max("pk"))["newest"]  # another after a recomputation
     return _found(sae.statistics_id, newest, text.lower())
 
 
 @lru_cache(maxsize=KEPT_SEARCHES)
-def _found(statistics: int, newest: int | None, text: str) -> list[int]:
+def _found(statistics: int, newest: int | None, text: str) -> dict[int, int]:
     with _one_at_a_time:  # requests that come while an index is made wait for it
         index = _index(statistics, newest)
-    return index.features_with(text)
+    return index.examples_with(text)
 
 
 @lru_cache(maxsize=4)
@@ -77,8 +77,8 @@ class Index:
         ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
         return cls("".join(pieces), ends, corpus.shape[1], tokens[order], features[order].astype(np.int64))
 
-    def features_with(self, text: str) -> list[int]:
-        """Those with an example whose window holds the whole text, ascending."""
+    def examples_with(self, text: str) -> dict[int, int]:
+        """Feature -> its examples whose window holds the whole text."""
         starts = np.array([found.start() for found in re.finditer(re.escape(text), self.text)], dtype=np.int64)
         first = np.searchsorted(self.ends, starts, side="right")
         last = np.searchsorted(self.ends, starts + len(text) - 1, side="right")
@@ -89,7 +89,8 @@ class Index:
         seen = np.zeros(len(self.tokens) + 1, np.int64)
         np.add.at(seen, low, 1)
         np.add.at(seen, np.maximum(low, high), -1)
-        return np.unique(self.features[seen.cumsum()[:-1] > 0]).tolist()
+        features, counts = np.unique(self.features[seen.cumsum()[:-1] > 0], return_counts=True)
+        return dict(zip(features.tolist(), counts.tolist(), strict=True))
 
 
 def _lower(ids: list[int], vocabulary) -> list[str]:

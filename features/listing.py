@@ -1,15 +1,17 @@
 """Which features are listed, and in which order? Read from a query string; every state is an address."""
 
 import zlib
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
-from .contexts import features_with
+from .contexts import examples_with
 from .models import SAE, Feature
 
 SORTS = ("index", "density", "maximum", "mean", "top_token", "top_logit")
+FOUND = "found"  # a sort of its own, by the number of examples with the text that is searched
 SHOWN = {"": "all", "alive": "alive", "sparse": "worth reading", "dense": "dense", "dead": "dead"}
 SEARCHED = {"fired": "top_token", "boosted": "top_logit", "examples": None}  # by -> column; None: see contexts.py
 MOST_CHOSEN = 1000
@@ -31,24 +33,35 @@ class Listing:
         """From a request's GET; what it does not understand reads as the default."""
         sort, by, show = query.get("sort", ""), query.get("by", ""), query.get("show", "")
         only = [int(i) for i in query.get("only", "").split(",") if i.isdecimal() and len(i) < 10]
-        return cls(
+        asked = cls(
             show=show if show in SHOWN else "",
             q=query.get("q", "")[:100].replace("\0", ""),
             by=by if by in SEARCHED else "fired",
-            sort=sort if sort.removeprefix("-") in SORTS else "index",
             only=tuple(sorted(set(only))[:MOST_CHOSEN]),
         )
+        sorts = (*SORTS, FOUND) if asked.searches_examples else SORTS
+        return replace(asked, sort=sort if sort.removeprefix("-") in sorts else asked.usual_sort)
 
     def query(self, **changes) -> str:
         """As a query string, "" for the plain list; changes may set a page or another sort."""
         asked = {"show": self.show, "q": self.q, "by": self.by if self.q else "", "sort": self.sort}
         asked |= {"only": ",".join(map(str, self.only))} | changes
-        asked = {name: value for name, value in asked.items() if value and (name, value) != ("sort", "index")}
+        usual = ("sort", self.usual_sort)
+        asked = {name: value for name, value in asked.items() if value and (name, value) != usual}
         return "?" + urlencode(asked) if asked else ""
 
     @property
     def is_plain(self) -> bool:
         return not self.query()
+
+    @property
+    def searches_examples(self) -> bool:
+        return bool(self.q) and self.by == "examples"
+
+    @property
+    def usual_sort(self) -> str:
+        """Nearly every feature has some example with a common word: those with the most come first."""
+        return f"-{FOUND}" if self.searches_examples else "index"
 
     @property
     def column(self) -> str:
@@ -67,32 +80,53 @@ class Listing:
                 "dense": features.dense,
                 "dead": features.dead,
             }[self.show]()
-        if self.q and self.by == "examples":
-            features = features.filter(index__in=self._found(sae)[0])
+        if self.searches_examples:
+            features = features.filter(index__in=list(self.found(sae))[:MOST_FOUND])
         elif self.q:
             features = features.filter(**{f"{SEARCHED[self.by]}__icontains": self.q})
         if self.only:
             features = features.filter(index__in=self.only)
         return features
 
+    def found(self, sae: SAE) -> dict[int, int]:
+        """Feature -> its examples with the text that is searched; nothing where it cannot be told."""
+        return self._looked_for(sae)[0]
+
     def why_unsearched(self, sae: SAE) -> str:
         """"" unless the text of the examples, which is to be searched, cannot be read."""
-        return self._found(sae)[1] if self.q and self.by == "examples" else ""
+        return self._looked_for(sae)[1]
 
-    def _found(self, sae: SAE) -> tuple[list[int], str]:
-        """Features with the text in an example; none, and why, where that cannot be told."""
+    def _looked_for(self, sae: SAE) -> tuple[dict[int, int], str]:
         try:
-            return features_with(sae, self.q)[:MOST_FOUND], ""
+            return (examples_with(sae, self.q) if self.searches_examples else {}), ""
         except (ValueError, OSError, zlib.error) as problem:
-            return [], f"The examples cannot be searched: {problem}"
+            return {}, f"The examples cannot be searched: {problem}"
 
     def features(self, sae: SAE):
         """The listed features without their payloads, in order; equal values by index."""
-        return self.filtered(sae).light().order_by(self.sort, "index")
+        features = self.filtered(sae).light()
+        if self.column == FOUND:
+            return InOrder(features, [index for _, index in self._by_found(sae)])
+        return features.order_by(self.sort, "index")
+
+    def _by_found(self, sae: SAE) -> list[tuple[int, int]]:
+        """(rank, index) of every listed feature, in order; the rank is the number of examples, turned to rise."""
+        found = self.found(sae)
+        return sorted(self._rank(found, index) for index in self.filtered(sae).values_list("index", flat=True))
+
+    def _rank(self, found: dict[int, int], index: int) -> tuple[int, int]:
+        return found.get(index, 0) * (-1 if self.falls else 1), index
 
     def around(self, sae: SAE, feature: Feature) -> tuple[int | None, int | None]:
         """The listed features before and after this one in the list's order; it need not be listed."""
+        if self.column == FOUND:
+            return self._around_found(sae, feature.index)
         return self._beside(sae, feature, forward=False), self._beside(sae, feature, forward=True)
+
+    def _around_found(self, sae: SAE, index: int) -> tuple[int | None, int | None]:
+        order, here = self._by_found(sae), self._rank(self.found(sae), index)
+        before, after = bisect_left(order, here) - 1, bisect_right(order, here)
+        return order[before][1] if before >= 0 else None, order[after][1] if after < len(order) else None
 
     def _beside(self, sae: SAE, feature: Feature, forward: bool) -> int | None:
         index = Q(index__gt=feature.index) if forward else Q(index__lt=feature.index)
@@ -104,3 +138,19 @@ class Listing:
             beyond = Q(**{f"{self.column}__{further}": value}) | (Q(**{self.column: value}) & index)
         features = self.features(sae).filter(beyond)
         return (features if forward else features.reverse()).values_list("index", flat=True).first()
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """Features in an order that the database does not know; a page of them is read at a time."""
+
+    features: QuerySet
+    indices: list[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, part: slice) -> list[Feature]:
+        wanted = self.indices[part]
+        read = {feature.index: feature for feature in self.features.filter(index__in=wanted)}
+        return [read[index] for index in wanted if index in read]

@@ -63,11 +63,11 @@ def sae_snippet(sae: SAE) -> str:
 def table(request, slug):
     sae, listing = sae_or_404(slug), Listing.asked_by(request.GET)
     page = Paginator(listing.features(sae), PER_PAGE).get_page(request.GET.get("page"))
-    labels = findings_of(sae).names
+    labels, found = findings_of(sae).names, listing.found(sae)
     for feature in page:
-        feature.label = labels.get(feature.index, "")
+        feature.label, feature.found = labels.get(feature.index, ""), found.get(feature.index)
     shown = {"sae": sae, "here": "table", "listing": listing, "page": page, "shown": SHOWN.items()}
-    shown |= {"labelled": bool(labels), "why_unsearched": listing.why_unsearched(sae)}
+    shown |= {"labelled": any(feature.label for feature in page), "why_unsearched": listing.why_unsearched(sae)}
     return render(request, "features/table.html", shown)
 
 

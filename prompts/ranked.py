@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from features.templatetags.written import percent
+
 from .sums import summed
 
 SHOWN = 10
@@ -52,6 +54,6 @@ def _active(prompt, asked):
 
 def _all_dense(active, max_density):
     return (
-        f"All {active:,} active features are active on more than {max_density:.3%} of tokens. "
+        f"All {active:,} active features are active on more than {percent(max_density)} of tokens. "
         "Move the density slider to the right to see them."
     )

@@ -97,7 +97,8 @@ def test_dense_features_are_left_out_and_the_next_ones_move_up(answer, sae):
 def test_all_too_dense_says_how_to_see_them(answer, sae):
     found = answer(position=3, max_density="0")
     assert found["ranking"] == []
-    assert "more than 0.000% of tokens. Move the density slider" in found["note"]
+    assert "more than 0\xa0% of tokens. Move the density slider" in found["note"]
+    assert "more than 0.000120\xa0% of tokens" in answer(position=3, max_density="0.0000012")["note"]
 
 
 def test_several_tokens_sum_their_scores(answer, prompt):
