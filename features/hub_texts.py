@@ -32,7 +32,7 @@ def fetch(dataset: str, pattern: str = "", progress=None) -> Texts:
 
     Raises CorpusError where there are none or they are too many, HubError where they cannot be had.
     """
-    found = hub.listing(f"datasets/{dataset}")
+    found = hub.listing_meant(f"datasets/{dataset}", dataset)
     chosen = _chosen(dataset, found, pattern)
     size = sum(found.sizes[name] for name in chosen)
     if size > MAX_BYTES:

@@ -101,6 +101,14 @@ def listing(repository: str) -> Listing:
         raise HubError(f"{url}: no answer that can be read ({error}). Run it again with a network.") from error
 
 
+def listing_meant(repository: str, name: str) -> Listing:
+    """The same of a `name` that may have been meant as a path. Raises HubError, which says so."""
+    try:
+        return listing(repository)
+    except HubError as error:
+        raise HubError(f"{name} is no path here; as a name on the hub: {error}") from error
+
+
 def names(repository: str, ending: str) -> list[str]:
     """Files of a repository that end so. Raises HubError."""
     files = listing(repository).sizes

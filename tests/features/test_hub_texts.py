@@ -105,5 +105,6 @@ def test_a_folder_of_that_name_is_no_dataset(served, tmp_path):
 
 def test_without_a_network_it_says_so(served, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(CommandError, match="No corpus was added. http://127.0.0.1:9.*Run it again with a network"):
+    words = "some-texts is no path here; as a name on the hub: http://127.0.0.1:9.*Run it again with a network"
+    with pytest.raises(CommandError, match=f"No corpus was added. somebody/{words}"):
         added(served)

@@ -1,4 +1,4 @@
-"""`manage.py import_sae PATH`: an SAE on disk becomes pages. What its files do not say is asked for."""
+"""`manage.py import_sae PATH`: an SAE on disk, or on the hub, becomes pages. What its files do not say is asked for."""
 
 import os
 import sys
@@ -8,14 +8,17 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from features import hub_saes
 from features.incoming import Asked, Unanswered, carry_out, has_figures, plan, request_figures
+from features.management.downloads import TellsDownloads
 
 
-class Command(BaseCommand):
+class Command(TellsDownloads, BaseCommand):
     help = "Import an SAE: recognise its files, check it on a few tokens, compute its features."
 
     def add_arguments(self, parser):
-        parser.add_argument("path", metavar="PATH", help="The weight file, or the folder it lies in.")
+        help = "The weight file, the folder it lies in, or owner/name/folder of the hub."
+        parser.add_argument("path", metavar="PATH", help=help)
         parser.add_argument("--model", default="", help="Folder or name of the language model.")
         parser.add_argument("--hook", default="", help="Where the model is read: blocks.0.mlp.hook_post ...")
         parser.add_argument("--corpus", default="", help="Text, token ids, or the short name of a corpus.")
@@ -34,6 +37,8 @@ class Command(BaseCommand):
     def handle(self, path, answer, how, **options):
         given = {name: options[name] for name in ("model", "hook", "corpus", "encoder_b", "slug", "name", "tokens")}
         try:
+            if hub_saes.is_on_hub(path):
+                path = str(hub_saes.fetch(path, self.received))
             sae = carry_out(_plan(Asked(path, **given, answers=_answers(answer))), self._say)
         except (ValueError, OSError) as error:
             raise CommandError(f"Nothing was imported. {error}") from error
