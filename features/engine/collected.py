@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from . import tables
 from .correlations import Correlations
 from .effects import Activations, Effects, effects_of
 from .entries import Entries, FeatureEntries
 from .examples import Grid, interval_examples, near_examples, random_examples, random_generator, top_examples
+from .logits import Directions
 from .results import Examples, FeatureStatistics, Histogram, Interval, Progress, ShownRows, Summary
 from .statistics import SortedEntries
 from .subject import Subject
@@ -79,13 +82,15 @@ class Collected:
 
     def features(self, indices: Iterable[int] | None = None) -> Iterator[FeatureStatistics]:
         """Every asked-for feature in index order: of `indices`, else of those that were asked for in the beginning."""
-        wanted = self.indices if indices is None else sorted(set(indices))
+        wanted = np.array(self.indices if indices is None else sorted(set(indices)), np.int64)
+        directions = Directions.of(self.subject.model.head, self.subject.output_directions(wanted))
         chosen = [self._choose(entries) for entries in self._reported(self.entries.features(wanted), len(wanted))]
-        effects = self._effects(chosen)
+        effects = self._effects(chosen, wanted, directions)
         at = 0
         for start in range(0, len(chosen), FEATURES_AT_ONCE):
             part = chosen[start : start + FEATURES_AT_ONCE]
-            for one, known in zip(part, self._tables(part), strict=True):
+            logits = directions.effects.take(torch.arange(start, start + len(part), device=self.subject.device))
+            for one, known in zip(part, self._tables(part, logits), strict=True):
                 yield self._statistics(one, known, effects, at)
                 at += len(one.values)
 
@@ -116,7 +121,7 @@ class Collected:
         within = np.repeat(begins - starts[:-1], ends - begins) + np.arange(starts[-1])
         return starts, entries.tokens[within], entries.values[within]
 
-    def _effects(self, chosen: list[_Chosen]) -> Effects:
+    def _effects(self, chosen: list[_Chosen], features: np.ndarray, directions: Directions) -> Effects:
         """Of all entries of all features behind each other; NaN for those far from every example."""
         activations = Activations(
             np.repeat([one.index for one in chosen], [len(one.values) for one in chosen]).astype(np.int64),
@@ -125,14 +130,17 @@ class Collected:
             _joined((one.values for one in chosen), np.float32),
         )
         near = _joined((one.near for one in chosen), bool)
-        return effects_of(self.subject, self.grid.rows, activations, near, lambda *at: self.report("loss effects", *at))
+        return effects_of(
+            self.subject, self.grid.rows, activations, near, features, directions,
+            lambda *at: self.report("loss effects", *at),
+        )  # fmt: skip
 
-    def _tables(self, part: list[_Chosen]):
+    def _tables(self, part: list[_Chosen], logits: Tensor):
         """(logit table, alignment, correlated neurons, features and those of B, neighbours) of each."""
         features = np.array([one.index for one in part])
         cosines = self.correlations.decoder_cosines(features)
         return zip(
-            tables.logit_tables(self.subject, features),
+            tables.logit_tables(logits),
             tables.alignments(self.subject, features),
             self.correlations.neurons(features),
             self.correlations.features(features, cosines),

@@ -13,7 +13,6 @@ from .subject import Subject
 from .threads import side_by_side
 
 FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
-FEATURE_BYTES = 256 << 20  # of features' logit effects held at a time
 POSITION_BYTES = 32 << 20  # of positions' logits held at a time; progress is told after each such block
 
 
@@ -37,24 +36,26 @@ class Effects:
 
 
 def effects_of(
-    subject: Subject, rows: np.ndarray, entries: Activations, wanted: np.ndarray, progress: Callable
+    subject: Subject,
+    rows: np.ndarray,
+    entries: Activations,
+    wanted: np.ndarray,
+    features: np.ndarray,
+    directions: Directions,
+    progress: Callable,
 ) -> Effects:
-    """Effects of the entries that are `wanted` [n] bool. `rows` [n, length] token ids; `progress(done, total)`
-    in entries."""
+    """Effects of the entries that are `wanted` [n] bool. `rows` [n, length] token ids; `directions` of `features`,
+    ascending, among which are the entries'; `progress(done, total)` in entries."""
     found = Effects(*(np.full(len(entries.values), np.nan, np.float32) for _ in range(3)))
     predicting = np.flatnonzero(wanted & (entries.positions < rows.shape[1] - 1))
-    row_bytes = 4 * subject.model.d_vocab
-    features_at_once = max(1, FEATURE_BYTES // row_bytes)
-    rows_at_once = max(1, POSITION_BYTES // (row_bytes * rows.shape[1]))
+    rows_at_once = max(1, POSITION_BYTES // (4 * subject.model.d_vocab * rows.shape[1]))
     done = 0
     with side_by_side(subject.device) as run:
-        for features, part in _blocks(entries.features, predicting, features_at_once):
-            directions = Directions.of(subject.model.head, subject.output_directions(features))
-            blocks = _blocks(entries.rows, part, rows_at_once)
-            work = (partial(_fill, found, subject, rows, entries, directions, features, *block) for block in blocks)
-            for count in run(work):
-                done += count
-                progress(done, len(predicting))
+        blocks = _blocks(entries.rows, predicting, rows_at_once)
+        work = (partial(_fill, found, subject, rows, entries, directions, features, *block) for block in blocks)
+        for count in run(work):
+            done += count
+            progress(done, len(predicting))
     return found
 
 
@@ -86,7 +87,7 @@ def _fill(found, subject, rows, entries, directions, features, block_rows, chose
     effects = loss_effects(subject.model.head, positions, directions, at, which, values)
     found.losses[chosen] = positions.losses[at].cpu().numpy()
     found.loss_effects[chosen] = effects.cpu().numpy()
-    found.logit_effects[chosen] = (values * directions.effects[which, targets[at]]).cpu().numpy()
+    found.logit_effects[chosen] = (values * directions.on(which, targets[at])).cpu().numpy()
     return len(chosen)
 
 

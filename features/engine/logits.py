@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .row_store import RowStore
+
 CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
 GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
+ROWS = 256  # directions whose logit effects are computed together
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,24 @@ class Directions:
     """What features write into the residual stream, per unit of activation, and its way to the logits."""
 
     centred: Tensor  # [n, d_model]
-    effects: Tensor  # [n, d_vocab], the logit effects
+    effects: RowStore  # [n, d_vocab], the logit effects
 
     @classmethod
     def of(cls, head: Head, directions: Tensor) -> "Directions":
         """From output directions [n, d_model]."""
         centred = head.centre(directions)
-        return cls(centred, head.unscaled(centred))
+        effects = RowStore(len(centred), head.U.shape[1], centred.device)
+        for part in centred.split(ROWS):
+            effects.append(head.unscaled(part))
+        return cls(centred, effects)
+
+    def on(self, which: Tensor, tokens: Tensor, rows: int = ROWS) -> Tensor:
+        """Logit effects of some directions on a token each. [n]"""
+        parts = [
+            self.effects.take(some).gather(1, token[:, None]).squeeze(1)
+            for some, token in zip(which.split(rows), tokens.split(rows), strict=True)
+        ]
+        return torch.cat(parts) if parts else self.centred.new_zeros(0)
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ def loss_effects(
     ablated = activations.new_empty(len(at))
     for start in range(0, len(at), rows):
         part = slice(start, start + rows)
-        logits = directions.effects.index_select(0, which[part]).mul_(weights[part, None])
+        logits = directions.effects.take(which[part]).mul_(weights[part, None])
         logits.addcmul_(positions.unscaled.index_select(0, at[part]), inverse[part, None]).add_(head.b)
         ablated[part] = _losses(logits, positions.targets[at[part]])
     return positions.losses[at] - _mended(ablated, head, positions, directions, at, which, weights, inverse)
@@ -133,7 +147,8 @@ def _losses(logits: Tensor, targets: Tensor) -> Tensor:
 def _mended(ablated, head, positions, directions, at, which, weights, inverse) -> Tensor:
     """The rare losses whose ablation moved the highest logit out of exp's range, taken again with care."""
     for n in (~ablated.isfinite()).nonzero().flatten().tolist():
-        logits = positions.unscaled[at[n]] * inverse[n] + weights[n] * directions.effects[which[n]] + head.b
+        effects = directions.effects.take(which[n : n + 1])[0]
+        logits = positions.unscaled[at[n]] * inverse[n] + weights[n] * effects + head.b
         ablated[n] = logits.logsumexp(0) - logits[positions.targets[at[n]]]
     return ablated
 

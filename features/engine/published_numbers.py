@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .logits import Directions
 from .ranking import analyse
 from .subject import Subject
 
@@ -94,7 +93,8 @@ def _out_of_order(prompt, published, metric, quantiles, position) -> float:
 def _logits(subject, published):
     features, tokens = _columns(published["logits"], 2)
     chosen, which = np.unique(features, return_inverse=True)
-    effects = Directions.of(subject.model.head, subject.output_directions(chosen)).effects
+    head = subject.model.head
+    effects = head.unscaled(head.centre(subject.output_directions(chosen)))
     effects = effects - effects.mean(1, keepdim=True)
     return effects[which, tokens].cpu().numpy()
 

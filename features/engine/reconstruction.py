@@ -1,4 +1,6 @@
-"""How far from the activations is what an SAE makes of them? From the active entries alone."""
+"""What does an SAE make of activations? From the active entries alone."""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -8,17 +10,28 @@ from .sparse import order_of, starts_of, weighted_sums
 from .sums import COLUMNS
 
 
-def squared_error(sae: SparseAutoencoder, hook: Tensor, features: Tensor, tokens: Tensor, values: Tensor) -> float:
-    """Sum of |h - h'|^2 over tokens. hook [n, d_in]; the entries in any order; summed in float64."""
+def squared_error(sae: SparseAutoencoder, hook: Tensor, *entries: Tensor) -> float:
+    """Sum of |h - h'|^2 over tokens, in float64. hook [n, d_in]; entries as from `Encoder`."""
+    return sum(
+        float(part.sub_(hook[:, strip]).square_().sum(dtype=torch.float64))
+        for strip, part in _strips(sae, hook, *entries)
+    )
+
+
+def reconstructed(sae: SparseAutoencoder, hook: Tensor, *entries: Tensor) -> Tensor:
+    """h' [n, d_in]"""
+    return torch.cat([part for _, part in _strips(sae, hook, *entries)], 1)
+
+
+def _strips(sae, hook, features: Tensor, tokens: Tensor, values: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Some columns of h' at a time: a strip of the decoder stays in the cache while all tokens gather from it."""
     by_token = order_of(tokens, len(hook))
     starts = starts_of(tokens[by_token], len(hook))
     features, values = features[by_token], values[by_token]
     shift, scale = sae.undoing(hook)
-    error = 0.0
-    for start in range(0, hook.shape[1], COLUMNS):  # a strip of the decoder stays in the cache
+    for start in range(0, hook.shape[1], COLUMNS):
         strip = slice(start, start + COLUMNS)
         rebuilt = weighted_sums(sae.W_dec[:, strip].contiguous(), starts, features, values).add_(sae.b_dec[strip])
         if sae.config.input_norm != "none":
             rebuilt.mul_(scale).add_(shift)
-        error += float(rebuilt.sub_(hook[:, strip]).square_().sum(dtype=torch.float64))
-    return error
+        yield strip, rebuilt

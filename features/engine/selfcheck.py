@@ -12,6 +12,7 @@ from torch import Tensor
 
 from . import summary
 from .corpus import counted_tokens, rows_needed
+from .encoding import Encoder
 from .sae import INPUT_NORMS, SparseAutoencoder
 from .subject import Subject
 
@@ -74,7 +75,8 @@ def check(subject: Subject, rows: np.ndarray, tokens: int = TOKENS, progress: Ca
     say(f"Self-check: {subject.hook_point}, {rows.size:,} tokens")
     h = _counted(subject, rows, subject.hook_point)
     variance, l0 = _variance_and_l0(subject.sae, h)
-    clean, reconstructed, zero, count = summary.losses(subject, rows, subject.vocabulary.special)
+    *sums, count = summary.losses(subject, Encoder(subject.sae, "off"), rows)
+    clean, reconstructed, zero = (total / max(count, 1) for total in sums)
     gap = zero - clean
     found = SelfCheck(
         tokens=len(h),

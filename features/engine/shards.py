@@ -91,7 +91,11 @@ def collect_shard(
         report("activations", seen, total, always=seen == total)
 
     with whole_or_nothing(final) as unfinished:
-        Pass(subject, plan.bos, encoder_b, screen).over(rows, span, plan.rows_a_piece, unfinished, done)
+        passing = Pass(subject, plan.bos, encoder_b, screen)
+        passing.over(rows, span, plan.rows_a_piece, unfinished, done)
+        chosen = summary.loss_rows(plan.used_rows)
+        own = rows[chosen[(chosen >= span[0]) & (chosen < span[1])]]
+        np.save(unfinished / "losses.npy", summary.losses(subject, passing.encoders[0], own))
 
 
 @contextmanager
@@ -125,8 +129,7 @@ def merge(
         for left, right in [("a", "a")] + [("a", "b"), ("b", "a")] * ("b" in sides):
             products = with_frequent(sides[left], sides[right], subject.device, partial(_merging, report, plan))
             np.save(unfinished / f"{left}{right}.npy", products)
-        losses = summary.losses(subject, rows[: plan.used_rows], subject.vocabulary.special)
-        np.save(unfinished / "losses.npy", np.array(losses))
+        np.save(unfinished / "losses.npy", sum(np.load(each / "losses.npy") for each in folders))
 
 
 def _merging(report: Report, plan: Plan, done: int) -> None:

@@ -3,18 +3,21 @@
 import numpy as np
 import torch
 
+from .encoding import Encoder
+from .reconstruction import reconstructed
 from .results import Summary
 from .subject import Subject
 from .sums import Sums
 
 DENSE_ABOVE = 0.1  # share of tokens
-LOSS_ROWS = 128  # rows that the three losses are measured on: each takes a forward pass of its own
+LOSS_ROWS = 64  # rows that the three losses are measured on: each takes three times the logits of all its tokens
 ROWS_AT_ONCE = 16
 
 
 def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
     """From a plan, what was summed by it, each feature's active tokens [d_sae], and what `losses` found."""
-    clean, reconstructed, zero, loss_tokens = losses.tolist()
+    loss_tokens = int(losses[3])
+    clean, reconstructed, zero = (losses[:3] / max(loss_tokens, 1)).tolist()
     return Summary(
         tokens=sums.tokens,
         rows=plan.used_rows,
@@ -23,7 +26,7 @@ def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int)
         loss_clean=clean,
         loss_reconstructed=reconstructed,
         loss_zero_ablated=zero,
-        loss_tokens=int(loss_tokens),
+        loss_tokens=loss_tokens,
         dead=int((counts == 0).sum()),
         dense=int((counts > DENSE_ABOVE * sums.tokens).sum()),
         seed=seed,
@@ -31,20 +34,31 @@ def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int)
     )
 
 
-def losses(subject: Subject, rows: np.ndarray, special: set[int]) -> tuple[float, float, float, int]:
-    """Mean loss per predicted token: clean, with the hook's activations reconstructed, with them zero; and
-    the number of tokens. Special tokens are not counted as predictions."""
-    sums, count = np.zeros(3), 0
-    for start in range(0, min(len(rows), LOSS_ROWS), ROWS_AT_ONCE):
-        ids = subject.tokens(rows[start : min(start + ROWS_AT_ONCE, LOSS_ROWS)].astype(np.int64))
+def loss_rows(used_rows: int) -> np.ndarray:
+    """The rows that losses are measured on: spread evenly, the same however the corpus is cut. [n] int64"""
+    return np.arange(0, used_rows, max(1, used_rows // LOSS_ROWS))[:LOSS_ROWS]
+
+
+@torch.no_grad()
+def losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
+    """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
+    the number of tokens. Special tokens are not counted as predictions. [4] float64"""
+    special = torch.tensor(sorted(subject.vocabulary.special), device=subject.device, dtype=torch.long)
+    sums = np.zeros(4)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        ids = subject.tokens(rows[start : start + ROWS_AT_ONCE].astype(np.int64))
         targets = ids[:, 1:].flatten()
-        counted = ~torch.isin(targets, torch.tensor(sorted(special), device=ids.device, dtype=torch.long))
-        count += int(counted.sum())
-        for n, replace in enumerate((None, lambda h: subject.sae.decode(subject.sae.encode(h), h), torch.zeros_like)):
+        counted = ~torch.isin(targets, special)
+        sums[3] += int(counted.sum())
+        for n, replace in enumerate((None, lambda h: _rebuilt(encoder, h), torch.zeros_like)):
             x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
             sums[n] += float(subject.model.head.losses(x[counted], targets[counted]).double().sum())
-    clean, reconstructed, zero = sums / max(count, 1)
-    return clean, reconstructed, zero, count
+    return sums
+
+
+def _rebuilt(encoder: Encoder, h):
+    flat = h.flatten(0, -2).float()
+    return reconstructed(encoder.sae, flat, *encoder(flat)).view(h.shape)
 
 
 def _residual(subject: Subject, ids, replace):

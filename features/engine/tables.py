@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .logits import Directions
 from .results import Alignment, Histogram, Neighbours, TokenValues
-from .statistics import histogram
+from .statistics import BINS
 from .subject import Subject
 
 LOGITS = 10
 ALIGNED = 10
 NEIGHBOURS = 10
+ROWS = 16  # whose histograms are counted together: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,35 @@ class LogitTable:
     histogram: Histogram
 
 
-def logit_tables(subject: Subject, features: np.ndarray) -> list[LogitTable]:
-    """Of each of `features` [n]."""
-    effects = Directions.of(subject.model.head, subject.output_directions(features)).effects
+def logit_tables(effects: Tensor) -> list[LogitTable]:
+    """Of each row of logit effects [n, d_vocab]."""
     count = min(LOGITS, effects.shape[1])
     highest, lowest = effects.topk(count), effects.topk(count, largest=False)
-    ascending = np.sort(effects.cpu().numpy(), axis=1)
+    parts = zip(*(histograms(part) for part in effects.split(ROWS)), strict=True)
+    edges, counts = (np.concatenate(kind) for kind in parts)
     return [
-        LogitTable(_token_values(highest, n), _token_values(lowest, n), histogram(row, row[0], row[-1]))
-        for n, row in enumerate(ascending)
+        LogitTable(_token_values(highest, n), _token_values(lowest, n), Histogram(edges[n], counts[n]))
+        for n in range(len(effects))
     ]
+
+
+def histograms(values: Tensor, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row [n, m], in equal bins from its lowest value to its highest: edges [n, bins + 1], counts [n, bins].
+
+    The bin is worked out, then moved by one where the edges, as they are rounded, say otherwise: left edges are inside.
+    """
+    low, high = values.aminmax(dim=1)
+    ends = zip(low.cpu().numpy(), high.cpu().numpy(), strict=True)
+    edges = np.stack([np.linspace(*pair, bins + 1, dtype=np.float32) for pair in ends])
+    known = torch.from_numpy(edges).to(values.device)
+    width = ((high - low) / bins).clamp_min(torch.finfo(values.dtype).tiny)[:, None]
+    at = (values - low[:, None]).div_(width).long().clamp_(0, bins - 1)
+    at -= (values < known.gather(1, at)).long()
+    at += ((values >= known.gather(1, at + 1)) & (at < bins - 1)).long()
+    at.masked_fill_((low == high)[:, None], bins - 1)  # the last bin alone has its right edge inside
+    rows = torch.arange(len(values), device=values.device)[:, None]
+    counts = torch.bincount((at + rows * bins).view(-1), minlength=len(values) * bins)
+    return edges, counts.view(len(values), bins).cpu().numpy()
 
 
 def _token_values(top, row: int) -> TokenValues:

@@ -1,0 +1,46 @@
+"""Histograms of many rows at once are those of one row at a time; large matrices come back from the disk as they were."""
+
+import numpy as np
+import torch
+
+from features.engine import row_store
+from features.engine.collect import collect
+from features.engine.row_store import RowStore
+from features.engine.statistics import histogram
+from features.engine.tables import histograms
+
+
+def _rows():
+    g = torch.Generator().manual_seed(0)
+    grid = torch.linspace(-1, 1, 51).repeat(8)  # every value on an edge
+    return [torch.randn(408, generator=g), 1e-6 * torch.randn(408, generator=g), grid, torch.full((408,), 0.3),
+            torch.randn(408, generator=g).exp() ** 4]  # fmt: skip
+
+
+def test_a_value_is_counted_where_the_edges_say():
+    rows = torch.stack(_rows())
+    edges, counts = histograms(rows)
+    for n, row in enumerate(np.sort(rows.numpy(), axis=1)):
+        alone = histogram(row, row[0], row[-1])
+        np.testing.assert_array_equal(edges[n], alone.edges)
+        np.testing.assert_array_equal(counts[n], alone.counts)
+
+
+def test_rows_come_back_from_memory_and_from_disk(monkeypatch):
+    rows, wanted = torch.randn(9, 5), torch.tensor([8, 0, 0, 3])
+    for most in (0, 1 << 20):
+        monkeypatch.setattr(row_store, "MEMORY_BYTES", most)
+        store = RowStore(9, 5, torch.device("cpu"))
+        store.append(rows[:4])
+        store.append(rows[4:])
+        assert (store._file is None) == (most > 0)
+        assert torch.equal(store.take(wanted), rows[wanted])
+
+
+def test_loss_effects_do_not_depend_on_where_the_logit_effects_are_kept(subject, rows, monkeypatch):
+    monkeypatch.setattr(row_store, "MEMORY_BYTES", 0)
+    on_disk = list(collect(subject, rows, tokens=400).features())
+    monkeypatch.undo()
+    for one, other in zip(collect(subject, rows, tokens=400).features(), on_disk, strict=True):
+        np.testing.assert_array_equal(one.shown.loss_effects, other.shown.loss_effects)
+        np.testing.assert_array_equal(one.logit_histogram.counts, other.logit_histogram.counts)
