@@ -2,23 +2,25 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import tables
+from .choosing import Chosen, choose
 from .correlations import Correlations
 from .effects import Activations, Effects, effects_of
-from .entries import Entries, FeatureEntries
-from .examples import Grid, interval_examples, near_examples, random_examples, random_generator, top_examples
+from .entries import Entries
+from .examples import Grid
 from .logits import Directions
-from .results import Examples, FeatureStatistics, Histogram, Interval, Progress, ShownRows, Summary
-from .statistics import SortedEntries
+from .results import FeatureStatistics, Progress, ShownRows, Summary
 from .subject import Subject
+from .threads import side_by_side
 
-FEATURES_AT_ONCE = 256  # whose tables are computed together
+FEATURES_AT_ONCE = 256  # whose tables are computed together, at most
+BLOCK_BYTES = 64 << 20  # of one of their matrices, as wide as the dictionary
 REPORT_EVERY = 0.5  # seconds
 
 
@@ -33,26 +35,6 @@ class Report:
         if self.progress and (always or now - self.last >= REPORT_EVERY):
             self.last = now
             self.progress(Progress(phase, done, total))
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """What one feature's entries say: everything but the effects and the tables of the weights."""
-
-    index: int
-    count: int
-    maximum: float
-    mean: float
-    histogram: Histogram | None
-    quantiles: np.ndarray
-    top: Examples
-    random: Examples
-    intervals: tuple[Interval, ...]
-    rows: np.ndarray  # [r] shown rows, ascending
-    starts: np.ndarray  # [r + 1]
-    positions: np.ndarray  # [e]
-    values: np.ndarray  # [e]
-    near: np.ndarray  # [e] bool, close enough to an example for its effects to be computed
 
 
 class Collected:
@@ -83,45 +65,31 @@ class Collected:
     def features(self, indices: Iterable[int] | None = None) -> Iterator[FeatureStatistics]:
         """Every asked-for feature in index order: of `indices`, else of those that were asked for in the beginning."""
         wanted = np.array(self.indices if indices is None else sorted(set(indices)), np.int64)
-        directions = Directions.of(self.subject.model.head, self.subject.output_directions(wanted))
-        chosen = [self._choose(entries) for entries in self._reported(self.entries.features(wanted), len(wanted))]
+        head, device = self.subject.model.head, self.subject.device
+        directions = Directions.into_store(head, self.subject.output_directions(wanted))
+        size = max(1, min(FEATURES_AT_ONCE, BLOCK_BYTES // (8 * self.entries.d_sae)))
+        work = (partial(self._block, part, wanted[part], directions) for part in _slices(len(wanted), size))
+        chosen, known = [], []
+        with side_by_side(device) as run:
+            for some, their_tables, effects in run(work):
+                directions.effects.append(effects)
+                chosen += some
+                known += their_tables
+                self.report("examples", len(chosen), len(wanted))
         effects = self._effects(chosen, wanted, directions)
         at = 0
-        for start in range(0, len(chosen), FEATURES_AT_ONCE):
-            part = chosen[start : start + FEATURES_AT_ONCE]
-            logits = directions.effects.take(torch.arange(start, start + len(part), device=self.subject.device))
-            for one, known in zip(part, self._tables(part, logits), strict=True):
-                yield self._statistics(one, known, effects, at)
-                at += len(one.values)
+        for one, its_tables in zip(chosen, known, strict=True):
+            yield self._statistics(one, its_tables, effects, at)
+            at += len(one.values)
 
-    def _reported(self, entries: Iterator[FeatureEntries], total: int) -> Iterator[FeatureEntries]:
-        for done, feature in enumerate(entries):
-            self.report("examples", done, total)
-            yield feature
+    @torch.no_grad()
+    def _block(self, part: slice, features: np.ndarray, directions: Directions):
+        """What is chosen for some features, what the weights say of them, and their logit effects."""
+        chosen = [choose(entries, self.grid, self.seed) for entries in self.entries.features(features)]
+        effects = self.subject.model.head.unscaled(directions.centred[part])
+        return chosen, self._tables(features, effects), effects
 
-    def _choose(self, entries: FeatureEntries) -> _Chosen:
-        ordered, rng = SortedEntries.of(entries), random_generator(self.seed, entries.index)
-        top = top_examples(ordered, self.grid)
-        random = random_examples(ordered, self.grid, rng)
-        intervals = interval_examples(ordered, self.grid, rng)
-        groups = [top, random, *(interval.examples for interval in intervals)]
-        rows = np.unique(np.concatenate([group.rows for group in groups]))
-        starts, places, values = self._active_in(entries, rows)
-        return _Chosen(
-            entries.index, len(entries.tokens), ordered.maximum, ordered.mean, ordered.histogram(),
-            ordered.ladder(), top, random, intervals, rows, starts,
-            self.grid.places(places)[1], values, near_examples(places, groups, self.grid),
-        )  # fmt: skip
-
-    def _active_in(self, entries: FeatureEntries, rows: np.ndarray):
-        """The feature's entries within some rows, as (where each row's begin, tokens, values)."""
-        begins = np.searchsorted(entries.tokens, rows * self.grid.width)
-        ends = np.searchsorted(entries.tokens, (rows + 1) * self.grid.width)
-        starts = np.concatenate([[0], np.cumsum(ends - begins)])
-        within = np.repeat(begins - starts[:-1], ends - begins) + np.arange(starts[-1])
-        return starts, entries.tokens[within], entries.values[within]
-
-    def _effects(self, chosen: list[_Chosen], features: np.ndarray, directions: Directions) -> Effects:
+    def _effects(self, chosen: list[Chosen], features: np.ndarray, directions: Directions) -> Effects:
         """Of all entries of all features behind each other; NaN for those far from every example."""
         activations = Activations(
             np.repeat([one.index for one in chosen], [len(one.values) for one in chosen]).astype(np.int64),
@@ -135,21 +103,22 @@ class Collected:
             lambda *at: self.report("loss effects", *at),
         )  # fmt: skip
 
-    def _tables(self, part: list[_Chosen], logits: Tensor):
+    def _tables(self, features: np.ndarray, effects: Tensor) -> list[tuple]:
         """(logit table, alignment, correlated neurons, features and those of B, neighbours) of each."""
-        features = np.array([one.index for one in part])
         cosines = self.correlations.decoder_cosines(features)
-        return zip(
-            tables.logit_tables(logits),
-            tables.alignments(self.subject, features),
-            self.correlations.neurons(features),
-            self.correlations.features(features, cosines),
-            self.correlations.second_features(features),
-            tables.neighbours(cosines, features),
-            strict=True,
+        return list(
+            zip(
+                tables.logit_tables(effects),
+                tables.alignments(self.subject, features),
+                self.correlations.neurons(features),
+                self.correlations.features(features, cosines),
+                self.correlations.second_features(features),
+                tables.neighbours(cosines, features),
+                strict=True,
+            )
         )
 
-    def _statistics(self, one: _Chosen, known, effects: Effects, at: int) -> FeatureStatistics:
+    def _statistics(self, one: Chosen, known, effects: Effects, at: int) -> FeatureStatistics:
         logits, alignment, neurons, features, features_b, neighbours = known
         part = slice(at, at + len(one.values))
         return FeatureStatistics(
@@ -176,6 +145,10 @@ class Collected:
                 effects.losses[part], effects.loss_effects[part], effects.logit_effects[part],
             ),
         )  # fmt: skip
+
+
+def _slices(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def _joined(parts, kind) -> np.ndarray:

@@ -87,32 +87,42 @@ class Correlations:
             torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             for part in (self.moments.f[features], self.moments.ff[features], y, yy)
         )
-        pearson = pearson_correlations(products, x, xx, y, yy, self.sums.tokens)
+        pearson = pearson_correlations(products, x, xx, y, yy, self.sums.tokens).float()
+        missing = spread(y, yy, self.sums.tokens) <= 0
+        pearson[:, missing] = torch.nan
+        counts = np.where((spread(x, xx, self.sums.tokens) > 0).cpu().numpy(), int((~missing).sum()), 0)
         if own is not None:
             pearson[torch.arange(len(own)), torch.from_numpy(own)] = torch.nan
-        return _extremes(pearson, lambda rows, at: products[rows, at] / (xx[rows] * yy[at]).sqrt(), decoder)
+            counts = np.maximum(counts - 1, 0)
+        return _extremes(pearson, counts, lambda rows, at: products[rows, at] / (xx[rows] * yy[at]).sqrt(), decoder)
+
+
+def spread(x: Tensor, xx: Tensor, tokens: int) -> Tensor:
+    """tokens^2 times the variance, from sums of a value and of its square over `tokens`."""
+    return (tokens * xx - x.square()).clamp_min(0)
 
 
 def pearson_correlations(xy: Tensor, x: Tensor, xx: Tensor, y: Tensor, yy: Tensor, tokens: int) -> Tensor:
-    """From sums over `tokens`: xy [n, m], x and xx [n], y and yy [m] -> [n, m] float64. NaN where either side does
-    not vary."""
-    spreads = [(tokens * square - value.square()).clamp_min(0) for value, square in ((x, xx), (y, yy))]
-    left, right = (torch.where(spread > 0, spread.rsqrt(), torch.nan) for spread in spreads)
+    """From sums over `tokens`: xy [n, m], x and xx [n], y and yy [m] -> [n, m] float64. Not finite where either side
+    does not vary."""
+    left, right = spread(x, xx, tokens).rsqrt(), spread(y, yy, tokens).rsqrt()
     return torch.addr(xy, x, y, beta=tokens, alpha=-1).mul_(left[:, None]).mul_(right)
 
 
-def _extremes(pearson: Tensor, cosine, decoder: Tensor | None) -> list[Correlates]:
+def _extremes(pearson: Tensor, counts: np.ndarray, cosine, decoder: Tensor | None) -> list[Correlates]:
     """Of each row the highest, then the lowest (if negative) correlates; none for a feature that never varies.
 
-    `cosine(rows, columns)` of chosen places; `decoder` [n, m] or None.
+    `counts` [n] known ones of each row, the others NaN. `cosine(rows, columns)` of chosen places; `decoder` [n, m] or
+    None. Overwrites `pearson`.
     """
-    known = pearson.isfinite()
-    counts, width = known.sum(1).cpu().numpy(), pearson.shape[1]
-    high = torch.where(known, pearson, -torch.inf).topk(min(HIGHEST, width)).indices
-    low = torch.where(known, pearson, torch.inf).topk(min(LOWEST, width), largest=False).indices.flip(1)
+    width = pearson.shape[1]
+    high = pearson.nan_to_num_(-torch.inf).topk(min(HIGHEST, width)).indices
+    values = [pearson.gather(1, high)]
+    low = pearson.masked_fill_(pearson == -torch.inf, torch.inf).topk(min(LOWEST, width), largest=False).indices.flip(1)
+    values = [torch.cat([*values, pearson.gather(1, low)], 1)]
     chosen = torch.cat([high, low], 1)  # [n, highest + lowest]
     rows = torch.arange(len(pearson), device=pearson.device)[:, None]
-    values = [pearson[rows, chosen], cosine(rows, chosen)] + ([decoder[rows, chosen]] if decoder is not None else [])
+    values += [cosine(rows, chosen)] + ([decoder[rows, chosen]] if decoder is not None else [])
     places, values = chosen.int().cpu().numpy(), [value.float().cpu().numpy() for value in values]
     return [_row(count, places[n], [value[n] for value in values], high.shape[1]) for n, count in enumerate(counts)]
 

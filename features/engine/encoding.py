@@ -15,6 +15,7 @@ Entries = tuple[Tensor, Tensor, Tensor]  # features, tokens, values: feature by 
 SCREENS = ("auto", "on", "off")
 WORTH_IT = 1.6  # times bfloat16 has to be faster: what is let through must be computed once more
 TOKENS = 2048  # encoded at a time: the entries that survive the screen gather them from the cache
+COLUMNS = 512  # of the hook point at a time, when entries gather
 DENSE_BYTES = 128 << 20  # of the float32 product held at a time
 LEAST = 1 << 20  # weights an encoder has to have
 SAMPLE = (2048, 1024, 256)  # features, width and tokens of the product that is measured
@@ -30,7 +31,7 @@ class Encoder:
         self.sae, self.screens = sae, sae.is_plain and (screen == "on" or (screen == "auto" and pays(sae)))
         self._screen: Screen | None = None
         self._scratch = Scratch()
-        self._rows = sae.W_enc.t().contiguous() if self.screens else None  # [d_sae, d_in]
+        self._strips = _strips(sae.W_enc.t()) if self.screens else []  # [d_sae, some of d_in] each
 
     def settle(self, hook: Tensor) -> None:
         """Aims the screen at activations like these [tokens, d_in]. What is found does not depend on it."""
@@ -59,11 +60,21 @@ class Encoder:
         return _kept(self.sae, len(hook), found, self._products(hook, found))
 
     def _products(self, hook: Tensor, found: Tensor) -> Tensor:
-        """h W_enc of the found entries alone, in float32. [n]"""
-        tokens, d_sae = len(hook), self.sae.config.d_sae
-        starts = torch.searchsorted(found, torch.arange(d_sae + 1, device=found.device) * tokens)
-        pattern = matrix(starts, found % tokens, hook.new_zeros(len(found)), (d_sae, tokens))
-        return torch.sparse.sampled_addmm(pattern, self._rows, hook.t(), beta=0.0).values()
+        """h W_enc of the found entries alone, in float32. [n]
+
+        Strip by strip, so that the tokens' part of a strip stays in the cache while all features gather from it.
+        """
+        shape = self.sae.config.d_sae, len(hook)
+        starts = torch.searchsorted(found, torch.arange(shape[0] + 1, device=found.device) * len(hook))
+        tokens, sums = found % len(hook), hook.new_zeros(len(found))
+        for rows, columns in zip(self._strips, _strips(hook), strict=True):
+            before = matrix(starts, tokens, sums, shape)
+            sums = torch.sparse.sampled_addmm(before, rows, columns.t()).values()
+        return sums
+
+
+def _strips(rows: Tensor) -> list[Tensor]:
+    return [strip.contiguous() for strip in rows.split(COLUMNS, dim=1)]
 
 
 def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Scratch | None = None) -> Entries:

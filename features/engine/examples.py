@@ -1,16 +1,10 @@
 """Which corpus positions of a feature are shown: the top ones, some of every interval, some at random."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from .results import Examples, Interval
-from .statistics import SortedEntries
-
 TOP = 20
-RANDOM = 20
-PER_INTERVAL = 5
 BEFORE, AFTER = 5, 5  # tokens around a chosen one that make its window
 EFFECTS_WITHIN = 20  # tokens of a chosen one: effects are computed there, activations in the whole row
 WINDOW = BEFORE + 1 + AFTER  # top examples of a row lie at least this far apart
@@ -39,22 +33,17 @@ class Grid:
         position += self.first
         return self.rows[row, max(0, position - BEFORE) : position + AFTER + 1].tobytes()
 
-    def examples(self, tokens: np.ndarray, values: np.ndarray, copies: Iterable[int] | None = None) -> Examples:
-        rows, positions = self.places(tokens)
-        counts = np.ones(len(tokens)) if copies is None else np.array(list(copies))
-        return Examples(rows, positions.astype(np.int32), values.astype(np.float32), counts.astype(np.int32))
 
-
-def top_examples(entries: SortedEntries, grid: Grid) -> Examples:
-    """The highest activations, no two of a row closer than a window; windows of the same text once, with the
-    number of times they came up before the list was full."""
+def top_places(tokens: np.ndarray, grid: Grid) -> tuple[np.ndarray, list[int]]:
+    """Which of a feature's `tokens`, highest activation first, are its top examples: no two of a row closer than a
+    window, windows of the same text once. Also how often each text came up before the list was full."""
     chosen, copies, taken = [], {}, {}
-    for at, token in enumerate(entries.tokens):
-        row = int(token) // grid.width
-        near = taken.setdefault(row, [])
-        if any(abs(int(token) - other) < WINDOW for other in near):
+    for at, token in enumerate(tokens):
+        token = int(token)
+        near_by = taken.setdefault(token // grid.width, [])
+        if any(abs(token - other) < WINDOW for other in near_by):
             continue
-        near.append(int(token))
+        near_by.append(token)
         text = grid.window(token)
         if text in copies:
             copies[text] += 1
@@ -63,7 +52,7 @@ def top_examples(entries: SortedEntries, grid: Grid) -> Examples:
         chosen.append(at)
         if len(chosen) == TOP:
             break
-    return grid.examples(entries.tokens[chosen], entries.values[chosen], copies.values())
+    return np.array(chosen, np.int64), list(copies.values())
 
 
 def random_generator(seed: int, feature: int) -> np.random.Generator:
@@ -71,31 +60,29 @@ def random_generator(seed: int, feature: int) -> np.random.Generator:
     return np.random.default_rng((seed, feature))
 
 
-def random_examples(entries: SortedEntries, grid: Grid, rng: np.random.Generator, part=None, most=RANDOM) -> Examples:
-    """Positions drawn uniformly without repetition from all active ones, or from a slice of them; the
-    highest first."""
-    start, stop, _ = (part or slice(None)).indices(len(entries.tokens))
-    drawn = np.sort(rng.choice(stop - start, min(most, stop - start), replace=False)) + start
-    return grid.examples(entries.tokens[drawn], entries.values[drawn])
+def random_places(rng: np.random.Generator, start: int, stop: int, most: int) -> np.ndarray:
+    """Numbers from `start` to `stop`, drawn uniformly without repetition, ascending. [most or all there are]
+
+    Where few of many are drawn, draws with a repetition are thrown away whole, which leaves all sets as likely.
+    """
+    size = stop - start
+    if size <= most:
+        return np.arange(start, stop)
+    if size < 20 * most:
+        return np.sort(rng.permutation(size)[:most]) + start
+    while True:
+        drawn = np.sort(rng.integers(start, stop, most))
+        if (drawn[1:] != drawn[:-1]).all():
+            return drawn
 
 
-def interval_examples(entries: SortedEntries, grid: Grid, rng: np.random.Generator) -> tuple[Interval, ...]:
-    """Every interval with its count and some positions drawn uniformly from it."""
-    return tuple(
-        Interval(low, high, part.stop - part.start, random_examples(entries, grid, rng, part, PER_INTERVAL))
-        for low, high, part in entries.intervals()
-    )
-
-
-def near_examples(tokens: np.ndarray, groups: Iterable[Examples], grid: Grid) -> np.ndarray:
-    """Which of a feature's `tokens`, ascending, lie near a chosen position of the same row. [n] bool"""
-    chosen = np.unique(np.concatenate([group.rows * grid.width + group.positions - grid.first for group in groups]))
-    tokens = tokens.astype(np.int64)
+def near(tokens: np.ndarray, chosen: np.ndarray, grid: Grid) -> np.ndarray:
+    """Which of a feature's `tokens`, ascending, lie near a chosen one of the same row. [n] bool"""
+    found, chosen = np.zeros(len(tokens), bool), np.unique(chosen)
     if not len(chosen):
-        return np.zeros(len(tokens), bool)
+        return found
     after = np.searchsorted(chosen, tokens)
-    near = np.zeros(len(tokens), bool)
     for at in (np.maximum(after - 1, 0), np.minimum(after, len(chosen) - 1)):
         same_row = chosen[at] // grid.width == tokens // grid.width
-        near |= same_row & (np.abs(chosen[at] - tokens) <= EFFECTS_WITHIN)
-    return near
+        found |= same_row & (np.abs(chosen[at] - tokens) <= EFFECTS_WITHIN)
+    return found

@@ -53,12 +53,8 @@ class Head:
 
     def losses(self, x: Tensor, targets: Tensor) -> Tensor:
         """-log p(target), nats. x [n, d_model], targets [n] -> [n]"""
-        rows = 8 * _rows_at_once(self.b)
-        parts = [
-            torch.nn.functional.cross_entropy(self.logits(part), aim, reduction="none")
-            for part, aim in zip(x.split(rows), targets.split(rows), strict=True)
-        ]
-        return torch.cat(parts) if parts else x.new_zeros(0)
+        parts = zip(x.split(ROWS), targets.split(ROWS), strict=True)
+        return torch.cat([x.new_zeros(0), *(Positions.of(self, *part).losses for part in parts)])
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,16 @@ class Directions:
     @classmethod
     def of(cls, head: Head, directions: Tensor) -> "Directions":
         """From output directions [n, d_model]."""
+        found = cls.into_store(head, directions)
+        for part in found.centred.split(ROWS):
+            found.effects.append(head.unscaled(part))
+        return found
+
+    @classmethod
+    def into_store(cls, head: Head, directions: Tensor) -> "Directions":
+        """The same before their logit effects are there: `effects` waits for head.unscaled(centred), in order."""
         centred = head.centre(directions)
-        effects = RowStore(len(centred), head.U.shape[1], centred.device)
-        for part in centred.split(ROWS):
-            effects.append(head.unscaled(part))
-        return cls(centred, effects)
+        return cls(centred, RowStore(len(centred), head.U.shape[1], centred.device))
 
     def on(self, which: Tensor, tokens: Tensor, rows: int = ROWS) -> Tensor:
         """Logit effects of some directions on a token each. [n]"""

@@ -17,7 +17,7 @@ class RowStore:
         self.shape, self.device = (count, width), device
         self._filled, self._file, self._memory = 0, None, None
         if 4 * count * width > MEMORY_BYTES:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed with this object)
         else:
             self._memory = torch.empty(count, width, device=device)
 
@@ -25,8 +25,7 @@ class RowStore:
         if self._memory is not None:
             self._memory[self._filled : self._filled + len(rows)] = rows
         else:
-            self._file.write(rows.cpu().numpy().tobytes())
-            self._file.flush()
+            self._file.write(np.ascontiguousarray(rows.cpu().numpy()).data)
         self._filled += len(rows)
 
     def take(self, indices: Tensor) -> Tensor:

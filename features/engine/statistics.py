@@ -46,7 +46,7 @@ class SortedEntries:
 
     def histogram(self) -> Histogram | None:
         """Of the active values, in equal bins from 0 to the maximum. None when there are none."""
-        return histogram(self.sizes[::-1], 0.0, self.maximum) if len(self.sizes) else None
+        return histogram(self.sizes[::-1], equal_edges(0.0, self.maximum)) if len(self.sizes) else None
 
     def ladder(self) -> np.ndarray:
         """The values that quantiles are read off. [n] float32"""
@@ -71,9 +71,13 @@ def interval_edges(maximum: float) -> np.ndarray:
     return np.arange(INTERVALS + 1) * maximum / INTERVALS
 
 
-def histogram(ascending: np.ndarray, low: float, high: float, bins: int = BINS) -> Histogram:
-    """Counts of sorted values in equal bins from `low` to `high`, left edges inside, the last bin closed."""
-    edges = np.linspace(low, high, bins + 1, dtype=np.float32)
+def histogram(ascending: np.ndarray, edges: np.ndarray) -> Histogram:
+    """Counts of sorted values between edges, left edges inside, the last bin closed."""
     below = np.searchsorted(ascending, edges, side="left")
     below[-1] = np.searchsorted(ascending, edges[-1], side="right")
     return Histogram(edges, np.diff(below).astype(np.int64))
+
+
+def equal_edges(low: float, high: float, bins: int = BINS) -> np.ndarray:
+    """[bins + 1] float32"""
+    return np.linspace(low, high, bins + 1, dtype=np.float32)

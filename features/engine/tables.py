@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from .results import Alignment, Histogram, Neighbours, TokenValues
-from .statistics import BINS
+from .statistics import BINS, equal_edges, histogram
 from .subject import Subject
 
 LOGITS = 10
 ALIGNED = 10
 NEIGHBOURS = 10
+CLOSE = 1e-3  # to an edge, in widths of a bin: far more than float32 rounds
 ROWS = 16  # whose histograms are counted together: they stay in the cache
 
 
@@ -29,7 +30,8 @@ def logit_tables(effects: Tensor) -> list[LogitTable]:
     """Of each row of logit effects [n, d_vocab]."""
     count = min(LOGITS, effects.shape[1])
     highest, lowest = effects.topk(count), effects.topk(count, largest=False)
-    parts = zip(*(histograms(part) for part in effects.split(ROWS)), strict=True)
+    ends = (values.split(ROWS) for values in (effects, lowest.values[:, 0], highest.values[:, 0]))
+    parts = zip(*(histograms(*part) for part in zip(*ends, strict=True)), strict=True)
     edges, counts = (np.concatenate(kind) for kind in parts)
     return [
         LogitTable(_token_values(highest, n), _token_values(lowest, n), Histogram(edges[n], counts[n]))
@@ -37,23 +39,24 @@ def logit_tables(effects: Tensor) -> list[LogitTable]:
     ]
 
 
-def histograms(values: Tensor, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row [n, m], in equal bins from its lowest value to its highest: edges [n, bins + 1], counts [n, bins].
+def histograms(values: Tensor, low: Tensor, high: Tensor, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row [n, m], in equal bins from its lowest to its highest value: edges [n, bins + 1], counts [n, bins].
 
-    The bin is worked out, then moved by one where the edges, as they are rounded, say otherwise: left edges are inside.
+    Left edges are inside, as they are rounded to float32. Values close to an edge are compared with it, the others
+    fall where a division says.
     """
-    low, high = values.aminmax(dim=1)
     ends = zip(low.cpu().numpy(), high.cpu().numpy(), strict=True)
-    edges = np.stack([np.linspace(*pair, bins + 1, dtype=np.float32) for pair in ends])
-    known = torch.from_numpy(edges).to(values.device)
-    width = ((high - low) / bins).clamp_min(torch.finfo(values.dtype).tiny)[:, None]
-    at = (values - low[:, None]).div_(width).long().clamp_(0, bins - 1)
-    at -= (values < known.gather(1, at)).long()
-    at += ((values >= known.gather(1, at + 1)) & (at < bins - 1)).long()
-    at.masked_fill_((low == high)[:, None], bins - 1)  # the last bin alone has its right edge inside
-    rows = torch.arange(len(values), device=values.device)[:, None]
-    counts = torch.bincount((at + rows * bins).view(-1), minlength=len(values) * bins)
-    return edges, counts.view(len(values), bins).cpu().numpy()
+    edges = np.stack([equal_edges(*pair, bins) for pair in ends])
+    scale = torch.where(high > low, bins / (high - low), 0.0)  # rows without width: all values are at an edge
+    places = (values - low[:, None]).mul_(scale[:, None])
+    close = (places - places.round()).abs_() < CLOSE
+    places = places.masked_fill_(close, bins).to(torch.uint8).cpu().numpy()  # set apart from what is counted
+    counts = np.stack([np.bincount(row, minlength=bins + 1)[:bins] for row in places])
+    at, columns = (part.cpu().numpy() for part in close.nonzero(as_tuple=True))
+    near = values.cpu().numpy()[at, columns]
+    for n, part in enumerate(np.split(near, np.searchsorted(at, np.arange(1, len(counts))))):
+        counts[n] += histogram(np.sort(part), edges[n]).counts
+    return edges, counts
 
 
 def _token_values(top, row: int) -> TokenValues:
