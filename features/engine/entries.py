@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .disk import Numbers
+
 PIECE_TOKENS = 8192  # tokens of a piece; their numbers fit two bytes
 BLOCK_FEATURES, BLOCK_ENTRIES = 256, 8 << 20  # read at a time, at most (one feature is always read whole)
 
@@ -93,13 +95,14 @@ class Entries:
             yield from self._read(start, stop, chosen)
 
     def of(self, features: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """Some features' entries, piece by piece: the piece's size, where each feature's begin, tokens, values."""
+        """Entries of some features, ascending, by pieces: the piece's size, where each feature's begin, tokens, values."""
         for place in self._places:
-            begins = place.starts[features].astype(np.int64)
-            sizes = place.starts[features + 1].astype(np.int64) - begins
-            starts = np.concatenate([[0], np.cumsum(sizes)])
-            at = np.repeat(begins - starts[:-1], sizes) + np.arange(starts[-1])
-            yield place.size, starts, place.tokens[at], place.values[at]
+            bounds = place.starts[features[0] : features[-1] + 2].astype(np.int64)
+            begins, ends = bounds[features - features[0]], bounds[features - features[0] + 1]
+            starts = np.concatenate([[0], np.cumsum(ends - begins)])
+            at = np.repeat(begins - bounds[0] - starts[:-1], ends - begins) + np.arange(starts[-1])
+            tokens, values = place.read(bounds[0], bounds[-1])
+            yield place.size, starts, tokens[at], values[at]
 
     def _blocks(self, wanted):
         """(first feature, end, wanted ones between) of neighbouring features that are read together."""
@@ -124,9 +127,8 @@ class Entries:
         offsets = begins + np.cumsum(sizes, axis=0) - sizes  # where each piece's part of each feature goes
         for place, size, offset in zip(self._places, sizes, offsets, strict=True):
             to = np.repeat(offset - (np.cumsum(size) - size), size) + np.arange(size.sum())
-            part = slice(int(place.starts[start]), int(place.starts[stop]))
-            tokens[to] = place.tokens[part].astype(np.uint32) + np.uint32(place.first)
-            values[to] = place.values[part]
+            own_tokens, values[to] = place.read(place.starts[start], place.starts[stop])
+            tokens[to] = own_tokens.astype(np.uint32) + np.uint32(place.first)
         for index in chosen:
             part = slice(begins[index - start], ends[index - start])
             yield FeatureEntries(index, tokens[part], values[part])
@@ -134,27 +136,25 @@ class Entries:
 
 @dataclass(frozen=True)
 class _Place:
-    """A piece on disk; the arrays are mapped, not read."""
+    """A piece on disk."""
 
     first: int
     size: int
-    starts: np.ndarray  # [d_sae + 1] uint32
-    tokens: np.ndarray
-    values: np.ndarray
+    at: int  # entries of the files before it
+    starts: np.ndarray  # [d_sae + 1] uint32, mapped
+    tokens: Numbers
+    values: Numbers
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        part = slice(self.at + int(start), self.at + int(stop))
+        return self.tokens[part], self.values[part]
 
     def piece(self) -> Piece:
-        starts = self.starts.astype(np.int64)
-        return Piece(self.first, self.size, starts, np.array(self.tokens), np.array(self.values))
+        return Piece(self.first, self.size, self.starts.astype(np.int64), *self.read(0, self.starts[-1]))
 
 
 def _places(folder: Path) -> Iterator[_Place]:
     table, starts = np.load(folder / "pieces.npy"), np.load(folder / "starts.npy", mmap_mode="r")
-    tokens, values = _mapped(folder / "tokens", np.uint16), _mapped(folder / "values", np.float32)
+    tokens, values = Numbers(folder / "tokens", np.uint16), Numbers(folder / "values", np.float32)
     for (first, size, at), own in zip(table.tolist(), starts, strict=True):
-        part = slice(at, at + int(own[-1]))
-        yield _Place(first, size, own, tokens[part], values[part])
-
-
-def _mapped(path: Path, kind) -> np.ndarray:
-    """An empty file cannot be mapped."""
-    return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)
+        yield _Place(first, size, at, own, tokens, values)

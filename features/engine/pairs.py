@@ -6,6 +6,7 @@ entry, for some features at a time. Which ones count as frequent changes the wor
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .disk import Numbers
 from .entries import Entries, Piece
 from .sparse import matrix, order_of, starts_of
 from .sums import Products
 from .threads import side_by_side
 
 FREQUENT_SHARE = 4  # at most one feature in so many is frequent
+FILES = ("starts", "columns", "values")
 FREQUENT_BYTES = 160 << 20  # at most, of the products of all features with them
 
 
@@ -87,8 +90,10 @@ def with_frequent(left: Side, right: Side, device, done: Callable[[int], None] =
     with side_by_side(device) as run:
         for tokens in run(partial(add, pair) for pair in pairs):
             done(tokens)
+    rest = np.empty((len(left.rare), len(right.frequent)))
+    seldom.write(rest)
     found = np.empty((left.entries.d_sae, len(right.frequent)))
-    found[left.frequent], found[left.rare] = often.cpu().numpy(), seldom.result()
+    found[left.frequent], found[left.rare] = often.cpu().numpy(), rest
     return found
 
 
@@ -96,25 +101,27 @@ class RareByToken:
     """The entries of rare features token by token, on disk: what pairs of two rare ones are multiplied from."""
 
     def __init__(self, folder: Path):
-        self.starts = np.load(folder / "starts.npy", mmap_mode="r")  # [tokens of all pieces + 1]
-        self.columns = np.load(folder / "columns.npy", mmap_mode="r")
-        self.values = np.load(folder / "values.npy", mmap_mode="r")
+        self.starts = Numbers(folder / "starts", np.int64)  # of all tokens of all pieces, and the end
+        self.columns = Numbers(folder / "columns", np.int32)
+        self.values = Numbers(folder / "values", np.float32)
         self.firsts = np.load(folder / "firsts.npy")  # [pieces + 1] into `starts`
 
     @classmethod
     def write(cls, side: Side, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        counts, columns, values, firsts = [], [], [], [0]
-        for piece in side.entries.pieces():
-            _, (own, tokens, weights) = side.parted(piece, torch.device("cpu"))
-            order = order_of(tokens, piece.size)
-            counts.append(np.bincount(tokens.numpy(), minlength=piece.size))
-            columns.append(own[order].numpy().astype(np.int32))
-            values.append(weights[order].numpy())
-            firsts.append(firsts[-1] + piece.size)
-        np.save(folder / "starts.npy", np.concatenate([[0], *counts]).cumsum())
-        np.save(folder / "columns.npy", np.concatenate([np.zeros(0, np.int32), *columns]))
-        np.save(folder / "values.npy", np.concatenate([np.zeros(0, np.float32), *values]))
+        firsts, count = [0], 0
+        with ExitStack() as stack:
+            starts, columns, values = (stack.enter_context((folder / name).open("wb")) for name in FILES)
+            starts.write(np.zeros(1, np.int64).data)
+            for piece in side.entries.pieces():
+                _, (own, tokens, weights) = side.parted(piece, torch.device("cpu"))
+                order = order_of(tokens, piece.size)
+                ends = count + np.cumsum(np.bincount(tokens.numpy(), minlength=piece.size))
+                starts.write(ends.astype(np.int64).data)
+                columns.write(own[order].numpy().astype(np.int32).data)
+                values.write(weights[order].numpy().data)
+                count = int(ends[-1])
+                firsts.append(firsts[-1] + piece.size)
         np.save(folder / "firsts.npy", np.array(firsts))
 
     def piece(self, number: int, width: int, device) -> Tensor:
@@ -122,7 +129,7 @@ class RareByToken:
         starts = self.starts[self.firsts[number] : self.firsts[number + 1] + 1]
         part = slice(int(starts[0]), int(starts[-1]))
         columns = torch.from_numpy(self.columns[part].astype(np.int64)).to(device)
-        values = torch.from_numpy(np.array(self.values[part])).to(device)
+        values = torch.from_numpy(self.values[part]).to(device)
         return matrix(torch.from_numpy(starts - starts[0]).to(device), columns, values, (len(starts) - 1, width))
 
 

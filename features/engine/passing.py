@@ -43,7 +43,7 @@ class Pass:
                 for writer, piece in zip(writers, pieces, strict=True):
                     writer.append(piece)
                 done(tokens)
-        sums.result().save(folder)
+        sums.save(folder)
 
     def _settle(self, rows, span, rows_a_piece) -> None:
         few = self._hook(rows[span[0] : min(span[0] + max(1, rows_a_piece // 4), span[1])])[0]

@@ -122,7 +122,7 @@ def merge(
     folders = [shard_folder(folder, n) for n in range(len(plan.spans))]
     with whole_or_nothing(final) as unfinished:
         report("merging", 0, plan.tokens, always=True)
-        Sums.merged([Sums.load(each) for each in folders]).save(unfinished)
+        Sums.merge([Sums.load(each) for each in folders], unfinished)
         sides = {name: Side.of(_entries(folders, name)) for name in SIDES if (folders[0] / name).exists()}
         for name, side in sides.items():
             _save_side(unfinished / name, side)
@@ -180,5 +180,6 @@ def _load_side(folder: Path, shards: list[Path], name: str) -> Side:
 
 
 def _pairs(merged: Path, sides: dict[str, Side], left: str, right: str) -> PairProducts:
-    onto, back = (np.load(merged / f"{name}.npy", mmap_mode="r") for name in (left + right, right + left))
+    onto = np.load(merged / f"{left}{right}.npy")
+    back = onto if left == right else np.load(merged / f"{right}{left}.npy")
     return PairProducts(sides[left], sides[right], onto, back, RareByToken(merged / right))

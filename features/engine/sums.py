@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .sparse import weighted_sums
 
+ROWS = 1024  # copied at a time
 COLUMNS = 128  # of the hook point at a time: a piece's share of them stays in the cache while features gather from it
 
 
@@ -29,11 +30,6 @@ class Sums:
         total = float(self.hh.sum() - np.square(self.h).sum() / max(self.tokens, 1))
         return 1 - self.error / total if total > 0 else float("nan")
 
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "fh.npy", self.fh)
-        np.savez(folder / "sums.npz", tokens=self.tokens, h=self.h, hh=self.hh, error=self.error)
-
     @classmethod
     def load(cls, folder: Path) -> "Sums":
         """f h is mapped, not read."""
@@ -42,17 +38,24 @@ class Sums:
         return cls(tokens, h, hh, np.load(folder / "fh.npy", mmap_mode="r"), error)
 
     @classmethod
-    def merged(cls, parts: list["Sums"], rows: int = 1024) -> "Sums":
-        """Of all tokens of all parts. Taken in the order given, some rows at a time."""
-        first, *others = parts
-        fh = np.empty(first.fh.shape)
-        for start in range(0, len(fh), rows):
-            part = slice(start, start + rows)
-            fh[part] = first.fh[part]
-            for other in others:
-                fh[part] += other.fh[part]
-        h, hh = sum(part.h for part in parts), sum(part.hh for part in parts)
-        return cls(sum(part.tokens for part in parts), h, hh, fh, sum(part.error for part in parts))
+    def merge(cls, parts: list["Sums"], folder: Path) -> None:
+        """Write those of all tokens of all parts, taken in the order given, some rows at a time."""
+        h, hh, error = (sum(getattr(part, name) for part in parts) for name in ("h", "hh", "error"))
+        _save(folder, sum(part.tokens for part in parts), h, hh, error)
+        fh = _on_disk(folder, *parts[0].fh.shape)
+        for start in range(0, len(fh), ROWS):
+            rows = slice(start, start + ROWS)
+            fh[rows] = sum(part.fh[rows] for part in parts)
+        fh.flush()
+
+
+def _save(folder: Path, tokens: int, h: np.ndarray, hh: np.ndarray, error: float) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "sums.npz", tokens=tokens, h=h, hh=hh, error=error)
+
+
+def _on_disk(folder: Path, rows: int, width: int) -> np.ndarray:
+    return np.lib.format.open_memmap(folder / "fh.npy", "w+", np.float64, (rows, width))
 
 
 class Products:
@@ -78,9 +81,11 @@ class Products:
             with lock:
                 total += sums
 
-    def result(self) -> np.ndarray:
-        """[rows, width] float64"""
-        return torch.cat([strip.cpu() for strip in self.strips], 1).numpy()
+    def write(self, found: np.ndarray) -> None:
+        """Into `found` [rows, width] float64, which may be a mapped file."""
+        for start in range(0, len(found), ROWS):
+            rows = slice(start, start + ROWS)
+            found[rows] = torch.cat([strip[rows].cpu() for strip in self.strips], 1).numpy()
 
 
 class StreamingSums:
@@ -106,5 +111,7 @@ class StreamingSums:
             self.hh += hh
         self.fh.add(hook, starts, tokens, values)
 
-    def result(self) -> Sums:
-        return Sums(self.tokens, self.h.cpu().numpy(), self.hh.cpu().numpy(), self.fh.result(), self.error)
+    def save(self, folder: Path) -> None:
+        """As `Sums.load` reads them."""
+        _save(folder, self.tokens, self.h.cpu().numpy(), self.hh.cpu().numpy(), self.error)
+        self.fh.write(_on_disk(folder, len(self.fh.strips[0]), self.fh.width))

@@ -52,7 +52,7 @@ def test_chosen_features_are_read_alone(dense, tmp_path, monkeypatch, most):
 
 
 def test_some_features_piece_by_piece(dense, tmp_path):
-    entries, chosen = _stored(tmp_path, dense, [(0, 25)], [(25, 60)]), np.array([7, 2, 4])
+    entries, chosen = _stored(tmp_path, dense, [(0, 25)], [(25, 60)]), np.array([2, 4, 7])
     for (first, stop), (size, starts, tokens, values) in zip([(0, 25), (25, 60)], entries.of(chosen), strict=True):
         assert size == stop - first
         for n, feature in enumerate(chosen):
