@@ -14,7 +14,7 @@ class Numbers:
 
     def __init__(self, path: Path, kind):
         self.kind = np.dtype(kind)
-        self._file = Path(path).open("rb", buffering=0)
+        self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 (open as long as this is)
 
     def __getitem__(self, part: slice) -> np.ndarray:
         found = np.empty(max(0, part.stop - part.start), self.kind)

@@ -95,7 +95,7 @@ class Entries:
             yield from self._read(start, stop, chosen)
 
     def of(self, features: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """Entries of some features, ascending, by pieces: the piece's size, where each feature's begin, tokens, values."""
+        """Entries of some features, ascending, by pieces: their size, where each feature begins, tokens, values."""
         for place in self._places:
             bounds = place.starts[features[0] : features[-1] + 2].astype(np.int64)
             begins, ends = bounds[features - features[0]], bounds[features - features[0] + 1]

@@ -1,0 +1,105 @@
+"""Shards made by anybody, in any order, merge to the same figures, and what is half done is never taken for whole."""
+
+import numpy as np
+import pytest
+
+from features.engine.collect import collect
+from features.engine.results import Cancelled
+from features.engine.sae import SAEConfig, SparseAutoencoder
+from features.engine.shards import collect_shard, merge, open_collected, plan, shard_folder
+from features.engine.sums import Sums
+
+TOKENS = 700
+
+
+def _plan(subject, rows, shard_tokens, piece_tokens=64):
+    special = subject.vocabulary.special
+    return plan(rows, tokens=TOKENS, bos=True, special=special, shard_tokens=shard_tokens, piece_tokens=piece_tokens)
+
+
+def _collected(subject, rows, cut, folder, order=None, **options):
+    for number in range(len(cut.spans)) if order is None else order:
+        collect_shard(subject, rows, cut, number, folder, **options)
+    merge(subject, rows, cut, folder)
+    return open_collected(subject, rows, cut, folder, seed=5, **options)
+
+
+@pytest.mark.parametrize("shard_tokens", [64, 200])
+def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_path, shard_tokens):
+    cut = _plan(subject, rows, shard_tokens)
+    assert len(cut.spans) > 2
+    parted = _collected(subject, rows, cut, tmp_path, order=reversed(range(len(cut.spans))))
+    whole = collect(subject, rows, tokens=TOKENS, seed=5, piece_tokens=64)
+    assert (parted.tokens, parted.summary.l0, parted.summary.dead) == (whole.tokens, whole.summary.l0, whole.summary.dead)
+    assert parted.summary.explained_variance == pytest.approx(whole.summary.explained_variance, rel=1e-9)
+    assert parted.summary.loss_tokens == whole.summary.loss_tokens
+    for name in ("loss_clean", "loss_reconstructed", "loss_zero_ablated"):
+        assert getattr(parted.summary, name) == pytest.approx(getattr(whole.summary, name), rel=1e-6)
+    np.testing.assert_allclose(parted.correlations.sums.fh, whole.correlations.sums.fh, rtol=1e-9)
+    np.testing.assert_allclose(parted.correlations.moments.ff, whole.correlations.moments.ff, rtol=1e-9)
+    features = np.arange(subject.d_sae)
+    pairs = [each.correlations.pairs.of(features, subject.device).numpy() for each in (parted, whole)]
+    np.testing.assert_allclose(*pairs, rtol=1e-9)
+    for one, other in zip(parted.features(), whole.features(), strict=True):
+        assert one.count == other.count
+        np.testing.assert_array_equal(one.quantiles, other.quantiles)
+        for mine, its in [(one.top, other.top), (one.random, other.random)]:
+            np.testing.assert_array_equal(mine.rows, its.rows)
+            np.testing.assert_array_equal(mine.positions, its.positions)
+            np.testing.assert_array_equal(mine.activations, its.activations)
+        assert [i.count for i in one.intervals] == [i.count for i in other.intervals]
+
+
+def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_path):
+    cut = _plan(subject, rows, 200)
+    collected = _collected(subject, rows, cut, tmp_path)
+    hook = subject.activations(rows[: cut.used_rows].astype(np.int64))[:, 1:].flatten(0, 1)
+    hook = hook[~np.isin(rows[: cut.used_rows, 1:].ravel(), sorted(subject.vocabulary.special))]
+    f, h = subject.sae.encode(hook).double().numpy(), hook.double().numpy()
+    np.testing.assert_allclose(collected.correlations.sums.fh, f.T @ h, atol=1e-4)
+    for features in (np.arange(subject.d_sae), np.array([5]), np.array([0, 3, 38])):
+        products = collected.correlations.pairs.of(features, subject.device).numpy()
+        np.testing.assert_allclose(products, f.T[features] @ f, atol=1e-4)
+    assert 0 < len(collected.correlations.pairs.left.rare) < subject.d_sae
+
+
+def test_features_are_correlated_with_those_of_a_second_sae(subject, rows, tmp_path):
+    own = subject.sae
+    d_in, chosen = own.config.d_in, [7, 2, 2, 30, 11]
+    config = SAEConfig(d_in=d_in, d_sae=len(chosen))
+    second = SparseAutoencoder(
+        config, own.W_enc[:, chosen] * 2, own.W_dec[chosen] * 3, own.b_enc[chosen] * 2, own.b_dec
+    )
+    collected = _collected(subject, rows, _plan(subject, rows, 200), tmp_path, encoder_b=second)
+    for feature in collected.features([2, 7, 30]):
+        best = feature.correlated_b
+        assert chosen[best.indices[0]] == feature.index
+        assert best.pearson[0] == pytest.approx(1, abs=1e-6)
+        assert best.decoder_cosine[0] == pytest.approx(1, abs=1e-6)
+    f = subject.sae.encode(subject.activations(rows[:23].astype(np.int64))[:, 1:].flatten(0, 1)).numpy()
+    f = f[~np.isin(rows[:23, 1:].ravel(), sorted(subject.vocabulary.special))]
+    found = next(iter(collected.features([12]))).correlated_b
+    for index, pearson in zip(found.indices, found.pearson, strict=True):
+        assert pearson == pytest.approx(np.corrcoef(f[:, 12], f[:, chosen[index]])[0, 1], abs=1e-5)
+
+
+def test_a_shard_that_is_there_is_not_made_again_and_a_half_made_one_is(subject, rows, tmp_path, monkeypatch):
+    cut = _plan(subject, rows, 200)
+    unfinished = shard_folder(tmp_path, 1).with_name("shard-0001.part")
+    unfinished.mkdir(parents=True)
+    (unfinished / "tokens").write_bytes(b"left by a killed worker")
+    collect_shard(subject, rows, cut, 1, tmp_path)
+    assert not unfinished.exists()
+    before = Sums.load(shard_folder(tmp_path, 1)).tokens
+    monkeypatch.setattr("features.engine.passing.Pass.over", None)  # nothing is computed any more
+    collect_shard(subject, rows, cut, 1, tmp_path)
+    assert Sums.load(shard_folder(tmp_path, 1)).tokens == before
+
+
+def test_a_cancelled_shard_leaves_nothing(subject, rows, tmp_path):
+    def stop(progress):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        collect_shard(subject, rows, _plan(subject, rows, 200), 0, tmp_path, progress=stop)
+    assert not list(tmp_path.iterdir())
