@@ -118,7 +118,7 @@ at("columns").addEventListener("click", (event) => {
 at("slider").addEventListener("input", () => {
   at("heading").textContent = `Feature #${at("slider").value}`;
   at("number").value = at("slider").value;
-  travel.drag(Number(at("slider").value));
+  travel.dragTo(Number(at("slider").value));
 });
 at("slider").addEventListener("change", () => travel.drop());
 

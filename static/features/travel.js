@@ -5,12 +5,15 @@ const KEPT = 40; // features kept in memory
 /**
  * Moves between features. `base`: address of the list of features. `query`: the list's filters, kept in every
  * address. `show(data)` draws a feature, `wait(true|false)` dims what is stale, `fail(error, again)` says what
- * went wrong and how to try again. Returns `{go, random, drag, drop, reload}`.
+ * went wrong and how to try again. Returns `{go, random, dragTo, drop, reload}`.
  */
 export function traveller({ base, query, first, show, wait, fail }) {
   const kept = new Map([[first.index, first]]);
   let inFlight = null;
-  let dragging = false;
+  let last = first; // what is shown
+  let drag = null; // while the slider is held: {pushed}, whether the drag has an address of its own already
+  let wanted = null; // where the thumb has gone to meanwhile
+  let following = null;
   history.replaceState({ index: first.index }, "");
 
   async function get(address, signal) {
@@ -36,7 +39,7 @@ export function traveller({ base, query, first, show, wait, fail }) {
       const data = known ?? (await get(address, mine.signal));
       if (mine.signal.aborted) return;
       then(data);
-      show(data);
+      show((last = data));
       prefetch(data);
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -68,17 +71,36 @@ export function traveller({ base, query, first, show, wait, fail }) {
     return arrive(`${base}random/?${asked}`, null, (data) => enter(data.index, "push"));
   }
 
-  /** While the slider is dragged: one new address at the start, replaced from then on. */
-  function drag(index) {
-    const how = dragging ? "replace" : "push";
-    dragging = true;
-    return go(index, how);
+  /**
+   * After the thumb: one question at a time, then the one for where it is by then, so that a fast hand still sees
+   * features pass. One new address at the start, replaced from then on.
+   */
+  function dragTo(index) {
+    drag ??= { pushed: false };
+    wanted = { index, drag };
+    following ??= follow().finally(() => (following = null));
+  }
+
+  async function follow() {
+    while (wanted) {
+      const { index, drag: mine } = wanted;
+      wanted = null;
+      await arrive(json(index), kept.get(index), (data) => {
+        enter(data.index, mine.pushed ? "replace" : "push");
+        mine.pushed = true;
+      });
+    }
+  }
+
+  function drop() {
+    drag = null;
+    if (!following) prefetch(last);
   }
 
   /** The neighbours, so that the next step is instant. */
   function prefetch({ previous, next }) {
     for (const index of [next, previous])
-      if (index !== null && !kept.has(index) && !dragging) get(json(index)).catch(() => {});
+      if (index !== null && !kept.has(index) && !drag) get(json(index)).catch(() => {});
   }
 
   window.addEventListener("popstate", (event) => {
@@ -86,5 +108,5 @@ export function traveller({ base, query, first, show, wait, fail }) {
     if (Number.isInteger(index)) go(index, "back");
   });
   prefetch(first);
-  return { go, random, drag, drop: () => (dragging = false), reload: (index) => (kept.clear(), go(index, "back")) };
+  return { go, random, dragTo, drop, reload: (index) => (kept.clear(), go(index, "back")) };
 }

@@ -76,6 +76,34 @@ def test_the_slider_is_followed_and_leaves_one_step_back(page, site):  # noqa: F
     assert page.evaluate("window.survives")
 
 
+PAUSE = "window.pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))"
+SWEEP = """async (values) => {
+  const seen = new Set();
+  const look = new MutationObserver(() => seen.add(document.getElementById("json").getAttribute("href")));
+  look.observe(document.getElementById("json"), { attributes: true });
+  for (const value of values) {
+    slider.value = value;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    await pause(5);
+  }
+  const passed = seen.size;
+  slider.dispatchEvent(new Event("change", { bubbles: true }));
+  return passed;
+}"""
+
+
+def test_a_hand_faster_than_the_site_sees_features_pass_and_has_one_step_back(page, site):  # noqa: F811
+    page.add_init_script(PAUSE)
+    opened(page, site, 0)
+    page.evaluate("() => { const soon = fetch; fetch = async (...asked) => (await pause(30), soon(...asked)) }")
+    passed = page.evaluate(SWEEP, [*range(1, 8), *range(6, 0, -1)] * 4 + [5])
+    assert passed >= 2  # before the hand came to rest
+    stand_at(page, 5)
+    page.go_back()
+    stand_at(page, 0)
+    assert page.evaluate("window.survives")
+
+
 def test_the_number_box_random_and_a_neighbour_move_too(page, site):  # noqa: F811
     opened(page, site, 0)
     page.keyboard.press("g")
