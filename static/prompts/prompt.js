@@ -117,7 +117,7 @@ function show(found) {
 
 function showTokens() {
   const focused = positionOf(document.activeElement) !== null;
-  buttons = tokenButtons(answer, (positions) => change({ positions }));
+  buttons = tokenButtons(answer, (positions) => change({ positions }), () => byId("several").checked);
   byId("tokens").replaceChildren(buttons.node);
   if (focused) buttons.node.querySelector("[tabindex='0']").focus();
 }

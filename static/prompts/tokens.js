@@ -5,10 +5,11 @@ import { element, loneToken, visible } from "../shared/text.js";
 
 /**
  * The tokens of an answer as buttons; the chosen ones are pressed. `choose(positions)` is called on a click: the
- * token alone, or with Ctrl, Cmd or Shift the selection with it added or taken away. Arrow keys move the focus.
+ * token alone, or the selection with it added or taken away, with Ctrl, Cmd or Shift or while `several()` says so.
+ * Arrow keys move the focus.
  * Returns `{node, colour(activations, maximum), point(position)}`.
  */
-export function tokenButtons({ tokens, token_ids: ids, special, positions }, choose) {
+export function tokenButtons({ tokens, token_ids: ids, special, positions }, choose, several) {
   const buttons = tokens.map((text, p) => element("button", {
     type: "button",
     class: "pick" + (special[p] ? " special" : ""),
@@ -23,8 +24,8 @@ export function tokenButtons({ tokens, token_ids: ids, special, positions }, cho
   node.addEventListener("click", (event) => {
     const p = position(event.target);
     if (p === null) return;
-    const several = event.ctrlKey || event.metaKey || event.shiftKey;
-    choose(several ? toggled(positions, p) : [p]);
+    const adds = several() || event.ctrlKey || event.metaKey || event.shiftKey;
+    choose(adds ? toggled(positions, p) : [p]);
   });
   node.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

@@ -152,6 +152,19 @@ def test_a_click_with_ctrl_sums_two_tokens(page):
     assert "summed over the tokens" in page.locator("#summary").inner_text()
 
 
+def test_without_a_keyboard_several_tokens_are_chosen_by_a_switch(page):
+    page.ask(f"?text={TEXT}&position=4")
+    page.check("#several")
+    page.click(".pick[data-position='2']")
+    page.wait_for_function("location.search.includes('position=2%2C4')")
+    page.click(".pick[data-position='4']")
+    page.wait_for_function("location.search.includes('position=2&')")
+    page.uncheck("#several")
+    page.click(".pick[data-position='3']")
+    page.wait_for_function("location.search.includes('position=3&')")
+    assert chosen(page) == ["·you"]
+
+
 def test_keys_move_between_tokens_and_rankings(page):
     page.ask(f"?text={TEXT}&position=3")
     page.press("body", "ArrowRight")
