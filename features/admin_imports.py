@@ -136,10 +136,11 @@ class ImportAdmin(ReadOnly):
 
     @admin.display(description="")
     def buttons(self, row):
-        if not row.can_be_cancelled:
+        if not (row.can_be_cancelled or row.can_be_retried):
             return ""
-        address = reverse("features:import-cancel", args=[row.pk])
-        return format_html('<button type="button" class="button" data-post="{}">Cancel</button>', address)
+        action, text = ("cancel", "Cancel") if row.can_be_cancelled else ("retry", "Retry")
+        address = reverse(f"features:import-{action}", args=[row.pk])
+        return format_html('<button type="button" class="button" data-post="{}">{}</button>', address, text)
 
     @admin.display(description="page")
     def page(self, row):

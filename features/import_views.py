@@ -25,6 +25,11 @@ def cancel(request, id):
     return _told(request, id, imports.cancel)
 
 
+@require_POST
+def retry(request, id):
+    return _told(request, id, imports.retry)
+
+
 def _told(request, id, change):
     if not may_compute(request.user):
         return JsonResponse({"error": STAFF_ONLY}, status=403)
@@ -53,6 +58,7 @@ def to_dict(row: Import) -> dict:
         "rate": row.rate,
         "seconds_left": _received(row).seconds_left if row.total else None,
         "can_cancel": row.can_be_cancelled,
+        "can_retry": row.can_be_retried,
     }
 
 

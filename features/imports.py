@@ -115,6 +115,16 @@ def cancel(row: Import) -> Import:
     return row
 
 
+def retry(row: Import) -> Import:
+    """An import that failed or was cancelled is queued again, and goes on with what was downloaded. Others stay so."""
+    ended = Import.objects.filter(pk=row.pk, state__in=(State.FAILED, State.CANCELLED))
+    fresh = {"error": "", "step": "", "cancel_requested": False, "done": 0, "total": 0, "rate": 0}
+    if ended.update(state=State.QUEUED, heard=timezone.now(), **fresh):
+        jobs.send(TASK, row.pk)
+    row.refresh_from_db()
+    return row
+
+
 def look_after() -> None:
     """End imports whose worker is gone, send again what the queue has lost. A message too many does no harm."""
     end_silent_imports()

@@ -317,5 +317,9 @@ class Import(models.Model):
         return f"import {self.pk}: {self.path}, {self.get_state_display().lower()}"
 
     @property
+    def can_be_retried(self):
+        return self.state in (self.State.FAILED, self.State.CANCELLED)
+
+    @property
     def can_be_cancelled(self):
         return self.state in self.UNFINISHED and not self.cancel_requested

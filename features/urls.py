@@ -26,6 +26,7 @@ urlpatterns = [
     path("saes/<slug:slug>/verify/", import_views.verify, name="verify"),
     path("imports/<int:id>.json", import_views.import_json, name="import-json"),
     path("imports/<int:id>/cancel/", import_views.cancel, name="import-cancel"),
+    path("imports/<int:id>/retry/", import_views.retry, name="import-retry"),
     path("jobs/<int:id>.json", job_views.job, name="job-json"),
     path("jobs/<int:id>/cancel/", job_views.cancel, name="job-cancel"),
     path("jobs/<int:id>/retry/", job_views.retry, name="job-retry"),

@@ -307,7 +307,9 @@ def test_a_cancelled_import_stops_between_two_blocks_and_the_next_one_goes_on(db
     part = gelu1l.settings.DATA_DIR / "hub" / gelu1l.MODEL / "model_final.pth.part"
     assert kept[0] <= part.stat().st_size < kept[0] + 200_001
     had = part.stat().st_size
-    imports.run_import(Import.objects.create(path=imports.GELU1L).pk)
+    told = client.post(reverse("features:import-retry", args=[row.pk])).json()
+    assert (told["state"], told["error"], told["can_cancel"], told["can_retry"]) == ("queued", "", True, False)
+    imports.run_import(row.pk)
     assert (f"/{gelu1l.MODEL}/resolve/main/model_final.pth", f"bytes={had}-") in served.asked
     assert SAE.objects.count() == 2
 
@@ -355,3 +357,12 @@ def test_only_staff_may_cancel(client, db):
     row = Import.objects.create(path=imports.GELU1L)
     assert client.post(reverse("features:import-cancel", args=[row.pk])).status_code == 403
     assert Import.objects.get().state == "queued"
+    Import.objects.update(state="failed")
+    assert client.post(reverse("features:import-retry", args=[row.pk])).status_code == 403
+    assert Import.objects.get().state == "failed"
+
+
+def test_an_import_that_is_done_is_not_tried_again(db, monkeypatch):
+    monkeypatch.setattr(imports.jobs, "send", lambda task, number: pytest.fail("sent"))
+    row = Import.objects.create(path=imports.GELU1L, state="done")
+    assert imports.retry(row).state == "done"

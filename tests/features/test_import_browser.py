@@ -11,7 +11,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def row():
+def row(monkeypatch):
+    monkeypatch.setattr(imports.jobs, "send", lambda task, number: True)
     coming = {"step": "model_final.pth", "done": 50_000_000, "total": 200_000_000, "rate": 5e6}
     return Import.objects.create(path=imports.GELU1L, state="running", **coming)
 
@@ -45,3 +46,8 @@ def test_the_button_asks_it_to_stop(listed, page, row):  # noqa: F811
     assert page.get_by_role("button", name="Cancel").count() == 0
     row.refresh_from_db()
     assert row.cancel_requested
+    imports.Report(row.pk).ended("cancelled", imports.STOPPED)
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Cancel").wait_for()
+    row.refresh_from_db()
+    assert (row.state, row.error) == ("queued", "")
