@@ -103,6 +103,7 @@ function show(found) {
   byId("bos").checked = found.bos;
   if (byId("text").value !== found.text && document.activeElement !== byId("text")) byId("text").value = found.text;
   setDensity(found.max_density);
+  showLook();
   showTokens();
   showRanks();
   showSummary();
@@ -113,6 +114,14 @@ function show(found) {
   byId("json").href = `?${queryOf(found)}&format=json`;
   byId("json").hidden = false;
   document.title = `${visible(found.text).slice(0, 40)} – ${METRICS[found.rank].name} – saeviz`;
+}
+
+/** What to look at, as long as the text is that of an example. */
+function showLook() {
+  const links = [...byId("examples").querySelectorAll("a")];
+  const example = links.find((link) => new URLSearchParams(link.search).get("text") === answer.text);
+  byId("look").textContent = example?.nextElementSibling.textContent ?? "";
+  byId("look").hidden = !example;
 }
 
 function showTokens() {

@@ -178,6 +178,7 @@ def test_the_card_shows_the_numbers_of_the_json(page, site):  # noqa: F811
     assert fact["probability-without"] == pytest.approx(100 * entry["probability_without"], rel=6e-3)
     assert fact["logit-effect"] == pytest.approx(entry["logit_effect"], rel=6e-3)
     marks = page.locator(".mark:not([hidden])")
+    assert page.locator("#activations .most").is_hidden()  # it would lie under the mark's words
     assert float(marks.nth(0).get_attribute("data-value")) == entry["activation"]
     per_unit = entry["logit_effect"] / entry["activation"]
     assert float(marks.nth(1).get_attribute("data-value")) == pytest.approx(per_unit)

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from features import runtime
+from features.findings import findings_of
 
 pytestmark = pytest.mark.browser
 TEXT = "What are you doing?"  # BOS, What, are, you, doing, ?
@@ -59,6 +60,21 @@ def test_a_typed_prompt_is_answered_without_a_reload(page):
     assert len(ranked(page)) == 10
     assert chosen(page) == ["?"]
     assert asked(page) == {"text": TEXT, "position": "5", "rank": "act_size"}
+
+
+def test_what_to_look_at_stays_as_long_as_the_text_is_an_examples(page, sae):
+    example = findings_of(sae).prompts[0]
+    page.ask()
+    page.get_by_role("link", name=example.text).click()
+    page.wait_for_selector(".board")
+    assert page.locator("#look").inner_text() == f"{example.name}: {example.sentence}"
+    page.click(".pick[data-position='3']")
+    page.wait_for_function("location.search.includes('position=3')")
+    assert page.locator("#look").is_visible()
+    page.fill("#text", TEXT)
+    page.press("#text", "Enter")
+    page.wait_for_function("location.search.includes('What')")
+    assert page.locator("#look").is_hidden()
 
 
 def test_choosing_token_and_ranking_changes_the_address_without_a_reload(page):
