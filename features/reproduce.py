@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from features.engine.corpus import counted_tokens, open_rows, rows_needed
-from features.engine.logits import Directions
 from features.engine.subject import Subject
 
 subject = Subject.load({model!r}, {sae!r}, {hook!r}, answers={answers!r})
@@ -25,7 +24,8 @@ print("tokens", len(values))
 print("density", len(active) / len(values))
 print("top activation", max(active.tolist(), default=0.0))
 print("mean activation", sum(active.tolist()) / max(1, len(active)))
-effects = Directions.of(subject.model.head, subject.output_directions([{index}])).effects[0]  # [vocabulary]
+head = subject.model.head
+effects = head.unscaled(head.centre(subject.output_directions([{index}])))[0]  # [vocabulary]
 for value, token in zip(*(found.tolist() for found in effects.topk(10))):
     print("logit of token", token, value)
 """
