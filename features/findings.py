@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import urlencode
 
 from .engine.claims import why_unreadable
@@ -85,6 +86,8 @@ def read_of(sae) -> Findings:
         looked = file.stat()
     except OSError:
         return NOTHING
+    if not S_ISREG(looked.st_mode):  # a pipe would be waited for, for ever
+        raise FindingsUnreadable(f"{file} is no plain file")
     return _read(file, sae.d_sae, looked.st_mtime_ns, looked.st_size)
 
 

@@ -130,6 +130,12 @@ def test_what_cannot_be_read_is_told_by_a_check_and_shown_nowhere(client, sae, w
     assert client.get("/saes/tiny/").status_code == client.get("/saes/tiny/features/5/").status_code == 200
 
 
+def test_a_pipe_of_that_name_is_not_waited_for(client, sae):
+    os.mkfifo(findings.file_of(sae.path))
+    assert "is no plain file" in checks.findings_can_be_read()[0].msg
+    assert client.get("/saes/tiny/").status_code == 200
+
+
 def test_findings_in_order_are_not_complained_of(sae, write):
     assert checks.findings_can_be_read() == []
     write(FOUND)
