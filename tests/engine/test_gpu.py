@@ -21,8 +21,9 @@ def on_gpu(small_folder):
     return Subject.load(small_folder / "model", small_folder / "sae", small.HOOK, device="cuda")
 
 
-def test_statistics_on_a_gpu_are_those_of_the_cpu(subject, on_gpu, rows):
-    here, there = collect(subject, rows, tokens=700), collect(on_gpu, rows, tokens=700)
+@pytest.mark.parametrize("screen", ["on", "off"])
+def test_statistics_on_a_gpu_are_those_of_the_cpu(subject, on_gpu, rows, screen):
+    here, there = collect(subject, rows, tokens=700, screen="off"), collect(on_gpu, rows, tokens=700, screen=screen)
     assert there.summary.explained_variance == pytest.approx(here.summary.explained_variance, rel=1e-4)
     for one, other in zip(here.features(), there.features(), strict=True):
         assert one.count == other.count
