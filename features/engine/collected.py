@@ -19,7 +19,7 @@ from .results import FeatureStatistics, Progress, ShownRows, Summary
 from .subject import Subject
 from .threads import side_by_side
 
-FEATURES_AT_ONCE = 256  # whose tables are computed together, at most
+FEATURES_AT_ONCE = 512  # whose tables are computed together, at most
 BLOCK_BYTES = 64 << 20  # of one of their matrices, as wide as the dictionary
 REPORT_EVERY = 0.5  # seconds
 
@@ -105,15 +105,14 @@ class Collected:
 
     def _tables(self, features: np.ndarray, effects: Tensor) -> list[tuple]:
         """(logit table, alignment, correlated neurons, features and those of B, neighbours) of each."""
-        cosines = self.correlations.decoder_cosines(features)
         return list(
             zip(
                 tables.logit_tables(effects),
                 tables.alignments(self.subject, features),
                 self.correlations.neurons(features),
-                self.correlations.features(features, cosines),
+                self.correlations.features(features),
                 self.correlations.second_features(features),
-                tables.neighbours(cosines, features),
+                self.correlations.decoder.neighbours(features),
                 strict=True,
             )
         )

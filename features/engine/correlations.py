@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .entries import Entries
+from .neighbours import DecoderRows
 from .pairs import PairProducts
 from .results import Correlates, no_correlates
 from .sums import Sums
@@ -56,33 +57,29 @@ class Correlations:
         """`decoder` [d_sae, d_in] for the cosine of decoder rows."""
         self.sums, self.moments, self.pairs, self.second = sums, moments, pairs, second
         self.device = decoder.device
-        self.unit_rows = torch.nn.functional.normalize(decoder, dim=1)
-        self.unit_rows_b = torch.nn.functional.normalize(second.decoder, dim=1) if second else None
+        self.decoder = DecoderRows(decoder)
+        self.rows_b = torch.nn.functional.normalize(second.decoder, dim=1) if second else None
 
     def neurons(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with the entries of the hook point."""
         products = torch.from_numpy(self.sums.fh[features]).to(self.device)
         return self._correlates(features, products, self.sums.h, self.sums.hh, None)
 
-    def features(self, features: np.ndarray, cosines: Tensor) -> list[Correlates]:
-        """Of each of `features` [n] with every other feature; `cosines` as from `decoder_cosines`."""
-        products = self.pairs.of(features, self.device)
-        return self._correlates(features, products, self.moments.f, self.moments.ff, cosines, own=features)
+    def features(self, features: np.ndarray) -> list[Correlates]:
+        """Of each of `features` [n] with every other feature."""
+        products, rows = self.pairs.of(features, self.device), self.decoder.rows
+        return self._correlates(features, products, self.moments.f, self.moments.ff, rows, own=features)
 
     def second_features(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with every feature of B; empty ones without B."""
         if self.second is None:
             return [no_correlates()] * len(features)
         products = self.second.pairs.of(features, self.device)
-        cosines = self.unit_rows[torch.from_numpy(features).to(self.device)] @ self.unit_rows_b.t()
-        return self._correlates(features, products, self.second.moments.f, self.second.moments.ff, cosines)
+        return self._correlates(features, products, self.second.moments.f, self.second.moments.ff, self.rows_b)
 
-    def decoder_cosines(self, features: np.ndarray) -> Tensor:
-        """Cosines of the decoder rows of `features` with all rows. [n, d_sae]"""
-        return self.unit_rows[torch.from_numpy(features).to(self.device)] @ self.unit_rows.t()
-
-    def _correlates(self, features, products: Tensor, y, yy, decoder: Tensor | None, own=None) -> list[Correlates]:
-        """From products [n, m] of the features with y, and the sums of y and its squares [m]."""
+    def _correlates(self, features, products: Tensor, y, yy, rows: Tensor | None, own=None) -> list[Correlates]:
+        """From products [n, m] of the features with y, and the sums of y and its squares [m]. `rows` [m, d_in] of the
+        decoder that y belongs to, or None."""
         x, xx, y, yy = (
             torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             for part in (self.moments.f[features], self.moments.ff[features], y, yy)
@@ -94,7 +91,14 @@ class Correlations:
         if own is not None:
             pearson[torch.arange(len(own)), torch.from_numpy(own)] = torch.nan
             counts = np.maximum(counts - 1, 0)
-        return _extremes(pearson, counts, lambda rows, at: products[rows, at] / (xx[rows] * yy[at]).sqrt(), decoder)
+        chosen, values = _extremes(pearson)
+        row = torch.arange(len(features), device=self.device)[:, None]
+        values = [values, products[row, chosen] / (xx[row] * yy[chosen]).sqrt()]
+        if rows is not None:
+            own_rows = self.decoder.rows[torch.from_numpy(features).to(self.device)]
+            values.append(torch.stack([rows[at] @ one for at, one in zip(chosen, own_rows, strict=True)]))
+        places, values = chosen.int().cpu().numpy(), [value.float().cpu().numpy() for value in values]
+        return [_row(count, places[n], [value[n] for value in values]) for n, count in enumerate(counts)]
 
 
 def spread(x: Tensor, xx: Tensor, tokens: int) -> Tensor:
@@ -109,29 +113,21 @@ def pearson_correlations(xy: Tensor, x: Tensor, xx: Tensor, y: Tensor, yy: Tenso
     return torch.addr(xy, x, y, beta=tokens, alpha=-1).mul_(left[:, None]).mul_(right)
 
 
-def _extremes(pearson: Tensor, counts: np.ndarray, cosine, decoder: Tensor | None) -> list[Correlates]:
-    """Of each row the highest, then the lowest (if negative) correlates; none for a feature that never varies.
-
-    `counts` [n] known ones of each row, the others NaN. `cosine(rows, columns)` of chosen places; `decoder` [n, m] or
-    None. Overwrites `pearson`.
-    """
+def _extremes(pearson: Tensor) -> tuple[Tensor, Tensor]:
+    """Places and values of the highest, then the lowest of each row, NaN for neither. [n, HIGHEST + LOWEST] each, or
+    fewer columns where there are fewer. Overwrites `pearson`."""
     width = pearson.shape[1]
-    high = pearson.nan_to_num_(-torch.inf).topk(min(HIGHEST, width)).indices
-    values = [pearson.gather(1, high)]
-    low = pearson.masked_fill_(pearson == -torch.inf, torch.inf).topk(min(LOWEST, width), largest=False).indices.flip(1)
-    values = [torch.cat([*values, pearson.gather(1, low)], 1)]
-    chosen = torch.cat([high, low], 1)  # [n, highest + lowest]
-    rows = torch.arange(len(pearson), device=pearson.device)[:, None]
-    values += [cosine(rows, chosen)] + ([decoder[rows, chosen]] if decoder is not None else [])
-    places, values = chosen.int().cpu().numpy(), [value.float().cpu().numpy() for value in values]
-    return [_row(count, places[n], [value[n] for value in values], high.shape[1]) for n, count in enumerate(counts)]
+    high = pearson.nan_to_num_(-torch.inf).topk(min(HIGHEST, width))
+    low = pearson.masked_fill_(pearson == -torch.inf, torch.inf).topk(min(LOWEST, width), largest=False)
+    return torch.cat([high.indices, low.indices.flip(1)], 1), torch.cat([high.values, low.values.flip(1)], 1)
 
 
-def _row(count: int, places, values, highest: int) -> Correlates:
+def _row(count: int, places, values) -> Correlates:
     """Those that exist: `count` correlations are known, and none is named at both ends."""
-    lowest = min(len(places) - highest, max(count - highest, 0))
+    highest = min(HIGHEST, count)
+    lowest = min(LOWEST, count - highest)
     keep = np.zeros(len(places), bool)
-    keep[: min(highest, count)] = True
+    keep[:highest] = True
     keep[len(places) - lowest :] = values[0][len(places) - lowest :] < 0
     pearson, cosine, *decoder = (value[keep] for value in values)
     return Correlates(places[keep], pearson, cosine, decoder[0] if decoder else np.zeros(0, np.float32))

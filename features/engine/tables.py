@@ -1,4 +1,4 @@
-"""What the weights alone say of a feature: logit effects, neuron alignment, decoder neighbours."""
+"""What the weights alone say of a feature: logit effects, neuron alignment."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .results import Alignment, Histogram, Neighbours, TokenValues
+from .results import Alignment, Histogram, TokenValues
 from .statistics import BINS, equal_edges, histogram
 from .subject import Subject
 
 LOGITS = 10
 ALIGNED = 10
-NEIGHBOURS = 10
 CLOSE = 1e-3  # to an edge, in widths of a bin: far more than float32 rounds
 ROWS = 16  # whose histograms are counted together: they stay in the cache
 
@@ -75,12 +74,3 @@ def alignments(subject: Subject, features: np.ndarray) -> list[Alignment]:
     shares = (sizes.gather(1, top) / total.clamp_min(torch.finfo(total.dtype).tiny)).cpu().numpy()
     neurons = top.int().cpu().numpy()
     return [Alignment(*row) for row in zip(neurons, values, shares, strict=True)]
-
-
-def neighbours(cosines: Tensor, features: np.ndarray) -> list[Neighbours]:
-    """Features with the most similar decoder rows, of each of `features` [n]. cosines [n, d_sae] of all rows."""
-    others = cosines.clone()
-    others[torch.arange(len(features)), torch.from_numpy(features)] = -torch.inf
-    top = others.topk(min(NEIGHBOURS, others.shape[1] - 1))
-    indices, values = top.indices.int().cpu().numpy(), top.values.cpu().numpy()
-    return [Neighbours(*row) for row in zip(indices, values, strict=True)]
