@@ -66,6 +66,15 @@ def test_the_page_says_what_its_json_twin_says(client, sae, b):
     assert data == told(client)
 
 
+def test_a_choice_that_the_statistics_do_not_know_yet_is_said(client, sae, b):
+    said = "the statistics were computed without it; compute them again"
+    sae.encoder_b = b
+    sae.save()
+    assert said not in client.get(sae.get_absolute_url()).content.decode()
+    Statistics.objects.filter(sae=sae).update(encoder_b=None, encoder_b_hash="")
+    assert said in client.get(sae.get_absolute_url()).content.decode()
+
+
 def test_other_weights_under_its_name_are_not_linked(client, sae, b):
     SAE.objects.filter(pk=b.pk).update(checkpoint_hash="other")
     data = told(client)
