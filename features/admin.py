@@ -137,6 +137,7 @@ class JobAdmin(ReadOnly):
         "sae",
         "what",
         "progress",
+        "parts",
         "error",
         "requested_by",
         "requested_how",
@@ -169,6 +170,13 @@ class JobAdmin(ReadOnly):
             job.state,
             job.get_state_display(),
         )
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).with_parts()
+
+    @admin.display(description="parts")
+    def parts(self, job):
+        return f"{job.parts_done:,} of {job.parts_all:,}" if job.parts_all else ""
 
     @admin.display(description="")
     def buttons(self, job):

@@ -49,6 +49,19 @@ def redis_url_is_readable(**kwargs):
 
 
 @checks.register("features")
+def shards_are_shared_in_a_known_way(**kwargs):
+    if settings.SAEVIZ_SHARE in ("folder", "database"):
+        return []
+    return [
+        checks.Error(
+            f"SAEVIZ_SHARE is {settings.SAEVIZ_SHARE!r}, which is no way to share files.",
+            hint="Say folder, for one machine or a folder that all workers see, or database.",
+            id="features.E003",
+        )
+    ]
+
+
+@checks.register("features")
 def files_of_saes_are_there(**kwargs):
     rows = _rows()
     return [_warning(row, what, hint) for row in rows for what, hint in _complaints(row)]

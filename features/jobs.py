@@ -1,31 +1,26 @@
-"""How does a job live: asked for, claimed, heard from, cancelled, lost and found again, ended?
+"""How does a job live: asked for, cancelled, lost and found again, told of? What becomes of its parts: claims.py.
 
-Every change of state is one UPDATE that names the state it expects, so two workers, a late message and a
-user's click cannot both win. A claim is known by the moment it started: whoever lost it has no row to write.
+Every change of state is one UPDATE that names the state it expects, or is made while the job's row is locked, so
+two workers, a late message and a user's click cannot both win.
 """
 
 import logging
-import threading
-import time
 from contextlib import contextmanager
 from datetime import timedelta
 
 from celery import current_app
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
-from django.db.models import F
+from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from .engine.results import Cancelled
-from .models import SAE, Job
+from . import claims, parts
+from .models import SAE, Job, JobPart
 
 log = logging.getLogger(__name__)
 
 TASK = "features.compute"
-WRITE_EVERY = 1.0  # seconds between two writes of a job's progress
-BEAT_EVERY = 5.0  # seconds between two signs of life, whatever the computation is at
-SENT_AGAIN_AFTER = 10  # seconds a queued job's message has to arrive
+SENT_AGAIN_AFTER = 10  # seconds a message has to arrive
 UNREACHABLE = "The queue cannot be reached now; the job waits and starts as soon as a worker is back."
 
 State = Job.State
@@ -43,35 +38,40 @@ class Unfinished(ValueError):
 
 
 def enqueue(job: Job, *, send: bool = True) -> Job:
-    """Save a new job and send it. Raises Unfinished: all features of an SAE are computed once at a time."""
+    """Save a new job and send it, or leave it to the caller.
+
+    Raises Unfinished: all features of an SAE are computed once at a time.
+    """
     with transaction.atomic():
         _only_one(job)
-        job.heartbeat = timezone.now()
+        job.heartbeat, job.alone = timezone.now(), not send
         job.save()
         if send:
             transaction.on_commit(lambda: _send(job))
     return job
 
 
-def retry(job: Job, user=None) -> Job:
-    """Put a job that failed or was cancelled in the queue again. Any other is left as it is."""
+def retry(job: Job, user=None, *, send: bool = True) -> Job:
+    """Put a job that failed or was cancelled in the queue again, or leave it to the caller. Any other is left as it
+    is. Parts that are done stay so, if nothing they depend on has changed."""
     with transaction.atomic():
         _only_one(job)
         fresh = {"attempts": 0, "error": "", "cancel_requested": False, "finished": None, "started": None}
-        changed = Job.objects.filter(pk=job.pk, state__in=(State.FAILED, State.CANCELLED)).update(
+        changed = Job.objects.filter(pk=job.pk, state__in=Job.ENDED_EARLY).update(
             state=State.QUEUED,
             heartbeat=timezone.now(),
             requested_by=user or job.requested_by,
+            alone=not send,
             **fresh,
-            **NOWHERE,
+            **parts.NOWHERE,
         )
         if changed:
+            parts.give_back(job.parts)
+            job.parts.update(attempts=0)
+        if changed and send:
             transaction.on_commit(lambda: _send(job))
     job.refresh_from_db()
     return job
-
-
-NOWHERE = {"phase": "", "done": 0, "total": 0, "rate": 0}
 
 
 def _only_one(job):
@@ -93,6 +93,13 @@ def _send(job: Job) -> bool:
     return True
 
 
+def send_for(job: Job, count: int) -> None:
+    """A message for each of so many parts that wait."""
+    for _ in range(0 if job.alone else count):
+        if not _send(job):
+            return  # those that look after silent jobs send the others
+
+
 def send(task: str, number: int) -> bool:
     """Put the number of a row in the queue. False where the queue is away."""
     try:
@@ -112,89 +119,15 @@ def _broker():
         yield broker
 
 
-# Claimed and heard from
-
-
-class Claim:
-    """The right of this process to work on a job, and its way to tell how far it is."""
-
-    def __init__(self, job: Job, watcher=None):
-        self.job, self.watcher = job, watcher
-        self.phase, self.written = None, 0.0
-        self.mine = Job.objects.filter(pk=job.pk, state=State.RUNNING, started=job.started)
-
-    def progress(self, progress):
-        """The callback of `collect`: written about once a second; raises Cancelled when asked to stop."""
-        if self.watcher:
-            self.watcher(progress)
-        now = time.monotonic()
-        if progress.phase != self.phase:
-            self.phase, self.phase_began, self.began_with = progress.phase, now, progress.done
-        elif now - self.written < WRITE_EVERY:
-            return
-        self.written = now
-        elapsed = now - self.phase_began
-        self._write(
-            phase=progress.phase,
-            done=progress.done,
-            total=progress.total,
-            rate=(progress.done - self.began_with) / elapsed if elapsed else 0,
-        )
-
-    def check(self):
-        """Raise Cancelled when the job was asked to stop, or was given to another worker."""
-        self._write()
-
-    def _write(self, **how_far):
-        if not self.mine.filter(cancel_requested=False).update(heartbeat=timezone.now(), **how_far):
-            raise Cancelled(f"Job {self.job.pk} was cancelled.")
-
-    def finish(self, state, error=""):
-        """End the job as this, if it is still ours; done, in the transaction that switches the statistics."""
-        ended = {"state": state, "error": error, "finished": timezone.now(), "rate": 0}
-        if state == State.DONE:  # a job that was told to stop meanwhile is not done
-            return bool(self.mine.filter(cancel_requested=False).update(**ended, done=F("total")))
-        return bool(self.mine.update(**ended))
-
-    @contextmanager
-    def beating(self):
-        """Signs of life from a thread of their own: loading a model or a long block tells no progress."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(stop,), name=f"job {self.job.pk}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
-    def _beat(self, stop):
-        while not stop.wait(BEAT_EVERY):
-            try:
-                self.mine.update(heartbeat=timezone.now())
-            except DatabaseError:
-                log.warning("Job %s: no sign of life could be written", self.job.pk, exc_info=True)
-            finally:
-                connection.close()
-
-
-def claim(job_id, watcher=None) -> Claim | None:
-    """Take a queued job. None when it is not queued: cancelled, done, or a message that came twice."""
-    now = timezone.now()
-    taken = Job.objects.filter(pk=job_id, state=State.QUEUED).update(
-        state=State.RUNNING, started=now, heartbeat=now, attempts=F("attempts") + 1, **NOWHERE
-    )
-    return Claim(Job.objects.select_related("sae__corpus", "corpus").get(pk=job_id), watcher) if taken else None
-
-
 # Cancelled
 
 
 def cancel(job: Job) -> Job:
-    """A queued job ends at once, a running one when it next tells its progress; an ended one stays so."""
-    ended = {"state": State.CANCELLED, "finished": timezone.now(), "cancel_requested": True}
-    if not Job.objects.filter(pk=job.pk, state=State.QUEUED).update(**ended):
-        Job.objects.filter(pk=job.pk, state=State.RUNNING).update(cancel_requested=True)
+    """A job nobody works on ends at once, another when its workers next tell their progress; an ended one stays so."""
+    with transaction.atomic():
+        locked = Job.objects.select_for_update().get(pk=job.pk)
+        Job.objects.unfinished().filter(pk=job.pk).update(cancel_requested=True)
+        claims.end_if_nobody_works(locked)
     job.refresh_from_db()
     return job
 
@@ -203,43 +136,73 @@ def cancel(job: Job) -> Job:
 
 
 def pick_up_silent_jobs():
-    """Give jobs whose worker is gone to another, or end them; send again what the queue has lost."""
+    """Give parts whose worker is gone to another, or end their job; send again what the queue has lost."""
     silent = timezone.now() - timedelta(seconds=settings.SAEVIZ_SILENT_AFTER)
     for job in Job.objects.silent_since(silent):
         _pick_up(job)
+    for part in JobPart.objects.silent_since(silent).select_related("job"):
+        _pick_up_part(part)
     _send_again_what_was_lost()
 
 
 def _pick_up(job):
+    """A job of which nobody has been heard at all."""
     as_seen = Job.objects.filter(pk=job.pk, state=State.RUNNING, started=job.started, heartbeat=job.heartbeat)
     now = timezone.now()
-    if job.cancel_requested:
-        as_seen.update(state=State.CANCELLED, finished=now, rate=0)
-    elif job.attempts >= settings.SAEVIZ_ATTEMPTS:
-        as_seen.update(state=State.FAILED, finished=now, rate=0, error=_lost(job))
-    elif as_seen.update(state=State.QUEUED, heartbeat=now, **NOWHERE):
-        log.warning("Job %s: its worker is gone, attempt %s is queued", job.pk, job.attempts + 1)
-        _send(job)
+    with transaction.atomic():
+        if not as_seen.select_for_update().first():
+            return
+        only_waits = job.parts.exists() and not job.parts.running().exists()  # for a message, behind others
+        parts.give_back(job.parts)
+        if job.cancel_requested:
+            as_seen.update(state=State.CANCELLED, finished=now, rate=0)
+            return
+        if job.attempts >= settings.SAEVIZ_ATTEMPTS and not only_waits:
+            as_seen.update(state=State.FAILED, finished=now, rate=0, error=_lost(job, job.attempts))
+            return
+        attempts = 0 if only_waits else job.attempts
+        as_seen.update(state=State.QUEUED, heartbeat=now, alone=False, attempts=attempts, **parts.NOWHERE)
+    log.warning("Job %s: nobody works on it, attempt %s is queued", job.pk, attempts + 1)
+    _send(job)
 
 
-def _lost(job):
+def _pick_up_part(part):
+    """A part that was lost while others of its job go on."""
+    as_seen = JobPart.objects.running().filter(pk=part.pk, started=part.started, heartbeat=part.heartbeat)
+    with transaction.atomic():
+        job = Job.objects.select_for_update().get(pk=part.job_id)
+        if job.state != State.RUNNING or not parts.give_back(as_seen):
+            return
+        if job.cancel_requested:
+            claims.end_if_nobody_works(job)
+            return
+        if part.attempts >= settings.SAEVIZ_ATTEMPTS:
+            claims.end(job, State.FAILED, _lost(job, part.attempts))
+            return
+    log.warning("Job %s: the worker of the part %s is gone", job.pk, part)
+    send_for(job, 1)
+
+
+def _lost(job, times):
     return (
-        f"The worker went away {job.attempts} times while it ran, at last in the phase "
+        f"The worker went away {times} times while it ran, at last in the phase "
         f"{job.phase or 'loading'!r}: it was stopped, or ran out of memory. Retry; with fewer tokens, "
         "should memory be short."
     )
 
 
 def _send_again_what_was_lost():
-    """Queued jobs without a message: Redis was away or emptied. A message too many does no harm."""
+    """What waits without a message: Redis was away or emptied. A message too many does no harm."""
     waited = timezone.now() - timedelta(seconds=SENT_AGAIN_AFTER)
-    waiting = list(Job.objects.filter(state=State.QUEUED).exclude(heartbeat__gt=waited).order_by("id"))
-    if waiting and _messages_in_queue() < len(waiting):
-        for job in waiting:
+    queued = Job.objects.filter(state=State.QUEUED, alone=False).exclude(heartbeat__gt=waited).order_by("id")
+    waiting = JobPart.objects.waiting().filter(job__state=State.RUNNING, job__alone=False, heartbeat__lte=waited)
+    wanted = [*queued, *(part.job for part in waiting.select_related("job").order_by("job", "stage", "number"))]
+    if wanted and (missing := len(wanted) - _messages_in_queue()) > 0:
+        for job in wanted[-missing:]:
             _send(job)
-        Job.objects.filter(pk__in=[j.pk for j in waiting], state=State.QUEUED).update(
-            heartbeat=timezone.now()
-        )
+        now = timezone.now()
+        Job.objects.filter(pk__in=[job.pk for job in wanted], state=State.QUEUED).update(heartbeat=now)
+        waiting.update(heartbeat=now)
 
 
 def _messages_in_queue():
@@ -274,6 +237,7 @@ def to_dict(job: Job) -> dict:
         "created": job.created,
         "started": job.started,
         "finished": job.finished,
+        "parts": Job.objects.with_parts().values("parts_done", "parts_all").get(pk=job.pk),
         "features": None if job.features is None else len(job.features),
         "can_cancel": job.can_be_cancelled,
         "can_retry": job.can_be_retried,

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -221,6 +221,10 @@ class JobQuerySet(models.QuerySet):
     def newest_first(self):
         return self.order_by("-id")
 
+    def with_parts(self):
+        """How many parts each has (none before it is planned), and how many are done."""
+        return self.annotate(parts_all=Count("parts"), parts_done=Count("parts", filter=Q(parts__state="done")))
+
 
 class Job(models.Model):
     """A requested computation of statistics: who asked, how far it is, how it ended."""
@@ -233,6 +237,7 @@ class Job(models.Model):
         CANCELLED = "cancelled"
 
     UNFINISHED = (State.QUEUED, State.RUNNING)
+    ENDED_EARLY = (State.FAILED, State.CANCELLED)
 
     sae = models.ForeignKey(SAE, models.CASCADE, related_name="jobs")
     corpus = models.ForeignKey(
@@ -257,6 +262,13 @@ class Job(models.Model):
     started = models.DateTimeField(null=True)
     heartbeat = models.DateTimeField(null=True)
     finished = models.DateTimeField(null=True)
+    phase_began = models.DateTimeField(null=True, help_text="Or was taken up again; the rate counts from here.")
+    phase_from = models.PositiveBigIntegerField(default=0, help_text="What was done then.")
+    inputs = models.CharField(max_length=64, blank=True, help_text="Hash of all that its finished parts depend on.")
+    alone = models.BooleanField(default=False, help_text="Done by the process that asked; no message is sent for it.")
+    result = models.ForeignKey(
+        "Statistics", models.SET_NULL, null=True, blank=True, related_name="+", help_text="What its parts write into."
+    )
 
     objects = JobQuerySet.as_manager()
 
@@ -281,7 +293,7 @@ class Job(models.Model):
 
     @property
     def can_be_retried(self):
-        return self.state in (self.State.FAILED, self.State.CANCELLED)
+        return self.state in self.ENDED_EARLY
 
 
 class Import(models.Model):
@@ -323,3 +335,6 @@ class Import(models.Model):
     @property
     def can_be_cancelled(self):
         return self.state in self.UNFINISHED and not self.cancel_requested
+
+
+from .part_models import JobPart, ShardFile  # noqa: E402, F401  (rows of their own subject, found here by Django)

@@ -4,36 +4,31 @@ A set of statistics is written beside the one that pages show, then shown in its
 one goes afterwards. What an interrupted run left behind is removed by the next one.
 """
 
-import logging
 import re
 import time
+from datetime import timedelta
 from itertools import islice
 
 import numpy as np
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from . import __version__, jobs
-from .engine.results import Cancelled, Progress
+from . import __version__, jobs, parts
+from .engine.results import Progress
 from .jobs import cancel, pick_up_silent_jobs, retry  # noqa: F401  (the other doors to a job's life)
 from .models import DENSE_ABOVE, SAE, Corpus, Feature, Job, Statistics
 from .payload import pack
 from .vocabularies import rows_of, vocabulary_of
 
-log = logging.getLogger(__name__)
-
 BATCH = 500  # features written in one transaction, so that no other writer waits long
+KEPT_FOR = timedelta(days=1)  # what a job that failed or was cancelled has done, to be tried again
 READERS_FINISH = 2.0  # seconds left to pages that began with the old statistics, before they are removed
 DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 class BadRequest(ValueError):
     """Something was asked that cannot be computed; the message says what can."""
-
-
-class LostClaim(Exception):
-    """Another worker has this job, or nobody wants it any more; nothing of ours may be shown."""
 
 
 # Asked for
@@ -147,65 +142,6 @@ def _checked_seed(seed):
     return seed
 
 
-# Computed
-
-
-def run_job(job_id: int, watcher=None) -> None:
-    """Do a queued job and say in its row how it ended. A job that is not queued is left alone.
-
-    `watcher(Progress)` hears of every step, beside the row. Only an interruption from outside is raised.
-    """
-    claim = jobs.claim(job_id, watcher)
-    if claim is None:
-        log.info("Job %s is not queued; nothing to do", job_id)
-        return
-    try:
-        with claim.beating():
-            _compute(claim)
-    except (Cancelled, LostClaim) as end:
-        log.info("Job %s: %s", job_id, end or "stopped")
-        claim.finish(Job.State.CANCELLED)
-    except KeyboardInterrupt:
-        claim.finish(Job.State.CANCELLED)
-        raise
-    except Exception as error:  # whatever a file, a model or a driver does: the row says it
-        log.exception("Job %s failed", job_id)
-        claim.finish(Job.State.FAILED, sentence(error, claim.job))
-
-
-def _compute(claim):
-    if claim.job.features is None:
-        remove_leftovers(claim.job.sae)
-    store(claim.job.sae, _collect(claim), claim=claim)
-
-
-def _collect(claim):
-    """The engine's pass over the corpus; torch comes into the process here."""
-    from .engine.collect import collect
-    from .engine.formats import read_sae
-    from .engine.subject import Subject
-
-    job, sae = claim.job, claim.job.sae
-    device = settings.SAEVIZ_DEVICE if job.device == "auto" else job.device
-    corpus = job.corpus or sae.corpus
-    claim.progress(Progress("loading", 0, 1))
-    subject = Subject.load(
-        sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None
-    )
-    b = job.encoder_b
-    return collect(
-        subject,
-        rows_of(corpus),
-        tokens=job.tokens,
-        bos=corpus.bos,
-        seed=job.seed,
-        features=job.features,
-        screen=settings.SAEVIZ_SCREEN,
-        encoder_b=b and read_sae(b.path, answers=b.answers or None).to(subject.device),
-        progress=claim.progress,
-    )
-
-
 def sentence(error, job=None) -> str:
     """What a user should read of an error."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
@@ -220,63 +156,105 @@ def sentence(error, job=None) -> str:
 # Stored
 
 
-def store(sae: SAE, collected, *, claim=None, progress=None) -> Statistics:
-    """Write what the engine collected, and show it when it is whole.
+def store(sae: SAE, collected, *, progress=None) -> Statistics:
+    """Write what the engine collected of all features of an SAE, and show it when it is whole."""
+    statistics = _new_set(sae, sae.corpus, sae.encoder_b, collected.summary)
+    try:
+        for rows in _batches(_rows(sae, statistics, collected.features())):
+            with transaction.atomic():
+                Feature.objects.bulk_create(rows)
+            if progress:
+                progress(Progress("features", rows[-1].index + 1, sae.d_sae))
+        with transaction.atomic():
+            old = _switch(SAE.objects.select_for_update().get(pk=sae.pk), statistics)
+    except BaseException:
+        _remove(statistics.pk)
+        raise
+    sae.statistics = statistics
+    _remove_after_reading(old)
+    return statistics
 
-    With a claim, nothing is shown unless the claim still holds, and its job ends in the same transaction.
-    """
-    chosen = claim.job.features if claim else None
-    if chosen is not None:
-        return _replace_chosen(sae, collected, claim)
-    corpus = (claim and claim.job.corpus) or sae.corpus
-    b = claim.job.encoder_b if claim else sae.encoder_b
-    statistics = Statistics.objects.create(
+
+def _new_set(sae, corpus, b, summary):
+    return Statistics.objects.create(
         sae=sae,
         corpus=corpus,
         checkpoint_hash=sae.checkpoint_hash,
         encoder_b=b,
         encoder_b_hash=_hash_of(b),
-        **_figures(collected.summary),
+        **_figures(summary),
     )
-    try:
-        _write_features(statistics, collected, progress or (claim and claim.progress))
-        old = _show(statistics, claim)
-    except BaseException:
-        _remove(statistics.pk)
-        raise
-    sae.statistics = statistics
-    if old:
-        time.sleep(READERS_FINISH)
-        _remove(old)
-    return statistics
 
 
-def _show(statistics, claim):
-    """Show this set instead of the one shown; returns the id of that one."""
+def write_block(claim, summary, features, progress) -> None:
+    """Write some features of a job into the set that nobody is shown yet; `progress(done)` hears of it."""
+    job = claim.job
+    statistics, done = _set_of(claim, summary), 0
+    for rows in _batches(_rows(job.sae, statistics, features)):
+        with transaction.atomic():
+            claim.check()
+            _block(statistics.pk, [row.index for row in rows]).delete()  # of a worker that was killed here
+            Feature.objects.bulk_create(rows)
+        done += len(rows)
+        progress(done)
+
+
+def _set_of(claim, summary):
+    """The set that the job's parts write into; made by whichever is the first."""
     with transaction.atomic():
-        sae = SAE.objects.select_for_update().get(pk=statistics.sae_id)
-        old, sae.statistics = sae.statistics_id, statistics
-        _finish(claim)
-        statistics.completed = timezone.now()
-        statistics.save(update_fields=["completed"])
-        sae.save(update_fields=["statistics"])
+        job = Job.objects.select_for_update().select_related(None).get(pk=claim.job.pk)
+        claim.check()
+        if job.result is None:
+            job.result = _new_set(claim.job.sae, job.corpus or claim.job.sae.corpus, job.encoder_b, summary)
+            Job.objects.filter(pk=job.pk).update(result=job.result)
+        return job.result
+
+
+def take_back_block(job: Job, indices) -> None:
+    """Remove what was written of a block that will not be finished now, and the set when nothing else is in it."""
+    result = Job.objects.values_list("result", flat=True).get(pk=job.pk)
+    if result is not None:
+        _block(result, indices).delete()
+        if not Feature.objects.filter(statistics=result).exists():
+            Statistics.objects.filter(pk=result).delete()
+
+
+def _block(statistics_id, indices):
+    written = Feature.objects.filter(statistics=statistics_id)
+    if isinstance(indices, range):
+        return written.filter(index__range=(indices[0], indices[-1]))
+    return written.filter(index__in=indices)
+
+
+def show(claim) -> None:
+    """Show what all parts of a job wrote, in one step that also ends the job; or put it among the others, where only
+    some features were asked for."""
+    job, old = claim.job, None
+    with transaction.atomic():
+        sae = SAE.objects.select_for_update().get(pk=job.sae_id)
+        claim.check()
+        result = Job.objects.select_related("result__corpus").get(pk=job.pk).result
+        if job.features is None:
+            old = _switch(sae, result)
+        else:
+            _join(sae.statistics, result, job)
+        claim.finish_job()
+    _remove_after_reading(old)
+
+
+def _switch(sae, statistics):
+    """Show this set instead of the one shown; returns the id of that one."""
+    old, sae.statistics = sae.statistics_id, statistics
+    statistics.completed = timezone.now()
+    statistics.save(update_fields=["completed"])
+    sae.save(update_fields=["statistics"])
     return old
 
 
-def _finish(claim):
-    if claim and not claim.finish(Job.State.DONE):
-        raise LostClaim("given to another worker meanwhile")
-
-
-def _write_features(statistics, collected, progress):
-    try:
-        for rows in _batches(_rows(statistics.sae, statistics, collected, statistics.corpus)):
-            with transaction.atomic():
-                Feature.objects.bulk_create(rows)
-            if progress:
-                progress(Progress("features", rows[-1].index + 1, statistics.sae.d_sae))
-    except IntegrityError as error:
-        raise LostClaim("its rows were removed: another worker has the job") from error
+def _remove_after_reading(old):
+    if old:
+        time.sleep(READERS_FINISH)
+        _remove(old)
 
 
 def _figures(summary):
@@ -290,19 +268,13 @@ def _figures(summary):
     return {name: None if value != value else value for name, value in figures.items()}
 
 
-def _replace_chosen(sae, collected, claim):
+def _join(shown, result, job):
     """Put new figures of some features in the place of the old ones, in the set that is shown."""
-    rows = list(_rows(sae, None, collected, claim.job.corpus))
-    with transaction.atomic():
-        _finish(claim)
-        statistics = SAE.objects.select_for_update().get(pk=sae.pk).statistics
-        _check_same_set(statistics, claim.job, collected.summary)
-        for row in rows:
-            row.statistics = statistics
-        statistics.features.filter(index__in=[row.index for row in rows]).delete()
-        Feature.objects.bulk_create(rows, batch_size=BATCH)
-        _count_anew(statistics)
-    return statistics
+    _check_same_set(shown, job, result)
+    shown.features.filter(index__in=job.features).delete()
+    result.features.update(statistics=shown)
+    result.delete()
+    _count_anew(shown)
 
 
 def _check_same_set(statistics, job, summary):
@@ -323,9 +295,9 @@ def _count_anew(statistics):
     statistics.save(update_fields=["dead", "dense"])
 
 
-def _rows(sae, statistics, collected, corpus=None):
-    vocabulary, rows = vocabulary_of(sae), rows_of(corpus or sae.corpus)
-    for feature in collected.features():
+def _rows(sae, statistics, features):
+    vocabulary, rows = vocabulary_of(sae), rows_of(statistics.corpus)
+    for feature in features:
         yield _row(feature, statistics, vocabulary, rows)
 
 
@@ -365,10 +337,27 @@ def _batches(rows, size=BATCH):
 
 
 def remove_leftovers(sae: SAE) -> None:
-    """Remove the sets of statistics that pages do not show. Only who has claimed its job may do this."""
+    """Remove the sets of statistics that pages do not show and no job goes on with."""
     shown = SAE.objects.values_list("statistics_id", flat=True).get(pk=sae.pk)
-    for left in sae.all_statistics.exclude(pk=shown):
+    in_work = Job.objects.filter(sae=sae).exclude(result=None).values("result")
+    for left in sae.all_statistics.exclude(pk=shown).exclude(pk__in=in_work):
         _remove(left.pk)
+
+
+def begin_anew(job: Job) -> None:
+    """Before a computation of all features: what others like it, that ended early, have done is of no use now."""
+    if job.features is None:
+        for other in job.sae.jobs.filter(features=None, state__in=Job.ENDED_EARLY).exclude(inputs=""):
+            parts.forget(other)
+    remove_leftovers(job.sae)
+
+
+def forget_long_ended() -> None:
+    """What jobs that ended early have done is kept to be tried again, but not for ever."""
+    long_ago = timezone.now() - KEPT_FOR
+    for job in Job.objects.filter(state__in=Job.ENDED_EARLY, finished__lt=long_ago).exclude(inputs=""):
+        parts.forget(job)
+        remove_leftovers(job.sae)
 
 
 def _remove(statistics_id):

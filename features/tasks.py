@@ -5,16 +5,15 @@ import logging
 from celery import shared_task
 from django.db import DatabaseError, connections
 
-from . import imports, jobs, verifying
+from . import computing, imports, jobs, services, shares, verifying
 
 log = logging.getLogger(__name__)
 
 
 @shared_task(name=jobs.TASK)
 def compute(job_id):
-    from . import services
-
-    services.run_job(job_id)
+    """One part of it."""
+    computing.run_one(job_id)
 
 
 @shared_task(name=imports.TASK)
@@ -31,6 +30,8 @@ def watch():
     """One look for jobs that nobody works on. A database that is away now is asked again next time."""
     try:
         jobs.pick_up_silent_jobs()
+        services.forget_long_ended()
+        shares.remove_leftovers()
         imports.look_after()
     except DatabaseError:
         log.warning("Cannot look after jobs now", exc_info=True)

@@ -2,7 +2,8 @@
 
     celery -A saeviz worker
 
-Messages carry the number of a job and nothing else; the Job row in the database is what counts.
+Messages carry the number of a job and nothing else; who gets one does the next part that waits. The rows in the
+database are what counts.
 """
 
 import os
@@ -17,7 +18,7 @@ app = Celery("saeviz")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     worker_concurrency=1,  # torch uses every core by itself
-    worker_max_tasks_per_child=1,  # a job's memory goes back with its process
+    worker_max_tasks_per_child=100,  # the parts of a job share a loaded model; what else was left goes with a process
     broker_connection_timeout=4,
 )
 app.autodiscover_tasks()

@@ -96,3 +96,6 @@ SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints"))
 SAEVIZ_MAX_BYTES = number("SAEVIZ_MAX_BYTES")  # of float32 weights
 SAEVIZ_SILENT_AFTER = number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
 SAEVIZ_ATTEMPTS = number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
+# Files that the parts of a job leave for each other, and whether workers find them there or in the database.
+SAEVIZ_SHARDS = Path(os.environ.get("SAEVIZ_SHARDS") or DATA_DIR / "shards")
+SAEVIZ_SHARE = os.environ.get("SAEVIZ_SHARE", "folder")  # folder: one machine, or a folder that all see; database

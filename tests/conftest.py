@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features import jobs, services
+from features import computing, jobs, services
 from tests import made_up
 
 
@@ -51,15 +51,16 @@ def tiny(db, settings, tmp_path):
     )
 
 
+@pytest.fixture(autouse=True)
+def shards(settings, tmp_path):
+    """Where the parts of jobs leave their files."""
+    settings.SAEVIZ_SHARDS = tmp_path / "shards"
+    return settings.SAEVIZ_SHARDS
+
+
 @pytest.fixture
 def engine(monkeypatch):
     """Jobs get made-up figures; what is set on this object is what they get."""
     collected = made_up.Collected()
-
-    def collect(claim):
-        collected.chosen = claim.job.features
-        collected.progress = claim.progress
-        return collected
-
-    monkeypatch.setattr(services, "_collect", collect)
+    monkeypatch.setattr(computing, "Loaded", lambda job: made_up.Loaded(job, collected))
     return collected

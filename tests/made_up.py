@@ -82,10 +82,9 @@ def dead_feature(index=0, tokens=960):
 
 @dataclass
 class Collected:
-    """What `engine.collect` gives back; `break_at` raises in the middle, as a real run may."""
+    """What the engine gives back; `break_at` raises in the middle, as a real run may."""
 
     size: int = 8
-    chosen: tuple | None = None
     seed: int = 0
     break_at: int | None = None
     error: Exception = RuntimeError("made to break")
@@ -95,14 +94,36 @@ class Collected:
     def summary(self):
         return summary(seed=self.seed)
 
-    def features(self):
-        indices = range(self.size) if self.chosen is None else self.chosen
+    def features(self, indices=None):
+        indices = range(self.size) if indices is None else indices
         for done, index in enumerate(indices):
             if index == self.break_at:
                 raise self.error
             if self.progress:
                 self.progress(Progress("features", done, len(indices)))
             yield dead_feature(index) if index == 3 else feature(index, seed=self.seed)
+
+
+@dataclass
+class Loaded:
+    """What `computing.Loaded` is to the parts of a job: `cut` shards that leave an empty folder each."""
+
+    job: object
+    figures: Collected
+    cut: int = 1
+
+    def shards(self):
+        return [self.job.tokens // self.cut] * self.cut
+
+    def shard(self, number, place, progress):
+        (place / f"shard-{number:04d}").mkdir()
+
+    def merge(self, place, progress):
+        (place / "merged").mkdir()
+
+    def collected(self, place, progress):
+        self.figures.progress = progress
+        return self.figures
 
 
 def corpus_rows(rows=ROWS, length=LENGTH):

@@ -8,7 +8,7 @@ const PHASES = {
   examples: ["Gathering examples", "features"],
   merging: ["Adding up products of features", "tokens"],
   "loss effects": ["Computing loss effects", "active tokens"],
-  features: ["Writing features", "features"],
+  features: ["Working out features", "features"],
 };
 const UNFINISHED = ["queued", "running"];
 

@@ -116,3 +116,10 @@ def test_a_database_that_is_not_there_yet_is_neither_asked_nor_made(tmp_path):
     )
     assert json.loads(ran.stdout) == [[], False]
     assert not (tmp_path / "new" / "saeviz.sqlite3").exists()
+
+
+def test_an_unknown_way_to_share_files_is_named_with_those_that_are_known(settings):
+    assert checks.shards_are_shared_in_a_known_way() == []
+    settings.SAEVIZ_SHARE = "nfs"
+    (told,) = checks.shards_are_shared_in_a_known_way()
+    assert "'nfs'" in told.msg and "folder" in told.hint and "database" in told.hint

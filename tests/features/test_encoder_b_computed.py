@@ -9,9 +9,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
+from features.computing import run_job
 from features.models import SAE, Job
 from features.payload import unpack
-from features.services import BadRequest, request_statistics, run_job
+from features.services import BadRequest, request_statistics
 from tests.engine import small
 
 from . import checkpoints

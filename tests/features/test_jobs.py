@@ -1,7 +1,7 @@
 """Does every job end, once, whatever becomes of workers, messages and users' clicks?"""
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery import current_app
@@ -9,10 +9,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from features import jobs
+from features import claims, jobs
+from features.computing import run_job
 from features.engine.results import Cancelled, Progress
 from features.models import Job, Statistics
-from features.services import request_statistics, run_job, store
+from features.services import request_statistics, store
 from tests import made_up
 
 pytestmark = pytest.mark.django_db
@@ -58,8 +59,8 @@ def test_chosen_features_may_be_asked_for_meanwhile(tiny, job):
 
 
 def test_a_job_is_claimed_once(job):
-    assert jobs.claim(job.pk)
-    assert jobs.claim(job.pk) is None
+    assert claims.claim(job.pk)
+    assert claims.claim(job.pk) is None
 
 
 def test_a_queue_that_is_away_is_told_and_the_job_waits(
@@ -73,8 +74,9 @@ def test_a_queue_that_is_away_is_told_and_the_job_waits(
 
 
 def test_progress_is_written_about_once_a_second_and_never_missed_at_a_new_phase(job, monkeypatch):
-    claim, clock, written = jobs.claim(job.pk), [100.0], []
-    monkeypatch.setattr(jobs.time, "monotonic", lambda: clock[0])
+    claim, clock, written = claims.claim(job.pk), [100.0], []
+    monkeypatch.setattr(claims.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(timezone, "now", lambda: datetime.fromtimestamp(clock[0], UTC))
     for step in range(21):
         clock[0] = 100 + step / 4
         claim.progress(Progress("activations", step * 10, 400))
@@ -91,7 +93,7 @@ def test_the_time_left_is_that_of_the_phase(job):
 
 
 def test_a_running_job_stops_when_it_next_tells_its_progress(job):
-    claim = jobs.claim(job.pk)
+    claim = claims.claim(job.pk)
     claim.progress(Progress("activations", 0, 400))
     jobs.cancel(job)
     claim.written = 0
@@ -175,8 +177,8 @@ def test_a_retry_does_not_run_beside_another_computation(tiny, job, sent, engine
 
 @pytest.mark.django_db(transaction=True)
 def test_signs_of_life_come_without_progress_and_stop_with_the_work(tiny, sent, monkeypatch):
-    monkeypatch.setattr(jobs, "BEAT_EVERY", 0.02)
-    claim = jobs.claim(request_statistics(tiny).pk)
+    monkeypatch.setattr(claims, "BEAT_EVERY", 0.02)
+    claim = claims.claim(request_statistics(tiny).pk)
     with claim.beating():
         first = Job.objects.get().heartbeat
         deadline = time.monotonic() + 5

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from features import services
+from features.computing import run_job
 from features.engine.results import Cancelled
-from features.models import SAE, Feature, Job, Statistics
+from features.models import SAE, Feature, Job, JobPart, Statistics
 from features.payload import unpack
-from features.services import BadRequest, request_statistics, run_job, store
+from features.services import BadRequest, request_statistics, store
 from tests import made_up
 from tests.features.test_payload import assert_same
 
@@ -81,7 +82,7 @@ def test_no_reader_sees_half_of_the_new_statistics(tiny, shown, engine, monkeypa
     job = request_statistics(tiny)
     run_job(job.pk, watcher=look)
     tiny.refresh_from_db()
-    assert len(seen) == 9 and set(seen) == {(shown.pk, 8)}  # 8 while computing, 1 while writing
+    assert len(seen) == 10 and set(seen) == {(shown.pk, 8)}  # 1 while loading, 8 computing, 1 writing
     assert tiny.statistics_id != shown.pk
     assert tiny.statistics.seed == 1
     assert list(Statistics.objects.all()) == [tiny.statistics]  # the old ones are gone
@@ -125,7 +126,7 @@ def test_out_of_memory_names_the_way_out(tiny, engine):
 
 def test_what_a_killed_run_left_behind_goes_with_the_next_one(tiny, shown, engine):
     left = Statistics.objects.create(sae=tiny, corpus=tiny.corpus)
-    Feature.objects.bulk_create(services._rows(tiny, left, made_up.Collected()))
+    Feature.objects.bulk_create(services._rows(tiny, left, made_up.Collected().features()))
     run(tiny)
     assert list(Statistics.objects.all()) == [tiny.statistics]
     assert Feature.objects.count() == 8
@@ -156,13 +157,15 @@ def test_dead_features_are_counted_anew_when_some_are_replaced(tiny, shown, engi
 
 def test_a_job_that_another_worker_was_given_shows_nothing(tiny, shown, engine):
     def lose(progress):
-        if progress.done == 7:  # after the last progress is written: only the switch itself can notice
-            Job.objects.update(attempts=2, started=None)
+        if progress.done == 8:  # after the last progress is written: only the end of the part can notice
+            JobPart.objects.filter(state="running").update(attempts=2, started=None)
 
     run_job(request_statistics(tiny).pk, watcher=lose)
     tiny.refresh_from_db()
-    assert tiny.statistics_id == shown.pk and Statistics.objects.count() == 1
-    assert Job.objects.get().state == Job.State.RUNNING  # the other worker's
+    job = Job.objects.get()
+    assert tiny.statistics_id == shown.pk and list(shown.features.values_list("index", flat=True)) == [*range(8)]
+    assert list(Statistics.objects.exclude(pk=shown.pk)) == [job.result]  # the other worker writes into it
+    assert job.state == Job.State.RUNNING  # the other worker's
 
 
 def test_the_same_job_delivered_twice_is_done_once(tiny, engine):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from saeviz.running import embedded_redis
+
 pytestmark = pytest.mark.service
 PATIENCE = 60  # seconds in which a job has to be picked up
 
@@ -38,7 +40,7 @@ class Site:
 
     def redis(self):
         socket = str(self.folder / "redis.sock")
-        process = self.start(shutil.which("redis-server"), "--port", "0", "--unixsocket", socket, "--save", "")
+        process = self.start(str(embedded_redis.executable()), "--port", "0", "--unixsocket", socket, "--save", "")
         wait_for((self.folder / "redis.sock").exists)
         return process
 
@@ -88,8 +90,6 @@ def loaded(tmp_path_factory):
 
 @pytest.fixture
 def site(loaded, tmp_path):
-    if not shutil.which("redis-server"):
-        pytest.skip("needs a redis-server on the path")
     shutil.copytree(loaded, tmp_path / "site")
     site = Site(tmp_path / "site")
     yield site

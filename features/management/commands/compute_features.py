@@ -5,7 +5,7 @@ from argparse import ArgumentTypeError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from features import services
+from features import computing, services
 from features.jobs import Unfinished
 from features.models import SAE, Corpus, Job
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
     def _compute(self, job):
         try:
             with Bar() as bar:
-                services.run_job(job.pk, watcher=bar)
+                computing.run_job(job.pk, watcher=bar)
         except KeyboardInterrupt:
             raise CommandError(f"Job {job.pk} was stopped; nothing was changed.") from None
         job.refresh_from_db()

@@ -1,0 +1,69 @@
+"""Rows of a job's parts and of the files that parts leave for each other."""
+
+from django.db import models
+
+
+class JobPartQuerySet(models.QuerySet):
+    def unfinished(self):
+        return self.exclude(state=JobPart.State.DONE)
+
+    def waiting(self):
+        return self.filter(state=JobPart.State.WAITING)
+
+    def running(self):
+        return self.filter(state=JobPart.State.RUNNING)
+
+    def silent_since(self, moment):
+        """Running in a job that goes on, but not heard from since: their worker is gone."""
+        return self.running().filter(heartbeat__lt=moment, job__state="running")
+
+
+class JobPart(models.Model):
+    """What one worker does of a job at a time: which part it is, who has it, how far it is."""
+
+    class Stage(models.IntegerChoices):
+        """In this order; the parts of a stage can be done at the same time, by as many workers as there are."""
+
+        PLAN = 0, "loading"
+        SHARD = 1, "activations"
+        MERGE = 2, "merging"
+        BLOCK = 3, "features"
+        SHOW = 4, "showing"
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+
+    job = models.ForeignKey("features.Job", models.CASCADE, related_name="parts")
+    stage = models.PositiveSmallIntegerField(choices=Stage)
+    number = models.PositiveIntegerField(default=0, help_text="Within its stage.")
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    done = models.PositiveBigIntegerField(default=0)
+    total = models.PositiveBigIntegerField(default=0, help_text="Tokens or features, as the stage counts.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    worker = models.CharField(max_length=200, blank=True, help_text="Machine and process that has or had it.")
+    started = models.DateTimeField(null=True)
+    heartbeat = models.DateTimeField(null=True, help_text="Of a waiting part: when a message was sent for it.")
+
+    objects = JobPartQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["job", "stage", "number"]
+        constraints = [models.UniqueConstraint(fields=["job", "stage", "number"], name="job_part_once")]
+        indexes = [models.Index(fields=["state", "heartbeat"], name="job_part_state")]
+
+    def __str__(self):
+        return f"{self.get_stage_display()} {self.number} of job {self.job_id}"
+
+
+class ShardFile(models.Model):
+    """A piece of what a part left in files, for workers on machines that share only the database."""
+
+    job = models.ForeignKey("features.Job", models.CASCADE, related_name="files")
+    name = models.CharField(max_length=60, help_text="Folder of the part: shard-0003, merged.")
+    number = models.PositiveIntegerField(help_text="Place among the pieces of its name.")
+    piece = models.BinaryField(help_text="Of a tar file.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "name", "number"], name="shard_file_once")]
