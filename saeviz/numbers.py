@@ -11,7 +11,6 @@ DEFAULTS = {
     "SAEVIZ_MAX_BYTES": min(MEMORY, 64 << 30),
     "SAEVIZ_SILENT_AFTER": 20,
     "SAEVIZ_ATTEMPTS": 3,
-    "WORKERS": 1,
 }
 
 

@@ -4,7 +4,6 @@ import os
 import socket
 import sys
 
-from ..numbers import number
 from . import places
 from .child import VERBOSE, Program
 
@@ -50,13 +49,12 @@ def site(listener: socket.socket) -> Program:
 
 
 def worker() -> Program:
-    """As many parts of computations at a time as there are WORKERS, which divide the cores between them."""
-    workers = number("WORKERS")
+    """One computation at a time, on all cores."""
     return python(
         "worker",
         *("-W", "ignore:You're running the worker with superuser"),  # in a container everybody is root
-        *("-m", "celery", "--quiet", "--app", "saeviz", "worker", "--pool", "prefork", "--concurrency", str(workers)),
+        *("-m", "celery", "--quiet", "--app", "saeviz", "worker", "--pool", "prefork", "--concurrency", "1"),
         *("--hostname", f"saeviz-{os.getpid()}@%h", "--without-gossip", "--without-mingle"),
         *("--loglevel", "INFO" if VERBOSE else "WARNING"),
-        environment=threads(max(1, CORES // workers)),
+        environment=threads(CORES),
     )
