@@ -20,7 +20,7 @@ from .subject import Subject
 from .threads import side_by_side
 
 FEATURES_AT_ONCE = 512  # whose tables are computed together, at most
-BLOCK_BYTES = 64 << 20  # of one of their matrices, as wide as the dictionary
+BLOCK_BYTES = 32 << 20  # of one of their matrices, as wide as the dictionary
 REPORT_EVERY = 0.5  # seconds
 
 

@@ -30,8 +30,8 @@ CHUNK = 512  # positions whose logits are alive at once: 512 x 8,192 in bfloat16
 class Shape:
     """Sizes of a one-block model, under transformer_lens's names."""
 
-    d_model: int = 256
-    n_heads: int = 4
+    d_model: int = 384
+    n_heads: int = 6
     d_head: int = 64
     d_mlp: int = 1024
     d_vocab: int = 8192

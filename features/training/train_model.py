@@ -24,7 +24,7 @@ MATRICES = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "mlp.W_in", "mlp.W_o
 class Settings:
     """What decides the weights; tokens may be changed between two runs as long as the decay has not begun."""
 
-    tokens: int = 60_000_000
+    tokens: int = 37_000_000
     batch: int = 64  # rows
     warm: int = 400_000  # tokens
     seed: int = 0

@@ -22,13 +22,13 @@ AIDED = 512  # silent features helped at once, the longest silent: the help is d
 class Settings:
     """What decides the weights; tokens may be changed between two runs as long as the decay has not begun."""
 
-    tokens: int = 40_000_000
+    tokens: int = 18_000_000
     features: int = 4096
-    k: float = 56.0  # features a token, on average
+    k: float = 57.0  # features a token, on average
     start_k: float = 180.0  # at first, so that every feature is used before it has to be chosen
     anneal: int = 2_000_000  # tokens over which k comes down
     batch: int = 32  # rows
-    rate: float = 1e-3
+    rate: float = 7e-4
     warm: int = 500_000  # tokens
     asleep: int = 300_000  # tokens without firing after which a feature is helped
     seed: int = 0
