@@ -74,6 +74,15 @@ def retry(job: Job, user=None, *, send: bool = True) -> Job:
     return job
 
 
+def interrupted(wanted: Job) -> Job | None:
+    """A job that was asked for the same before and stopped with some of its parts done."""
+    names = ("sae", "corpus", "encoder_b", "tokens", "seed", "device")
+    same = Job.objects.filter(**{name: getattr(wanted, name) for name in names}).newest_first()
+    done = JobPart.objects.filter(stage__gt=JobPart.Stage.PLAN, state=JobPart.State.DONE).values("job")
+    stopped = same.filter(state__in=(*Job.ENDED_EARLY, State.QUEUED), pk__in=done)
+    return next((job for job in stopped if job.features == wanted.features), None)
+
+
 def _only_one(job):
     if job.features is not None:
         return

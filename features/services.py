@@ -49,8 +49,8 @@ def request_statistics(
 
     Raises BadRequest for what cannot be computed and jobs.Unfinished where all features are being computed
     already. `job.note` says so when the queue is away; the job then starts as soon as it is back. With
-    `send=False` the caller runs it. Without a `corpus` it is the one shown for chosen features, else the SAE's; so
-    is encoder B.
+    `send=False` the caller runs it, and goes on with one like it that was interrupted. Without a `corpus` it is
+    the one shown for chosen features, else the SAE's; so is encoder B.
     """
     shown = sae.statistics if features is not None else None
     if features is not None and shown is None:
@@ -73,6 +73,8 @@ def request_statistics(
         requested_by=user,
         requested_how=how,
     )
+    if not send and (before := jobs.interrupted(job)):
+        return jobs.retry(before, user, send=False)
     return jobs.enqueue(job, send=send)
 
 

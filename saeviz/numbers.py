@@ -11,6 +11,7 @@ DEFAULTS = {
     "SAEVIZ_MAX_BYTES": min(MEMORY, 64 << 30),
     "SAEVIZ_SILENT_AFTER": 20,
     "SAEVIZ_ATTEMPTS": 3,
+    "WORKERS": 1,
 }
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 
+from ..numbers import number
 from . import places
 from .child import VERBOSE, Program
 
@@ -49,12 +50,13 @@ def site(listener: socket.socket) -> Program:
 
 
 def worker() -> Program:
-    """One computation at a time, on all cores."""
+    """As many parts of computations at a time as there are WORKERS, which divide the cores between them."""
+    workers = number("WORKERS")
     return python(
         "worker",
         *("-W", "ignore:You're running the worker with superuser"),  # in a container everybody is root
-        *("-m", "celery", "--quiet", "--app", "saeviz", "worker", "--pool", "prefork", "--concurrency", "1"),
+        *("-m", "celery", "--quiet", "--app", "saeviz", "worker", "--pool", "prefork", "--concurrency", str(workers)),
         *("--hostname", f"saeviz-{os.getpid()}@%h", "--without-gossip", "--without-mingle"),
         *("--loglevel", "INFO" if VERBOSE else "WARNING"),
-        environment=threads(CORES),
+        environment=threads(max(1, CORES // workers)),
     )

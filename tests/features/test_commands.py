@@ -3,7 +3,8 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from features.models import Job
+from features import parts
+from features.models import Job, JobPart
 from features.services import store
 from tests import made_up
 
@@ -85,3 +86,25 @@ def test_a_second_computation_points_to_the_first(tiny):
     call_command("compute_features", "tiny", "--queue")
     with pytest.raises(CommandError, match=r"computes all features of Tiny already \(queued\)"):
         call_command("compute_features", "tiny")
+
+
+def test_the_command_goes_on_where_it_was_interrupted(tiny, engine, monkeypatch):
+    monkeypatch.setattr(parts, "FEATURES_A_BLOCK", 2)
+    engine.break_at, engine.error = 5, KeyboardInterrupt()
+    with pytest.raises(CommandError, match="The same command goes on from what was done"):
+        call_command("compute_features", "tiny")
+    done = set(JobPart.objects.filter(state="done").values_list("pk", "started"))
+    engine.break_at = None
+    call_command("compute_features", "tiny")
+    assert len(done) == 5 and done <= set(JobPart.objects.values_list("pk", "started"))
+    assert Job.objects.get().state == "done"
+
+
+@pytest.mark.parametrize("other", [{"tokens": 900}, {"seed": 4}])
+def test_another_computation_does_not_go_on_with_an_interrupted_one(tiny, engine, other):
+    engine.break_at, engine.error = 5, KeyboardInterrupt()
+    with pytest.raises(CommandError):
+        call_command("compute_features", "tiny")
+    engine.break_at = None
+    call_command("compute_features", "tiny", **other)
+    assert sorted(Job.objects.values_list("state", flat=True)) == ["cancelled", "done"]

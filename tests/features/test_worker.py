@@ -48,8 +48,8 @@ class Site:
         self.environment["PYTHONPATH"] = str(Path.cwd())
         return self.start(sys.executable, "-m", "celery", "--app", "saeviz", "worker", "--loglevel", "INFO")
 
-    def ask(self, line):
-        script = f"import django; django.setup(); from features.models import *; print({line})"
+    def ask(self, line, before=""):
+        script = f"import django; django.setup(); from features.models import *; {before}\nprint({line})"
         environment = self.environment | {"PYTHONPATH": str(Path.cwd())}
         ran = subprocess.run(
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
@@ -123,3 +123,36 @@ def test_a_running_job_is_cancelled_and_leaves_nothing(site):
     site.ask("__import__('features.jobs').jobs.cancel(Job.objects.get())")
     wait_for(lambda: site.state() == "cancelled 1")
     assert site.ask("Statistics.objects.count()") == "0"
+
+
+FIGURES = """{
+    f.index: (f.count, [e.tolist() for g in (p.top, p.random, *(i.examples for i in p.intervals))
+                        for e in (g.rows, g.positions, g.copies)])
+    for f in Feature.objects.filter(index__lt=60) for p in [unpack(f.payload)]
+}"""
+
+
+def figures(site):
+    """Counts and examples as text, and how many features there are."""
+    told = f"(Feature.objects.count(), hashlib.sha256(repr({' '.join(FIGURES.split())}).encode()).hexdigest())"
+    return site.ask(told, "import hashlib; from features.payload import unpack")
+
+
+def test_two_workers_one_of_them_killed_come_to_what_one_process_does(site):
+    site.environment["SAEVIZ_SHARE"] = "database"
+    site.redis()
+    site.manage("compute_features", "gelu-1l-mini", "--tokens", "400000", "--queue")
+    places = [site.folder / name for name in ("here", "there")]
+    workers = []
+    for place in places:  # as on two machines: each sees a folder of its own
+        site.environment["SAEVIZ_SHARDS"] = str(place)
+        workers.append(site.worker())
+    running = "JobPart.objects.filter(stage=1, state='running').count()"
+    wait_for(lambda: site.ask(running) == "2")
+    site.kill(workers[0])
+    wait_for(lambda: site.state().startswith("done"), seconds=400)
+    assert site.ask("JobPart.objects.filter(stage=1, attempts=2).count()") == "1"
+    assert site.ask("ShardFile.objects.count()") == "0"
+    shared = figures(site)
+    site.manage("compute_features", "gelu-1l-mini", "--tokens", "400000")
+    assert figures(site) == shared and shared.startswith("(4096,")

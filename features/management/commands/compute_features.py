@@ -1,15 +1,17 @@
 """`manage.py compute_features SAE`: compute its statistics here and now, or queue them for a worker."""
 
+import time
 from argparse import ArgumentTypeError
 
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from features import computing, services
-from features.jobs import Unfinished
+from features.jobs import Unfinished, pick_up_silent_jobs
 from features.models import SAE, Corpus, Job
 
-UNITS = {"activations": "tokens", "features": "features"}
+LOOK_EVERY = 1.0  # seconds between two looks at what workers do of this job
+UNITS = {"activations": "tokens", "merging": "tokens", "features": "features"}
 
 
 class Command(BaseCommand):
@@ -31,6 +33,8 @@ class Command(BaseCommand):
     def handle(self, sae, queue, corpus=None, **options):
         asked = {"corpus": _corpus(corpus)} if corpus else {}
         asked |= {name: options[name] for name in ("tokens", "device", "seed", "features")}
+        if not queue:
+            pick_up_silent_jobs()  # one like it may have been killed
         try:
             job = services.request_statistics(_sae(sae), how="command", send=queue, **asked)
         except (services.BadRequest, Unfinished) as refusal:
@@ -43,14 +47,26 @@ class Command(BaseCommand):
     def _compute(self, job):
         try:
             with Bar() as bar:
-                computing.run_job(job.pk, watcher=bar)
+                _run(job, bar)
         except KeyboardInterrupt:
-            raise CommandError(f"Job {job.pk} was stopped; nothing was changed.") from None
-        job.refresh_from_db()
+            raise CommandError(
+                f"Job {job.pk} was stopped; nothing was changed. The same command goes on from what was done."
+            ) from None
         if job.state != Job.State.DONE:
             raise CommandError(job.error or f"Job {job.pk} was {job.state}; nothing was changed.")
         what = "All" if job.features is None else f"{len(job.features):,}"
         self.stdout.write(f"{what} features of {job.sae} computed on {job.tokens:,} tokens.")
+
+
+def _run(job, bar):
+    """All parts of the job; those that a worker has taken are waited for."""
+    computing.run_job(job.pk, watcher=bar)
+    job.refresh_from_db()
+    while job.state in Job.UNFINISHED:
+        time.sleep(LOOK_EVERY)
+        pick_up_silent_jobs()
+        computing.run_job(job.pk, watcher=bar)
+        job.refresh_from_db()
 
 
 class Bar:
