@@ -234,3 +234,15 @@ def test_a_folder_that_workers_do_not_share_is_told_and_done_again(job, settings
     jobs.retry(job)
     run_job(job.pk)
     assert Job.objects.get().state == "done"
+
+
+def test_chosen_features_are_computed_beside_all_of_them_without_harm(tiny, sent, cut):
+    run_job(request_statistics(tiny).pk)
+    everything = request_statistics(tiny)
+    for _ in range(1 + 3 + 1 + 1):
+        run_part(claims.claim(everything.pk))
+    run_job(request_statistics(SAE.objects.for_pages().get(), features=[1, 2]).pk)
+    everything.refresh_from_db()
+    assert everything.result.features.count() == 2
+    run_job(everything.pk)
+    assert SAE.objects.get().statistics_id == everything.result_id and Job.objects.filter(state="done").count() == 3
