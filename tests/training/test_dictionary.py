@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from features.training import dictionary, metric
-from features.training import language_model as lm
 
 N, D_IN, D_SAE, K = 64, 12, 40, 5
 
