@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from django.test import override_settings
 
 from features import computing, jobs, services
 from tests import made_up
@@ -52,10 +53,10 @@ def tiny(db, settings, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def shards(settings, tmp_path):
-    """Where the parts of jobs leave their files."""
-    settings.SAEVIZ_SHARDS = tmp_path / "shards"
-    return settings.SAEVIZ_SHARDS
+def shards(tmp_path):
+    """Where the parts of jobs leave their files. Not by `settings`: some tests have a parameter of that name."""
+    with override_settings(SAEVIZ_SHARDS=tmp_path / "shards"):
+        yield tmp_path / "shards"
 
 
 @pytest.fixture
