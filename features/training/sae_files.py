@@ -9,7 +9,7 @@ from torch import Tensor
 
 HOOK = "blocks.0.mlp.hook_post"
 MODEL_NAME = "gelu-1l-mini"
-STEPS_PER_DEVIATION = 4  # of the grid that small files round to: adds 1/200 of a matrix's own variance
+STEPS_PER_DEVIATION = 2  # of the grid that small files round to: adds at most 1/48 of a matrix's own variance
 
 
 def write(folder: Path, sae: dict[str, Tensor], tokens: int, context: int, small: bool = False) -> None:
@@ -42,9 +42,9 @@ def write(folder: Path, sae: dict[str, Tensor], tokens: int, context: int, small
 
 
 def coarse(W: Tensor) -> Tensor:
-    """W rounded to multiples of a power of two, at most a quarter of its standard deviation, in float16.
+    """W rounded to multiples of a power of two, at most half its standard deviation, in float16.
 
-    Of float16's bits these need the upper half, so that git and zip store little more than four of sixteen.
+    Of float16's bits these need the upper half, so that git and zip store less than four of sixteen.
     """
     step = 2.0 ** torch.floor(torch.log2(W.std() / STEPS_PER_DEVIATION))
     return (torch.round(W / step) * step).half().contiguous()

@@ -22,9 +22,9 @@ AIDED = 512  # silent features helped at once, the longest silent: the help is d
 class Settings:
     """What decides the weights; tokens may be changed between two runs as long as the decay has not begun."""
 
-    tokens: int = 18_000_000
+    tokens: int = 15_000_000
     features: int = 4096
-    k: float = 57.0  # features a token, on average
+    k: float = 50.0  # features a token, on average
     start_k: float = 180.0  # at first, so that every feature is used before it has to be chosen
     anneal: int = 2_000_000  # tokens over which k comes down
     batch: int = 32  # rows
