@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -14,24 +15,29 @@ from features.models import SAE
 from prompts import findings
 from prompts.examples import EXAMPLES, examples_for
 
-TOKENS = 40_000
-DOCUMENTS = 1500  # of the first in the demo's order; they hold more tokens than are counted
+TOKENS = 75_000
+FIRST = 300  # token rows from the beginning of the demo's order: few documents, but long ones
+OF_EACH = 18  # rows of every source, evenly spaced: what is said of a source has to be seen there
 
 
 @pytest.fixture(scope="module")
 def rows_file(tmp_path_factory):
-    """The first token rows of the demo's corpus."""
+    """Token rows of the demo's corpus: the first ones, and some of every source."""
     path = tmp_path_factory.mktemp("corpus") / "rows.npy"
-    documents = corpora.shuffled(corpora.read_documents(demonstration.TEXTS))[:DOCUMENTS]
     vocabulary, length = Vocabulary.load(demonstration.MODEL), importing.config_of(demonstration.MODEL)["n_ctx"]
-    rows = corpora.build_rows(documents, vocabulary, length)
-    corpora.save_rows(path, rows[: TOKENS // (length - 1) + 20])
+
+    def rows_of(texts, documents):
+        return corpora.build_rows(corpora.shuffled(corpora.read_documents(texts))[:documents], vocabulary, length)
+
+    sources = [rows_of(file, 60) for file in sorted(demonstration.TEXTS.glob("*.txt"))]
+    spread = [rows[:: len(rows) // OF_EACH][:OF_EACH] for rows in sources]
+    corpora.save_rows(path, np.concatenate([rows_of(demonstration.TEXTS, 100)[:FIRST], *spread]))
     return path
 
 
 @pytest.fixture(scope="module")
 def collected(rows_file):
-    """Figures of every feature that is named, and of all that compete with them for a place."""
+    """Figures of every feature that is named, and of all that compete with them for a place by quantile."""
     from features.engine.subject import Subject
 
     facts = demonstration.facts()
@@ -41,7 +47,9 @@ def collected(rows_file):
     for prompt in found.prompts:
         active = subject.sae.encode(subject.activations(subject.vocabulary.ids(prompt.text))[0])
         for part in prompt.expect:
-            wanted |= set(active[part["position"]].nonzero()[:, 0].tolist()) | {part["feature"]}
+            wanted.add(part["feature"])
+            if part["rank"] == "act_quantile":
+                wanted |= set(active[part["position"]].nonzero()[:, 0].tolist())
     done = collect(subject, corpora.open_rows(rows_file), tokens=TOKENS, features=sorted(wanted))
     return done.summary, list(done.features())
 
