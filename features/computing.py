@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 Stage = JobPart.Stage
 KEEP = 30.0  # seconds a worker keeps the model for the next part of its job
-WITHIN_BLOCK = {"examples": (0, 0.3), "loss effects": (0.3, 0.9), "features": (0.9, 1)}  # shares of a block's time
+WITHIN_BLOCK = {"examples": (0, 0.3), "tables": (0.3, 1)}  # shares of a block's time
 
 
 def run_job(job_id: int, watcher=None) -> None:
@@ -88,39 +88,72 @@ def _plan(claim) -> int:
 
 
 def _shard(claim) -> int:
-    name = shares.name_of(claim.part)
-    with shares.attempt(claim) as place:
-        model.of(claim.job).shard(claim.part.number, place, claim.progress)
-        shares.keep(claim, place / name)
-    return claim.finish()
+    def make(loaded, place):
+        loaded.shard(claim.part.number, place.parent, claim.progress)
+
+    return _left_in_files(claim, make)
 
 
 def _merge(claim) -> int:
+    def make(loaded, place):
+        shares.lay_out(claim.job, place.parent)
+        loaded.merge(place.parent, claim.progress)
+
+    return _left_in_files(claim, make)
+
+
+def _choice(claim) -> int:
+    """What is shown of a block of features."""
+    shares.needed(claim.job, Stage.SHARD, Stage.MERGE)
+    wanted = parts.features_of(claim.job, claim.part.number)
+
+    def make(loaded, place):
+        loaded.choose(wanted, place, _progress(claim, {"examples": (0, 1)}))
+
+    return _left_in_files(claim, make)
+
+
+def _effects(claim) -> int:
+    """Loss effects of what all features show in the text of a shard."""
+    shares.needed(claim.job, Stage.SHARD, Stage.MERGE)
+    folders = shares.needed(claim.job, Stage.CHOICE)
+
+    def make(loaded, place):
+        loaded.effects(folders, claim.part.number, place, _progress(claim, {"loss effects": (0, 1)}))
+
+    return _left_in_files(claim, make)
+
+
+def _left_in_files(claim, make) -> int:
+    """Do a part whose outcome is a folder; it gets its place when all of it is there."""
     with shares.attempt(claim) as place:
-        shares.lay_out(claim.job, place)
-        model.of(claim.job).merge(place, claim.progress)
-        shares.keep(claim, place / shares.MERGED)
+        name = shares.name_of(claim.part)
+        make(model.of(claim.job), place / name)
+        shares.keep(claim, place / name)
     return claim.finish()
 
 
 def _block(claim) -> int:
     """Features as the engine reads them off the merged shards, as rows that nobody is shown yet."""
-    wanted = parts.features_of(claim.job, claim.part.number)
-    shares.needed(claim.job, (Stage.SHARD, Stage.MERGE))
+    shares.needed(claim.job, Stage.SHARD, Stage.MERGE)
+    folders, number = shares.needed(claim.job, Stage.EFFECTS), claim.part.number
+    features = model.of(claim.job).features(
+        parts.features_of(claim.job, number), folders, number, _progress(claim, WITHIN_BLOCK)
+    )
+    services.write_block(claim, *features)
+    return claim.finish()
+
+
+def _progress(claim, phases: dict[str, tuple[float, float]]):
+    """Tells the engine's phases, each from one share of the part to another, in the unit of the part's stage."""
+    stage, total = claim.part.get_stage_display(), claim.part.total
 
     def progress(now):
-        start, end = WITHIN_BLOCK.get(now.phase, (0, 0))
+        start, end = phases.get(now.phase, (0, 0))
         share = start + (end - start) * min(1, now.done / max(1, now.total))
-        claim.progress(Progress(Stage.BLOCK.label, int(len(wanted) * share), len(wanted)))
+        claim.progress(Progress(stage, int(total * share), total))
 
-    collected = model.of(claim.job).collected(shares.folder(claim.job), progress)
-    services.write_block(
-        claim,
-        collected.summary,
-        collected.features(wanted),
-        lambda done: progress(Progress("features", done, len(wanted))),
-    )
-    return claim.finish()
+    return progress
 
 
 def _show(claim) -> int:
@@ -129,7 +162,15 @@ def _show(claim) -> int:
     return 0
 
 
-STAGES = {Stage.PLAN: _plan, Stage.SHARD: _shard, Stage.MERGE: _merge, Stage.BLOCK: _block, Stage.SHOW: _show}
+STAGES = {
+    Stage.PLAN: _plan,
+    Stage.SHARD: _shard,
+    Stage.MERGE: _merge,
+    Stage.CHOICE: _choice,
+    Stage.EFFECTS: _effects,
+    Stage.BLOCK: _block,
+    Stage.SHOW: _show,
+}
 
 
 # The model
@@ -139,21 +180,21 @@ class Loaded:
     """A job's model, SAEs and token rows, and the plan of its shards. Torch comes into the process here."""
 
     def __init__(self, job: Job):
-        from .engine import shards
+        from .engine import shards, shown
         from .engine.formats import read_sae
         from .engine.subject import Subject
 
         sae, b, corpus = job.sae, job.encoder_b, job.corpus or job.sae.corpus
         device = settings.SAEVIZ_DEVICE if job.device == "auto" else job.device
-        self.engine, self.seed, self.rows = shards, job.seed, rows_of(corpus)
+        self.engine, self.shown, self.rows = shards, shown, rows_of(corpus)
         self.subject = Subject.load(
             sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None
         )
         self.encoder_b = b and read_sae(b.path, answers=b.answers or None).to(self.subject.device)
-        self.plan = shards.plan(
-            self.rows, tokens=job.tokens, bos=corpus.bos, special=self.subject.vocabulary.special
-        )
+        self.plan = shards.plan(self.rows, tokens=job.tokens, bos=corpus.bos, special=self.subject.vocabulary.special)
         self._on = (self.subject, self.rows, self.plan)
+        self._wanted = {"seed": job.seed, "features": job.features, "encoder_b": self.encoder_b}
+        self._folder, self._collected = shares.folder(job), None
 
     def shards(self) -> list[int]:
         """The counted tokens of each."""
@@ -170,10 +211,24 @@ class Loaded:
     def merge(self, place, progress):
         self.engine.merge(*self._on, place, progress=progress)
 
-    def collected(self, place, progress):
-        return self.engine.open_collected(
-            *self._on, place, seed=self.seed, encoder_b=self.encoder_b, progress=progress
-        )
+    def choose(self, features, place, progress):
+        self.shown.write_shown(place, self._merged(progress).choose(features))
+
+    def effects(self, folders, shard, place, progress):
+        blocks = self.shown.shown_within(folders, self.plan.spans[shard])
+        self.shown.write_effects(place, self._merged(progress).effects_of_blocks(blocks))
+
+    def features(self, features, folders, block, progress):
+        """Figures of the SAE, and of its features one after another."""
+        collected = self._merged(progress)
+        return collected.summary, collected.features(features, self.shown.effects_on(folders, block))
+
+    def _merged(self, progress):
+        """What is read off all shards, opened once."""
+        if self._collected is None:
+            self._collected = self.engine.open_collected(*self._on, self._folder, **self._wanted)
+        self._collected.tell(progress)
+        return self._collected
 
 
 class Kept:

@@ -27,8 +27,10 @@ class JobPart(models.Model):
         PLAN = 0, "loading"
         SHARD = 1, "activations"
         MERGE = 2, "merging"
-        BLOCK = 3, "features"
-        SHOW = 4, "showing"
+        CHOICE = 3, "examples"
+        EFFECTS = 4, "loss effects"
+        BLOCK = 5, "features"
+        SHOW = 6, "showing"
 
     class State(models.TextChoices):
         WAITING = "waiting"

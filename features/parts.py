@@ -1,7 +1,9 @@
 """Into which parts is a job cut, which comes next, and how far are they together?
 
-Planned, a job has one part for each shard of its tokens, one that merges them, one for each block of its features,
-and one that shows the result. A stage begins when the one before it is done; who does which part does not matter.
+Planned, a job has one part for each shard of its tokens and one that merges them; then one for each block of its
+features that chooses examples, one for each shard that computes loss effects there, one for each block that works out
+the features, and one that shows the result. A stage begins when the one before it is done; who does which part does
+not matter.
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from django.utils import timezone
 
 from .models import Job, JobPart
 
-FEATURES_A_BLOCK = 2048  # each block looks at the text of its examples anew, so that small ones cost more together
+FEATURES_A_BLOCK = 2048
 ENGINE = Path(__file__).parent / "engine"
 NOWHERE = {"phase": "", "done": 0, "total": 0, "rate": 0, "phase_began": None}  # of a job nobody works on
 
@@ -27,7 +29,14 @@ Stage, State = JobPart.Stage, JobPart.State
 def plan(job: Job, shards: list[int]) -> list[JobPart]:
     """All parts after the first. `shards`: the counted tokens of each."""
     blocks = [len(features_of(job, number)) for number in range(-(-len(_wanted(job)) // FEATURES_A_BLOCK))]
-    sizes = {Stage.SHARD: shards, Stage.MERGE: [sum(shards)], Stage.BLOCK: blocks, Stage.SHOW: [1]}
+    sizes = {
+        Stage.SHARD: shards,
+        Stage.MERGE: [sum(shards)],
+        Stage.CHOICE: blocks,
+        Stage.EFFECTS: shards,
+        Stage.BLOCK: blocks,
+        Stage.SHOW: [1],
+    }
     return [
         JobPart(job=job, stage=stage, number=number, total=total)
         for stage, totals in sizes.items()
@@ -123,9 +132,7 @@ def tell(job_id: int, phase: str, done: int, total: int) -> None:
     """Write into the job's row how far its phase is, and how fast it went since it began or was taken up again."""
     now, mine = timezone.now(), Job.objects.filter(pk=job_id, state=Job.State.RUNNING)
     how_far = {"heartbeat": now, "phase": phase, "done": done, "total": total}
-    if mine.exclude(phase=phase, phase_began__isnull=False).update(
-        **how_far, rate=0, phase_began=now, phase_from=done
-    ):
+    if mine.exclude(phase=phase, phase_began__isnull=False).update(**how_far, rate=0, phase_began=now, phase_from=done):
         return
     began, start = Job.objects.values_list("phase_began", "phase_from").get(pk=job_id)
     seconds = (now - began).total_seconds() if began else 0

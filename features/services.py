@@ -188,17 +188,14 @@ def _new_set(sae, corpus, b, summary):
     )
 
 
-def write_block(claim, summary, features, progress) -> None:
-    """Write some features of a job into the set that nobody is shown yet; `progress(done)` hears of it."""
-    job = claim.job
-    statistics, done = _set_of(claim, summary), 0
+def write_block(claim, summary, features) -> None:
+    """Write some features of a job into the set that nobody is shown yet."""
+    job, statistics = claim.job, _set_of(claim, summary)
     for rows in _batches(_rows(job.sae, statistics, features)):
         with transaction.atomic():
             claim.check()
             _block(statistics.pk, [row.index for row in rows]).delete()  # of a worker that was killed here
             Feature.objects.bulk_create(rows)
-        done += len(rows)
-        progress(done)
 
 
 def _set_of(claim, summary):

@@ -20,7 +20,13 @@ from .models import Job, JobPart, ShardFile
 
 PIECE = 8 << 20  # bytes of a row: databases and their drivers hold whole rows in memory
 FOLDERS = re.compile(r"(\d+)-([0-9a-f]{8})")
-MERGED = "merged"
+Stage = JobPart.Stage
+NAMES = {
+    Stage.SHARD: "shard-{:04d}",
+    Stage.MERGE: "merged",
+    Stage.CHOICE: "shown-{:04d}",
+    Stage.EFFECTS: "effects-{:04d}",
+}
 
 
 class FilesMissing(FileNotFoundError):
@@ -33,8 +39,8 @@ def folder(job: Job) -> Path:
 
 
 def name_of(part: JobPart) -> str:
-    """The engine's name of the folder that a part leaves."""
-    return MERGED if part.stage == JobPart.Stage.MERGE else f"shard-{part.number:04d}"
+    """The folder that a part leaves; shards and what is merged are called so by the engine."""
+    return NAMES[part.stage].format(part.number)
 
 
 # Made
@@ -107,7 +113,7 @@ class _Pieces:
 # Needed
 
 
-def needed(job: Job, stages=(JobPart.Stage.SHARD,)) -> list[Path]:
+def needed(job: Job, *stages) -> list[Path]:
     """The folders that the parts of these stages left, on this machine. Raises FilesMissing."""
     return [_fetched(job, part) for part in job.parts.filter(stage__in=stages).order_by("stage", "number")]
 
@@ -158,15 +164,14 @@ class _Rows:
 
 def lay_out(job: Job, place: Path) -> None:
     """Let an attempt find all shards beside each other under their names."""
-    for shard in needed(job):
+    for shard in needed(job, Stage.SHARD):
         (place / shard.name).symlink_to(os.path.relpath(shard, place))
 
 
 def do_missing_again(job: Job) -> None:
     """Parts whose files are neither here nor in the database are not done after all."""
-    stages = (JobPart.Stage.SHARD, JobPart.Stage.MERGE)
     stored = set(job.files.values_list("name", flat=True).distinct())
-    for part in job.parts.filter(stage__in=stages, state=JobPart.State.DONE):
+    for part in job.parts.filter(stage__in=NAMES, state=JobPart.State.DONE):
         if name_of(part) not in stored and not (folder(job) / name_of(part)).is_dir():
             JobPart.objects.filter(pk=part.pk).update(state=JobPart.State.WAITING, done=0)
 

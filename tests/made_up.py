@@ -100,7 +100,7 @@ class Collected:
             if index == self.break_at:
                 raise self.error
             if self.progress:
-                self.progress(Progress("features", done, len(indices)))
+                self.progress(Progress("tables", done, len(indices)))
             yield dead_feature(index) if index == 3 else feature(index, seed=self.seed)
 
 
@@ -121,9 +121,17 @@ class Loaded:
     def merge(self, place, progress):
         (place / "merged").mkdir()
 
-    def collected(self, place, progress):
+    def choose(self, features, place, progress):
+        place.mkdir()
+
+    def effects(self, folders, shard, place, progress):
+        assert all(folder.is_dir() for folder in folders)
+        place.mkdir()
+
+    def features(self, features, folders, block, progress):
+        assert [folder.is_dir() for folder in folders] == [True] * self.cut
         self.figures.progress = progress
-        return self.figures
+        return self.figures.summary, self.figures.features(features)
 
 
 def corpus_rows(rows=ROWS, length=LENGTH):

@@ -6,21 +6,22 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from . import tables
 from .choosing import Chosen, choose
 from .correlations import Correlations
-from .effects import Activations, Effects, effects_of
+from .effects import effects_at
 from .entries import Entries
 from .examples import Grid
 from .logits import Directions
 from .results import FeatureStatistics, Progress, ShownRows, Summary
+from .shown import shown_entries
 from .subject import Subject
 from .threads import side_by_side
 
 FEATURES_AT_ONCE = 512  # whose tables are computed together, at most
 BLOCK_BYTES = 32 << 20  # of one of their matrices, as wide as the dictionary
+STORE_BYTES = 8 << 30  # of features' logit effects on disk at a time
 REPORT_EVERY = 0.5  # seconds
 
 
@@ -54,6 +55,7 @@ class Collected:
         self.subject, self.grid, self.entries, self.correlations = subject, grid, entries, correlations
         self.summary, self.seed, self.report = summary, seed, report or Report(None)
         self.indices = sorted(set(range(entries.d_sae) if features is None else features))
+        self._kept: tuple | None = None  # (which features, their directions)
 
     @property
     def tokens(self) -> int:
@@ -62,52 +64,91 @@ class Collected:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def features(self, indices: Iterable[int] | None = None) -> Iterator[FeatureStatistics]:
-        """Every asked-for feature in index order: of `indices`, else of those that were asked for in the beginning."""
+    def tell(self, progress: Callable[[Progress], None]) -> None:
+        """Who hears of progress from now on."""
+        self.report = Report(progress)
+
+    def features(
+        self, indices: Iterable[int] | None = None, effects: np.ndarray | None = None
+    ) -> Iterator[FeatureStatistics]:
+        """Every asked-for feature in index order: of `indices`, else of those that were asked for in the beginning.
+
+        `effects` [n, 3] on what they show, where those are known; else they are computed here.
+        """
         wanted = np.array(self.indices if indices is None else sorted(set(indices)), np.int64)
-        head, device = self.subject.model.head, self.subject.device
-        directions = Directions.into_store(head, self.subject.output_directions(wanted))
-        size = max(1, min(FEATURES_AT_ONCE, BLOCK_BYTES // (8 * self.entries.d_sae)))
-        work = (partial(self._block, part, wanted[part], directions) for part in _slices(len(wanted), size))
-        chosen, known = [], []
-        with side_by_side(device) as run:
-            for some, their_tables, effects in run(work):
-                directions.effects.append(effects)
-                chosen += some
-                known += their_tables
-                self.report("examples", len(chosen), len(wanted))
-        effects = self._effects(chosen, wanted, directions)
+        chosen = self.choose(wanted)
+        entries, places = shown_entries(chosen)
+        found = np.full((sum(len(one.values) for one in chosen), 3), np.nan, np.float32)
+        found[places] = self.effects(entries) if effects is None else effects
         at = 0
-        for one, its_tables in zip(chosen, known, strict=True):
-            yield self._statistics(one, its_tables, effects, at)
+        for one, known in zip(chosen, self._all_tables(wanted), strict=True):
+            yield _statistics(self.tokens, one, known, found[at : at + len(one.values)])
             at += len(one.values)
 
-    @torch.no_grad()
-    def _block(self, part: slice, features: np.ndarray, directions: Directions):
-        """What is chosen for some features, what the weights say of them, and their logit effects."""
-        chosen = [choose(entries, self.grid, self.seed) for entries in self.entries.features(features)]
-        effects = self.subject.model.head.unscaled(directions.centred[part])
-        return chosen, self._tables(features, effects), effects
+    def choose(self, features: Iterable[int]) -> list[Chosen]:
+        """What each of these features shows, ascending."""
+        found = []
+        for part in self._side_by_side(self._choose, np.array(sorted(features), np.int64)):
+            found += part
+            self.report("examples", len(found), len(features))
+        return found
 
-    def _effects(self, chosen: list[Chosen], features: np.ndarray, directions: Directions) -> Effects:
-        """Of all entries of all features behind each other; NaN for those far from every example."""
-        activations = Activations(
-            np.repeat([one.index for one in chosen], [len(one.values) for one in chosen]).astype(np.int64),
-            _joined((np.repeat(one.rows, np.diff(one.starts)) for one in chosen), np.int64),
-            _joined((one.positions for one in chosen), np.int64),
-            _joined((one.values for one in chosen), np.float32),
-        )
-        near = _joined((one.near for one in chosen), bool)
-        return effects_of(
-            self.subject, self.grid.rows, activations, near, features, directions,
-            lambda *at: self.report("loss effects", *at),
+    def _side_by_side(self, piece: Callable, features: np.ndarray) -> Iterator[list]:
+        """piece(some features) for all of them, in order."""
+        size = max(1, min(FEATURES_AT_ONCE, BLOCK_BYTES // (8 * self.entries.d_sae)))
+        with side_by_side(self.subject.device) as run:
+            yield from run(partial(piece, features[part]) for part in _slices(len(features), size))
+
+    def _choose(self, features: np.ndarray) -> list[Chosen]:
+        return [choose(entries, self.grid, self.seed) for entries in self.entries.features(features)]
+
+    def effects(self, shown: np.ndarray) -> np.ndarray:
+        """Of shown entries [n] of the features that were asked for in the beginning, row by row. [n, 3] float32"""
+        found, done = np.empty((len(shown), 3), np.float32), 0
+        every = np.array(self.indices, np.int64)
+        for part in _slices(len(every), max(1, STORE_BYTES // (4 * self.subject.model.d_vocab))):
+            own = np.flatnonzero((shown["feature"] >= every[part][0]) & (shown["feature"] <= every[part][-1]))
+            if len(own):
+                found[own] = self._effects(shown[own], every[part], done, len(shown))
+                done += len(own)
+        return found
+
+    def effects_of_blocks(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
+        """The same for several lots of entries, each row by row."""
+        shown = np.concatenate(blocks)
+        order = np.argsort(shown["row"], kind="stable")
+        found = np.empty((len(shown), 3), np.float32)
+        found[order] = self.effects(shown[order])
+        return np.split(found, np.cumsum([len(part) for part in blocks])[:-1])
+
+    def _effects(self, shown: np.ndarray, features: np.ndarray, before: int, total: int) -> np.ndarray:
+        return effects_at(
+            self.subject, self.grid.rows, shown, features, self._directions(features),
+            lambda done, _: self.report("loss effects", before + done, total),
         )  # fmt: skip
 
-    def _tables(self, features: np.ndarray, effects: Tensor) -> list[tuple]:
+    def _directions(self, features: np.ndarray) -> Directions:
+        """Kept for the next stretch of the corpus."""
+        key = features[0], len(features)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None  # the old ones go before the new ones come
+            self._kept = key, Directions.of(self.subject.model.head, self.subject.output_directions(features))
+        return self._kept[1]
+
+    def _all_tables(self, features: np.ndarray) -> Iterator[tuple]:
+        done = 0
+        for some in self._side_by_side(self._tables, features):
+            yield from some
+            done += len(some)
+            self.report("tables", done, len(features))
+
+    @torch.no_grad()
+    def _tables(self, features: np.ndarray) -> list[tuple]:
         """(logit table, alignment, correlated neurons, features and those of B, neighbours) of each."""
+        head = self.subject.model.head
         return list(
             zip(
-                tables.logit_tables(effects),
+                tables.logit_tables(head.unscaled(head.centre(self.subject.output_directions(features)))),
                 tables.alignments(self.subject, features),
                 self.correlations.neurons(features),
                 self.correlations.features(features),
@@ -117,38 +158,33 @@ class Collected:
             )
         )
 
-    def _statistics(self, one: Chosen, known, effects: Effects, at: int) -> FeatureStatistics:
-        logits, alignment, neurons, features, features_b, neighbours = known
-        part = slice(at, at + len(one.values))
-        return FeatureStatistics(
-            index=one.index,
-            tokens=self.tokens,
-            count=one.count,
-            maximum=one.maximum,
-            mean=one.mean,
-            activation_histogram=one.histogram,
-            quantiles=one.quantiles,
-            logit_histogram=logits.histogram,
-            positive_logits=logits.positive,
-            negative_logits=logits.negative,
-            alignment=alignment,
-            correlated_neurons=neurons,
-            correlated_features=features,
-            correlated_b=features_b,
-            neighbours=neighbours,
-            top=one.top,
-            random=one.random,
-            intervals=one.intervals,
-            shown=ShownRows(
-                one.rows, one.starts, one.positions.astype(np.int16), one.values,
-                effects.losses[part], effects.loss_effects[part], effects.logit_effects[part],
-            ),
-        )  # fmt: skip
+
+def _statistics(tokens: int, one: Chosen, known: tuple, effects: np.ndarray) -> FeatureStatistics:
+    logits, alignment, neurons, features, features_b, neighbours = known
+    return FeatureStatistics(
+        index=one.index,
+        tokens=tokens,
+        count=one.count,
+        maximum=one.maximum,
+        mean=one.mean,
+        activation_histogram=one.histogram,
+        quantiles=one.quantiles,
+        logit_histogram=logits.histogram,
+        positive_logits=logits.positive,
+        negative_logits=logits.negative,
+        alignment=alignment,
+        correlated_neurons=neurons,
+        correlated_features=features,
+        correlated_b=features_b,
+        neighbours=neighbours,
+        top=one.top,
+        random=one.random,
+        intervals=one.intervals,
+        shown=ShownRows(
+            one.rows, one.starts, one.positions.astype(np.int16), one.values, *np.ascontiguousarray(effects.T)
+        ),
+    )
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
-
-
-def _joined(parts, kind) -> np.ndarray:
-    return np.concatenate([np.empty(0, kind), *parts])

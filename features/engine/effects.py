@@ -1,94 +1,72 @@
 """Loss effects of every shown activation: each position's logits once, however many features need them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .logits import Directions, Positions, loss_effects
+from .logits import Directions, Positions, effects_of_pairs
 from .subject import Subject
 from .threads import side_by_side
 
 FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
 POSITION_BYTES = 32 << 20  # of positions' logits held at a time; progress is told after each such block
+COLUMNS = ("loss", "loss_effect", "logit_effect")  # nats with the feature; with - without it; on the true next token
 
 
-@dataclass(frozen=True)
-class Activations:
-    """Active entries of many features at many corpus positions, feature by feature."""
-
-    features: np.ndarray  # [n] int64
-    rows: np.ndarray  # [n] int64
-    positions: np.ndarray  # [n] int64
-    values: np.ndarray  # [n] float32
-
-
-@dataclass(frozen=True)
-class Effects:
-    """What each entry does to the prediction of the next token; NaN where its row ends or it was left out."""
-
-    losses: np.ndarray  # [n] float32, nats, with the feature
-    loss_effects: np.ndarray  # [n] float32, nats, with - without
-    logit_effects: np.ndarray  # [n] float32
-
-
-def effects_of(
+def effects_at(
     subject: Subject,
     rows: np.ndarray,
-    entries: Activations,
-    wanted: np.ndarray,
+    shown: np.ndarray,
     features: np.ndarray,
     directions: Directions,
     progress: Callable,
-) -> Effects:
-    """Effects of the entries that are `wanted` [n] bool. `rows` [n, length] token ids; `directions` of `features`,
-    ascending, among which are the entries'; `progress(done, total)` in entries."""
-    found = Effects(*(np.full(len(entries.values), np.nan, np.float32) for _ in range(3)))
-    predicting = np.flatnonzero(wanted & (entries.positions < rows.shape[1] - 1))
+) -> np.ndarray:
+    """What shown entries [n] do to the prediction of the next token, as COLUMNS; NaN where their row ends. [n, 3] f4
+
+    `rows` [m, length] token ids; `directions` of `features`, ascending, among which are the entries';
+    `progress(done, total)` in entries.
+    """
+    found = np.full((len(shown), len(COLUMNS)), np.nan, np.float32)
+    predicting = np.flatnonzero(shown["position"] < rows.shape[1] - 1)
     rows_at_once = max(1, POSITION_BYTES // (4 * subject.model.d_vocab * rows.shape[1]))
     done = 0
     with side_by_side(subject.device) as run:
-        blocks = _blocks(entries.rows, predicting, rows_at_once)
-        work = (partial(_fill, found, subject, rows, entries, directions, features, *block) for block in blocks)
-        for count in run(work):
-            done += count
+        blocks = _blocks(shown["row"][predicting], rows_at_once)
+        work = (
+            partial(_effects, subject, rows, shown[predicting[part]], features, directions) for part in blocks
+        )  # fmt: skip
+        for effects in run(work):
+            found[predicting[done : done + len(effects)]] = effects
+            done += len(effects)
             progress(done, len(predicting))
     return found
 
 
-def _blocks(keys: np.ndarray, entries: np.ndarray, size: int):
-    """(some distinct keys, the entries that have them), `size` keys at a time, keys ascending."""
-    order = entries[np.argsort(keys[entries], kind="stable")]
-    distinct, first = np.unique(keys[order], return_index=True)
-    ends = np.append(first, len(order))
-    for start in range(0, len(distinct), size):
-        block = distinct[start : start + size]
-        yield block, order[ends[start] : ends[start + len(block)]]
+def _blocks(rows: np.ndarray, size: int):
+    """Slices of entries that lie in `size` rows together. `rows` of the entries, ascending."""
+    begins = np.flatnonzero(np.diff(rows, prepend=-1))[::size]
+    return (slice(*ends) for ends in zip(begins, [*begins[1:], len(rows)], strict=True))
 
 
 @torch.no_grad()
-def _fill(found, subject, rows, entries, directions, features, block_rows, chosen) -> int:
-    """Effects of the chosen entries, whose features and rows are among the given ones; returns their number."""
-    device, length = subject.device, rows.shape[1]
-    place = np.searchsorted(block_rows, entries.rows[chosen]) * length + entries.positions[chosen]
-    needed, at = np.unique(place, return_inverse=True)
-    ids = torch.from_numpy(rows[block_rows].astype(np.int64))
+def _effects(subject, rows, shown, features, directions) -> np.ndarray:
+    """Of entries that all have a next token. [n, 3]"""
+    device, length, head = subject.device, rows.shape[1], subject.model.head
+    own_rows = np.unique(shown["row"])
+    places = np.searchsorted(own_rows, shown["row"]) * length + shown["position"]
+    needed, at = (torch.from_numpy(part).to(device) for part in np.unique(places, return_inverse=True))
+    ids = torch.from_numpy(rows[own_rows].astype(np.int64)).to(device)
     few = max(1, FORWARD_TOKENS // length)
     hooks, residuals = _joined([subject.activations_and_residual(part) for part in ids.split(few)])
-    targets = ids.flatten()[torch.from_numpy(needed) + 1].to(device)
-    positions = Positions.of(subject.model.head, residuals[torch.from_numpy(needed).to(device)], targets)
-    at = torch.from_numpy(at).to(device)
-    which = torch.from_numpy(np.searchsorted(features, entries.features[chosen])).to(device)
-    stretch = subject.sae.output_scale(hooks[torch.from_numpy(needed).to(device)])[:, 0]  # 1 without an input norm
-    values = torch.from_numpy(entries.values[chosen]).to(device) * stretch[at]
-    effects = loss_effects(subject.model.head, positions, directions, at, which, values)
-    found.losses[chosen] = positions.losses[at].cpu().numpy()
-    found.loss_effects[chosen] = effects.cpu().numpy()
-    found.logit_effects[chosen] = (values * directions.on(which, targets[at])).cpu().numpy()
-    return len(chosen)
+    positions = Positions.of(head, residuals[needed], ids.flatten()[needed + 1])
+    which = torch.from_numpy(np.searchsorted(features, shown["feature"])).to(device)
+    stretch = subject.sae.output_scale(hooks[needed])[:, 0]  # 1 without an input norm
+    values = torch.from_numpy(np.ascontiguousarray(shown["value"])).to(device) * stretch[at]
+    on_loss, on_logit = effects_of_pairs(head, positions, directions, at, which, values)
+    return torch.stack([positions.losses[at], on_loss, on_logit], 1).cpu().numpy()
 
 
 def _joined(parts: list[tuple[Tensor, Tensor]]) -> list[Tensor]:

@@ -6,7 +6,7 @@ import numpy as np
 
 TOP = 20
 BEFORE, AFTER = 5, 5  # tokens around a chosen one that make its window
-EFFECTS_WITHIN = 20  # tokens of a chosen one: effects are computed there, activations in the whole row
+EFFECTS_WITHIN = 10  # tokens of a chosen one: effects are computed there, activations in the whole row
 WINDOW = BEFORE + 1 + AFTER  # top examples of a row lie at least this far apart
 
 

@@ -59,8 +59,9 @@ def plan(
     used = rows_needed(counted, tokens)
     piece = max(1, piece_tokens // rows.shape[1])
     shard = piece * max(1, round(shard_tokens / (piece * rows.shape[1])))
-    spans = tuple((start, min(start + shard, used)) for start in range(0, used, shard))
-    return Plan(bos, int(counted[:used].sum()), spans, piece)
+    count = max(1, round(used / shard))  # the last one takes what would be a small one of its own
+    starts = [shard * n for n in range(count)]
+    return Plan(bos, int(counted[:used].sum()), tuple(zip(starts, [*starts[1:], used], strict=True)), piece)
 
 
 def shard_folder(folder: Path, number: int) -> Path:

@@ -10,7 +10,8 @@ from .subject import Subject
 from .sums import Sums
 
 DENSE_ABOVE = 0.1  # share of tokens
-LOSS_ROWS = 64  # rows that the three losses are measured on: each takes three times the logits of all its tokens
+LOSS_ROWS = 64  # at most, that the three losses are measured on: each takes three times the logits of all its tokens
+FEW_ROWS = 32  # at least; between them one row in 64
 ROWS_AT_ONCE = 16
 
 
@@ -36,7 +37,8 @@ def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int)
 
 def loss_rows(used_rows: int) -> np.ndarray:
     """The rows that losses are measured on: spread evenly, the same however the corpus is cut. [n] int64"""
-    return np.arange(0, used_rows, max(1, used_rows // LOSS_ROWS))[:LOSS_ROWS]
+    count = min(max(FEW_ROWS, used_rows // 64), LOSS_ROWS)
+    return np.arange(0, used_rows, max(1, used_rows // count))[:count]
 
 
 @torch.no_grad()

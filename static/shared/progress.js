@@ -7,7 +7,7 @@ const PHASES = {
   activations: ["Reading activations", "tokens"],
   examples: ["Gathering examples", "features"],
   merging: ["Adding up products of features", "tokens"],
-  "loss effects": ["Computing loss effects", "active tokens"],
+  "loss effects": ["Computing loss effects", "tokens"],
   features: ["Working out features", "features"],
 };
 const UNFINISHED = ["queued", "running"];

@@ -233,7 +233,7 @@ def test_effects_are_missing_only_at_a_rows_end_and_far_from_every_example(featu
         for n, row in enumerate(shown.rows):
             for e in range(shown.starts[n], shown.starts[n + 1]):
                 position = int(shown.positions[e])
-                near = any(r == row and abs(p - position) <= 20 for r, p in chosen)
+                near = any(r == row and abs(p - position) <= 10 for r, p in chosen)
                 assert np.isfinite(shown.loss_effects[e]) == (near and position + 1 < used.shape[1])
 
 
@@ -309,7 +309,7 @@ def test_progress_reaches_the_end_of_each_phase_and_may_stop_the_pass(
     for _ in collect(subject, rows, tokens=TOKENS, progress=seen.append).features():
         pass
     assert [phase for phase, _ in itertools.groupby(seen, lambda p: p.phase)] == [
-        "activations", "merging", "examples", "loss effects",
+        "activations", "merging", "examples", "loss effects", "tables",
     ]  # fmt: skip
     assert all(0 <= p.done <= p.total for p in seen)
     assert max(p.done for p in seen if p.phase == "activations") == features[0].tokens

@@ -41,7 +41,7 @@ def states(job):
 def test_all_parts_in_one_process_are_the_whole_job(job, shards):
     run_job(job.pk)
     job.refresh_from_db()
-    assert (job.state, states(job)) == ("done", "d" * (1 + 3 + 1 + 4 + 1))
+    assert (job.state, states(job)) == ("done", "d" * (1 + 3 + 1 + 4 + 3 + 4 + 1))
     assert SAE.objects.get().statistics.features.count() == 8
     assert not list(shards.glob("*"))
 
@@ -64,7 +64,7 @@ def test_each_part_that_can_be_begun_gets_a_message_or_is_done_at_once(job, sent
     run_one(job.pk)  # plans, and does the first of three shards
     assert sent == [job.pk] * 2
     run_one(job.pk)
-    run_one(job.pk)  # the last shard, the merging, the first of four blocks
+    run_one(job.pk)  # the last shard, the merging, the examples of the first of four blocks
     assert sent == [job.pk] * (2 + 3)
 
 
@@ -83,7 +83,7 @@ def test_a_lost_part_waits_again_while_the_others_go_on(job, sent):
     JobPart.objects.filter(pk=lost.part.pk).update(heartbeat=timezone.now() - timedelta(seconds=60))
     sent.clear()
     jobs.pick_up_silent_jobs()
-    assert sent == [job.pk] and states(job) == "dwrwwwwwww"
+    assert sent == [job.pk] and states(job) == "dwr" + "w" * 14
     assert Job.objects.get().state == "running"
     with pytest.raises(claims.LostClaim):
         lost.finish()
@@ -116,13 +116,13 @@ def test_an_error_fails_the_job_and_stops_the_other_parts(job, cut):
     first.give_up("The disk is full.")
     assert run_part(second) is None
     job.refresh_from_db()
-    assert (job.state, job.error, states(job)) == ("failed", "The disk is full.", "dwwwwwwwww")
+    assert (job.state, job.error, states(job)) == ("failed", "The disk is full.", "d" + "w" * 16)
 
 
 def test_a_retry_does_only_what_was_not_done(job, cut, tiny):
     cut.break_at = 5
     run_job(job.pk)
-    assert (Job.objects.get().state, states(job)) == ("failed", "d" * 7 + "www")  # 2 blocks of 4, and the end
+    assert (Job.objects.get().state, states(job)) == ("failed", "d" * 14 + "www")  # 2 blocks of 4, and the end
     assert tiny.statistics is None and Statistics.objects.get().features.count() == 4
     cut.break_at, done = None, set(job.parts.filter(state="done").values_list("pk", "started"))
     jobs.retry(Job.objects.get())
@@ -239,7 +239,7 @@ def test_a_folder_that_workers_do_not_share_is_told_and_done_again(job, settings
 def test_chosen_features_are_computed_beside_all_of_them_without_harm(tiny, sent, cut):
     run_job(request_statistics(tiny).pk)
     everything = request_statistics(tiny)
-    for _ in range(1 + 3 + 1 + 1):
+    for _ in range(1 + 3 + 1 + 4 + 3 + 1):
         run_part(claims.claim(everything.pk))
     run_job(request_statistics(SAE.objects.for_pages().get(), features=[1, 2]).pk)
     everything.refresh_from_db()

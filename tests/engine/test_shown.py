@@ -1,0 +1,51 @@
+"""Do loss effects come out the same when they are computed stretch by stretch for blocks of features?"""
+
+import numpy as np
+import pytest
+
+from features.engine import shown
+from features.engine.collect import collect
+
+TOKENS = 700
+
+
+@pytest.fixture
+def whole(subject, rows):
+    return collect(subject, rows, tokens=TOKENS, seed=5)
+
+
+@pytest.fixture
+def blocks(tmp_path, whole):
+    """What two blocks of features show."""
+    folders = [tmp_path / "shown-0", tmp_path / "shown-1"]
+    for folder, features in zip(folders, np.array_split(np.array(whole.indices), 2), strict=True):
+        shown.write_shown(folder, whole.choose(features))
+    return folders
+
+
+def test_stretches_of_blocks_make_the_same_features(tmp_path, whole, blocks):
+    spans, folders = [(0, 9), (9, 10), (10, 1000)], []
+    for number, span in enumerate(spans):
+        folders.append(tmp_path / f"effects-{number}")
+        shown.write_effects(folders[-1], whole.effects_of_blocks(shown.shown_within(blocks, span)))
+    halves = np.array_split(np.array(whole.indices), 2)
+    parted = [one for n, half in enumerate(halves) for one in whole.features(half, shown.effects_on(folders, n))]
+    for one, other in zip(whole.features(), parted, strict=True):
+        assert one.index == other.index
+        for name in ("losses", "loss_effects", "logit_effects"):
+            np.testing.assert_allclose(getattr(one.shown, name), getattr(other.shown, name), atol=2e-6)
+
+
+def test_every_shown_entry_lies_in_one_stretch(blocks):
+    every = [shown.shown_within([folder], (0, 1000))[0] for folder in blocks]
+    for number, folder in enumerate(blocks):
+        parts = [shown.shown_within([folder], span)[0] for span in [(0, 9), (9, 10), (10, 1000)]]
+        assert np.array_equal(np.concatenate(parts), every[number])
+        assert len(every[number]) and (np.diff(every[number]["row"]) >= 0).all()
+
+
+def test_a_dictionary_too_large_for_the_store_is_done_part_by_part(whole, monkeypatch):
+    at_once = list(whole.features())
+    monkeypatch.setattr("features.engine.collected.STORE_BYTES", 4 * whole.subject.model.d_vocab * 5)
+    for one, other in zip(at_once, whole.features(), strict=True):
+        np.testing.assert_allclose(one.shown.loss_effects, other.shown.loss_effects, atol=2e-6)
