@@ -71,7 +71,7 @@ Quality (`python manage.py measure_demo`):
 
 {quality}
 
-Trained on {facts["rows"]:,} rows of these texts, by public package name. Rows that share
+Trained on {facts["rows"]:,} rows of these texts, by the names that their corpus gives them. Rows that share
 {rows.WINDOW} tokens in a row with a held-out row were left out.
 
 | source | documents | million characters |
