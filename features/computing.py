@@ -14,7 +14,6 @@ log = logging.getLogger(__name__)
 
 Stage = JobPart.Stage
 KEEP = 30.0  # seconds a worker keeps the model for the next part of its job
-WITHIN_BLOCK = {"examples": (0, 0.3), "tables": (0.3, 1)}  # shares of a block's time
 
 
 def run_job(job_id: int, watcher=None) -> None:
@@ -108,7 +107,7 @@ def _choice(claim) -> int:
     wanted = parts.features_of(claim.job, claim.part.number)
 
     def make(loaded, place):
-        loaded.choose(wanted, place, _progress(claim, {"examples": (0, 1)}))
+        loaded.choose(wanted, place, _progress(claim, "examples"))
 
     return _left_in_files(claim, make)
 
@@ -119,7 +118,7 @@ def _effects(claim) -> int:
     folders = shares.needed(claim.job, Stage.CHOICE)
 
     def make(loaded, place):
-        loaded.effects(folders, claim.part.number, place, _progress(claim, {"loss effects": (0, 1)}))
+        loaded.effects(folders, claim.part.number, place, _progress(claim, "loss effects"))
 
     return _left_in_files(claim, make)
 
@@ -138,20 +137,19 @@ def _block(claim) -> int:
     shares.needed(claim.job, Stage.SHARD, Stage.MERGE)
     folders, number = shares.needed(claim.job, Stage.EFFECTS), claim.part.number
     features = model.of(claim.job).features(
-        parts.features_of(claim.job, number), folders, number, _progress(claim, WITHIN_BLOCK)
+        parts.features_of(claim.job, number), folders, number, _progress(claim, "examples", 0.8)
     )
     services.write_block(claim, *features)
     return claim.finish()
 
 
-def _progress(claim, phases: dict[str, tuple[float, float]]):
-    """Tells the engine's phases, each from one share of the part to another, in the unit of the part's stage."""
+def _progress(claim, phase: str, share: float = 1.0):
+    """Tells how far the engine is in this phase, in the unit of the part's stage; `share` of the part is that phase."""
     stage, total = claim.part.get_stage_display(), claim.part.total
 
     def progress(now):
-        start, end = phases.get(now.phase, (0, 0))
-        share = start + (end - start) * min(1, now.done / max(1, now.total))
-        claim.progress(Progress(stage, int(total * share), total))
+        done = share * now.done / max(1, now.total) if now.phase == phase else 0
+        claim.progress(Progress(stage, int(total * done), total))
 
     return progress
 

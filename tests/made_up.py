@@ -100,7 +100,7 @@ class Collected:
             if index == self.break_at:
                 raise self.error
             if self.progress:
-                self.progress(Progress("tables", done, len(indices)))
+                self.progress(Progress("examples", done, len(indices)))
             yield dead_feature(index) if index == 3 else feature(index, seed=self.seed)
 
 

@@ -76,13 +76,17 @@ class Collected:
         `effects` [n, 3] on what they show, where those are known; else they are computed here.
         """
         wanted = np.array(self.indices if indices is None else sorted(set(indices)), np.int64)
-        chosen = self.choose(wanted)
+        chosen, known = [], []
+        for some, their_tables in self._side_by_side(self._chosen_and_tables, wanted):
+            chosen += some
+            known += their_tables
+            self.report("examples", len(chosen), len(wanted))
         entries, places = shown_entries(chosen)
         found = np.full((sum(len(one.values) for one in chosen), 3), np.nan, np.float32)
         found[places] = self.effects(entries) if effects is None else effects
         at = 0
-        for one, known in zip(chosen, self._all_tables(wanted), strict=True):
-            yield _statistics(self.tokens, one, known, found[at : at + len(one.values)])
+        for one, its_tables in zip(chosen, known, strict=True):
+            yield _statistics(self.tokens, one, its_tables, found[at : at + len(one.values)])
             at += len(one.values)
 
     def choose(self, features: Iterable[int]) -> list[Chosen]:
@@ -98,6 +102,10 @@ class Collected:
         size = max(1, min(FEATURES_AT_ONCE, BLOCK_BYTES // (8 * self.entries.d_sae)))
         with side_by_side(self.subject.device) as run:
             yield from run(partial(piece, features[part]) for part in _slices(len(features), size))
+
+    def _chosen_and_tables(self, features: np.ndarray) -> tuple[list[Chosen], list[tuple]]:
+        """Choosing is Python, tables are products: side by side, neither waits for the other."""
+        return self._choose(features), self._tables(features)
 
     def _choose(self, features: np.ndarray) -> list[Chosen]:
         return [choose(entries, self.grid, self.seed) for entries in self.entries.features(features)]
@@ -134,13 +142,6 @@ class Collected:
             self._kept = None  # the old ones go before the new ones come
             self._kept = key, Directions.of(self.subject.model.head, self.subject.output_directions(features))
         return self._kept[1]
-
-    def _all_tables(self, features: np.ndarray) -> Iterator[tuple]:
-        done = 0
-        for some in self._side_by_side(self._tables, features):
-            yield from some
-            done += len(some)
-            self.report("tables", done, len(features))
 
     @torch.no_grad()
     def _tables(self, features: np.ndarray) -> list[tuple]:

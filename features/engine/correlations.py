@@ -1,19 +1,24 @@
 """Which neurons and features go with a feature: what sums of products come to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .entries import Entries
+from .entries import Entries, Piece
 from .neighbours import DecoderRows
 from .pairs import PairProducts
 from .results import Correlates, no_correlates
 from .sums import Sums
+from .threads import side_by_side
+from .topmost import topmost
 
 HIGHEST, LOWEST = 7, 3  # correlates kept per feature at either end
+ROWS = 32  # features whose correlations are worked out together: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,10 @@ class Moments:
     @classmethod
     def of(cls, entries: Entries) -> "Moments":
         f, ff = np.zeros(entries.d_sae), np.zeros(entries.d_sae)
-        for piece in entries.pieces():
-            features, values = np.repeat(np.arange(entries.d_sae), piece.counts), piece.values.astype(np.float64)
-            f += np.bincount(features, values, minlength=entries.d_sae)
-            ff += np.bincount(features, np.square(values, out=values), minlength=entries.d_sae)
+        with side_by_side(torch.device("cpu")) as run:
+            for own_f, own_ff in run(partial(_moments, piece) for piece in entries.pieces()):
+                f += own_f
+                ff += own_ff
         return cls(f, ff)
 
     def save(self, folder: Path) -> None:
@@ -39,6 +44,12 @@ class Moments:
     def load(cls, folder: Path) -> "Moments":
         with np.load(folder / "moments.npz") as found:
             return cls(found["f"], found["ff"])
+
+
+def _moments(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+    features, values = np.repeat(np.arange(len(piece.counts)), piece.counts), piece.values.astype(np.float64)
+    f = np.bincount(features, values, minlength=len(piece.counts))
+    return f, np.bincount(features, np.square(values, out=values), minlength=len(piece.counts))
 
 
 @dataclass(frozen=True)
@@ -62,43 +73,64 @@ class Correlations:
 
     def neurons(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with the entries of the hook point."""
-        products = torch.from_numpy(self.sums.fh[features]).to(self.device)
-        return self._correlates(features, products, self.sums.h, self.sums.hh, None)
+        fh = self.sums.fh
+        return self._correlates(
+            features, Others(self.sums.h, self.sums.hh), lambda some: torch.from_numpy(fh[some]).to(self.device)
+        )
 
     def features(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with every other feature."""
-        products, rows = self.pairs.of(features, self.device), self.decoder.rows
-        return self._correlates(features, products, self.moments.f, self.moments.ff, rows, own=features)
+        others = Others(self.moments.f, self.moments.ff, self.pairs.right.order, self.decoder.rows, same=True)
+        return self._correlates(features, others, lambda some: self.pairs.of(some, self.device))
 
     def second_features(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with every feature of B; empty ones without B."""
         if self.second is None:
             return [no_correlates()] * len(features)
-        products = self.second.pairs.of(features, self.device)
-        return self._correlates(features, products, self.second.moments.f, self.second.moments.ff, self.rows_b)
+        b = self.second
+        others = Others(b.moments.f, b.moments.ff, b.pairs.right.order, self.rows_b)
+        return self._correlates(features, others, lambda some: b.pairs.of(some, self.device))
 
-    def _correlates(self, features, products: Tensor, y, yy, rows: Tensor | None, own=None) -> list[Correlates]:
-        """From products [n, m] of the features with y, and the sums of y and its squares [m]. `rows` [m, d_in] of the
-        decoder that y belongs to, or None."""
-        x, xx, y, yy = (
-            torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
-            for part in (self.moments.f[features], self.moments.ff[features], y, yy)
-        )
-        pearson = pearson_correlations(products, x, xx, y, yy, self.sums.tokens).float()
+    def _correlates(self, features: np.ndarray, others: "Others", products: Callable) -> list[Correlates]:
+        """From `products(some features)` [some, m] of them with `others`."""
+        y, yy, places = (torch.from_numpy(part).to(self.device) for part in others.ordered())
         missing = spread(y, yy, self.sums.tokens) <= 0
+        parts = np.split(features, range(ROWS, len(features), ROWS))
+        return [one for part in parts for one in self._of_some(part, products(part), others, y, yy, places, missing)]
+
+    def _of_some(self, features, products, others, y, yy, places, missing):
+        x, xx = (torch.from_numpy(part[features]).to(self.device) for part in (self.moments.f, self.moments.ff))
+        pearson = pearson_correlations(products, x, xx, y, yy, self.sums.tokens).float()
         pearson[:, missing] = torch.nan
         counts = np.where((spread(x, xx, self.sums.tokens) > 0).cpu().numpy(), int((~missing).sum()), 0)
-        if own is not None:
-            pearson[torch.arange(len(own)), torch.from_numpy(own)] = torch.nan
+        if others.same:
+            pearson[(places == torch.from_numpy(features).to(self.device)[:, None])] = torch.nan
             counts = np.maximum(counts - 1, 0)
         chosen, values = _extremes(pearson)
         row = torch.arange(len(features), device=self.device)[:, None]
         values = [values, products[row, chosen] / (xx[row] * yy[chosen]).sqrt()]
-        if rows is not None:
+        chosen = places[chosen]
+        if others.rows is not None:
             own_rows = self.decoder.rows[torch.from_numpy(features).to(self.device)]
-            values.append(torch.stack([rows[at] @ one for at, one in zip(chosen, own_rows, strict=True)]))
-        places, values = chosen.int().cpu().numpy(), [value.float().cpu().numpy() for value in values]
-        return [_row(count, places[n], [value[n] for value in values]) for n, count in enumerate(counts)]
+            values.append(torch.stack([others.rows[at] @ one for at, one in zip(chosen, own_rows, strict=True)]))
+        chosen, values = chosen.int().cpu().numpy(), [value.float().cpu().numpy() for value in values]
+        return [_row(count, chosen[n], [value[n] for value in values]) for n, count in enumerate(counts)]
+
+
+@dataclass(frozen=True)
+class Others:
+    """What features are correlated with, m of them."""
+
+    sums: np.ndarray  # [m] over tokens
+    squares: np.ndarray  # [m]
+    order: np.ndarray | None = None  # of the columns of the products; None: as they are numbered
+    rows: Tensor | None = None  # [m, d_in] of the decoder that they belong to
+    same: bool = False  # they are the features themselves
+
+    def ordered(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sums, squares and numbers as the columns are ordered."""
+        order = np.arange(len(self.sums)) if self.order is None else self.order
+        return self.sums[order], self.squares[order], order
 
 
 def spread(x: Tensor, xx: Tensor, tokens: int) -> Tensor:
@@ -117,9 +149,11 @@ def _extremes(pearson: Tensor) -> tuple[Tensor, Tensor]:
     """Places and values of the highest, then the lowest of each row, NaN for neither. [n, HIGHEST + LOWEST] each, or
     fewer columns where there are fewer. Overwrites `pearson`."""
     width = pearson.shape[1]
-    high = pearson.nan_to_num_(-torch.inf).topk(min(HIGHEST, width))
-    low = pearson.masked_fill_(pearson == -torch.inf, torch.inf).topk(min(LOWEST, width), largest=False)
-    return torch.cat([high.indices, low.indices.flip(1)], 1), torch.cat([high.values, low.values.flip(1)], 1)
+    missing = pearson.isnan()
+    high = topmost(pearson.masked_fill_(missing, -torch.inf), min(HIGHEST, width))
+    low = topmost(pearson.masked_fill_(missing, torch.inf), min(LOWEST, width), largest=False)
+    values, places = (torch.cat([best, least.flip(1)], 1) for best, least in zip(high, low, strict=True))
+    return places, values
 
 
 def _row(count: int, places, values) -> Correlates:

@@ -27,24 +27,24 @@ class Grid:
         rows, positions = np.divmod(tokens.astype(np.int64), self.width)
         return rows, positions + self.first
 
-    def window(self, token: int) -> bytes:
-        """The token ids around a counted token, as a key: equal keys, equal text."""
-        row, position = divmod(int(token), self.width)
-        position += self.first
-        return self.rows[row, max(0, position - BEFORE) : position + AFTER + 1].tobytes()
+    def windows(self, tokens: np.ndarray) -> list[bytes]:
+        """The token ids around counted tokens, as keys: equal keys, equal text, cut off by equal ends of rows."""
+        rows, positions = self.places(tokens)
+        at = positions[:, None] + np.arange(-BEFORE, AFTER + 1)
+        inside = (at >= 0) & (at < self.rows.shape[1])
+        ids = np.where(inside, self.rows[rows[:, None], np.where(inside, at, 0)].astype(np.int64), -1)
+        return [row.tobytes() for row in ids]
 
 
 def top_places(tokens: np.ndarray, grid: Grid) -> tuple[np.ndarray, list[int]]:
     """Which of a feature's `tokens`, highest activation first, are its top examples: no two of a row closer than a
     window, windows of the same text once. Also how often each text came up before the list was full."""
     chosen, copies, taken = [], {}, {}
-    for at, token in enumerate(tokens):
-        token = int(token)
-        near_by = taken.setdefault(token // grid.width, [])
+    for at, (token, row, text) in enumerate(_candidates(tokens, grid)):
+        near_by = taken.setdefault(row, [])
         if any(abs(token - other) < WINDOW for other in near_by):
             continue
         near_by.append(token)
-        text = grid.window(token)
         if text in copies:
             copies[text] += 1
             continue
@@ -53,6 +53,13 @@ def top_places(tokens: np.ndarray, grid: Grid) -> tuple[np.ndarray, list[int]]:
         if len(chosen) == TOP:
             break
     return np.array(chosen, np.int64), list(copies.values())
+
+
+def _candidates(tokens: np.ndarray, grid: Grid):
+    """(token, row, window) of each, looked up some at a time: most lists are full after a few more than TOP."""
+    for start in range(0, len(tokens), 2 * TOP):
+        some = tokens[start : start + 2 * TOP].astype(np.int64)
+        yield from zip(some.tolist(), (some // grid.width).tolist(), grid.windows(some), strict=True)
 
 
 def random_generator(seed: int, feature: int) -> np.random.Generator:

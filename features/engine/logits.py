@@ -1,11 +1,13 @@
 """The way from the residual stream to the logits: the one final-norm path, logit effects and loss effects."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .row_store import RowStore
+from .threads import side_by_side
 
 CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
 GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
@@ -57,7 +59,17 @@ class Head:
     def losses(self, x: Tensor, targets: Tensor) -> Tensor:
         """-log p(target), nats. x [n, d_model], targets [n] -> [n]"""
         parts = zip(x.split(ROWS), targets.split(ROWS), strict=True)
-        return torch.cat([x.new_zeros(0), *(Positions.of(self, *part).losses for part in parts)])
+        with side_by_side(x.device) as run:
+            return torch.cat([x.new_zeros(0), *run(partial(self._losses, *part) for part in parts)])
+
+    @torch.no_grad()
+    def _losses(self, x: Tensor, targets: Tensor) -> Tensor:
+        logits = self.unscaled(self.centre(x)).mul_(1 / self.scale(self.centre(x))[:, None])
+        rows, found = _rows_at_once(self.b), []
+        for part, aim in zip(logits.split(rows), targets.split(rows), strict=True):
+            part = part.add_(self.b)
+            found.append(_losses(part.sub_(part.amax(1, keepdim=True)), aim))
+        return torch.cat(found)
 
 
 @dataclass(frozen=True)

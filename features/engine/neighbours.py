@@ -12,6 +12,7 @@ from .encoding import low_is_faster
 from .results import Neighbours
 from .screen import UNIT
 from .sparse import matrix
+from .topmost import topmost
 
 NEIGHBOURS = 10
 MANY = 0.1  # share of all pairs from which computing all of them is quicker
@@ -30,32 +31,34 @@ class DecoderRows:
 
     def neighbours(self, features: np.ndarray) -> list[Neighbours]:
         """Of each of `features` [n]."""
+        own = torch.from_numpy(features).to(self.rows.device)
         count = min(NEIGHBOURS, len(self.rows) - 1)
-        own = torch.arange(len(features), device=self.rows.device)
-        cosines = self._screened(features, count) if self.low is not None else self._all(features)
-        cosines[own, self._places(features)] = -torch.inf
-        top = cosines.topk(count)
-        indices, values = top.indices.int().cpu().numpy(), top.values.cpu().numpy()
-        return [Neighbours(*row) for row in zip(indices, values, strict=True)]
+        found = self._screened(own, count) if self.low is not None else None
+        cosines, places = self._all(own) if found is None else found
+        cosines[places == own[:, None]] = -torch.inf
+        values, at = topmost(cosines, count)
+        indices = places.expand(len(own), -1).gather(1, at).int().cpu().numpy()
+        return [Neighbours(*row) for row in zip(indices, values.cpu().numpy(), strict=True)]
 
-    def _all(self, features: np.ndarray) -> Tensor:
-        return self.rows[self._places(features)] @ self.rows.t()
+    def _all(self, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines of some rows with all [n, d_sae], and whose they are [1, d_sae]."""
+        return self.rows[own] @ self.rows.t(), torch.arange(len(self.rows), device=own.device)[None]
 
-    def _screened(self, features: np.ndarray, count: int) -> Tensor:
-        """Cosines of those that can be among the `count` highest beside a feature itself; -inf for the others."""
-        places = self._places(features)
-        rough = (self.low[places] @ self.low.t()).float()
-        least = rough.topk(count + 1).values[:, -1:]
+    def _screened(self, own: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
+        """The same for those that can be among the `count` highest beside a row itself, and -inf behind them. [n, m]
+        each; None where that would be too many."""
+        rough = (self.low[own] @ self.low.t()).float()
+        least = topmost(rough, count + 1)[0][:, -1:]
         least = least - 2 * self.off - (least.abs() + 2 * self.off) / 128  # a result is off by 1/512 of itself
-        able = rough >= least
-        if float(able.sum()) > MANY * able.numel():
-            return self._all(features)
-        columns = able.nonzero()[:, 1]
-        starts = torch.cat([columns.new_zeros(1), able.sum(1).cumsum(0)])
-        pattern = matrix(starts, columns, rough.new_zeros(len(columns)), tuple(able.shape))
-        exact = torch.sparse.sampled_addmm(pattern, self.rows[places], self.rows.t())
-        rough.fill_(-torch.inf)[able] = exact.values()
-        return rough
-
-    def _places(self, features: np.ndarray) -> Tensor:
-        return torch.from_numpy(features).to(self.rows.device)
+        row, column = (rough >= least).nonzero(as_tuple=True)
+        if len(row) > MANY * rough.numel():
+            return None
+        counts = row.bincount(minlength=len(own))
+        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        pattern = matrix(starts, column, rough.new_zeros(len(column)), tuple(rough.shape))
+        exact = torch.sparse.sampled_addmm(pattern, self.rows[own], self.rows.t()).values()
+        at = torch.arange(len(row), device=own.device) - starts[row]
+        cosines = rough.new_full((len(own), int(counts.max())), -torch.inf)
+        places = torch.full_like(cosines, -1, dtype=torch.long)
+        cosines[row, at], places[row, at] = exact, column
+        return cosines, places

@@ -135,18 +135,18 @@ class OneBlockModel:
 
     def _heads(self, x: Tensor) -> Tensor:
         """Attention up to hook_z, heads flattened. [batch, seq, n_heads * d_head]"""
-        mixed = self._norm(x, "ln1") @ self.qkv + self.qkv_bias
+        mixed = _affine(self._norm(x, "ln1"), self.qkv, self.qkv_bias)
         q, k, v = rearrange(mixed, "b s (three h e) -> three b h s e", three=3, h=self.config.n_heads)
         return rearrange(F.scaled_dot_product_attention(q, k, v, is_causal=True), "b h s e -> b s (h e)")
 
     def _out(self, heads: Tensor) -> Tensor:
-        return heads @ self.W_O + self.weights["attn.b_O"]
+        return _affine(heads, self.W_O, self.weights["attn.b_O"])
 
     def _neurons(self, middle: Tensor) -> Tensor:
-        return F.gelu(self._norm(middle, "ln2") @ self.weights["mlp.W_in"] + self.weights["mlp.b_in"])
+        return F.gelu(_affine(self._norm(middle, "ln2"), self.weights["mlp.W_in"], self.weights["mlp.b_in"]))
 
     def _mlp_out(self, post: Tensor) -> Tensor:
-        return post @ self.weights["mlp.W_out"] + self.weights["mlp.b_out"]
+        return _affine(post, self.weights["mlp.W_out"], self.weights["mlp.b_out"])
 
     def _after_attention(self, middle: Tensor) -> Tensor:
         return middle + self._mlp_out(self._neurons(middle))
@@ -156,3 +156,8 @@ class OneBlockModel:
         W = [rearrange(self.weights.pop(f"attn.W_{n}"), "h d e -> d (h e)") for n in "QKV"]
         b = [rearrange(self.weights.pop(f"attn.b_{n}"), "h e -> (h e)") for n in "QKV"]
         return torch.cat(W, 1).contiguous(), torch.cat(b)
+
+
+def _affine(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
+    """x W + b in one step. x [..., n], W [n, m] -> [..., m]"""
+    return torch.addmm(b, x.flatten(0, -2), W).view(*x.shape[:-1], -1)

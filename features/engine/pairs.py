@@ -5,26 +5,25 @@ pieces fills. What is left are pairs of two rare features: few of them ever meet
 entry, for some features at a time. Which ones count as frequent changes the work, not the sums.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .disk import Numbers
 from .entries import Entries, Piece
-from .sparse import matrix, order_of, starts_of
+from .rare import RareByToken
+from .sparse import order_of, starts_of
 from .sums import Products
 from .threads import side_by_side
 
+CPU = torch.device("cpu")
 FREQUENT_SHARE = 4  # at most one feature in so many is frequent
-FILES = ("starts", "columns", "values")
 FREQUENT_BYTES = 160 << 20  # at most, of the products of all features with them
+STRIP = 256  # frequent features whose products with those up to them are taken at once, where both sides are one
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,11 @@ class Side:
         return mask
 
     @cached_property
+    def order(self) -> np.ndarray:
+        """All features, the frequent ones first. [d_sae]"""
+        return np.concatenate([self.frequent, self.rare])
+
+    @cached_property
     def column(self) -> np.ndarray:
         """A feature's place among the frequent or among the rare ones. [d_sae] int64"""
         places = np.empty(self.entries.d_sae, np.int64)
@@ -58,15 +62,33 @@ class Side:
             places[group] = np.arange(len(group))
         return places
 
-    def parted(self, piece: Piece, device) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Frequent features as dense columns [tokens, k]; the rare ones' entries as (columns, tokens, values)."""
-        features = np.repeat(np.arange(self.entries.d_sae), piece.counts)
-        rare = self.is_rare[features]
-        columns, tokens = self.column[features], piece.tokens.astype(np.int64)
+    def often(self, piece: Piece, device) -> Tensor:
+        """Frequent features as dense columns. [tokens, k]"""
+        columns, tokens, values = self._entries(piece, rare=False, device=device)
         dense = torch.zeros(piece.size, len(self.frequent), device=device)
-        often = [torch.from_numpy(part[~rare]).to(device) for part in (tokens, columns, piece.values)]
-        dense[often[0], often[1]] = often[2]
-        return dense, tuple(torch.from_numpy(part[rare]).to(device) for part in (columns, tokens, piece.values))
+        dense[tokens, columns] = values
+        return dense
+
+    def seldom(self, piece: Piece, device) -> tuple[Tensor, Tensor, Tensor]:
+        """The rare features' entries as (columns, tokens, values)."""
+        return self._entries(piece, rare=True, device=device)
+
+    def by_token(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """The rare features' entries, piece by piece: the end of each token's, their columns and values."""
+        with side_by_side(CPU) as run:
+            yield from run(partial(self._by_token, piece) for piece in self.entries.pieces())
+
+    def _by_token(self, piece: Piece):
+        columns, tokens, values = self.seldom(piece, CPU)
+        order = order_of(tokens, piece.size)
+        ends = np.cumsum(np.bincount(tokens.numpy(), minlength=piece.size))
+        return ends, columns[order].numpy().astype(np.int32), values[order].numpy()
+
+    def _entries(self, piece, rare, device):
+        wanted = np.repeat(self.is_rare == rare, piece.counts)
+        columns = np.repeat(self.column, piece.counts)[wanted]
+        parts = columns, piece.tokens[wanted].astype(np.int64), piece.values[wanted]
+        return tuple(torch.from_numpy(part).to(device) for part in parts)
 
 
 def with_frequent(left: Side, right: Side, device, done: Callable[[int], None] = lambda tokens: None) -> np.ndarray:
@@ -78,11 +100,12 @@ def with_frequent(left: Side, right: Side, device, done: Callable[[int], None] =
     seldom, lock = Products(len(left.rare), len(right.frequent), device), Lock()
 
     def add(pieces):
-        own, (columns, tokens, values) = left.parted(pieces[0], device)
-        dense = own if right is left else right.parted(pieces[1], device)[0]
-        product = own.t() @ dense
+        dense = right.often(pieces[1], device)
+        own = dense if right is left else left.often(pieces[0], device)
+        product = _upper(dense) if right is left else own.t() @ dense
         with lock:
             often.add_(product)
+        columns, tokens, values = left.seldom(pieces[0], device)
         seldom.add(dense, starts_of(columns, len(left.rare)), tokens, values)
         return pieces[0].first + pieces[0].size
 
@@ -90,6 +113,8 @@ def with_frequent(left: Side, right: Side, device, done: Callable[[int], None] =
     with side_by_side(device) as run:
         for tokens in run(partial(add, pair) for pair in pairs):
             done(tokens)
+    if right is left:
+        often = often.triu() + often.triu(1).t()
     rest = np.empty((len(left.rare), len(right.frequent)))
     seldom.write(rest)
     found = np.empty((left.entries.d_sae, len(right.frequent)))
@@ -97,40 +122,13 @@ def with_frequent(left: Side, right: Side, device, done: Callable[[int], None] =
     return found
 
 
-class RareByToken:
-    """The entries of rare features token by token, on disk: what pairs of two rare ones are multiplied from."""
-
-    def __init__(self, folder: Path):
-        self.starts = Numbers(folder / "starts", np.int64)  # of all tokens of all pieces, and the end
-        self.columns = Numbers(folder / "columns", np.int32)
-        self.values = Numbers(folder / "values", np.float32)
-        self.firsts = np.load(folder / "firsts.npy")  # [pieces + 1] into `starts`
-
-    @classmethod
-    def write(cls, side: Side, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        firsts, count = [0], 0
-        with ExitStack() as stack:
-            starts, columns, values = (stack.enter_context((folder / name).open("wb")) for name in FILES)
-            starts.write(np.zeros(1, np.int64).data)
-            for piece in side.entries.pieces():
-                _, (own, tokens, weights) = side.parted(piece, torch.device("cpu"))
-                order = order_of(tokens, piece.size)
-                ends = count + np.cumsum(np.bincount(tokens.numpy(), minlength=piece.size))
-                starts.write(ends.astype(np.int64).data)
-                columns.write(own[order].numpy().astype(np.int32).data)
-                values.write(weights[order].numpy().data)
-                count = int(ends[-1])
-                firsts.append(firsts[-1] + piece.size)
-        np.save(folder / "firsts.npy", np.array(firsts))
-
-    def piece(self, number: int, width: int, device) -> Tensor:
-        """[tokens, rare] sparse"""
-        starts = self.starts[self.firsts[number] : self.firsts[number + 1] + 1]
-        part = slice(int(starts[0]), int(starts[-1]))
-        columns = torch.from_numpy(self.columns[part].astype(np.int64)).to(device)
-        values = torch.from_numpy(self.values[part]).to(device)
-        return matrix(torch.from_numpy(starts - starts[0]).to(device), columns, values, (len(starts) - 1, width))
+def _upper(dense: Tensor) -> Tensor:
+    """Products of columns with each other; below the diagonal not all of them. [k, k]"""
+    products = dense.new_zeros(dense.shape[1], dense.shape[1])
+    for start in range(0, dense.shape[1], STRIP):
+        end = start + STRIP
+        products[:end, start:end] = dense[:, :end].t() @ dense[:, start:end]
+    return products
 
 
 @dataclass(frozen=True)
@@ -144,29 +142,13 @@ class PairProducts:
     by_token: RareByToken  # of right
 
     def of(self, features: np.ndarray, device) -> Tensor:
-        """[n, d_right] float64"""
-        found = np.zeros((len(features), self.right.entries.d_sae))
-        found[:, self.right.frequent] = self.onto[features]
-        rare = self.left.is_rare[features]
-        often = np.flatnonzero(~rare)
-        columns = self.left.column[features[often]]
-        found[often[:, None], self.right.rare] = self.back[:, columns][self.right.rare].T
-        found = torch.from_numpy(found).to(device)
-        if rare.any():
-            places = torch.from_numpy(np.flatnonzero(rare)).to(device)
-            columns = torch.from_numpy(self.right.rare).to(device)
-            found[places[:, None], columns] = self._among_rare(features[rare], device)
+        """[n, d_right] float64, in the order `right.order`."""
+        often, rare = len(self.right.frequent), self.left.is_rare[features]
+        found = torch.zeros(len(features), self.right.entries.d_sae, dtype=torch.float64, device=device)
+        found[:, :often] = torch.from_numpy(self.onto[features]).to(device)
+        columns = self.left.column[features[~rare]]
+        back = torch.from_numpy(self.back[np.ix_(self.right.rare, columns)].T).to(device)
+        found[torch.from_numpy(~rare).to(device), often:] = back
+        for row, entries in zip(np.flatnonzero(rare), self.left.entries.features(features[rare]), strict=True):
+            found[int(row), often:] = torch.from_numpy(self.by_token.products(entries)).to(device)
         return found
-
-    def _among_rare(self, features: np.ndarray, device) -> Tensor:
-        """Products of rare features with all rare ones of the other side. [n, rare] float64"""
-        width = len(self.right.rare)
-        found = torch.zeros(len(features) * width, dtype=torch.float64, device=device)
-        for number, (size, starts, tokens, values) in enumerate(self.left.entries.of(features)):
-            if len(tokens):
-                left = [torch.from_numpy(part).to(device) for part in (starts, tokens.astype(np.int64), values)]
-                pairs = matrix(*left, (len(features), size)) @ self.by_token.piece(number, width, device)
-                counts = pairs.crow_indices().diff()
-                rows = torch.repeat_interleave(torch.arange(len(features), device=device), counts)
-                found.index_add_(0, rows * width + pairs.col_indices(), pairs.values().double())
-        return found.view(len(features), width)

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from .sae import SparseAutoencoder
 from .sparse import order_of, starts_of, weighted_sums
-from .sums import COLUMNS
+
+COLUMNS = 128  # of the hook point at a time
 
 
 def squared_error(sae: SparseAutoencoder, hook: Tensor, *entries: Tensor) -> float:

@@ -18,7 +18,7 @@ class Cancelled(Exception):
 class Progress:
     """How far a computation is; handed to the progress callback of `collect`."""
 
-    phase: str  # "activations", "merging", "examples", "loss effects", "tables"
+    phase: str  # "activations", "merging", "examples", "loss effects"
     done: int  # tokens, features, entries
     total: int
 

@@ -23,6 +23,7 @@ UNIT = 2.0**-24  # half the distance of 1 to the next float32
 UP = 1 + 2.0**-7  # what is rounded to bfloat16 after this factor has not become smaller
 EXTRA, ALIGNED = 6, 32  # columns that carry bias and margin; the width is filled up to a multiple
 BLOCK_BYTES = 64 << 20  # of the product held at a time
+TOKENS = 128  # prepared at a time: what that takes stays in the cache
 
 
 class Screen:
@@ -33,7 +34,7 @@ class Screen:
         d_in, self.d_sae = sae.config.d_in, sae.config.d_sae
         self.d_in, self.mean = d_in, mean
         self.slack = 4 * (d_in + EXTRA) * UNIT
-        self._scratch = Scratch()
+        self._scratch, self._room = Scratch(), Scratch()
         width = -(-(d_in + EXTRA) // ALIGNED) * ALIGNED
         self.rows = torch.zeros(self.d_sae, width, dtype=torch.bfloat16, device=sae.device)
         for start in range(0, self.d_sae, 4096):
@@ -66,16 +67,19 @@ class Screen:
 
     def _columns(self, hook: Tensor) -> Tensor:
         """The tokens with what their margins need. [width, tokens] bfloat16, each token contiguous"""
-        h = hook - self.mean
-        columns = torch.zeros(len(hook), self.rows.shape[1], dtype=torch.bfloat16, device=hook.device)
-        low = columns[:, : self.d_in]
-        low.copy_(h)
-        length, lost = _length(h), _length(h - low.float())
-        own = columns[:, self.d_in :]
-        own[:, :3] = 1
-        own[:, 3], own[:, 4] = _up(lost + self.slack * length), _up(length + lost)
-        own[:, 5] = 1
+        columns = self._room.of((len(hook), self.rows.shape[1]), self.rows)
+        step = len(hook) if hook.is_cuda else TOKENS
+        for own, part in zip(columns.split(step), hook.split(step), strict=True):
+            self._fill_columns(own, part - self.mean)
         return columns.t()
+
+    def _fill_columns(self, own: Tensor, h: Tensor) -> None:
+        low, margin = own[:, : self.d_in], own[:, self.d_in :]
+        low.copy_(h)
+        length, lost = _length(h), _length(h.sub(low))
+        margin[:, :3] = 1
+        margin[:, 3], margin[:, 4] = _up(lost + self.slack * length), _up(length + lost)
+        margin[:, 5], margin[:, EXTRA:] = 1, 0
 
 
 def _length(rows: Tensor) -> Tensor:

@@ -21,8 +21,9 @@ from .corpus import counted_tokens, rows_needed
 from .correlations import Correlations, Moments, Second
 from .entries import PIECE_TOKENS, Entries
 from .examples import Grid
-from .pairs import PairProducts, RareByToken, Side, with_frequent
+from .pairs import PairProducts, Side, with_frequent
 from .passing import SIDES, Pass
+from .rare import RareByToken
 from .results import Progress
 from .sae import SparseAutoencoder
 from .subject import Subject
@@ -160,7 +161,7 @@ def open_collected(
     correlations = Correlations(sums, moments["a"], _pairs(merged, sides, "a", "a"), subject.sae.W_dec, second)
     losses = np.load(merged / "losses.npy")
     figures = summary.summary(plan, sums, sides["a"].entries.counts, losses, seed)
-    grid = Grid(rows[: plan.used_rows], int(plan.bos))
+    grid = Grid(np.asarray(rows[: plan.used_rows]), int(plan.bos))  # a plain array is indexed much faster
     entries = sides["a"].entries
     return Collected(subject, grid, entries, correlations, figures, seed, features, Report(progress))
 
@@ -173,7 +174,7 @@ def _save_side(folder: Path, side: Side) -> None:
     folder.mkdir()
     np.save(folder / "frequent.npy", side.frequent)
     Moments.of(side.entries).save(folder)
-    RareByToken.write(side, folder)
+    RareByToken.write(folder, side.by_token())
 
 
 def _load_side(folder: Path, shards: list[Path], name: str) -> Side:
@@ -183,4 +184,4 @@ def _load_side(folder: Path, shards: list[Path], name: str) -> Side:
 def _pairs(merged: Path, sides: dict[str, Side], left: str, right: str) -> PairProducts:
     onto = np.load(merged / f"{left}{right}.npy")
     back = onto if left == right else np.load(merged / f"{right}{left}.npy")
-    return PairProducts(sides[left], sides[right], onto, back, RareByToken(merged / right))
+    return PairProducts(sides[left], sides[right], onto, back, RareByToken(merged / right, len(sides[right].rare)))

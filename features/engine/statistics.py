@@ -32,7 +32,11 @@ class SortedEntries:
 
     @classmethod
     def of(cls, entries: FeatureEntries) -> "SortedEntries":
-        order = np.argsort(-np.abs(entries.values), kind="stable")
+        # Bits of a float that is not negative are in its order: one sort of whole numbers, place by place where equal.
+        sizes = np.abs(entries.values).view(np.uint32).astype(np.uint64)
+        keys = (np.uint64(0xFFFFFFFF) - sizes) << np.uint64(32) | np.arange(len(sizes), dtype=np.uint64)
+        keys.sort()
+        order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
         return cls(entries.index, entries.tokens[order], entries.values[order])
 
     @property

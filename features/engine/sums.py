@@ -11,7 +11,7 @@ from torch import Tensor
 from .sparse import weighted_sums
 
 ROWS = 1024  # copied at a time
-COLUMNS = 128  # of the hook point at a time: a piece's share of them stays in the cache while features gather from it
+COLUMNS = 64  # of the hook point at a time: a piece's share of them stays in the cache while features gather from it
 
 
 @dataclass(frozen=True)

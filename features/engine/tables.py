@@ -9,10 +9,11 @@ from torch import Tensor
 from .results import Alignment, Histogram, TokenValues
 from .statistics import BINS, equal_edges, histogram
 from .subject import Subject
+from .topmost import topmost
 
 LOGITS = 10
 ALIGNED = 10
-CLOSE = 1e-3  # to an edge, in widths of a bin: far more than float32 rounds
+FINE = 256  # parts of a bin: what falls into the first or last is close to an edge, by far more than float32 rounds
 ROWS = 16  # whose histograms are counted together: they stay in the cache
 
 
@@ -28,8 +29,8 @@ class LogitTable:
 def logit_tables(effects: Tensor) -> list[LogitTable]:
     """Of each row of logit effects [n, d_vocab]."""
     count = min(LOGITS, effects.shape[1])
-    highest, lowest = effects.topk(count), effects.topk(count, largest=False)
-    ends = (values.split(ROWS) for values in (effects, lowest.values[:, 0], highest.values[:, 0]))
+    highest, lowest = topmost(effects, count), topmost(effects, count, largest=False)
+    ends = (values.split(ROWS) for values in (effects, lowest[0][:, 0], highest[0][:, 0]))
     parts = zip(*(histograms(*part) for part in zip(*ends, strict=True)), strict=True)
     edges, counts = (np.concatenate(kind) for kind in parts)
     return [
@@ -42,24 +43,24 @@ def histograms(values: Tensor, low: Tensor, high: Tensor, bins: int = BINS) -> t
     """Of each row [n, m], in equal bins from its lowest to its highest value: edges [n, bins + 1], counts [n, bins].
 
     Left edges are inside, as they are rounded to float32. Values close to an edge are compared with it, the others
-    fall where a division says.
+    fall where a multiplication says.
     """
     ends = zip(low.cpu().numpy(), high.cpu().numpy(), strict=True)
     edges = np.stack([equal_edges(*pair, bins) for pair in ends])
-    scale = torch.where(high > low, bins / (high - low), 0.0)  # rows without width: all values are at an edge
-    places = (values - low[:, None]).mul_(scale[:, None])
-    close = (places - places.round()).abs_() < CLOSE
-    places = places.masked_fill_(close, bins).to(torch.uint8).cpu().numpy()  # set apart from what is counted
-    counts = np.stack([np.bincount(row, minlength=bins + 1)[:bins] for row in places])
-    at, columns = (part.cpu().numpy() for part in close.nonzero(as_tuple=True))
+    scale = torch.where(high > low, bins * FINE / (high - low), 0.0)  # rows without width: all values are at an edge
+    fine = torch.addcmul(-(low * scale)[:, None], values, scale[:, None]).to(torch.int16).cpu().numpy()
+    counts = np.stack([np.bincount(row, minlength=(bins + 1) * FINE) for row in fine])
+    counts = counts.reshape(len(fine), -1, FINE)[:, :bins, 1:-1].sum(2)
+    at, columns = (((fine + 1) & (FINE - 1)) < 2).nonzero()
     near = values.cpu().numpy()[at, columns]
     for n, part in enumerate(np.split(near, np.searchsorted(at, np.arange(1, len(counts))))):
         counts[n] += histogram(np.sort(part), edges[n]).counts
     return edges, counts
 
 
-def _token_values(top, row: int) -> TokenValues:
-    return TokenValues(top.indices[row].int().cpu().numpy(), top.values[row].cpu().numpy())
+def _token_values(top: tuple[Tensor, Tensor], row: int) -> TokenValues:
+    values, tokens = top
+    return TokenValues(tokens[row].int().cpu().numpy(), values[row].cpu().numpy())
 
 
 def alignments(subject: Subject, features: np.ndarray) -> list[Alignment]:

@@ -309,7 +309,7 @@ def test_progress_reaches_the_end_of_each_phase_and_may_stop_the_pass(
     for _ in collect(subject, rows, tokens=TOKENS, progress=seen.append).features():
         pass
     assert [phase for phase, _ in itertools.groupby(seen, lambda p: p.phase)] == [
-        "activations", "merging", "examples", "loss effects", "tables",
+        "activations", "merging", "examples", "loss effects",
     ]  # fmt: skip
     assert all(0 <= p.done <= p.total for p in seen)
     assert max(p.done for p in seen if p.phase == "activations") == features[0].tokens

@@ -59,8 +59,9 @@ def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_pa
     f, h = subject.sae.encode(hook).double().numpy(), hook.double().numpy()
     np.testing.assert_allclose(collected.correlations.sums.fh, f.T @ h, atol=1e-4)
     for features in (np.arange(subject.d_sae), np.array([5]), np.array([0, 3, 38])):
-        products = collected.correlations.pairs.of(features, subject.device).numpy()
-        np.testing.assert_allclose(products, f.T[features] @ f, atol=1e-4)
+        pairs = collected.correlations.pairs
+        products = pairs.of(features, subject.device).numpy()
+        np.testing.assert_allclose(products, (f.T[features] @ f)[:, pairs.right.order], atol=1e-4)
     assert 0 < len(collected.correlations.pairs.left.rare) < subject.d_sae
 
 

@@ -157,7 +157,7 @@ def test_dead_features_are_counted_anew_when_some_are_replaced(tiny, shown, engi
 
 def test_a_job_that_another_worker_was_given_shows_nothing(tiny, shown, engine):
     def lose(progress):
-        if progress.done == 7:  # after the last progress is written: only the end of the part can notice
+        if progress.done == 5:  # after the last progress is written: only the end of the part can notice
             JobPart.objects.filter(state="running").update(attempts=2, started=None)
 
     run_job(request_statistics(tiny).pk, watcher=lose)

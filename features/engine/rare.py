@@ -1,0 +1,92 @@
+"""Products of a rare feature with all rare ones: few of them ever meet, so they are multiplied entry by entry.
+
+The rare features' entries lie on disk token by token. A feature's own entries say at which tokens to look; what stands
+there, times its own activation, is added up by feature.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from .disk import Numbers
+from .entries import FeatureEntries
+
+FILES = ("starts", "entries")
+ENTRY = np.dtype([("column", np.int32), ("value", np.float32)])  # side by side: they are read at the same places
+STRETCH = 8 << 20  # entries that are held at a time
+MEETINGS = 1 << 18  # that are multiplied at a time: they stay in the cache
+
+
+class RareByToken:
+    """Where each token's entries begin, their features (numbered among the rare ones), and their activations."""
+
+    def __init__(self, folder: Path, width: int):
+        """`width` is the number of rare features."""
+        self.width = width
+        self._starts, self._entries = (Numbers(folder / name, np.int64) for name in FILES)
+        firsts = np.load(folder / "firsts.npy")
+        self._edges = _edges(firsts, np.array([self._starts[at : at + 1][0] for at in firsts]))
+        self._read: tuple | None = None  # (number of a stretch, its contents)
+
+    @classmethod
+    def write(cls, folder: Path, pieces: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        """From (the end of each token's entries, columns, values) of pieces of the corpus in order."""
+        folder.mkdir(parents=True, exist_ok=True)
+        firsts, count = [0], 0
+        with ExitStack() as stack:
+            files = [stack.enter_context((folder / name).open("wb")) for name in FILES]
+            files[0].write(np.zeros(1, np.int64).data)
+            for ends, columns, values in pieces:
+                entries = np.empty(len(columns), ENTRY)
+                entries["column"], entries["value"] = columns, values
+                files[0].write((ends + count).data)
+                files[1].write(entries.data)
+                count += len(columns)
+                firsts.append(firsts[-1] + len(ends))
+        np.save(folder / "firsts.npy", np.array(firsts))
+
+    def products(self, feature: FeatureEntries) -> np.ndarray:
+        """Sums over tokens of the feature's activation times that of every rare one. [width] float64"""
+        found = np.zeros(self.width)
+        for number in range(len(self._edges) - 1):
+            first, end = self._edges[number], self._edges[number + 1]
+            part = slice(*np.searchsorted(feature.tokens, [first, end]))
+            if part.stop > part.start:
+                tokens = feature.tokens[part].astype(np.int64) - first
+                for columns, products in _meetings(tokens, feature.values[part], *self._stretch(number)):
+                    found += np.bincount(columns, products, minlength=self.width)
+        return found
+
+    def _stretch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Starts and entries of the tokens between two edges; the last ones asked for are kept."""
+        read = self._read
+        if read is None or read[0] != number:
+            starts = self._starts[self._edges[number] : self._edges[number + 1] + 1]
+            part = slice(int(starts[0]), int(starts[-1]))
+            read = self._read = number, (starts - starts[0], self._entries[part])
+        return read[1]
+
+
+def _edges(firsts: np.ndarray, before: np.ndarray) -> list[int]:
+    """Tokens at which stretches of whole pieces begin and end. `before`: entries before each piece, and all."""
+    edges = [0]
+    for at in range(1, len(firsts) - 1):
+        if before[at + 1] - before[np.searchsorted(firsts, edges[-1])] > STRETCH:
+            edges.append(int(firsts[at]))
+    return [*edges, int(firsts[-1])]
+
+
+def _meetings(tokens, values, starts, entries) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What stands at the tokens, as (columns, its activation times the feature's), some tokens at a time."""
+    first = starts[tokens]
+    counts = starts[tokens + 1] - first
+    ends = np.cumsum(counts)
+    marks = np.searchsorted(ends, np.arange(MEETINGS, ends[-1], MEETINGS)) + 1
+    for part in np.split(np.arange(len(tokens)), marks):
+        own, total = counts[part], int(counts[part].sum())
+        at = np.repeat(first[part] - (np.cumsum(own) - own), own)
+        at += np.arange(total)
+        met = entries[at].view(ENTRY)
+        yield met["column"], met["value"] * np.repeat(values[part], own)
