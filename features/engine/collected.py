@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from threading import Lock
 
 import numpy as np
 import torch
@@ -55,6 +56,7 @@ class Collected:
         self.subject, self.grid, self.entries, self.correlations = subject, grid, entries, correlations
         self.summary, self.seed, self.report = summary, seed, report or Report(None)
         self.indices = sorted(set(range(entries.d_sae) if features is None else features))
+        self._choosing = Lock()  # one thread at a time: two would mostly wait for the interpreter
         self._kept: tuple | None = None  # (which features, their directions)
 
     @property
@@ -108,7 +110,8 @@ class Collected:
         return self._choose(features), self._tables(features)
 
     def _choose(self, features: np.ndarray) -> list[Chosen]:
-        return [choose(entries, self.grid, self.seed) for entries in self.entries.features(features)]
+        with self._choosing:
+            return [choose(entries, self.grid, self.seed) for entries in self.entries.features(features)]
 
     def effects(self, shown: np.ndarray) -> np.ndarray:
         """Of shown entries [n] of the features that were asked for in the beginning, row by row. [n, 3] float32"""

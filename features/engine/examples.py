@@ -85,7 +85,7 @@ def random_places(rng: np.random.Generator, start: int, stop: int, most: int) ->
 
 def near(tokens: np.ndarray, chosen: np.ndarray, grid: Grid) -> np.ndarray:
     """Which of a feature's `tokens`, ascending, lie near a chosen one of the same row. [n] bool"""
-    found, chosen = np.zeros(len(tokens), bool), np.unique(chosen)
+    found, chosen = np.zeros(len(tokens), bool), np.sort(chosen)
     if not len(chosen):
         return found
     after = np.searchsorted(chosen, tokens)

@@ -48,10 +48,10 @@ def histograms(values: Tensor, low: Tensor, high: Tensor, bins: int = BINS) -> t
     ends = zip(low.cpu().numpy(), high.cpu().numpy(), strict=True)
     edges = np.stack([equal_edges(*pair, bins) for pair in ends])
     scale = torch.where(high > low, bins * FINE / (high - low), 0.0)  # rows without width: all values are at an edge
-    fine = torch.addcmul(-(low * scale)[:, None], values, scale[:, None]).to(torch.int16).cpu().numpy()
+    fine = (values * scale[:, None]).sub_((low * scale)[:, None]).to(torch.int16).cpu().numpy()
     counts = np.stack([np.bincount(row, minlength=(bins + 1) * FINE) for row in fine])
     counts = counts.reshape(len(fine), -1, FINE)[:, :bins, 1:-1].sum(2)
-    at, columns = (((fine + 1) & (FINE - 1)) < 2).nonzero()
+    at, columns = np.divmod(np.flatnonzero(((fine + 1) & (FINE - 1)) < 2), fine.shape[1])
     near = values.cpu().numpy()[at, columns]
     for n, part in enumerate(np.split(near, np.searchsorted(at, np.arange(1, len(counts))))):
         counts[n] += histogram(np.sort(part), edges[n]).counts

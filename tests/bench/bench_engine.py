@@ -60,6 +60,7 @@ def _told(name: str, t: dict) -> None:
         ("examples, correlations, logits", "examples"),
         ("the whole without loss effects", "whole"),
         ("loss effects of shown examples", "effects"),
+        ("all of it", "all"),
     ]:
         print(f"    {what:<34}{t[key]:7.1f} s  ratio {t[key] / bare:.2f}")
     print(f"    {t['candidates']:.0f} entries a token pass the screen, {t['l0']:.0f} of them are active")
@@ -83,12 +84,9 @@ def measure(what: str, folder: Path, tokens: int) -> dict:
     start = time.perf_counter()
     collected = collect(subject, rows, tokens=tokens, progress=progress)
     merged = time.perf_counter()
-    count, first = 0, None
-    for _ in collected.features():
-        first = first or time.perf_counter()  # all effects are known when the first feature comes out
-        count += 1
-    end = time.perf_counter()
-    effects = first - began["loss effects"]
+    effects = _timed_effects(collected)
+    count = sum(1 for _ in collected.features())
+    end, effects = time.perf_counter(), sum(effects)
     bare = (before + bare_product(subject, rows, tokens)) / 2
     return {
         "bare": bare,
@@ -97,12 +95,27 @@ def measure(what: str, folder: Path, tokens: int) -> dict:
         "examples": end - merged - effects,
         "whole": end - start - effects,
         "effects": effects,
+        "all": end - start,
         "features": count,
         "tokens": collected.tokens,
         "l0": collected.summary.l0,
         "threads": torch.get_num_threads(),
         "candidates": candidates(subject, rows),
     }
+
+
+def _timed_effects(collected) -> list[float]:
+    """Fills up with the seconds that loss effects take."""
+    seconds, compute = [], collected.effects
+
+    def timed(shown):
+        start = time.perf_counter()
+        found = compute(shown)
+        seconds.append(time.perf_counter() - start)
+        return found
+
+    collected.effects = timed
+    return seconds
 
 
 def _hook(subject: Subject, rows: np.ndarray) -> torch.Tensor:

@@ -50,7 +50,7 @@ def seconds_of(loaded: Path, folder: Path, workers: int) -> float:
             raise SystemExit(f"The job is {told}: {ask(environment, 'Job.objects.get().error')}")
         job = "Job.objects.values_list('started', 'finished').get()"
         seconds = float(ask(environment, f"(lambda at: (at[1] - at[0]).total_seconds())({job})"))
-        for stage, label in ((1, "shards"), (2, "merging"), (3, "blocks")):
+        for stage, label in enumerate(("shards", "merging", "examples", "loss effects", "features"), 1):
             ends = "a=models.Min('started'), b=models.Max('heartbeat')"
             last = f"JobPart.objects.filter(stage={stage}).aggregate({ends})"
             took = ask(environment, f"(lambda at: (at['b'] - at['a']).total_seconds())({last})")
