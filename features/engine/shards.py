@@ -124,7 +124,7 @@ def merge(
     folders = [shard_folder(folder, n) for n in range(len(plan.spans))]
     with whole_or_nothing(final) as unfinished:
         report("merging", 0, plan.tokens, always=True)
-        Sums.merge([Sums.load(each) for each in folders], unfinished)
+        Sums.merge(folders, unfinished)
         sides = {name: Side.of(_entries(folders, name)) for name in SIDES if (folders[0] / name).exists()}
         for name, side in sides.items():
             _save_side(unfinished / name, side)

@@ -38,14 +38,18 @@ class Sums:
         return cls(tokens, h, hh, np.load(folder / "fh.npy", mmap_mode="r"), error)
 
     @classmethod
-    def merge(cls, parts: list["Sums"], folder: Path) -> None:
-        """Write those of all tokens of all parts, taken in the order given, some rows at a time."""
+    def merge(cls, folders: list[Path], folder: Path) -> None:
+        """Write those of all tokens of all parts, taken in the order given, some rows at a time.
+
+        Each part's file is mapped for those rows alone: what stays mapped counts as this process's memory.
+        """
+        parts = [cls.load(each) for each in folders]
         h, hh, error = (sum(getattr(part, name) for part in parts) for name in ("h", "hh", "error"))
         _save(folder, sum(part.tokens for part in parts), h, hh, error)
         fh = _on_disk(folder, *parts[0].fh.shape)
         for start in range(0, len(fh), ROWS):
             rows = slice(start, start + ROWS)
-            fh[rows] = sum(part.fh[rows] for part in parts)
+            fh[rows] = sum(cls.load(each).fh[rows] for each in folders)
         fh.flush()
 
 
