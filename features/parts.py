@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from .models import Job, JobPart
 
-FEATURES_A_BLOCK = 2048
+FEATURES_A_BLOCK = 2048  # some seconds of work: enough parts for several workers, few rows to write again
 ENGINE = Path(__file__).parent / "engine"
 NOWHERE = {"phase": "", "done": 0, "total": 0, "rate": 0, "phase_began": None}  # of a job nobody works on
 

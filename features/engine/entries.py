@@ -94,16 +94,6 @@ class Entries:
         for start, stop, chosen in self._blocks(range(self.d_sae) if indices is None else sorted(set(indices))):
             yield from self._read(start, stop, chosen)
 
-    def of(self, features: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """Entries of some features, ascending, by pieces: their size, where each feature begins, tokens, values."""
-        for place in self._places:
-            bounds = place.starts[features[0] : features[-1] + 2].astype(np.int64)
-            begins, ends = bounds[features - features[0]], bounds[features - features[0] + 1]
-            starts = np.concatenate([[0], np.cumsum(ends - begins)])
-            at = np.repeat(begins - bounds[0] - starts[:-1], ends - begins) + np.arange(starts[-1])
-            tokens, values = place.read(bounds[0], bounds[-1])
-            yield place.size, starts, tokens[at], values[at]
-
     def _blocks(self, wanted):
         """(first feature, end, wanted ones between) of neighbouring features that are read together."""
         chosen, entries = [], 0

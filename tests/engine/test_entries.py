@@ -51,15 +51,6 @@ def test_chosen_features_are_read_alone(dense, tmp_path, monkeypatch, most):
     assert [len(feature.values) for feature in found] == [(dense[:, 0] != 0).sum(), 0, 60]
 
 
-def test_some_features_piece_by_piece(dense, tmp_path):
-    entries, chosen = _stored(tmp_path, dense, [(0, 25)], [(25, 60)]), np.array([2, 4, 7])
-    for (first, stop), (size, starts, tokens, values) in zip([(0, 25), (25, 60)], entries.of(chosen), strict=True):
-        assert size == stop - first
-        for n, feature in enumerate(chosen):
-            part = slice(starts[n], starts[n + 1])
-            np.testing.assert_array_equal(tokens[part], np.flatnonzero(dense[first:stop, feature]))
-            np.testing.assert_array_equal(values[part], dense[first:stop, feature][tokens[part]])
-
 
 def test_a_shard_without_any_entry_is_read_as_such(tmp_path):
     entries = _stored(tmp_path, np.zeros((20, 9), np.float32), [(0, 20)])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from features.engine import rare
 from features.engine.collect import collect
 from features.engine.results import Cancelled
 from features.engine.sae import SAEConfig, SparseAutoencoder
@@ -51,7 +52,10 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
         assert [i.count for i in one.intervals] == [i.count for i in other.intervals]
 
 
-def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_path):
+@pytest.mark.parametrize("held", [1 << 20, 1])  # all rare entries at once; a piece at a time, few meetings at a time
+def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_path, monkeypatch, held):
+    monkeypatch.setattr(rare, "STRETCH", held)
+    monkeypatch.setattr(rare, "MEETINGS", 7 * held)
     cut = _plan(subject, rows, 200)
     collected = _collected(subject, rows, cut, tmp_path)
     hook = subject.activations(rows[: cut.used_rows].astype(np.int64))[:, 1:].flatten(0, 1)
