@@ -111,7 +111,7 @@ class Collected:
 
     def _choose(self, features: np.ndarray) -> list[Chosen]:
         with self._choosing:
-            return [choose(entries, self.grid, self.seed) for entries in self.entries.features(features)]
+            return [one for block in self.entries.blocks(features) for one in choose(block, self.grid, self.seed)]
 
     def effects(self, shown: np.ndarray) -> np.ndarray:
         """Of shown entries [n] of the features that were asked for in the beginning, row by row. [n, 3] float32"""

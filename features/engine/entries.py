@@ -14,7 +14,7 @@ import numpy as np
 from .disk import Numbers
 
 PIECE_TOKENS = 8192  # tokens of a piece; their numbers fit two bytes
-BLOCK_FEATURES, BLOCK_ENTRIES = 256, 8 << 20  # read at a time, at most (one feature is always read whole)
+BLOCK_FEATURES, BLOCK_ENTRIES = 256, 4 << 20  # read at a time, at most (one feature is always read whole)
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,12 @@ class Entries:
 
     def features(self, indices: Iterable[int] | None = None) -> Iterator[FeatureEntries]:
         """Each feature's entries, in index order."""
+        return (one for block in self.blocks(indices) for one in block)
+
+    def blocks(self, indices: Iterable[int] | None = None) -> Iterator[list[FeatureEntries]]:
+        """The same, those together that are read together."""
         for start, stop, chosen in self._blocks(range(self.d_sae) if indices is None else sorted(set(indices))):
-            yield from self._read(start, stop, chosen)
+            yield list(self._read(start, stop, chosen))
 
     def _blocks(self, wanted):
         """(first feature, end, wanted ones between) of neighbouring features that are read together."""

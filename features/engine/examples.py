@@ -1,13 +1,16 @@
-"""Which corpus positions of a feature are shown: the top ones, some of every interval, some at random."""
+"""Which corpus positions of a feature are its top examples, and which tokens are close to an example."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from .statistics import Ordered
+
 TOP = 20
 BEFORE, AFTER = 5, 5  # tokens around a chosen one that make its window
 EFFECTS_WITHIN = 10  # tokens of a chosen one: effects are computed there, activations in the whole row
 WINDOW = BEFORE + 1 + AFTER  # top examples of a row lie at least this far apart
+_WEIGHTS = np.random.default_rng(0).integers(2**62, size=WINDOW)  # of a window's tokens in its sum
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,40 @@ class Grid:
         rows, positions = np.divmod(tokens.astype(np.int64), self.width)
         return rows, positions + self.first
 
-    def windows(self, tokens: np.ndarray) -> list[bytes]:
-        """The token ids around counted tokens, as keys: equal keys, equal text, cut off by equal ends of rows."""
+    def windows(self, tokens: np.ndarray) -> np.ndarray:
+        """The token ids around counted tokens [...], -1 beyond the ends of rows: equal ones are equal text, cut off
+        by equal ends. [..., WINDOW] int64"""
         rows, positions = self.places(tokens)
-        at = positions[:, None] + np.arange(-BEFORE, AFTER + 1)
+        at = positions[..., None] + np.arange(-BEFORE, AFTER + 1)
         inside = (at >= 0) & (at < self.rows.shape[1])
-        ids = np.where(inside, self.rows[rows[:, None], np.where(inside, at, 0)].astype(np.int64), -1)
-        return [row.tobytes() for row in ids]
+        return np.where(inside, self.rows[rows[..., None], np.where(inside, at, 0)].astype(np.int64), -1)
+
+
+def tops(ordered: Ordered, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Which of each feature's tokens, highest activation first, are its top examples, and how often each one's text
+    came up before the list was full; 0 where there is none. [n, TOP] each
+
+    Most often they are simply the highest ones. Where two of those are close or perhaps the same text, they are gone
+    through one by one.
+    """
+    shape = len(ordered.counts), TOP
+    places, copies = np.tile(np.arange(TOP), (shape[0], 1)), np.ones(shape, np.int32)
+    enough = np.flatnonzero(ordered.counts >= TOP)
+    simple = enough[_all_different(ordered.tokens[ordered.starts[enough, None] + np.arange(TOP)], grid)]
+    for n in np.setdiff1d(np.arange(shape[0]), simple):
+        found, times = top_places(ordered.tokens[ordered.starts[n] : ordered.starts[n + 1]], grid)
+        copies[n] = 0
+        places[n, : len(found)], copies[n, : len(found)] = found, times
+    return places, copies
+
+
+def _all_different(tokens: np.ndarray, grid: Grid) -> np.ndarray:
+    """Whether no two of some features' tokens [n, m] are close to each other, nor can be of the same text. [n] bool"""
+    tokens = tokens.astype(np.int64)
+    texts = np.sort((grid.windows(tokens) * _WEIGHTS).sum(-1))  # equal texts have equal sums; others hardly ever
+    tokens.sort()
+    close = (np.diff(tokens) < WINDOW) & (np.diff(tokens // grid.width) == 0)
+    return ~(close | (np.diff(texts) == 0)).any(1)
 
 
 def top_places(tokens: np.ndarray, grid: Grid) -> tuple[np.ndarray, list[int]]:
@@ -59,28 +89,8 @@ def _candidates(tokens: np.ndarray, grid: Grid):
     """(token, row, window) of each, looked up some at a time: most lists are full after a few more than TOP."""
     for start in range(0, len(tokens), 2 * TOP):
         some = tokens[start : start + 2 * TOP].astype(np.int64)
-        yield from zip(some.tolist(), (some // grid.width).tolist(), grid.windows(some), strict=True)
-
-
-def random_generator(seed: int, feature: int) -> np.random.Generator:
-    """The same draws for a feature whatever else is computed beside it."""
-    return np.random.default_rng((seed, feature))
-
-
-def random_places(rng: np.random.Generator, start: int, stop: int, most: int) -> np.ndarray:
-    """Numbers from `start` to `stop`, drawn uniformly without repetition, ascending. [most or all there are]
-
-    Where few of many are drawn, draws with a repetition are thrown away whole, which leaves all sets as likely.
-    """
-    size = stop - start
-    if size <= most:
-        return np.arange(start, stop)
-    if size < 20 * most:
-        return np.sort(rng.permutation(size)[:most]) + start
-    while True:
-        drawn = np.sort(rng.integers(start, stop, most))
-        if (drawn[1:] != drawn[:-1]).all():
-            return drawn
+        texts = (window.tobytes() for window in grid.windows(some))
+        yield from zip(some.tolist(), (some // grid.width).tolist(), texts, strict=True)
 
 
 def near(tokens: np.ndarray, chosen: np.ndarray, grid: Grid) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The figures of one feature, read off its active entries: counts, moments, histogram, intervals, quantiles.
+"""The figures of features, read off their active entries: counts, moments, histogram, intervals, quantiles.
 
 All are of the activation's size |f|, which for most SAEs is the activation; in those that give it a sign (abstopk,
 signed top-k, identity) both signs count as active, and the examples keep them.
@@ -18,70 +18,105 @@ INTERVALS = 10
 
 
 @dataclass(frozen=True)
-class SortedEntries:
-    """A feature's entries, largest activation first; equal ones in corpus order."""
+class Ordered:
+    """The entries of n features, one after another, each one's largest activation first; equal ones in corpus order."""
 
-    index: int
-    tokens: np.ndarray  # [n] uint32
-    values: np.ndarray  # [n] float32, with their sign
-
-    @cached_property
-    def sizes(self) -> np.ndarray:
-        """[n] float32, descending"""
-        return np.abs(self.values)
+    indices: list[int]
+    starts: np.ndarray  # [n + 1] where each feature's begin
+    tokens: np.ndarray  # [e] uint32
+    values: np.ndarray  # [e] float32, with their sign
+    below: np.ndarray  # [n, BINS + 1] how many sizes are below each edge of the histogram; at the last, all
+    above: np.ndarray  # [n, INTERVALS + 1] how many are above each edge of the intervals, from the highest down
 
     @classmethod
-    def of(cls, entries: FeatureEntries) -> "SortedEntries":
-        # Bits of a float that is not negative are in its order: one sort of whole numbers, place by place where equal.
-        sizes = np.abs(entries.values).view(np.uint32).astype(np.uint64)
-        keys = (np.uint64(0xFFFFFFFF) - sizes) << np.uint64(32) | np.arange(len(sizes), dtype=np.uint64)
-        keys.sort()
-        order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        return cls(entries.index, entries.tokens[order], entries.values[order])
+    def of(cls, block: list[FeatureEntries]) -> "Ordered":
+        starts = np.concatenate([[0], np.cumsum([len(one.tokens) for one in block])])
+        tokens, values = np.empty(starts[-1], np.uint32), np.empty(starts[-1], np.float32)
+        sizes = []  # ascending
+        for one, start, end in zip(block, starts, starts[1:], strict=False):
+            order = _descending(np.abs(one.values))
+            tokens[start:end], values[start:end] = one.tokens[order], one.values[order]
+            sizes.append(np.abs(values[start:end][::-1]))
+        maxima = np.array([own[-1] if len(own) else 0 for own in sizes], np.float32)
+        bars = zip(sizes, equal_edges(np.zeros_like(maxima), maxima), strict=True)
+        below = np.stack([_below(own, edges) for own, edges in bars])
+        slices = zip(sizes, _not_above(interval_edges(maxima))[:, ::-1], strict=True)
+        above = np.stack([len(own) - np.searchsorted(own, edges, side="right") for own, edges in slices])
+        return cls([one.index for one in block], starts, tokens, values, below, above)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Active tokens. [n]"""
+        return np.diff(self.starts)
+
+    @cached_property
+    def maxima(self) -> np.ndarray:
+        """Highest sizes, 0 of none. [n] float32"""
+        return np.array([abs(self.values[start]) if count else 0 for start, count in self._places], np.float32)
 
     @property
-    def maximum(self) -> float:
-        return float(self.sizes[0]) if len(self.sizes) else 0.0
+    def _places(self):
+        return zip(self.starts[:-1], self.counts, strict=True)
 
-    @property
-    def mean(self) -> float:
+    def sizes(self, n: int) -> np.ndarray:
+        """|f| of a feature, descending. [m] float32"""
+        return np.abs(self.values[self.starts[n] : self.starts[n + 1]])
+
+    def mean(self, n: int) -> float:
         """Of the active values; summed in float64."""
-        return float(self.sizes.mean(dtype=np.float64)) if len(self.sizes) else 0.0
+        return float(self.sizes(n).mean(dtype=np.float64)) if self.counts[n] else 0.0
 
-    def histogram(self) -> Histogram | None:
-        """Of the active values, in equal bins from 0 to the maximum. None when there are none."""
-        return histogram(self.sizes[::-1], equal_edges(0.0, self.maximum)) if len(self.sizes) else None
+    def ladder(self, n: int) -> np.ndarray:
+        """The values that quantiles are read off. [m] float32"""
+        return values_at_ranks(self.sizes(n))
 
-    def ladder(self) -> np.ndarray:
-        """The values that quantiles are read off. [n] float32"""
-        return values_at_ranks(self.sizes)
+    def histograms(self) -> list[Histogram | None]:
+        """Of the active values, in equal bins from 0 to the maximum. None where there are none."""
+        edges, counts = equal_edges(np.zeros_like(self.maxima), self.maxima), np.diff(self.below).astype(np.int64)
+        return [Histogram(*bars) if any_ else None for *bars, any_ in zip(edges, counts, self.counts, strict=True)]
 
-    def intervals(self) -> list[tuple[float, float, slice]]:
-        """Equal-width slices low < size <= high of 0 to the maximum, highest first, as (low, high,
-        where they stand in this order). Empty when there are no values."""
-        if not len(self.sizes):
+    def intervals(self, n: int) -> list[tuple[float, float, int]]:
+        """Equal-width slices low < size <= high of 0 to the maximum, highest first, as (low, high, how many values).
+        Empty when there are no values."""
+        if not self.counts[n]:
             return []
-        edges = interval_edges(self.maximum)
-        # From the highest edge down: how many values lie above each edge.
-        above = np.searchsorted(-self.sizes.astype(np.float64), -edges[::-1], side="left")
-        return [
-            (float(low), float(high), slice(int(above[n]), int(above[n + 1])))
-            for n, (high, low) in enumerate(zip(edges[:0:-1], edges[-2::-1], strict=True))
-        ]
+        edges = interval_edges(self.maxima[n : n + 1])[0, ::-1].tolist()
+        return list(zip(edges[1:], edges[:-1], np.diff(self.above[n]).tolist(), strict=True))
 
 
-def interval_edges(maximum: float) -> np.ndarray:
-    """The eleven edges of the ten intervals of a feature. [11] float64, 0 to `maximum`"""
-    return np.arange(INTERVALS + 1) * maximum / INTERVALS
+def _descending(sizes: np.ndarray) -> np.ndarray:
+    """Places of numbers >= 0 from the largest on, equal ones as they come. [m] int64"""
+    # Bits of a float that is not negative are in its order: one sort of whole numbers, place by place where equal.
+    keys = np.uint64(0xFFFFFFFF) - sizes.view(np.uint32).astype(np.uint64)
+    keys = keys << np.uint64(32) | np.arange(len(sizes), dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def _not_above(edges: np.ndarray) -> np.ndarray:
+    """The largest float32 that is not above each float64: floats of the shorter kind are above both or neither."""
+    short = edges.astype(np.float32)
+    return np.where(short > edges, np.nextafter(short, np.float32(-np.inf)), short)
+
+
+def interval_edges(maxima: np.ndarray) -> np.ndarray:
+    """The eleven edges of the ten intervals of features. maxima [n] -> [n, 11] float64, from 0 on"""
+    return np.arange(INTERVALS + 1) * maxima[:, None].astype(np.float64) / INTERVALS
 
 
 def histogram(ascending: np.ndarray, edges: np.ndarray) -> Histogram:
     """Counts of sorted values between edges, left edges inside, the last bin closed."""
+    return Histogram(edges, np.diff(_below(ascending, edges)).astype(np.int64))
+
+
+def _below(ascending: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """How many values are below each edge; at the last one, below or on it."""
     below = np.searchsorted(ascending, edges, side="left")
     below[-1] = np.searchsorted(ascending, edges[-1], side="right")
-    return Histogram(edges, np.diff(below).astype(np.int64))
+    return below
 
 
-def equal_edges(low: float, high: float, bins: int = BINS) -> np.ndarray:
-    """[bins + 1] float32"""
-    return np.linspace(low, high, bins + 1, dtype=np.float32)
+def equal_edges(low, high, bins: int = BINS) -> np.ndarray:
+    """From numbers or from arrays of them [...]. [..., bins + 1] float32"""
+    ends = (np.asarray(end, np.float64) for end in (low, high))
+    return np.linspace(*ends, bins + 1, dtype=np.float32, axis=-1)

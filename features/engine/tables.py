@@ -45,8 +45,7 @@ def histograms(values: Tensor, low: Tensor, high: Tensor, bins: int = BINS) -> t
     Left edges are inside, as they are rounded to float32. Values close to an edge are compared with it, the others
     fall where a multiplication says.
     """
-    ends = zip(low.cpu().numpy(), high.cpu().numpy(), strict=True)
-    edges = np.stack([equal_edges(*pair, bins) for pair in ends])
+    edges = equal_edges(low.cpu().numpy(), high.cpu().numpy(), bins)
     scale = torch.where(high > low, bins * FINE / (high - low), 0.0)  # rows without width: all values are at an edge
     fine = (values * scale[:, None]).sub_((low * scale)[:, None]).to(torch.int16).cpu().numpy()
     counts = np.stack([np.bincount(row, minlength=(bins + 1) * FINE) for row in fine])

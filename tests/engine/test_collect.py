@@ -178,22 +178,6 @@ def test_intervals_share_out_the_active_tokens_by_equal_widths(features, dense):
         assert sum(interval.count for interval in feature.intervals) == feature.count
 
 
-@pytest.mark.parametrize("size", [21, 399, 400, 3000])
-def test_random_places_are_drawn_from_all_alike(size):
-    drawn, rng = np.zeros(size), np.random.default_rng(0)
-    for _ in range(4000):
-        picked = choosing.random_places(rng, 100, 100 + size, 20)
-        assert len(set(picked)) == 20 and (np.diff(picked) > 0).all()
-        drawn[picked - 100] += 1
-    expected = 4000 * 20 / size
-    assert abs(drawn - expected).max() < 6 * np.sqrt(expected)
-
-
-def test_where_there_are_few_all_are_drawn():
-    assert choosing.random_places(np.random.default_rng(0), 7, 12, 5).tolist() == [7, 8, 9, 10, 11]
-    assert choosing.random_places(np.random.default_rng(0), 7, 7, 5).tolist() == []
-
-
 def test_shown_rows_hold_every_active_token_of_the_examples_rows(features, dense):
     for feature in features:
         shown = feature.shown

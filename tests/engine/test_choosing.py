@@ -1,0 +1,85 @@
+"""Features chosen together are chosen as alone, and top examples found at once are those found one by one."""
+
+import numpy as np
+import pytest
+
+from features.engine.choosing import choose
+from features.engine.entries import FeatureEntries
+from features.engine.examples import TOP, WINDOW, Grid, tops
+from features.engine.statistics import Ordered
+
+SEED = 5
+
+
+@pytest.fixture(params=[2, 5000], ids=["repeated text", "text that hardly repeats"])
+def grid(request):
+    return Grid(np.random.default_rng(0).integers(request.param, size=(40, 33)), 1)
+
+
+@pytest.fixture
+def block(grid):
+    rng = np.random.default_rng(1)
+    sizes = [0, 1, 19, 20, 21, 400, 60, 0, 1280]
+    return [
+        FeatureEntries(
+            3 * n,
+            np.sort(rng.choice(grid.rows[:, 1:].size, size, replace=False)).astype(np.uint32),
+            np.round(rng.standard_normal(size), 2).astype(np.float32) + np.float32(0.001),  # some are equal
+        )
+        for n, size in enumerate(sizes)
+    ]
+
+
+def _one_by_one(entries, grid):
+    """The definition, entry after entry: [(token, how often its text came up)]."""
+    order = sorted(range(len(entries.tokens)), key=lambda n: (-abs(entries.values[n]), n))
+    found, taken = {}, []
+    for token in (int(entries.tokens[n]) for n in order):
+        row, at = divmod(token, grid.width)
+        if any(row == other // grid.width and abs(token - other) < WINDOW for other in taken):
+            continue
+        taken.append(token)
+        padded = np.pad(grid.rows[row], 5, constant_values=-1)
+        text = tuple(padded[at + 1 : at + 12])
+        found.setdefault(text, [token, 0])[1] += 1
+        if len(found) == TOP:
+            break
+    return [tuple(one) for one in found.values()]
+
+
+def test_top_examples_are_those_of_going_through_all_one_by_one(block, grid):
+    ordered = Ordered.of(block)
+    places, copies = tops(ordered, grid)
+    for n, entries in enumerate(block):
+        at = ordered.starts[n] + places[n][copies[n] > 0]
+        found = list(zip(ordered.tokens[at].tolist(), copies[n][copies[n] > 0].tolist(), strict=True))
+        assert found == _one_by_one(entries, grid)
+
+
+def test_a_feature_is_chosen_alone_as_it_is_beside_others(block, grid):
+    for together, entries in zip(choose(block, grid, SEED), block, strict=True):
+        (alone,) = choose([entries], grid, SEED)
+        for name in ("index", "count", "maximum", "mean"):
+            assert getattr(alone, name) == getattr(together, name)
+        for name in ("rows", "starts", "positions", "values", "near", "quantiles"):
+            np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
+        for own, other in zip(_groups(alone), _groups(together), strict=True):
+            for name in ("rows", "positions", "activations", "copies"):
+                np.testing.assert_array_equal(getattr(own, name), getattr(other, name))
+
+
+def test_shown_entries_are_all_of_the_examples_rows_and_near_ones_are_ten_tokens_away_at_most(block, grid):
+    for one, entries in zip(choose(block, grid, SEED), block, strict=True):
+        examples = {(r, p) for group in _groups(one) for r, p in zip(group.rows, group.positions, strict=True)}
+        rows, positions = grid.places(entries.tokens)
+        expected = [
+            (row, position, value, any(row == r and abs(position - p) <= 10 for r, p in examples))
+            for row, position, value in zip(rows, positions, entries.values, strict=True)
+            if any(row == r for r, _ in examples)
+        ]
+        shown = np.repeat(one.rows, np.diff(one.starts)), one.positions, one.values, one.near
+        assert list(zip(*shown, strict=True)) == expected
+
+
+def _groups(one):
+    return [one.top, one.random, *(interval.examples for interval in one.intervals)]
