@@ -1,5 +1,10 @@
-"""The way from the residual stream to the logits: the one final-norm path, logit effects and loss effects."""
+"""The way from the residual stream to the logits: the one final-norm path, logit effects and loss effects.
 
+Where many logits become probabilities they are taken times log2(e): the power of two is what is quick to compute, up to
+three times as quick as e to the power of the same.
+"""
+
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +17,7 @@ from .threads import side_by_side
 CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
 GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
 ROWS = 256  # directions whose logit effects are computed together
+LOG2E = math.log2(math.e)
 ALIGNED = 16  # floats that a row of logits is filled up to: products into unaligned rows take up to 1.6 times as long
 
 
@@ -64,10 +70,10 @@ class Head:
 
     @torch.no_grad()
     def _losses(self, x: Tensor, targets: Tensor) -> Tensor:
-        logits = self.unscaled(self.centre(x)).mul_(1 / self.scale(self.centre(x))[:, None])
-        rows, found = _rows_at_once(self.b), []
+        logits = self.unscaled(self.centre(x)).mul_(LOG2E / self.scale(self.centre(x))[:, None])
+        rows, found, b = _rows_at_once(self.b), [], self.b * LOG2E
         for part, aim in zip(logits.split(rows), targets.split(rows), strict=True):
-            part = part.add_(self.b)
+            part = part.add_(b)
             found.append(_losses(part.sub_(part.amax(1, keepdim=True)), aim))
         return torch.cat(found)
 
@@ -104,13 +110,13 @@ class Positions:
         """From final residuals [p, d_model] and true next tokens [p]."""
         centred = head.centre(residuals)
         unscaled, scale = head.unscaled(centred), head.scale(centred)
-        rows = _rows_at_once(head.b)
+        rows, b = _rows_at_once(head.b), head.b * LOG2E
         losses = []
         for part, size, aim in zip(unscaled.split(rows), scale.split(rows), targets.split(rows), strict=True):
-            logits = torch.addcmul(head.b, part, 1 / size[:, None])
+            logits = torch.addcmul(b, part, LOG2E / size[:, None])
             highest = logits.amax(1, keepdim=True)
             losses.append(_losses(logits.sub_(highest), aim))
-            part.sub_(highest * size[:, None])  # the same for every token: no loss changes, and exp stays finite
+            part.sub_(highest * (size[:, None] / LOG2E))  # the same for every token: no loss changes, and exp stays finite
         return cls(centred, unscaled, scale, targets, torch.cat(losses) if losses else scale)
 
 
@@ -131,14 +137,14 @@ def effects_of_pairs(
     """
     inverse = 1 / _ablated_scales(head, positions, directions, at, which, activations)
     weights, targets = -activations * inverse, positions.targets[at]
-    rows = _rows_at_once(head.b)
+    rows, b = _rows_at_once(head.b), head.b * LOG2E
     ablated, added = torch.empty_like(activations), torch.empty_like(activations)
     for start in range(0, len(at), rows):
         part = slice(start, start + rows)
         logits = directions.effects.take(which[part])
         added[part] = logits.gather(1, targets[part, None]).squeeze(1)
-        logits.mul_(weights[part, None]).add_(head.b)
-        logits.addcmul_(positions.unscaled.index_select(0, at[part]), inverse[part, None])
+        logits.mul_(LOG2E * weights[part, None]).add_(b)
+        logits.addcmul_(positions.unscaled.index_select(0, at[part]), LOG2E * inverse[part, None])
         ablated[part] = _losses(logits, targets[part])
     ablated = _mended(ablated, head, positions, directions, at, which, weights, inverse)
     return positions.losses[at] - ablated, added.mul_(activations)
@@ -151,9 +157,10 @@ def _rows_at_once(vocabulary: Tensor) -> int:
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """-log softmax at the targets, for logits near or below 0; overwrites them. [n, d_vocab], [n] -> [n]"""
+    """-log softmax at the targets, nats, for logits times log2(e) near or below 0; overwrites them.
+    [n, d_vocab], [n] -> [n]"""
     chosen = logits.gather(1, targets[:, None]).squeeze(1)
-    return logits.exp_().sum(1).log_().sub_(chosen)
+    return logits.exp2_().sum(1).log2_().sub_(chosen).div_(LOG2E)
 
 
 def _mended(ablated, head, positions, directions, at, which, weights, inverse) -> Tensor:
