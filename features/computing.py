@@ -192,7 +192,7 @@ class Loaded:
         self.plan = shards.plan(self.rows, tokens=job.tokens, bos=corpus.bos, special=self.subject.vocabulary.special)
         self._on = (self.subject, self.rows, self.plan)
         self._wanted = {"seed": job.seed, "features": job.features, "encoder_b": self.encoder_b}
-        self._folder, self._collected = shares.folder(job), None
+        self._folder, self._passing, self._collected = shares.folder(job), None, None
 
     def shards(self) -> list[int]:
         """The counted tokens of each."""
@@ -202,11 +202,12 @@ class Loaded:
         return [int(counted_tokens(self.rows[slice(*span)], special).sum()) for span in self.plan.spans]
 
     def shard(self, number, place, progress):
-        self.engine.collect_shard(
-            *self._on, number, place, encoder_b=self.encoder_b, screen=settings.SAEVIZ_SCREEN, progress=progress
-        )
+        if self._passing is None:
+            self._passing = self.engine.Pass(self.subject, self.plan.bos, self.encoder_b, settings.SAEVIZ_SCREEN)
+        self.engine.collect_shard(self._passing, self.rows, self.plan, number, place, progress=progress)
 
     def merge(self, place, progress):
+        self._passing = None  # its copies of the weights are not needed any more
         self.engine.merge(*self._on, place, progress=progress)
 
     def choose(self, features, place, progress):
@@ -224,6 +225,7 @@ class Loaded:
     def _merged(self, progress):
         """What is read off all shards, opened once."""
         if self._collected is None:
+            self._passing = None
             self._collected = self.engine.open_collected(*self._on, self._folder, **self._wanted)
         self._collected.tell(progress)
         return self._collected

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import shards
 from .collected import Collected
+from .passing import Pass
 from .results import Progress
 from .sae import SparseAutoencoder
 from .subject import Subject
@@ -35,11 +36,10 @@ def collect(
     plan = shards.plan(rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, **cut)
     told = _summed(progress, plan) if progress else None
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder, passing = Path(name), Pass(subject, bos, encoder_b, screen)
         for number in range(len(plan.spans)):
-            shards.collect_shard(
-                subject, rows, plan, number, folder, encoder_b=encoder_b, screen=screen, progress=told
-            )
+            shards.collect_shard(passing, rows, plan, number, folder, progress=told)
+        del passing  # the copies of the weights that it holds are not needed any more
         shards.merge(subject, rows, plan, folder, progress=progress)
         # Everything in the folder is mapped now: its names can go, so that a killed process leaves nothing behind.
         return shards.open_collected(

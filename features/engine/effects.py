@@ -57,7 +57,9 @@ def _effects(subject, rows, shown, features, directions) -> np.ndarray:
     device, length, head = subject.device, rows.shape[1], subject.model.head
     own_rows = np.unique(shown["row"])
     places = np.searchsorted(own_rows, shown["row"]) * length + shown["position"]
-    needed, at = (torch.from_numpy(part).to(device) for part in np.unique(places, return_inverse=True))
+    order = np.argsort(places, kind="stable")
+    shown = shown[order]
+    needed, at = (torch.from_numpy(part).to(device) for part in np.unique(places[order], return_inverse=True))
     ids = torch.from_numpy(rows[own_rows].astype(np.int64)).to(device)
     few = max(1, FORWARD_TOKENS // length)
     hooks, residuals = _joined([subject.activations_and_residual(part) for part in ids.split(few)])
@@ -66,7 +68,9 @@ def _effects(subject, rows, shown, features, directions) -> np.ndarray:
     stretch = subject.sae.output_scale(hooks[needed])[:, 0]  # 1 without an input norm
     values = torch.from_numpy(np.ascontiguousarray(shown["value"])).to(device) * stretch[at]
     on_loss, on_logit = effects_of_pairs(head, positions, directions, at, which, values)
-    return torch.stack([positions.losses[at], on_loss, on_logit], 1).cpu().numpy()
+    found = np.empty((len(order), len(COLUMNS)), np.float32)
+    found[order] = torch.stack([positions.losses[at], on_loss, on_logit], 1).cpu().numpy()
+    return found
 
 
 def _joined(parts: list[tuple[Tensor, Tensor]]) -> list[Tensor]:

@@ -33,9 +33,13 @@ class Encoder:
         self._scratch = Scratch()
         self._strips = _strips(sae.W_enc.t()) if self.screens else []  # [d_sae, some of d_in] each
 
+    @property
+    def is_settled(self) -> bool:
+        return self._screen is not None or not self.screens
+
     def settle(self, hook: Tensor) -> None:
         """Aims the screen at activations like these [tokens, d_in]. What is found does not depend on it."""
-        if self.screens and self._screen is None:
+        if not self.is_settled:
             self._screen = Screen(self.sae, hook.mean(0))
 
     def __call__(self, hook: Tensor) -> Entries:

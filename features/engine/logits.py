@@ -83,16 +83,23 @@ class Directions:
     """What features write into the residual stream, per unit of activation, and its way to the logits."""
 
     centred: Tensor  # [n, d_model]
+    squares: Tensor  # [n], the mean of each one's squares
     effects: RowStore  # [n, d_vocab], the logit effects
 
     @classmethod
     def of(cls, head: Head, directions: Tensor) -> "Directions":
         """From output directions [n, d_model]."""
         centred = head.centre(directions)
-        found = cls(centred, RowStore(len(centred), head.U.shape[1], centred.device))
-        for part in centred.split(ROWS):
-            found.effects.append(head.unscaled(part))
-        return found
+        effects = RowStore(len(centred), head.U.shape[1], centred.device)
+        with side_by_side(centred.device) as run:
+            for _ in run(partial(_store, head, part, effects, ROWS * n) for n, part in enumerate(centred.split(ROWS))):
+                pass
+        return cls(centred, centred.square().mean(-1), effects)
+
+
+@torch.no_grad()
+def _store(head: Head, centred: Tensor, effects: RowStore, start: int) -> None:
+    effects.put(start, head.unscaled(centred))
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Positions:
             logits = torch.addcmul(b, part, LOG2E / size[:, None])
             highest = logits.amax(1, keepdim=True)
             losses.append(_losses(logits.sub_(highest), aim))
-            part.sub_(highest * (size[:, None] / LOG2E))  # the same for every token: no loss changes, and exp stays finite
+            part.sub_(highest * (size[:, None] / LOG2E))  # the same for every token: no loss changes, exp2 stays finite
         return cls(centred, unscaled, scale, targets, torch.cat(losses) if losses else scale)
 
 
@@ -131,20 +138,23 @@ def effects_of_pairs(
     """For n pairs of a position and a feature: the loss with the feature minus the loss without it, nats, and what the
     activation adds to the logit of the true next token, before the norm's scale.
 
-    `at` [n] into positions, `which` [n] into directions, `activations` [n] -> [n], [n]. Ablating activation f with
+    `at` [n] into positions, quickest where equal ones follow each other, `which` [n] into directions, `activations`
+    [n] -> [n], [n]. Ablating activation f with
     centred direction e at centred residual x, everything else kept, the logits are ((x - f e) @ U) / s' + b
     with s'^2 = s^2 - 2 f mean(x e) + f^2 mean(e e): no forward pass, one axpy and one log-sum-exp a pair.
     """
     inverse = 1 / _ablated_scales(head, positions, directions, at, which, activations)
     weights, targets = -activations * inverse, positions.targets[at]
-    rows, b = _rows_at_once(head.b), head.b * LOG2E
+    rows, b, whose = _rows_at_once(head.b), head.b * LOG2E, None if at.is_cuda else at.tolist()
     ablated, added = torch.empty_like(activations), torch.empty_like(activations)
     for start in range(0, len(at), rows):
         part = slice(start, start + rows)
         logits = directions.effects.take(which[part])
         added[part] = logits.gather(1, targets[part, None]).squeeze(1)
         logits.mul_(LOG2E * weights[part, None]).add_(b)
-        logits.addcmul_(positions.unscaled.index_select(0, at[part]), LOG2E * inverse[part, None])
+        alike = whose is not None and len(set(whose[part])) == 1
+        residual = positions.unscaled[whose[start]] if alike else positions.unscaled.index_select(0, at[part])
+        logits.addcmul_(residual, LOG2E * inverse[part, None])
         ablated[part] = _losses(logits, targets[part])
     ablated = _mended(ablated, head, positions, directions, at, which, weights, inverse)
     return positions.losses[at] - ablated, added.mul_(activations)
@@ -164,7 +174,7 @@ def _losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _mended(ablated, head, positions, directions, at, which, weights, inverse) -> Tensor:
-    """The rare losses whose ablation moved the highest logit out of exp's range, taken again with care."""
+    """The rare losses whose ablation moved the highest logit out of exp2's range, taken again with care."""
     for n in (~ablated.isfinite()).nonzero().flatten().tolist():
         effects = directions.effects.take(which[n : n + 1])[0]
         logits = positions.unscaled[at[n]] * inverse[n] + weights[n] * effects + head.b
@@ -175,7 +185,7 @@ def _mended(ablated, head, positions, directions, at, which, weights, inverse) -
 def _ablated_scales(head, positions, directions, at, which, activations) -> Tensor:
     if not head.normed:
         return positions.scale[at]
-    size = directions.centred.square().mean(-1)[which]
+    size = directions.squares[which]
     cross = _row_dots(positions.centred, directions.centred, at, which) / directions.centred.shape[1]
     squared = positions.scale[at].square() - 2 * activations * cross + activations.square() * size
     # Rounding can push an all-but-zero residual below the eps that the exact square contains.

@@ -11,6 +11,7 @@ from torch import Tensor
 from .encoding import Encoder
 from .entries import EntriesWriter, Piece
 from .reconstruction import squared_error
+from .sae import SparseAutoencoder
 from .sparse import starts_of
 from .subject import Subject
 from .sums import StreamingSums
@@ -23,7 +24,9 @@ SIDES = ("a", "b")  # folders of the entries of the SAE, and of a second one on 
 class Pass:
     """What every piece of a corpus goes through."""
 
-    def __init__(self, subject: Subject, bos: bool, encoder_b=None, screen: str = "auto"):
+    def __init__(self, subject: Subject, bos: bool, encoder_b: SparseAutoencoder | None = None, screen: str = "auto"):
+        """Rows start with a BOS that is not counted if `bos`; `encoder_b` is a second SAE on the same hook point;
+        `screen` as in `Encoder`."""
         self.subject, self.first = subject, int(bos)
         self.encoders = [Encoder(sae, screen) for sae in (subject.sae, encoder_b) if sae is not None]
         special = sorted(subject.vocabulary.special)
@@ -46,6 +49,8 @@ class Pass:
         sums.save(folder)
 
     def _settle(self, rows, span, rows_a_piece) -> None:
+        if all(encoder.is_settled for encoder in self.encoders):
+            return
         few = self._hook(rows[span[0] : min(span[0] + max(1, rows_a_piece // 4), span[1])])[0]
         for encoder in self.encoders:
             encoder.settle(few)

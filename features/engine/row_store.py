@@ -11,22 +11,23 @@ MEMORY_BYTES = 256 << 20  # larger matrices go to disk (TMPDIR says which)
 
 
 class RowStore:
-    """float32 [count, width], filled once in order, then read row by row. Safe to read from several threads."""
+    """float32 [count, width], filled once, then read row by row; both from several threads."""
 
     def __init__(self, count: int, width: int, device):
         self.shape, self.device = (count, width), device
-        self._filled, self._file, self._memory = 0, None, None
+        self._file, self._memory = None, None
         if 4 * count * width > MEMORY_BYTES:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed with this object)
         else:
             self._memory = torch.empty(count, width, device=device)
 
-    def append(self, rows: Tensor) -> None:
+    def put(self, start: int, rows: Tensor) -> None:
+        """Rows from number `start` on."""
         if self._memory is not None:
-            self._memory[self._filled : self._filled + len(rows)] = rows
-        else:
-            self._file.write(np.ascontiguousarray(rows.cpu().numpy()).data)
-        self._filled += len(rows)
+            self._memory[start : start + len(rows)] = rows
+            return
+        for n, row in enumerate(rows.cpu().numpy(), start):
+            os.pwrite(self._file.fileno(), row.data, 4 * self.shape[1] * n)
 
     def take(self, indices: Tensor) -> Tensor:
         """A copy of some rows. [n, width]"""

@@ -70,21 +70,20 @@ def shard_folder(folder: Path, number: int) -> Path:
 
 
 def collect_shard(
-    subject: Subject,
+    passing: Pass,
     rows: np.ndarray,
     plan: Plan,
     number: int,
     folder: Path,
     *,
-    encoder_b: SparseAutoencoder | None = None,
-    screen: str = "auto",
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Do one shard, unless it is there. `progress` hears of its counted tokens, and may raise to stop."""
+    """Do one shard, unless it is there. `passing` is good for any number of them; `progress` hears of the shard's
+    counted tokens, and may raise to stop."""
     final, span = shard_folder(folder, number), plan.spans[number]
     if final.exists():
         return
-    total = int(counted_tokens(rows[slice(*span)], subject.vocabulary.special).sum())
+    total = int(counted_tokens(rows[slice(*span)], passing.subject.vocabulary.special).sum())
     report, seen = Report(progress), 0
 
     def done(tokens):
@@ -93,11 +92,10 @@ def collect_shard(
         report("activations", seen, total, always=seen == total)
 
     with whole_or_nothing(final) as unfinished:
-        passing = Pass(subject, plan.bos, encoder_b, screen)
         passing.over(rows, span, plan.rows_a_piece, unfinished, done)
         chosen = summary.loss_rows(plan.used_rows)
         own = rows[chosen[(chosen >= span[0]) & (chosen < span[1])]]
-        np.save(unfinished / "losses.npy", summary.losses(subject, passing.encoders[0], own))
+        np.save(unfinished / "losses.npy", summary.losses(passing.subject, passing.encoders[0], own))
 
 
 @contextmanager

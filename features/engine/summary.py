@@ -1,5 +1,7 @@
 """Figures of a whole SAE on a corpus: L0, explained variance, loss recovered, dead and dense features."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -8,11 +10,12 @@ from .reconstruction import reconstructed
 from .results import Summary
 from .subject import Subject
 from .sums import Sums
+from .threads import side_by_side
 
 DENSE_ABOVE = 0.1  # share of tokens
 LOSS_ROWS = 64  # at most, that the three losses are measured on: each takes three times the logits of all its tokens
 FEW_ROWS = 32  # at least; between them one row in 64
-ROWS_AT_ONCE = 16
+ROWS_AT_ONCE = 8
 
 
 def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
@@ -41,21 +44,25 @@ def loss_rows(used_rows: int) -> np.ndarray:
     return np.arange(0, used_rows, max(1, used_rows // count))[:count]
 
 
-@torch.no_grad()
 def losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
     """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
     the number of tokens. Special tokens are not counted as predictions. [4] float64"""
+    parts = (rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE))
+    with side_by_side(subject.device) as run:
+        return sum(run(partial(_losses, subject, encoder, part) for part in parts), np.zeros(4))
+
+
+@torch.no_grad()
+def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
     special = torch.tensor(sorted(subject.vocabulary.special), device=subject.device, dtype=torch.long)
-    sums = np.zeros(4)
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        ids = subject.tokens(rows[start : start + ROWS_AT_ONCE].astype(np.int64))
-        targets = ids[:, 1:].flatten()
-        counted = ~torch.isin(targets, special)
-        sums[3] += int(counted.sum())
-        for n, replace in enumerate((None, lambda h: _rebuilt(encoder, h), torch.zeros_like)):
-            x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
-            sums[n] += float(subject.model.head.losses(x[counted], targets[counted]).double().sum())
-    return sums
+    ids = subject.tokens(rows.astype(np.int64))
+    targets = ids[:, 1:].flatten()
+    counted = ~torch.isin(targets, special)
+    sums = []
+    for replace in (None, lambda h: _rebuilt(encoder, h), torch.zeros_like):
+        x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
+        sums.append(float(subject.model.head.losses(x[counted], targets[counted]).double().sum()))
+    return np.array([*sums, int(counted.sum())], float)
 
 
 def _rebuilt(encoder: Encoder, h):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from features.engine import examples as choosing
 from features.engine.collect import collect
 from features.engine.corpus import NotEnoughTokens, counted_tokens, rows_needed
 from features.engine.quantiles import quantile

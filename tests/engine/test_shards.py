@@ -5,6 +5,7 @@ import pytest
 
 from features.engine import rare
 from features.engine.collect import collect
+from features.engine.passing import Pass
 from features.engine.results import Cancelled
 from features.engine.sae import SAEConfig, SparseAutoencoder
 from features.engine.shards import collect_shard, merge, open_collected, plan, shard_folder
@@ -20,7 +21,7 @@ def _plan(subject, rows, shard_tokens, piece_tokens=64):
 
 def _collected(subject, rows, cut, folder, order=None, **options):
     for number in range(len(cut.spans)) if order is None else order:
-        collect_shard(subject, rows, cut, number, folder, **options)
+        collect_shard(Pass(subject, True, **options), rows, cut, number, folder)
     merge(subject, rows, cut, folder)
     return open_collected(subject, rows, cut, folder, seed=5, **options)
 
@@ -94,11 +95,11 @@ def test_a_shard_that_is_there_is_not_made_again_and_a_half_made_one_is(subject,
     unfinished = shard_folder(tmp_path, 1).with_name("shard-0001.part")
     unfinished.mkdir(parents=True)
     (unfinished / "tokens").write_bytes(b"left by a killed worker")
-    collect_shard(subject, rows, cut, 1, tmp_path)
+    collect_shard(Pass(subject, True), rows, cut, 1, tmp_path)
     assert not unfinished.exists()
     before = Sums.load(shard_folder(tmp_path, 1)).tokens
     monkeypatch.setattr("features.engine.passing.Pass.over", None)  # nothing is computed any more
-    collect_shard(subject, rows, cut, 1, tmp_path)
+    collect_shard(Pass(subject, True), rows, cut, 1, tmp_path)
     assert Sums.load(shard_folder(tmp_path, 1)).tokens == before
 
 
@@ -107,5 +108,5 @@ def test_a_cancelled_shard_leaves_nothing(subject, rows, tmp_path):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        collect_shard(subject, rows, _plan(subject, rows, 200), 0, tmp_path, progress=stop)
+        collect_shard(Pass(subject, True), rows, _plan(subject, rows, 200), 0, tmp_path, progress=stop)
     assert not list(tmp_path.iterdir())

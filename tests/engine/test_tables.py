@@ -31,8 +31,8 @@ def test_rows_come_back_from_memory_and_from_disk(monkeypatch):
     for most in (0, 1 << 20):
         monkeypatch.setattr(row_store, "MEMORY_BYTES", most)
         store = RowStore(9, 5, torch.device("cpu"))
-        store.append(rows[:4])
-        store.append(rows[4:])
+        store.put(4, rows[4:])
+        store.put(0, rows[:4])
         assert (store._file is None) == (most > 0)
         assert torch.equal(store.take(wanted), rows[wanted])
 
