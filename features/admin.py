@@ -8,12 +8,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from . import jobs, services
+from . import asking, errors, jobs
 from .models import SAE, Corpus, Feature, Job, Statistics
 
 
 class RecomputeForm(forms.Form):
-    """What to compute with; the rules are those of `services.request_statistics`."""
+    """What to compute with; the rules are those of `asking.request_statistics`."""
 
     tokens = forms.IntegerField(min_value=1, required=False, help_text="Empty: as many as the settings say.")
     device = forms.CharField(initial="auto", max_length=20, help_text="auto, cpu, mps, cuda, cuda:1 ...")
@@ -63,10 +63,10 @@ class ComputesStatistics(admin.ModelAdmin):
         """Every job that can be had; what cannot be stands in the form. True when nothing was refused."""
         for sae, features in self.wanted(queryset):
             try:
-                job = services.request_statistics(
+                job = asking.request_statistics(
                     sae, features=features, user=request.user, how="admin", **form.cleaned_data
                 )
-            except (services.BadRequest, jobs.Unfinished) as refusal:
+            except (errors.BadRequest, jobs.Unfinished) as refusal:
                 form.add_error(None, str(refusal))
             else:
                 note = getattr(job, "note", "")

@@ -5,7 +5,7 @@ import threading
 
 from django.conf import settings
 
-from . import claims, jobs, parts, services, shares
+from . import claims, errors, jobs, parts, services, shares
 from .engine.results import Cancelled, Progress
 from .models import Job, JobPart
 from .vocabularies import rows_of
@@ -70,11 +70,11 @@ def _give_up(claim, error=None, **how):
             services.take_back_block(job, parts.features_of(job, part.number))
         if isinstance(error, shares.FilesMissing):
             shares.do_missing_again(job)
-        if isinstance(error, services.BadRequest):  # what was computed fits to nothing that is shown now
+        if isinstance(error, errors.BadRequest):  # what was computed fits to nothing that is shown now
             parts.forget(job)
             services.remove_leftovers(job.sae)
 
-    claim.give_up(error and services.sentence(error, job), undo=undo, **how)
+    claim.give_up(error and errors.sentence(error, job), undo=undo, **how)
 
 
 # The stages

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from . import incoming, jobs, services
+from . import errors, incoming, jobs
 from .engine.results import Cancelled
 from .folders import inside
 from .models import SAE, Import
@@ -83,7 +83,7 @@ def run_import(import_id: int) -> None:
         report.ended(State.CANCELLED, STOPPED)
     except Exception as error:  # whatever a file, a model or a library does: the row says it
         log.exception("Import %s failed", import_id)
-        report.ended(State.FAILED, services.sentence(error))
+        report.ended(State.FAILED, errors.sentence(error))
 
 
 def _carry_out(row: Import, report: Report):

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.text import slugify
 
-from . import corpora, demonstration, language_models, services
+from . import asking, corpora, demonstration, errors, language_models
 from .engine.text import Vocabulary
 from .engine.widths import context_length, hook_widths, hooks_of_width
 from .importing import facts_from, register_sae, tokenizer_hash
@@ -159,7 +159,7 @@ def _hook_point(asked: Asked, description, model_path, questions: list) -> str:
     hook_point, width = asked.hook or description.subject["hook_point"], description.d_in
     head = description.subject["hook_head_index"]
     if head is not None:
-        raise services.BadRequest(
+        raise errors.BadRequest(
             f"{asked.path} reads attention head {head} alone ({width:,} values). Only SAEs that read all heads of "
             "a layer at attn.hook_z, or another whole hook point, can be shown."
         )
@@ -167,7 +167,7 @@ def _hook_point(asked: Asked, description, model_path, questions: list) -> str:
     fitting = hooks_of_width(model_path, width) if model_path else []
     if widths and not fitting:
         has = ", ".join(f"{size:,}" for size in sorted(set(widths.values())))
-        raise services.BadRequest(
+        raise errors.BadRequest(
             f"{asked.path} reads {width:,} values; {model_path.name} has hook points of {has}. Name its own model."
         )
     if not hook_point:
@@ -176,7 +176,7 @@ def _hook_point(asked: Asked, description, model_path, questions: list) -> str:
         questions.append(Question("hook_point", text, tuple(fitting or offered)))
     elif widths and widths.get(hook_point) != width:
         has = f"has {widths[hook_point]:,}" if hook_point in widths else "is not in this model"
-        raise services.BadRequest(
+        raise errors.BadRequest(
             f"The SAE reads {width:,} values, {hook_point} {has}; of that width are {', '.join(fitting[:12])}."
         )
     return hook_point
@@ -189,9 +189,9 @@ def _encoder_b(asked: Asked, sae: SAE) -> SAE | None:
     b = SAE.objects.filter(slug=asked.encoder_b).first()
     if b is None:
         known = ", ".join(SAE.objects.values_list("slug", flat=True)) or "none yet"
-        raise services.BadRequest(f"There is no SAE {asked.encoder_b!r} to be encoder B; there are: {known}.")
+        raise errors.BadRequest(f"There is no SAE {asked.encoder_b!r} to be encoder B; there are: {known}.")
     if why := sae.not_comparable(b):
-        raise services.BadRequest(why)
+        raise errors.BadRequest(why)
     return b
 
 
@@ -200,7 +200,7 @@ def _slug(asked: Asked, path: Path) -> str:
     slug = slugify(asked.slug) or _slug_of(path)
     other = SAE.objects.filter(slug=slug).exclude(path=str(path)).first()
     if other and asked.slug:
-        raise services.BadRequest(f"The short name {slug!r} is taken by {other.path}. Choose another: --slug.")
+        raise errors.BadRequest(f"The short name {slug!r} is taken by {other.path}. Choose another: --slug.")
     return f"{slug}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}" if other else slug
 
 
@@ -217,14 +217,14 @@ def _corpus(asked: Asked, model_path: Path, bos: bool) -> tuple[Corpus | None, P
     if corpus and _fits(corpus, model_path) and (asked.corpus or corpus.bos == bos):
         return corpus, Path(corpus.path)
     if corpus and asked.corpus:
-        raise services.BadRequest(
+        raise errors.BadRequest(
             f"The corpus {corpus.slug!r} was made with another tokenizer or longer rows than {model_path.name} reads. "
             f"Make one of the same text: manage.py add_corpus PATH --model {model_path}"
         )
     text = Path(asked.corpus).expanduser() if asked.corpus else demonstration.TEXTS
     if not text.exists():
         known = ", ".join(Corpus.objects.values_list("slug", flat=True)) or "none yet"
-        raise services.BadRequest(
+        raise errors.BadRequest(
             f"The corpus {asked.corpus} is no file, no folder, and none of: {known}. "
             f"A dataset of the hub comes in with: manage.py add_corpus OWNER/NAME --model {model_path}"
         )
@@ -280,6 +280,6 @@ def request_figures(sae: SAE, tokens: int | None, *, user=None, how="import"):
     if has_figures(sae, tokens):
         return None
     try:
-        return services.request_statistics(sae, tokens=tokens, user=user, how=how)
+        return asking.request_statistics(sae, tokens=tokens, user=user, how=how)
     except Unfinished as at_work:
         return at_work.job

@@ -4,158 +4,25 @@ A set of statistics is written beside the one that pages show, then shown in its
 one goes afterwards. What an interrupted run left behind is removed by the next one.
 """
 
-import re
 import time
 from datetime import timedelta
 from itertools import islice
 
 import numpy as np
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from . import __version__, jobs, parts
+from . import __version__, parts
+from .asking import hash_of, same_encoder_b
 from .engine.results import Progress
-from .jobs import cancel, pick_up_silent_jobs, retry  # noqa: F401  (the other doors to a job's life)
-from .models import DENSE_ABOVE, SAE, Corpus, Feature, Job, Statistics
+from .errors import BadRequest
+from .models import DENSE_ABOVE, SAE, Feature, Job, Statistics
 from .payload import pack
 from .vocabularies import rows_of, vocabulary_of
 
 BATCH = 500  # features written in one transaction, so that no other writer waits long
 KEPT_FOR = timedelta(days=1)  # what a job that failed or was cancelled has done, to be tried again
 READERS_FINISH = 2.0  # seconds left to pages that began with the old statistics, before they are removed
-DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-
-
-class BadRequest(ValueError):
-    """Something was asked that cannot be computed; the message says what can."""
-
-
-# Asked for
-
-
-def request_statistics(
-    sae: SAE,
-    tokens: int | None = None,
-    device: str = "auto",
-    features=None,
-    user=None,
-    how: str = "",
-    seed: int | None = None,
-    send: bool = True,
-    corpus: Corpus | None = None,
-) -> Job:
-    """Queue a computation: of all features, or of those listed, which then are replaced in the set shown.
-
-    Raises BadRequest for what cannot be computed and jobs.Unfinished where all features are being computed
-    already. `job.note` says so when the queue is away; the job then starts as soon as it is back. With
-    `send=False` the caller runs it, and goes on with one like it that was interrupted. Without a `corpus` it is
-    the one shown for chosen features, else the SAE's; so is encoder B.
-    """
-    shown = sae.statistics if features is not None else None
-    if features is not None and shown is None:
-        raise BadRequest(f"{sae} has no statistics yet; compute all its features first.")
-    corpus = _checked_corpus(sae, corpus or (shown.corpus if shown else sae.corpus))
-    if shown and corpus != shown.corpus:
-        raise BadRequest(f"{sae} shows statistics on '{shown.corpus}'; compute all its features on '{corpus}' first.")
-    if tokens is None:
-        tokens = shown.tokens if shown else min(settings.SAEVIZ_TOKENS, corpus.tokens)
-    if seed is None:
-        seed = shown.seed if shown else 0
-    job = Job(
-        sae=sae,
-        corpus=corpus,
-        tokens=_checked_tokens(corpus, tokens),
-        device=_checked_device(device),
-        features=_checked_features(sae, features),
-        encoder_b=_same_encoder_b(shown, shown.encoder_b) if shown else _checked_encoder_b(sae),
-        seed=_checked_seed(seed),
-        requested_by=user,
-        requested_how=how,
-    )
-    if not send and (before := jobs.interrupted(job)):
-        return jobs.retry(before, user, send=False)
-    return jobs.enqueue(job, send=send)
-
-
-def _checked_corpus(sae, corpus):
-    """Token rows are ids: made with another model's tokenizer, they would read as nonsense."""
-    own = sae.corpus.tokenizer
-    if own and corpus.tokenizer and corpus.tokenizer != own:
-        raise BadRequest(
-            f"The corpus '{corpus}' was made with another tokenizer ({corpus.tokenizer[:12]}) than that of "
-            f"{sae} ({own[:12]}). Make one with `manage.py add_corpus PATH --model {sae.model_path}`."
-        )
-    return corpus
-
-
-def _checked_tokens(corpus, tokens):
-    has = corpus.tokens
-    if tokens < 1:
-        raise BadRequest(f"Asked for {tokens:,} tokens; at least 1 is needed, and {has:,} are there.")
-    if tokens > has:
-        raise BadRequest(
-            f"Asked for {tokens:,} tokens; the corpus '{corpus}' has {has:,}. Ask for fewer."
-        )
-    return tokens
-
-
-def _checked_device(device):
-    if not DEVICES.fullmatch(device):
-        raise BadRequest(f"No device is called {device!r}. Say auto, cpu, mps, cuda or cuda:0.")
-    return device
-
-
-def _checked_features(sae, features):
-    if features is None:
-        return None
-    wrong = [i for i in features if not 0 <= i < sae.d_sae]
-    if wrong:
-        raise BadRequest(f"{sae} has features 0 to {sae.d_sae - 1:,}; there is no {wrong[0]:,}.")
-    if not features:
-        raise BadRequest("No feature was named. Name at least one, or ask for all.")
-    return sorted(set(features))
-
-
-def _checked_encoder_b(sae):
-    b = sae.encoder_b
-    if b and (why := sae.not_comparable(b)):
-        raise BadRequest(f"{why} Choose another in the administration, or none.")
-    return b
-
-
-def _same_encoder_b(shown, b):
-    """Correlations with other weights than those of the other features would stand under one name."""
-    if _hash_of(b) != shown.encoder_b_hash:
-        raise BadRequest(
-            f"The statistics shown of {shown.sae} were correlated with another encoder B (checkpoint "
-            f"{shown.encoder_b_hash[:12] or 'none'}, now {_hash_of(b)[:12] or 'none'}). Compute all its features."
-        )
-    return b
-
-
-def _hash_of(b) -> str:
-    return b.checkpoint_hash if b else ""
-
-
-def _checked_seed(seed):
-    if not 0 <= seed < 2**31:
-        raise BadRequest(f"The seed is {seed:,}; it has to lie between 0 and {2**31 - 1:,}.")
-    return seed
-
-
-def sentence(error, job=None) -> str:
-    """What a user should read of an error."""
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        if job is None:
-            return "Out of memory. Retry when less is running, or on a machine with more."
-        return f"Out of memory on {job.device} with {job.tokens:,} tokens. Retry with fewer, or elsewhere."
-    if isinstance(error, (ValueError, OSError)) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
-# Stored
 
 
 def store(sae: SAE, collected, *, progress=None) -> Statistics:
@@ -183,7 +50,7 @@ def _new_set(sae, corpus, b, summary):
         corpus=corpus,
         checkpoint_hash=sae.checkpoint_hash,
         encoder_b=b,
-        encoder_b_hash=_hash_of(b),
+        encoder_b_hash=hash_of(b),
         **_figures(summary),
     )
 
@@ -285,7 +152,7 @@ def _check_same_set(statistics, job, summary):
             f"The statistics shown are now {now}; these features were computed on {summary.tokens:,} tokens of "
             f"{job.corpus or job.sae.corpus}. Ask for them again, or compute all features."
         )
-    _same_encoder_b(statistics, job.encoder_b)
+    same_encoder_b(statistics, job.encoder_b)
 
 
 def _count_anew(statistics):

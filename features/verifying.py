@@ -9,7 +9,7 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 
-from . import jobs, services
+from . import errors, jobs
 from .models import SAE, Feature
 from .payload import unpack
 from .vocabularies import rows_of
@@ -38,7 +38,7 @@ def run_verification(sae_id: int) -> None:
         _write(sae, verify(sae))
     except Exception as error:  # whatever a file or a library does: the page says it
         log.exception("Verification of %s failed", sae.slug)
-        _write(sae, {"state": "failed", "error": services.sentence(error), "when": _now()})
+        _write(sae, {"state": "failed", "error": errors.sentence(error), "when": _now()})
 
 
 def verify(sae: SAE, seed: int | None = None) -> dict:

@@ -11,11 +11,10 @@ from .sparse import order_of, starts_of, weighted_sums
 COLUMNS = 128  # of the hook point at a time
 
 
-def squared_error(sae: SparseAutoencoder, hook: Tensor, *entries: Tensor) -> float:
-    """Sum of |h - h'|^2 over tokens, in float64. hook [n, d_in]; entries as from `Encoder`."""
+def squared_error(sae: SparseAutoencoder, hook: Tensor, *entries: Tensor) -> Tensor:
+    """Sum of |h - h'|^2 over tokens. hook [n, d_in]; entries as from `Encoder` -> [] float64, on their device."""
     return sum(
-        float(part.sub_(hook[:, strip]).square_().sum(dtype=torch.float64))
-        for strip, part in _strips(sae, hook, *entries)
+        part.sub_(hook[:, strip]).square_().sum(dtype=torch.float64) for strip, part in _strips(sae, hook, *entries)
     )
 
 

@@ -96,12 +96,13 @@ class StreamingSums:
     """Takes pieces of a corpus, from several threads at once."""
 
     def __init__(self, d_sae: int, d_in: int, device):
-        self.tokens, self.error = 0, 0.0
+        self.tokens = 0
+        self.error = torch.zeros((), dtype=torch.float64, device=device)
         self.h, self.hh = (torch.zeros(d_in, dtype=torch.float64, device=device) for _ in range(2))
         self.fh = Products(d_sae, d_in, device)
         self._lock = Lock()
 
-    def update(self, hook: Tensor, error: float, starts: Tensor, tokens: Tensor, values: Tensor) -> None:
+    def update(self, hook: Tensor, error: Tensor, starts: Tensor, tokens: Tensor, values: Tensor) -> None:
         """hook [n, d_in], its reconstruction error, and its active entries as in `Products.add`."""
         h, hh = (hook.new_zeros(hook.shape[1], dtype=torch.float64) for _ in range(2))
         for part in hook.split(512):  # a float64 copy of all of it would not stay in the cache
@@ -117,5 +118,5 @@ class StreamingSums:
 
     def save(self, folder: Path) -> None:
         """As `Sums.load` reads them."""
-        _save(folder, self.tokens, self.h.cpu().numpy(), self.hh.cpu().numpy(), self.error)
+        _save(folder, self.tokens, self.h.cpu().numpy(), self.hh.cpu().numpy(), float(self.error))
         self.fh.write(_on_disk(folder, len(self.fh.strips[0]), self.fh.width))

@@ -29,8 +29,8 @@ def make_administrator(data: Path):
 
 def request_first_statistics():
     """For every SAE that nobody has asked any for; what was cancelled or failed is left to the page."""
+    from features.asking import request_statistics
     from features.models import SAE
-    from features.services import request_statistics
 
     for sae in SAE.objects.filter(statistics=None, jobs=None):
         request_statistics(sae, how="first start")

@@ -18,6 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
 django.setup()
 
 import numpy as np  # noqa: E402
+from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.db.models import Avg  # noqa: E402
@@ -52,7 +53,7 @@ def main(size):
     call_command("migrate", verbosity=0)
     folder = Path(tempfile.mkdtemp())
     np.save(folder / "rows.npy", made_up.corpus_rows(rows=30_000, length=128))
-    demo = services.settings.BASE_DIR / "features" / "demo"
+    demo = settings.BASE_DIR / "features" / "demo"
     facts = {"rows": 30_000, "row_length": 128, "path": str(folder / "rows.npy"), "sha256": str(folder)}
     corpus = Corpus.objects.create(slug=f"bench-{os.getpid()}", name="bench", **facts)
     sae = SAE.objects.create(

@@ -6,8 +6,9 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from features import jobs
+from features.asking import request_statistics
 from features.models import Corpus, Feature, Job
-from features.services import request_statistics, store
+from features.services import store
 from tests import made_up
 
 pytestmark = pytest.mark.django_db

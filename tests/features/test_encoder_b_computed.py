@@ -9,10 +9,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
+from features.asking import request_statistics
 from features.computing import run_job
+from features.errors import BadRequest
 from features.models import SAE, Job
 from features.payload import unpack
-from features.services import BadRequest, request_statistics
 from tests.engine import small
 
 from . import checkpoints

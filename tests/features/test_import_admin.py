@@ -177,10 +177,10 @@ def test_only_staff_may(files, corpus):
 
 @pytest.fixture
 def imported(files, corpus, monkeypatch):
-    from features import computing, incoming, services
+    from features import asking, computing, incoming
 
     sae = incoming.carry_out(incoming.plan(incoming.Asked(files.sae, files.model, corpus="pines", slug="mine")))
-    computing.run_job(services.request_statistics(sae, tokens=400, send=False).pk)
+    computing.run_job(asking.request_statistics(sae, tokens=400, send=False).pk)
     return SAE.objects.for_pages().get()
 
 

@@ -10,10 +10,11 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from features import claims, jobs
+from features.asking import request_statistics
 from features.computing import run_job
 from features.engine.results import Cancelled, Progress
 from features.models import Job, Statistics
-from features.services import request_statistics, store
+from features.services import store
 from tests import made_up
 
 pytestmark = pytest.mark.django_db

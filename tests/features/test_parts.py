@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from features import claims, computing, jobs, parts, services, shares
+from features.asking import request_statistics
 from features.computing import run_job, run_one, run_part
 from features.models import SAE, Job, JobPart, ShardFile, Statistics
-from features.services import request_statistics
 from tests import made_up
 
 pytestmark = pytest.mark.django_db

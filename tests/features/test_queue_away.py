@@ -6,7 +6,7 @@ import pytest
 from celery import current_app
 from django.contrib.auth import get_user_model
 
-from features import jobs, services
+from features import asking, jobs
 from features.models import Job
 
 
@@ -36,7 +36,7 @@ def test_a_message_that_cannot_be_sent_is_not_tried_again(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_retry_asked_for_on_the_site_is_answered_and_the_job_waits_for_a_worker(client, tiny, nobody_there):
-    job = services.request_statistics(tiny)
+    job = asking.request_statistics(tiny)
     Job.objects.update(state=Job.State.FAILED)
     client.force_login(get_user_model().objects.create_user("ada", is_staff=True, is_superuser=True))
     assert client.post(f"/jobs/{job.pk}/retry/").status_code in (200, 302)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from features import services
+from features.asking import request_statistics
 from features.computing import run_job
 from features.engine.results import Cancelled
+from features.errors import BadRequest
 from features.models import SAE, Feature, Job, JobPart, Statistics
 from features.payload import unpack
-from features.services import BadRequest, request_statistics, store
+from features.services import store
 from tests import made_up
 from tests.features.test_payload import assert_same
 

@@ -89,7 +89,7 @@ def loaded_by(program):
 
 
 # admin.py comes with saeviz.urls
-WEB = "saeviz.urls, features.views, features.tasks, features.services, prompts.views"
+WEB = "saeviz.urls, features.views, features.tasks, features.services, features.asking, prompts.views"
 
 
 def test_the_web_side_and_the_tasks_load_no_torch():

@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from features import computing, services
+from features import asking, computing, errors
 from features.jobs import Unfinished, pick_up_silent_jobs
 from features.models import SAE, Corpus, Job
 
@@ -36,8 +36,8 @@ class Command(BaseCommand):
         if not queue:
             pick_up_silent_jobs()  # one like it may have been killed
         try:
-            job = services.request_statistics(_sae(sae), how="command", send=queue, **asked)
-        except (services.BadRequest, Unfinished) as refusal:
+            job = asking.request_statistics(_sae(sae), how="command", send=queue, **asked)
+        except (errors.BadRequest, Unfinished) as refusal:
             raise CommandError(str(refusal)) from refusal
         if queue:
             self.stdout.write(f"Job {job.pk} is queued. {getattr(job, 'note', '')}".strip())

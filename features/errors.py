@@ -1,0 +1,16 @@
+"""What a user should read of what went wrong."""
+
+
+class BadRequest(ValueError):
+    """Something was asked that cannot be computed; the message says what can."""
+
+
+def sentence(error, job=None) -> str:
+    """What a user should read of an error."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        if job is None:
+            return "Out of memory. Retry when less is running, or on a machine with more."
+        return f"Out of memory on {job.device} with {job.tokens:,} tokens. Retry with fewer, or elsewhere."
+    if isinstance(error, (ValueError, OSError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
