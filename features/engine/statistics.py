@@ -119,4 +119,4 @@ def _below(ascending: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def equal_edges(low, high, bins: int = BINS) -> np.ndarray:
     """From numbers or from arrays of them [...]. [..., bins + 1] float32"""
     ends = (np.asarray(end, np.float64) for end in (low, high))
-    return np.linspace(*ends, bins + 1, dtype=np.float32, axis=-1)
+    return np.ascontiguousarray(np.linspace(*ends, bins + 1, dtype=np.float32, axis=-1))  # each one's side by side
