@@ -224,8 +224,8 @@ class Loaded:
 
     def _merged(self, progress):
         """What is read off all shards, opened once."""
+        self._passing = None
         if self._collected is None:
-            self._passing = None
             self._collected = self.engine.open_collected(*self._on, self._folder, **self._wanted)
         self._collected.tell(progress)
         return self._collected

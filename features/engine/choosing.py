@@ -148,8 +148,9 @@ class _Shown:
 
 def _within(entries: FeatureEntries, rows: np.ndarray, width: int):
     """The feature's entries in some rows, as (how many in each, tokens, values)."""
-    bounds = np.searchsorted(entries.tokens, (np.concatenate([rows, rows + 1]) * width).astype(np.uint32))
-    begins, sizes = bounds[: len(rows)], bounds[len(rows) :] - bounds[: len(rows)]
+    first, last = (rows * width).astype(np.uint32), (rows * width + width - 1).astype(np.uint32)
+    begins = np.searchsorted(entries.tokens, first)
+    sizes = np.searchsorted(entries.tokens, last, side="right") - begins
     ends = np.cumsum(sizes)
     at = np.repeat(begins - ends + sizes, sizes) + np.arange(ends[-1] if len(ends) else 0)
     return sizes, entries.tokens[at].astype(np.int64), entries.values[at]

@@ -16,7 +16,8 @@ from .threads import side_by_side
 
 CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
 GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
-ROWS = 256  # directions whose logit effects are computed together
+ROWS = 256  # directions whose logit effects are computed together, at most
+LEAST_ROWS, ROW_BYTES = 16, 64 << 20  # fewer where the vocabulary is large: every core holds so much
 LOG2E = math.log2(math.e)
 ALIGNED = 16  # floats that a row of logits is filled up to: products into unaligned rows take up to 1.6 times as long
 
@@ -91,9 +92,15 @@ class Directions:
         """From output directions [n, d_model]."""
         centred = head.centre(directions)
         effects = RowStore(len(centred), head.U.shape[1], centred.device)
-        with side_by_side(centred.device) as run:
-            for _ in run(partial(_store, head, part, effects, ROWS * n) for n, part in enumerate(centred.split(ROWS))):
-                pass
+        rows = max(LEAST_ROWS, min(ROWS, ROW_BYTES // (4 * head.U.shape[1])))
+        work = (partial(_store, head, part, effects, rows * n) for n, part in enumerate(centred.split(rows)))
+        if len(centred) <= ROWS:  # as for a prompt: all cores at one product, other requests keep theirs
+            for piece in work:
+                piece()
+        else:
+            with side_by_side(centred.device) as run:
+                for _ in run(work):
+                    pass
         return cls(centred, centred.square().mean(-1), effects)
 
 

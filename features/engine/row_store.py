@@ -1,5 +1,6 @@
 """Rows of a matrix that may be too large for memory: kept there while small, else in a file without a name."""
 
+import errno
 import os
 import tempfile
 
@@ -27,7 +28,7 @@ class RowStore:
             self._memory[start : start + len(rows)] = rows
             return
         for n, row in enumerate(rows.cpu().numpy(), start):
-            os.pwrite(self._file.fileno(), row.data, 4 * self.shape[1] * n)
+            self._check(os.pwrite(self._file.fileno(), row.data, 4 * self.shape[1] * n))
 
     def take(self, indices: Tensor) -> Tensor:
         """A copy of some rows. [n, width]"""
@@ -35,5 +36,14 @@ class RowStore:
             return self._memory.index_select(0, indices)
         found = np.empty((len(indices), self.shape[1]), np.float32)
         for row, index in zip(found, indices.tolist(), strict=True):
-            os.preadv(self._file.fileno(), [row], 4 * self.shape[1] * index)
+            self._check(os.preadv(self._file.fileno(), [row], 4 * self.shape[1] * index))
         return torch.from_numpy(found).to(self.device)
+
+    def _check(self, done: int) -> None:
+        if done != 4 * self.shape[1]:
+            need = 4 * self.shape[0] * self.shape[1] / 1e9
+            raise OSError(
+                errno.ENOSPC,
+                f"{done:,} of a row's {4 * self.shape[1]:,} bytes fitted into {tempfile.gettempdir()}, where "
+                f"{need:.1f} GB are needed for a while. Make room there, or let TMPDIR name another folder",
+            )

@@ -25,8 +25,11 @@ class Ordered:
     starts: np.ndarray  # [n + 1] where each feature's begin
     tokens: np.ndarray  # [e] uint32
     values: np.ndarray  # [e] float32, with their sign
-    below: np.ndarray  # [n, BINS + 1] how many sizes are below each edge of the histogram; at the last, all
-    above: np.ndarray  # [n, INTERVALS + 1] how many are above each edge of the intervals, from the highest down
+    maxima: np.ndarray  # [n] float32, highest sizes, 0 of none
+    bars: np.ndarray  # [n, BINS + 1] float32, edges of the histograms
+    below: np.ndarray  # [n, BINS + 1] how many sizes are below each of those; at the last, all
+    edges: np.ndarray  # [n, INTERVALS + 1] of the intervals, from the highest down
+    above: np.ndarray  # [n, INTERVALS + 1] how many sizes are above each of those
 
     @classmethod
     def of(cls, block: list[FeatureEntries]) -> "Ordered":
@@ -38,25 +41,16 @@ class Ordered:
             tokens[start:end], values[start:end] = one.tokens[order], one.values[order]
             sizes.append(np.abs(values[start:end][::-1]))
         maxima = np.array([own[-1] if len(own) else 0 for own in sizes], np.float32)
-        bars = zip(sizes, equal_edges(np.zeros_like(maxima), maxima), strict=True)
-        below = np.stack([_below(own, edges) for own, edges in bars])
-        slices = zip(sizes, _not_above(interval_edges(maxima))[:, ::-1], strict=True)
-        above = np.stack([len(own) - np.searchsorted(own, edges, side="right") for own, edges in slices])
-        return cls([one.index for one in block], starts, tokens, values, below, above)
+        bars, edges = equal_edges(np.zeros_like(maxima), maxima), interval_edges(maxima)[:, ::-1]
+        below = np.stack([_below(*own) for own in zip(sizes, bars, strict=True)])
+        slices = zip(sizes, _not_above(edges), strict=True)
+        above = np.stack([len(own) - np.searchsorted(own, least, side="right") for own, least in slices])
+        return cls([one.index for one in block], starts, tokens, values, maxima, bars, below, edges, above)
 
     @cached_property
     def counts(self) -> np.ndarray:
         """Active tokens. [n]"""
         return np.diff(self.starts)
-
-    @cached_property
-    def maxima(self) -> np.ndarray:
-        """Highest sizes, 0 of none. [n] float32"""
-        return np.array([abs(self.values[start]) if count else 0 for start, count in self._places], np.float32)
-
-    @property
-    def _places(self):
-        return zip(self.starts[:-1], self.counts, strict=True)
 
     def sizes(self, n: int) -> np.ndarray:
         """|f| of a feature, descending. [m] float32"""
@@ -72,15 +66,15 @@ class Ordered:
 
     def histograms(self) -> list[Histogram | None]:
         """Of the active values, in equal bins from 0 to the maximum. None where there are none."""
-        edges, counts = equal_edges(np.zeros_like(self.maxima), self.maxima), np.diff(self.below).astype(np.int64)
-        return [Histogram(*bars) if any_ else None for *bars, any_ in zip(edges, counts, self.counts, strict=True)]
+        found = zip(self.bars, np.diff(self.below).astype(np.int64), self.counts, strict=True)
+        return [Histogram(edges, counts) if total else None for edges, counts, total in found]
 
     def intervals(self, n: int) -> list[tuple[float, float, int]]:
         """Equal-width slices low < size <= high of 0 to the maximum, highest first, as (low, high, how many values).
         Empty when there are no values."""
         if not self.counts[n]:
             return []
-        edges = interval_edges(self.maxima[n : n + 1])[0, ::-1].tolist()
+        edges = self.edges[n].tolist()
         return list(zip(edges[1:], edges[:-1], np.diff(self.above[n]).tolist(), strict=True))
 
 
@@ -101,7 +95,8 @@ def _not_above(edges: np.ndarray) -> np.ndarray:
 
 def interval_edges(maxima: np.ndarray) -> np.ndarray:
     """The eleven edges of the ten intervals of features. maxima [n] -> [n, 11] float64, from 0 on"""
-    return np.arange(INTERVALS + 1) * maxima[:, None].astype(np.float64) / INTERVALS
+    edges = np.arange(1, INTERVALS + 1) * maxima[:, None].astype(np.float64) / INTERVALS
+    return np.concatenate([np.zeros((len(edges), 1)), edges], 1)  # 0 also of what is not finite
 
 
 def histogram(ascending: np.ndarray, edges: np.ndarray) -> Histogram:
@@ -117,6 +112,11 @@ def _below(ascending: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def equal_edges(low, high, bins: int = BINS) -> np.ndarray:
-    """From numbers or from arrays of them [...]. [..., bins + 1] float32"""
-    ends = (np.asarray(end, np.float64) for end in (low, high))
-    return np.ascontiguousarray(np.linspace(*ends, bins + 1, dtype=np.float32, axis=-1))  # each one's side by side
+    """From numbers or from arrays of them [...]. [..., bins + 1] float32
+
+    Each one's are the same whatever stands beside it, which those of np.linspace are not.
+    """
+    low, high = (np.asarray(end, np.float64)[..., None] for end in (low, high))
+    edges = low + (high - low) / bins * np.arange(bins + 1)
+    edges[..., -1:] = high
+    return edges.astype(np.float32)

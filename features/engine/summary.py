@@ -47,7 +47,10 @@ def loss_rows(used_rows: int) -> np.ndarray:
 def losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
     """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
     the number of tokens. Special tokens are not counted as predictions. [4] float64"""
-    parts = (rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE))
+    size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // torch.get_num_threads())))  # work for every core
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    if len(parts) <= 1:
+        return sum((_losses(subject, encoder, part) for part in parts), np.zeros(4))
     with side_by_side(subject.device) as run:
         return sum(run(partial(_losses, subject, encoder, part) for part in parts), np.zeros(4))
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from features.engine import examples
 from features.engine.choosing import choose
 from features.engine.entries import FeatureEntries
 from features.engine.examples import TOP, WINDOW, Grid, tops
@@ -11,9 +12,13 @@ from features.engine.statistics import Ordered
 SEED = 5
 
 
-@pytest.fixture(params=[2, 5000], ids=["repeated text", "text that hardly repeats"])
+KINDS = {"repeated text": (2, 40), "text that hardly repeats": (5000, 40), "long text": (5000, 1500)}
+
+
+@pytest.fixture(params=KINDS)
 def grid(request):
-    return Grid(np.random.default_rng(0).integers(request.param, size=(40, 33)), 1)
+    vocabulary, rows = KINDS[request.param]
+    return Grid(np.random.default_rng(0).integers(vocabulary, size=(rows, 33)), 1)
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def block(grid):
             np.round(rng.standard_normal(size), 2).astype(np.float32) + np.float32(0.001),  # some are equal
         )
         for n, size in enumerate(sizes)
-    ]
+    ] + [FeatureEntries(99, np.arange(2, dtype=np.uint32), np.float32([0.10490011423826218, 0.09441009908914566]))]
 
 
 def _one_by_one(entries, grid):
@@ -56,6 +61,15 @@ def test_top_examples_are_those_of_going_through_all_one_by_one(block, grid):
         assert found == _one_by_one(entries, grid)
 
 
+def test_most_top_examples_of_a_long_text_are_found_at_once(block, grid, monkeypatch):
+    gone_through, one_by_one = [], examples.top_places
+    monkeypatch.setattr(examples, "top_places", lambda tokens, grid: gone_through.append(0) or one_by_one(tokens, grid))
+    tops(Ordered.of(block), grid)
+    few = sum(len(entries.tokens) < TOP for entries in block)
+    assert few <= len(gone_through) <= len(block)
+    assert (len(gone_through) < len(block)) == (len(grid.rows) > 40)
+
+
 def test_a_feature_is_chosen_alone_as_it_is_beside_others(block, grid):
     for together, entries in zip(choose(block, grid, SEED), block, strict=True):
         (alone,) = choose([entries], grid, SEED)
@@ -63,6 +77,12 @@ def test_a_feature_is_chosen_alone_as_it_is_beside_others(block, grid):
             assert getattr(alone, name) == getattr(together, name)
         for name in ("rows", "starts", "positions", "values", "near", "quantiles"):
             np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
+        assert (alone.histogram is None) == (together.histogram is None) == (not len(entries.tokens))
+        if alone.histogram:
+            np.testing.assert_array_equal(alone.histogram.edges, together.histogram.edges)
+            np.testing.assert_array_equal(alone.histogram.counts, together.histogram.counts)
+        for own, other in zip(alone.intervals, together.intervals, strict=True):
+            assert (own.low, own.high, own.count) == (other.low, other.high, other.count)
         for own, other in zip(_groups(alone), _groups(together), strict=True):
             for name in ("rows", "positions", "activations", "copies"):
                 np.testing.assert_array_equal(getattr(own, name), getattr(other, name))
@@ -79,6 +99,14 @@ def test_shown_entries_are_all_of_the_examples_rows_and_near_ones_are_ten_tokens
         ]
         shown = np.repeat(one.rows, np.diff(one.starts)), one.positions, one.values, one.near
         assert list(zip(*shown, strict=True)) == expected
+
+
+def test_the_last_token_that_can_be_numbered_is_shown():
+    width = 1024
+    rows = np.broadcast_to(np.arange(width + 1), (2**32 // width, width + 1))
+    (one,) = choose([FeatureEntries(0, np.array([5, 2**32 - 1], np.uint32), np.float32([1, 2]))], Grid(rows, 1), SEED)
+    assert one.rows.tolist() == [0, 2**32 // width - 1]
+    assert one.positions.tolist() == [6, width]
 
 
 def _groups(one):
