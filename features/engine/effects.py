@@ -66,7 +66,7 @@ def _effects(subject, rows, shown, features, directions) -> np.ndarray:
     positions = Positions.of(head, residuals[needed], ids.flatten()[needed + 1])
     which = torch.from_numpy(np.searchsorted(features, shown["feature"])).to(device)
     stretch = subject.sae.output_scale(hooks[needed])[:, 0]  # 1 without an input norm
-    values = torch.from_numpy(np.ascontiguousarray(shown["value"])).to(device) * stretch[at]
+    values = torch.from_numpy(shown["value"].copy()).to(device) * stretch[at]
     on_loss, on_logit = effects_of_pairs(head, positions, directions, at, which, values)
     found = np.empty((len(order), len(COLUMNS)), np.float32)
     found[order] = torch.stack([positions.losses[at], on_loss, on_logit], 1).cpu().numpy()

@@ -36,6 +36,13 @@ def test_stretches_of_blocks_make_the_same_features(tmp_path, whole, blocks):
             np.testing.assert_allclose(getattr(one.shown, name), getattr(other.shown, name), atol=2e-6)
 
 
+def test_an_entry_alone_in_its_rows_has_the_effects_it_has_beside_others(whole, blocks):
+    shown_entries = shown.shown_within(blocks, (0, 1000))[0]
+    together = whole.effects(shown_entries)
+    for n in (0, len(shown_entries) // 2):
+        np.testing.assert_allclose(whole.effects(shown_entries[n : n + 1])[0], together[n], atol=2e-6)
+
+
 def test_every_shown_entry_lies_in_one_stretch(blocks):
     every = [shown.shown_within([folder], (0, 1000))[0] for folder in blocks]
     for number, folder in enumerate(blocks):
