@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .row_store import RowStore
-from .threads import side_by_side
+from .threads import results_of
 
 CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
 GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
@@ -66,8 +66,7 @@ class Head:
     def losses(self, x: Tensor, targets: Tensor) -> Tensor:
         """-log p(target), nats. x [n, d_model], targets [n] -> [n]"""
         parts = zip(x.split(ROWS), targets.split(ROWS), strict=True)
-        with side_by_side(x.device) as run:
-            return torch.cat([x.new_zeros(0), *run(partial(self._losses, *part) for part in parts)])
+        return torch.cat(results_of([partial(self._losses, *part) for part in parts], x.device))
 
     @torch.no_grad()
     def _losses(self, x: Tensor, targets: Tensor) -> Tensor:
@@ -92,15 +91,11 @@ class Directions:
         """From output directions [n, d_model]."""
         centred = head.centre(directions)
         effects = RowStore(len(centred), head.U.shape[1], centred.device)
-        rows = max(LEAST_ROWS, min(ROWS, ROW_BYTES // (4 * head.U.shape[1])))
-        work = (partial(_store, head, part, effects, rows * n) for n, part in enumerate(centred.split(rows)))
-        if len(centred) <= ROWS:  # as for a prompt: all cores at one product, other requests keep theirs
-            for piece in work:
-                piece()
-        else:
-            with side_by_side(centred.device) as run:
-                for _ in run(work):
-                    pass
+        rows = ROWS  # those of a prompt's token are one piece: other requests keep their cores
+        if len(centred) > ROWS:
+            rows = max(LEAST_ROWS, min(ROWS, ROW_BYTES // (4 * head.U.shape[1])))
+        parts = enumerate(centred.split(rows))
+        results_of([partial(_store, head, part, effects, rows * n) for n, part in parts], centred.device)
         return cls(centred, centred.square().mean(-1), effects)
 
 

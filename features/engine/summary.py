@@ -10,7 +10,7 @@ from .reconstruction import reconstructed
 from .results import Summary
 from .subject import Subject
 from .sums import Sums
-from .threads import side_by_side
+from .threads import results_of
 
 DENSE_ABOVE = 0.1  # share of tokens
 LOSS_ROWS = 64  # at most, that the three losses are measured on: each takes three times the logits of all its tokens
@@ -47,12 +47,10 @@ def loss_rows(used_rows: int) -> np.ndarray:
 def losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
     """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
     the number of tokens. Special tokens are not counted as predictions. [4] float64"""
-    size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // torch.get_num_threads())))  # work for every core
+    cores = torch.get_num_threads() if subject.device.type == "cpu" else 1
+    size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core
     parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-    if len(parts) <= 1:
-        return sum((_losses(subject, encoder, part) for part in parts), np.zeros(4))
-    with side_by_side(subject.device) as run:
-        return sum(run(partial(_losses, subject, encoder, part) for part in parts), np.zeros(4))
+    return sum(results_of([partial(_losses, subject, encoder, part) for part in parts], subject.device), np.zeros(4))
 
 
 @torch.no_grad()
