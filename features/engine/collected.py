@@ -14,7 +14,6 @@ from .correlations import Correlations
 from .effects import effects_at
 from .entries import Entries
 from .examples import Grid
-from .logits import Directions
 from .results import FeatureStatistics, Progress, ShownRows, Summary
 from .shown import shown_entries
 from .subject import Subject
@@ -22,7 +21,6 @@ from .threads import side_by_side
 
 FEATURES_AT_ONCE = 512  # whose tables are computed together, at most
 BLOCK_BYTES = 32 << 20  # of one of their matrices, as wide as the dictionary
-STORE_BYTES = 8 << 30  # of features' logit effects on disk at a time
 REPORT_EVERY = 0.5  # seconds
 
 
@@ -57,7 +55,6 @@ class Collected:
         self.summary, self.seed, self.report = summary, seed, report or Report(None)
         self.indices = sorted(set(range(entries.d_sae) if features is None else features))
         self._choosing = Lock()  # one thread at a time: two would mostly wait for the interpreter
-        self._kept: tuple | None = None  # (which features, their directions)
 
     @property
     def tokens(self) -> int:
@@ -114,15 +111,8 @@ class Collected:
             return [one for block in self.entries.blocks(features) for one in choose(block, self.grid, self.seed)]
 
     def effects(self, shown: np.ndarray) -> np.ndarray:
-        """Of shown entries [n] of the features that were asked for in the beginning, row by row. [n, 3] float32"""
-        found, done = np.empty((len(shown), 3), np.float32), 0
-        every = np.array(self.indices, np.int64)
-        for part in _slices(len(every), max(1, STORE_BYTES // (4 * self.subject.model.d_vocab))):
-            own = np.flatnonzero((shown["feature"] >= every[part][0]) & (shown["feature"] <= every[part][-1]))
-            if len(own):
-                found[own] = self._effects(shown[own], every[part], done, len(shown))
-                done += len(own)
-        return found
+        """Of shown entries [n], row by row. [n, 3] float32"""
+        return effects_at(self.subject, self.grid.rows, shown, partial(self.report, "loss effects"))
 
     def effects_of_blocks(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
         """The same for several lots of entries, each row by row."""
@@ -131,20 +121,6 @@ class Collected:
         found = np.empty((len(shown), 3), np.float32)
         found[order] = self.effects(shown[order])
         return np.split(found, np.cumsum([len(part) for part in blocks])[:-1])
-
-    def _effects(self, shown: np.ndarray, features: np.ndarray, before: int, total: int) -> np.ndarray:
-        return effects_at(
-            self.subject, self.grid.rows, shown, features, self._directions(features),
-            lambda done, _: self.report("loss effects", before + done, total),
-        )  # fmt: skip
-
-    def _directions(self, features: np.ndarray) -> Directions:
-        """Kept for the next stretch of the corpus."""
-        key = features[0], len(features)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = None  # the old ones go before the new ones come
-            self._kept = key, Directions.of(self.subject.model.head, self.subject.output_directions(features))
-        return self._kept[1]
 
     @torch.no_grad()
     def _tables(self, features: np.ndarray) -> list[tuple]:

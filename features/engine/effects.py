@@ -1,78 +1,88 @@
 """Loss effects of every shown activation: each position's logits once, however many features need them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from .logits import Directions, Positions, effects_of_pairs
+from .ablation import ablate
 from .subject import Subject
 from .threads import side_by_side
 
 FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
-POSITION_BYTES = 32 << 20  # of positions' logits held at a time; progress is told after each such block
+RESIDUAL_BYTES = 256 << 20  # of positions held at a time: the features are taken to the logits once for each such lot
 COLUMNS = ("loss", "loss_effect", "logit_effect")  # nats with the feature; with - without it; on the true next token
 
 
-def effects_at(
-    subject: Subject,
-    rows: np.ndarray,
-    shown: np.ndarray,
-    features: np.ndarray,
-    directions: Directions,
-    progress: Callable,
-) -> np.ndarray:
+def effects_at(subject: Subject, rows: np.ndarray, shown: np.ndarray, progress: Callable) -> np.ndarray:
     """What shown entries [n] do to the prediction of the next token, as COLUMNS; NaN where their row ends. [n, 3] f4
 
-    `rows` [m, length] token ids; `directions` of `features`, ascending, among which are the entries';
-    `progress(done, total)` in entries.
+    `rows` [m, length] token ids; entries row by row; `progress(done, total)` in entries.
     """
     found = np.full((len(shown), len(COLUMNS)), np.nan, np.float32)
     predicting = np.flatnonzero(shown["position"] < rows.shape[1] - 1)
-    rows_at_once = max(1, POSITION_BYTES // (4 * subject.model.d_vocab * rows.shape[1]))
-    done = 0
-    with side_by_side(subject.device) as run:
-        blocks = _blocks(shown["row"][predicting], rows_at_once)
-        work = (
-            partial(_effects, subject, rows, shown[predicting[part]], features, directions) for part in blocks
-        )  # fmt: skip
-        for effects in run(work):
-            found[predicting[done : done + len(effects)]] = effects
-            done += len(effects)
-            progress(done, len(predicting))
+    places = shown["row"][predicting].astype(np.int64) * rows.shape[1] + shown["position"][predicting]
+    for part in _lots(shown["row"][predicting], places, RESIDUAL_BYTES // (4 * subject.model.d_model)):
+        done = partial(_done, progress, part, len(predicting))
+        found[predicting[part]] = _effects(subject, rows, shown[predicting[part]], places[part], done)
     return found
 
 
-def _blocks(rows: np.ndarray, size: int):
-    """Slices of entries that lie in `size` rows together. `rows` of the entries, ascending."""
-    begins = np.flatnonzero(np.diff(rows, prepend=-1))[::size]
-    return (slice(*ends) for ends in zip(begins, [*begins[1:], len(rows)], strict=True))
+def _lots(rows: np.ndarray, places: np.ndarray, most: int) -> Iterator[slice]:
+    """Slices of entries in whole rows, of at most so many places together (or one row). Both ascending by row."""
+    if not len(rows):
+        return
+    begins = np.flatnonzero(np.diff(rows, prepend=-1))
+    counts = np.cumsum([len(np.unique(part)) for part in np.split(places, begins[1:])])
+    start = 0
+    while start < len(begins):
+        before = counts[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(counts, before + most, side="right")))
+        yield slice(int(begins[start]), int(begins[stop]) if stop < len(begins) else len(rows))
+        start = stop
+
+
+def _done(progress: Callable, part: slice, total: int, done: int, of: int) -> None:
+    progress(part.start + (part.stop - part.start) * done // of, total)
+
+
+def _effects(subject: Subject, rows, shown, places, progress: Callable) -> np.ndarray:
+    """Of entries that all have a next token. [n, 3]"""
+    device = subject.device
+    places, at = np.unique(places, return_inverse=True)
+    features, which = np.unique(shown["feature"], return_inverse=True)
+    targets = rows[places // rows.shape[1], places % rows.shape[1] + 1].astype(np.int64)
+    parts = (at, which, targets, shown["value"].copy())  # torch refuses a field's strides
+    at, which, targets, values = (torch.from_numpy(part).to(device) for part in parts)
+    with side_by_side(device) as run:
+        residuals, stretch = _residuals(subject, rows, places, run)
+        directions = subject.output_directions(features)
+        found = ablate(
+            *(subject.model.head, residuals, targets, directions, at, which, values * stretch[at]),
+            run=run,
+            progress=progress,
+        )
+    return torch.stack([found.losses, found.on_loss, found.on_logit], 1).cpu().numpy()
+
+
+def _residuals(subject: Subject, rows: np.ndarray, places: np.ndarray, run: Callable):
+    """Of positions [n] in ascending order: final residuals [n, d_model], and what an input norm took off the
+    activations [n], 1 without one."""
+    length = rows.shape[1]
+    needed = np.unique(places // length)
+    some = np.split(needed, range(0, len(needed), max(1, FORWARD_TOKENS // length)))[1:]
+    work = (partial(_of_rows, subject, rows, own, places[slice(*_within(places, own, length))]) for own in some)
+    return (torch.cat(parts) for parts in zip(*run(work), strict=True))
+
+
+def _within(places: np.ndarray, rows: np.ndarray, length: int) -> np.ndarray:
+    return np.searchsorted(places, [rows[0] * length, (rows[-1] + 1) * length])
 
 
 @torch.no_grad()
-def _effects(subject, rows, shown, features, directions) -> np.ndarray:
-    """Of entries that all have a next token. [n, 3]"""
-    device, length, head = subject.device, rows.shape[1], subject.model.head
-    own_rows = np.unique(shown["row"])
-    places = np.searchsorted(own_rows, shown["row"]) * length + shown["position"]
-    order = np.argsort(places, kind="stable")
-    shown = shown[order]
-    needed, at = (torch.from_numpy(part).to(device) for part in np.unique(places[order], return_inverse=True))
-    ids = torch.from_numpy(rows[own_rows].astype(np.int64)).to(device)
-    few = max(1, FORWARD_TOKENS // length)
-    hooks, residuals = _joined([subject.activations_and_residual(part) for part in ids.split(few)])
-    positions = Positions.of(head, residuals[needed], ids.flatten()[needed + 1])
-    which = torch.from_numpy(np.searchsorted(features, shown["feature"])).to(device)
-    stretch = subject.sae.output_scale(hooks[needed])[:, 0]  # 1 without an input norm
-    values = torch.from_numpy(shown["value"].copy()).to(device) * stretch[at]
-    on_loss, on_logit = effects_of_pairs(head, positions, directions, at, which, values)
-    found = np.empty((len(order), len(COLUMNS)), np.float32)
-    found[order] = torch.stack([positions.losses[at], on_loss, on_logit], 1).cpu().numpy()
-    return found
-
-
-def _joined(parts: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """Batches of sequences as one run of positions each. [positions, width]"""
-    return [torch.cat([part.flatten(0, 1) for part in kind]) for kind in zip(*parts, strict=True)]
+def _of_rows(subject: Subject, rows, own: np.ndarray, places: np.ndarray):
+    hook, residual = subject.activations_and_residual(rows[own].astype(np.int64))
+    at = np.searchsorted(own, places // rows.shape[1]) * rows.shape[1] + places % rows.shape[1]
+    at = torch.from_numpy(at).to(subject.device)
+    return residual.flatten(0, 1)[at], subject.sae.output_scale(hook.flatten(0, 1)[at])[:, 0]

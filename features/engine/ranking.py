@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from .ablation import ablate
 from .encoding import active_entries
-from .logits import Directions, Positions, loss_effects
 from .results import Score
 from .subject import Subject
 
@@ -61,10 +61,12 @@ class PromptActivations:
     def is_special(self, position: int) -> bool:
         return self.ids[position] in self.subject.vocabulary.special
 
-    @property
+    @cached_property
     def losses(self) -> np.ndarray:
         """Loss of predicting each token, nats; NaN for the first. [tokens] float32"""
-        return np.concatenate([[np.nan], self._predictions.losses.cpu().numpy()]).astype(np.float32)
+        head = self.subject.model.head
+        losses = head.losses_of(self._unscaled, head.scale(head.centre(self._residual[:-1])), self._targets)
+        return np.concatenate([[np.nan], losses.cpu().numpy()]).astype(np.float32)
 
     def loss_effects(self, features) -> np.ndarray:
         """At token p: what each feature's activation on token p - 1 does to the loss of predicting p, nats.
@@ -87,16 +89,30 @@ class PromptActivations:
         """Of n pairs of features[which] and the prediction made at token `at`."""
         if not len(which):
             return np.zeros(0, np.float32)
-        head, device = self.subject.model.head, self.subject.device
-        directions = Directions.of(head, self.subject.output_directions(features))
-        at, which, f = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (at, which, activations))
-        return loss_effects(head, self._predictions, directions, at, which, f * self._stretch[at]).cpu().numpy()
+        used, at = np.unique(at, return_inverse=True)
+        parts = (used, at, which, np.ascontiguousarray(activations))
+        used, at, which, f = (torch.from_numpy(part).to(self.subject.device) for part in parts)
+        found = ablate(
+            self.subject.model.head,
+            self._residual[used],
+            self._targets[used],
+            self.subject.output_directions(features),
+            at,
+            which,
+            f * self._stretch[used][at],
+            unscaled=self._unscaled[used],
+        )
+        return found.on_loss.cpu().numpy()
 
     @cached_property
-    def _predictions(self) -> Positions:
-        """Every token but the last, predicting the next."""
-        targets = torch.tensor(self.ids[1:], device=self.subject.device, dtype=torch.long)
-        return Positions.of(self.subject.model.head, self._residual[:-1], targets)
+    def _unscaled(self) -> torch.Tensor:
+        """Logits of every token but the last before the final norm's division. [tokens - 1, d_vocab]"""
+        return self.subject.model.head.unscaled(self.subject.model.head.centre(self._residual[:-1]))
+
+    @property
+    def _targets(self) -> torch.Tensor:
+        """The next token of every token but the last."""
+        return torch.tensor(self.ids[1:], device=self.subject.device, dtype=torch.long)
 
 
 def analyse(subject: Subject, ids: list[int]) -> PromptActivations:

@@ -32,7 +32,7 @@ def side_by_side(device):
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
-        yield lambda work: (piece() for piece in work)
+        yield one_by_one
         return
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(threads)
@@ -41,6 +41,11 @@ def side_by_side(device):
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
+
+
+def one_by_one(work):
+    """The results of pieces of work that leave the cores to each other's threads, in order."""
+    return (piece() for piece in work)
 
 
 def results_of(pieces: list, device) -> list:

@@ -51,8 +51,9 @@ def test_every_shown_entry_lies_in_one_stretch(blocks):
         assert len(every[number]) and (np.diff(every[number]["row"]) >= 0).all()
 
 
-def test_a_dictionary_too_large_for_the_store_is_done_part_by_part(whole, monkeypatch):
+@pytest.mark.parametrize("positions", [1, 40])
+def test_more_positions_than_are_held_at_a_time_are_done_lot_by_lot(whole, positions, monkeypatch):
     at_once = list(whole.features())
-    monkeypatch.setattr("features.engine.collected.STORE_BYTES", 4 * whole.subject.model.d_vocab * 5)
+    monkeypatch.setattr("features.engine.effects.RESIDUAL_BYTES", 4 * whole.subject.model.d_model * positions)
     for one, other in zip(at_once, whole.features(), strict=True):
         np.testing.assert_allclose(one.shown.loss_effects, other.shown.loss_effects, atol=2e-6)
