@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .compiled.correlations import extreme_correlations
 from .entries import Entries, Piece
 from .neighbours import DecoderRows
 from .pairs import PairProducts
 from .results import Correlates, no_correlates
 from .sums import Sums
 from .threads import side_by_side
-from .topmost import topmost
 
 HIGHEST, LOWEST = 7, 3  # correlates kept per feature at either end
 ROWS = 32  # features whose correlations are worked out together: they stay in the cache
@@ -67,93 +67,91 @@ class Correlations:
     def __init__(self, sums: Sums, moments: Moments, pairs: PairProducts, decoder: Tensor, second: Second | None):
         """`decoder` [d_sae, d_in] for the cosine of decoder rows."""
         self.sums, self.moments, self.pairs, self.second = sums, moments, pairs, second
-        self.device = decoder.device
         self.decoder = DecoderRows(decoder)
-        self.rows_b = torch.nn.functional.normalize(second.decoder, dim=1) if second else None
+        self._neurons = Others.of(sums.h, sums.hh, sums.tokens)
+        self._features = Others.of(moments.f, moments.ff, sums.tokens, pairs.right.order, self.decoder.rows)
+        self._own = np.argsort(pairs.right.order)  # the column of each feature
+        if second is not None:
+            rows = torch.nn.functional.normalize(second.decoder, dim=1)
+            of_b = second.moments
+            self._second = Others.of(of_b.f, of_b.ff, sums.tokens, second.pairs.right.order, rows)
 
     def neurons(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with the entries of the hook point."""
-        fh = self.sums.fh
-        return self._correlates(
-            features, Others(self.sums.h, self.sums.hh), lambda some: torch.from_numpy(fh[some]).to(self.device)
-        )
+        return self._correlates(features, self._neurons, self.sums.fh.__getitem__)
 
     def features(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with every other feature."""
-        others = Others(self.moments.f, self.moments.ff, self.pairs.right.order, self.decoder.rows, same=True)
-        return self._correlates(features, others, lambda some: self.pairs.of(some, self.device))
+        return self._correlates(features, self._features, self.pairs.of, self._own)
 
     def second_features(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with every feature of B; empty ones without B."""
         if self.second is None:
             return [no_correlates()] * len(features)
-        b = self.second
-        others = Others(b.moments.f, b.moments.ff, b.pairs.right.order, self.rows_b)
-        return self._correlates(features, others, lambda some: b.pairs.of(some, self.device))
+        return self._correlates(features, self._second, self.second.pairs.of)
 
-    def _correlates(self, features: np.ndarray, others: "Others", products: Callable) -> list[Correlates]:
-        """From `products(some features)` [some, m] of them with `others`."""
-        y, yy, places = (torch.from_numpy(part).to(self.device) for part in others.ordered())
-        missing = spread(y, yy, self.sums.tokens) <= 0
+    def _correlates(self, features: np.ndarray, others: "Others", products: Callable, own=None) -> list[Correlates]:
+        """From `products(some features)` [some, m] of them with `others`, among which they are the `own`."""
         parts = np.split(features, range(ROWS, len(features), ROWS))
-        return [one for part in parts for one in self._of_some(part, products(part), others, y, yy, places, missing)]
+        return [one for part in parts for one in self._of_some(part, products(part), others, own)]
 
-    def _of_some(self, features, products, others, y, yy, places, missing):
-        x, xx = (torch.from_numpy(part[features]).to(self.device) for part in (self.moments.f, self.moments.ff))
-        pearson = pearson_correlations(products, x, xx, y, yy, self.sums.tokens).float()
-        pearson[:, missing] = torch.nan
-        counts = np.where((spread(x, xx, self.sums.tokens) > 0).cpu().numpy(), int((~missing).sum()), 0)
-        if others.same:
-            pearson[(places == torch.from_numpy(features).to(self.device)[:, None])] = torch.nan
-            counts = np.maximum(counts - 1, 0)
-        chosen, values = _extremes(pearson)
-        row = torch.arange(len(features), device=self.device)[:, None]
-        values = [values, products[row, chosen] / (xx[row] * yy[chosen]).sqrt()]
-        chosen = places[chosen]
+    def _of_some(self, features: np.ndarray, products: np.ndarray, others: "Others", own) -> list[Correlates]:
+        x, xx = self.moments.f[features], self.moments.ff[features]
+        scale = inverse_spread(x, xx, self.sums.tokens)
+        left_out = np.full(len(features), -1) if own is None else own[features]
+        pearson, columns = _extremes(products, x, scale, others, self.sums.tokens, left_out)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of columns that stand for none
+            cosine = np.take_along_axis(products, columns, 1) / np.sqrt(xx[:, None] * others.squares[columns])
+        chosen, values = others.places[columns], [pearson, cosine]
         if others.rows is not None:
-            own_rows = self.decoder.rows[torch.from_numpy(features).to(self.device)]
-            values.append(torch.stack([others.rows[at] @ one for at, one in zip(chosen, own_rows, strict=True)]))
-        chosen, values = chosen.int().cpu().numpy(), [value.float().cpu().numpy() for value in values]
+            values.append(self._decoder_cosines(features, chosen, others.rows))
+        known = int((others.scales > 0).sum()) - (own is not None)
+        counts = np.where(scale > 0, known, 0)
+        chosen, values = chosen.astype(np.int32), [value.astype(np.float32) for value in values]
         return [_row(count, chosen[n], [value[n] for value in values]) for n, count in enumerate(counts)]
+
+    def _decoder_cosines(self, features: np.ndarray, chosen: np.ndarray, rows: Tensor) -> np.ndarray:
+        """Of each feature's decoder row with some of `rows`. [n, k]"""
+        features, chosen = (torch.from_numpy(part).to(rows.device) for part in (features, chosen))
+        own = self.decoder.rows[features]
+        return torch.stack([rows[at] @ one for at, one in zip(chosen, own, strict=True)]).cpu().numpy()
 
 
 @dataclass(frozen=True)
 class Others:
-    """What features are correlated with, m of them."""
+    """What features are correlated with, m of them, as the columns of the products are ordered."""
 
     sums: np.ndarray  # [m] over tokens
     squares: np.ndarray  # [m]
-    order: np.ndarray | None = None  # of the columns of the products; None: as they are numbered
-    rows: Tensor | None = None  # [m, d_in] of the decoder that they belong to
-    same: bool = False  # they are the features themselves
+    scales: np.ndarray  # [m], see inverse_spread
+    places: np.ndarray  # [m] their numbers
+    rows: Tensor | None  # [m, d_in] of the decoder that they belong to
 
-    def ordered(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Sums, squares and numbers as the columns are ordered."""
-        order = np.arange(len(self.sums)) if self.order is None else self.order
-        return self.sums[order], self.squares[order], order
-
-
-def spread(x: Tensor, xx: Tensor, tokens: int) -> Tensor:
-    """tokens^2 times the variance, from sums of a value and of its square over `tokens`."""
-    return (tokens * xx - x.square()).clamp_min(0)
+    @classmethod
+    def of(cls, sums: np.ndarray, squares: np.ndarray, tokens: int, order=None, rows=None) -> "Others":
+        order = np.arange(len(sums)) if order is None else order
+        sums, squares = sums[order], squares[order]
+        return cls(sums, squares, inverse_spread(sums, squares, tokens), order, rows)
 
 
-def pearson_correlations(xy: Tensor, x: Tensor, xx: Tensor, y: Tensor, yy: Tensor, tokens: int) -> Tensor:
-    """From sums over `tokens`: xy [n, m], x and xx [n], y and yy [m] -> [n, m] float64. Not finite where either side
-    does not vary."""
-    left, right = spread(x, xx, tokens).rsqrt(), spread(y, yy, tokens).rsqrt()
-    return torch.addr(xy, x, y, beta=tokens, alpha=-1).mul_(left[:, None]).mul_(right)
+def inverse_spread(x: np.ndarray, xx: np.ndarray, tokens: int) -> np.ndarray:
+    """1 / (tokens * standard deviation), from sums of a value and of its square over `tokens`; 0 where it does not
+    vary."""
+    spread = tokens * xx - np.square(x)
+    return np.divide(
+        1, np.sqrt(spread, where=spread > 0, out=np.ones_like(spread)), where=spread > 0, out=np.zeros_like(spread)
+    )
 
 
-def _extremes(pearson: Tensor) -> tuple[Tensor, Tensor]:
-    """Places and values of the highest, then the lowest of each row, NaN for neither. [n, HIGHEST + LOWEST] each, or
-    fewer columns where there are fewer. Overwrites `pearson`."""
-    width = pearson.shape[1]
-    missing = pearson.isnan()
-    high = topmost(pearson.masked_fill_(missing, -torch.inf), min(HIGHEST, width))
-    low = topmost(pearson.masked_fill_(missing, torch.inf), min(LOWEST, width), largest=False)
-    values, places = (torch.cat([best, least.flip(1)], 1) for best, least in zip(high, low, strict=True))
-    return places, values
+def _extremes(products, x, scale, others: Others, tokens: int, left_out) -> tuple[np.ndarray, np.ndarray]:
+    """Pearson correlations of the highest, then the lowest of each row, the lowest last, and their columns.
+    [n, HIGHEST + LOWEST] each; where there are fewer, infinite ones stand for none"""
+    high, low = (np.full((len(x), count), -np.inf) for count in (HIGHEST, LOWEST))
+    high_at, low_at = (np.zeros(part.shape, np.int64) for part in (high, low))
+    extreme_correlations(
+        products, x, scale, others.sums, others.scales, tokens, left_out, high, high_at, low, low_at
+    )  # fmt: skip
+    return np.concatenate([high, -low[:, ::-1]], 1), np.concatenate([high_at, low_at[:, ::-1]], 1)
 
 
 def _row(count: int, places, values) -> Correlates:

@@ -141,14 +141,12 @@ class PairProducts:
     back: np.ndarray  # [d_right, k_left], of `with_frequent(right, left)`
     by_token: RareByToken  # of right
 
-    def of(self, features: np.ndarray, device) -> Tensor:
+    def of(self, features: np.ndarray) -> np.ndarray:
         """[n, d_right] float64, in the order `right.order`."""
         often, rare = len(self.right.frequent), self.left.is_rare[features]
-        found = torch.zeros(len(features), self.right.entries.d_sae, dtype=torch.float64, device=device)
-        found[:, :often] = torch.from_numpy(self.onto[features]).to(device)
-        columns = self.left.column[features[~rare]]
-        back = torch.from_numpy(self.back[np.ix_(self.right.rare, columns)].T).to(device)
-        found[torch.from_numpy(~rare).to(device), often:] = back
+        found = np.empty((len(features), self.right.entries.d_sae))
+        found[:, :often] = self.onto[features]
+        found[~rare, often:] = self.back[np.ix_(self.right.rare, self.left.column[features[~rare]])].T
         for row, entries in zip(np.flatnonzero(rare), self.left.entries.features(features[rare]), strict=True):
-            found[int(row), often:] = torch.from_numpy(self.by_token.products(entries)).to(device)
+            found[row, often:] = self.by_token.products(entries)
         return found

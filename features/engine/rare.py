@@ -4,19 +4,19 @@ The rare features' entries lie on disk token by token. A feature's own entries s
 there, times its own activation, is added up by feature.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
+from .compiled.correlations import add_meetings
 from .disk import Numbers
 from .entries import FeatureEntries
 
 FILES = ("starts", "entries")
 ENTRY = np.dtype([("column", np.int32), ("value", np.float32)])  # side by side: they are read at the same places
 STRETCH = 8 << 20  # entries that are held at a time
-MEETINGS = 1 << 18  # that are multiplied at a time: they stay in the cache
 
 
 class RareByToken:
@@ -54,9 +54,9 @@ class RareByToken:
             first, end = self._edges[number], self._edges[number + 1]
             part = slice(*np.searchsorted(feature.tokens, [first, end]))
             if part.stop > part.start:
+                starts, entries = self._stretch(number)
                 tokens = feature.tokens[part].astype(np.int64) - first
-                for columns, products in _meetings(tokens, feature.values[part], *self._stretch(number)):
-                    found += np.bincount(columns, products, minlength=self.width)
+                add_meetings(tokens, feature.values[part], starts, entries["column"], entries["value"], found)
         return found
 
     def _stretch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +65,7 @@ class RareByToken:
         if read is None or read[0] != number:
             starts = self._starts[self._edges[number] : self._edges[number + 1] + 1]
             part = slice(int(starts[0]), int(starts[-1]))
-            read = self._read = number, (starts - starts[0], self._entries[part])
+            read = self._read = number, (starts - starts[0], self._entries[part].view(ENTRY))
         return read[1]
 
 
@@ -76,17 +76,3 @@ def _edges(firsts: np.ndarray, before: np.ndarray) -> list[int]:
         if before[at + 1] - before[np.searchsorted(firsts, edges[-1])] > STRETCH:
             edges.append(int(firsts[at]))
     return [*edges, int(firsts[-1])]
-
-
-def _meetings(tokens, values, starts, entries) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What stands at the tokens, as (columns, its activation times the feature's), some tokens at a time."""
-    first = starts[tokens]
-    counts = starts[tokens + 1] - first
-    ends = np.cumsum(counts)
-    marks = np.searchsorted(ends, np.arange(MEETINGS, ends[-1], MEETINGS)) + 1
-    for part in np.split(np.arange(len(tokens)), marks):
-        own, total = counts[part], int(counts[part].sum())
-        at = np.repeat(first[part] - (np.cumsum(own) - own), own)
-        at += np.arange(total)
-        met = entries[at].view(ENTRY)
-        yield met["column"], met["value"] * np.repeat(values[part], own)

@@ -29,6 +29,7 @@ from .sae import SparseAutoencoder
 from .subject import Subject
 from .sums import Sums
 
+SMALL, CORES = 16, 4  # up to so many pieces are made a multiple of so many
 SHARD_TOKENS = 131_072  # a shard's sums are as large as the encoder twice over, whatever its length
 
 
@@ -58,11 +59,17 @@ def plan(
     """Of the first rows [n, length] that hold `tokens` counted tokens. Raises NotEnoughTokens."""
     counted = counted_tokens(rows, special)
     used = rows_needed(counted, tokens)
-    piece = max(1, piece_tokens // rows.shape[1])
+    piece = _rows_a_piece(used, max(1, piece_tokens // rows.shape[1]))
     shard = piece * max(1, round(shard_tokens / (piece * rows.shape[1])))
     count = max(1, round(used / shard))  # the last one takes what would be a small one of its own
     starts = [shard * n for n in range(count)]
     return Plan(bos, int(counted[:used].sum()), tuple(zip(starts, [*starts[1:], used], strict=True)), piece)
+
+
+def _rows_a_piece(used: int, most: int) -> int:
+    """As many as a piece takes; of a small corpus fewer, so that each of several cores has as much to do."""
+    count = -(-used // most)
+    return most if count > SMALL else -(-used // (CORES * -(-count // CORES)))
 
 
 def shard_folder(folder: Path, number: int) -> Path:

@@ -6,15 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .compiled.extremes import count_between, extremes
 from .results import Alignment, Histogram, TokenValues
-from .statistics import BINS, equal_edges, histogram
+from .statistics import BINS, equal_edges
 from .subject import Subject
-from .topmost import topmost
 
 LOGITS = 10
 ALIGNED = 10
-FINE = 256  # parts of a bin: what falls into the first or last is close to an edge, by far more than float32 rounds
-ROWS = 16  # whose histograms are counted together: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -28,38 +26,27 @@ class LogitTable:
 
 def logit_tables(effects: Tensor) -> list[LogitTable]:
     """Of each row of logit effects [n, d_vocab]."""
-    count = min(LOGITS, effects.shape[1])
-    highest, lowest = topmost(effects, count), topmost(effects, count, largest=False)
-    ends = (values.split(ROWS) for values in (effects, lowest[0][:, 0], highest[0][:, 0]))
-    parts = zip(*(histograms(*part) for part in zip(*ends, strict=True)), strict=True)
-    edges, counts = (np.concatenate(kind) for kind in parts)
+    rows = effects.contiguous().cpu().numpy()  # with gaps between rows the loops over them would be slower
+    count = min(LOGITS, rows.shape[1])
+    high, low = (np.full((len(rows), count), -np.inf, np.float32) for _ in range(2))
+    high_at, low_at = (np.zeros(high.shape, np.int32) for _ in range(2))
+    extremes(rows, high, high_at, low, low_at)
+    low = -low
+    edges, counts = histograms(rows, low[:, 0], high[:, 0])
     return [
-        LogitTable(_token_values(highest, n), _token_values(lowest, n), Histogram(edges[n], counts[n]))
-        for n in range(len(effects))
+        LogitTable(TokenValues(high_at[n], high[n]), TokenValues(low_at[n], low[n]), Histogram(edges[n], counts[n]))
+        for n in range(len(rows))
     ]
 
 
-def histograms(values: Tensor, low: Tensor, high: Tensor, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+def histograms(
+    values: np.ndarray, low: np.ndarray, high: np.ndarray, bins: int = BINS
+) -> tuple[np.ndarray, np.ndarray]:
     """Of each row [n, m], in equal bins from its lowest to its highest value: edges [n, bins + 1], counts [n, bins].
-
-    Left edges are inside, as they are rounded to float32. Values close to an edge are compared with it, the others
-    fall where a multiplication says.
-    """
-    edges = equal_edges(low.cpu().numpy(), high.cpu().numpy(), bins)
-    scale = torch.where(high > low, bins * FINE / (high - low), 0.0)  # rows without width: all values are at an edge
-    fine = (values * scale[:, None]).sub_((low * scale)[:, None]).to(torch.int16).cpu().numpy()
-    counts = np.stack([np.bincount(row, minlength=(bins + 1) * FINE) for row in fine])
-    counts = counts.reshape(len(fine), -1, FINE)[:, :bins, 1:-1].sum(2)
-    at, columns = np.divmod(np.flatnonzero(((fine + 1) & (FINE - 1)) < 2), fine.shape[1])
-    near = values.cpu().numpy()[at, columns]
-    for n, part in enumerate(np.split(near, np.searchsorted(at, np.arange(1, len(counts))))):
-        counts[n] += histogram(np.sort(part), edges[n]).counts
+    Left edges are inside, as they are rounded to float32."""
+    edges, counts = equal_edges(low, high, bins), np.zeros((len(values), bins), np.int64)
+    count_between(values, edges, counts)
     return edges, counts
-
-
-def _token_values(top: tuple[Tensor, Tensor], row: int) -> TokenValues:
-    values, tokens = top
-    return TokenValues(tokens[row].int().cpu().numpy(), values[row].cpu().numpy())
 
 
 def alignments(subject: Subject, features: np.ndarray) -> list[Alignment]:

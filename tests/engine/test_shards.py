@@ -41,7 +41,7 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
     np.testing.assert_allclose(parted.correlations.sums.fh, whole.correlations.sums.fh, rtol=1e-9)
     np.testing.assert_allclose(parted.correlations.moments.ff, whole.correlations.moments.ff, rtol=1e-9)
     features = np.arange(subject.d_sae)
-    pairs = [each.correlations.pairs.of(features, subject.device).numpy() for each in (parted, whole)]
+    pairs = [each.correlations.pairs.of(features) for each in (parted, whole)]
     np.testing.assert_allclose(*pairs, rtol=1e-9)
     for one, other in zip(parted.features(), whole.features(), strict=True):
         assert one.count == other.count
@@ -53,10 +53,9 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
         assert [i.count for i in one.intervals] == [i.count for i in other.intervals]
 
 
-@pytest.mark.parametrize("held", [1 << 20, 1])  # all rare entries at once; a piece at a time, few meetings at a time
+@pytest.mark.parametrize("held", [1 << 20, 1])  # all rare entries at once; a piece at a time
 def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_path, monkeypatch, held):
     monkeypatch.setattr(rare, "STRETCH", held)
-    monkeypatch.setattr(rare, "MEETINGS", 7 * held)
     cut = _plan(subject, rows, 200)
     collected = _collected(subject, rows, cut, tmp_path)
     hook = subject.activations(rows[: cut.used_rows].astype(np.int64))[:, 1:].flatten(0, 1)
@@ -65,7 +64,7 @@ def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_pa
     np.testing.assert_allclose(collected.correlations.sums.fh, f.T @ h, atol=1e-4)
     for features in (np.arange(subject.d_sae), np.array([5]), np.array([0, 3, 38])):
         pairs = collected.correlations.pairs
-        products = pairs.of(features, subject.device).numpy()
+        products = pairs.of(features)
         np.testing.assert_allclose(products, (f.T[features] @ f)[:, pairs.right.order], atol=1e-4)
     assert 0 < len(collected.correlations.pairs.left.rare) < subject.d_sae
 

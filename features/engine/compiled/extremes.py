@@ -1,0 +1,76 @@
+"""The few largest and smallest numbers of long rows in one sweep, and how many lie between edges."""
+
+import numpy as np
+from numba import njit
+
+QUICK = {"contract", "reassoc", "nsz", "nnan", "ninf"}  # in any order; no NaN comes in
+BLOCK = 64  # numbers looked at together: only where their ends count is each one looked at
+
+
+@njit(nogil=True, cache=True)
+def insert(value, place, values, places):
+    """Into values in descending order, the last one falling out; behind equal ones."""
+    at = len(values) - 1
+    while at > 0 and values[at - 1] < value:
+        values[at], places[at] = values[at - 1], places[at - 1]
+        at -= 1
+    values[at], places[at] = value, place
+
+
+@njit(fastmath=QUICK, nogil=True, cache=True)
+def _ends(values):
+    highest, lowest = values[0], values[0]
+    for value in values:
+        highest, lowest = max(highest, value), min(lowest, value)
+    return highest, lowest
+
+
+@njit(nogil=True, cache=True)
+def extremes(rows, high, high_at, low, low_at):
+    """The highest of each row [n, m] and the lowest with their sign turned, best first, and their places.
+
+    high [n, a], low [n, b]: -inf at first.
+    """
+    for n in range(len(rows)):
+        row = rows[n]
+        for start in range(0, len(row), BLOCK):
+            part = row[start : start + BLOCK]
+            highest, lowest = _ends(part)
+            if highest <= high[n, -1] and -lowest <= low[n, -1]:
+                continue
+            for j in range(len(part)):
+                if part[j] > high[n, -1]:
+                    insert(part[j], start + j, high[n], high_at[n])
+                if -part[j] > low[n, -1]:
+                    insert(-part[j], start + j, low[n], low_at[n])
+
+
+@njit(fastmath=QUICK, error_model="numpy", nogil=True, cache=True)
+def _guess(values, first, scale, last, bins):
+    """The bins that a multiplication says."""
+    for j in range(len(values)):
+        bins[j] = min(np.int32((values[j] - first) * scale), last)
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def count_between(rows, edges, found):
+    """How many of each row [n, m] lie in each bin [n, b]: left edges inside, the last bin closed.
+
+    edges [n, b + 1], nearly equally far apart, the row's lowest and highest number at the ends. found: 0 at first.
+    """
+    last = found.shape[1] - 1
+    bins = np.empty(16 * BLOCK, np.int32)
+    for n in range(len(rows)):
+        own, counts = edges[n], found[n]
+        width = own[-1] - own[0]
+        scale = np.float32(last + 1) / width if width > 0 else np.float32(0)
+        for start in range(0, rows.shape[1], len(bins)):
+            values = rows[n, start : start + len(bins)]
+            _guess(values, own[0], scale, np.int32(last), bins)
+            for j in range(len(values)):
+                at, value = bins[j], values[j]
+                while at > 0 and value < own[at]:
+                    at -= 1
+                while at < last and value >= own[at + 1]:
+                    at += 1
+                counts[at] += 1
