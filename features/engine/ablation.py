@@ -16,9 +16,9 @@ from torch import Tensor
 from .logits import LOG2E, Head
 from .threads import Scratch, one_by_one
 
-STRIP_BYTES = {"cpu": 32 << 20, "cuda": 1 << 30}  # of features' logit effects held at a time, by each core
+STRIP_BYTES, GPU_STRIP_BYTES = 32 << 20, 1 << 30  # of features' logit effects held at a time, by each core
 NARROWEST = 128  # tokens of a strip on a CPU: products want some
-BLOCK_BYTES = {"cpu": 1 << 20, "cuda": 256 << 20}  # of logits of positions, or of pairs, held at a time
+BLOCK_BYTES, GPU_BLOCK_BYTES = 1 << 20, 256 << 20  # of logits of positions, or of pairs, held at a time
 FEWEST = 64  # positions together: products want some
 REFERENCE = 64  # tokens whose highest logit says where a position's logits lie
 WORTH_COMPILING = 1 << 26  # logits of pairs; fewer are done by tensor calls before the compiled loop is loaded
@@ -69,7 +69,8 @@ class _Pairs:
     """Pairs in the order of their positions; to each position belongs one more, in which nothing is ablated."""
 
     def __init__(self, head: Head, residuals, targets, directions, at, which, activations, unscaled):
-        self.head, self.given, self.kind, self.unscaled = head, at, at.device.type, unscaled
+        self.head, self.given, self.unscaled = head, at, unscaled
+        self.on_cpu, self.wide = at.device.type == "cpu", _widest(at.device)
         self.x, self.e = head.centre(residuals), head.centre(directions)
         self.scales = head.scale(self.x)
         every = torch.arange(len(residuals), device=at.device)
@@ -77,9 +78,9 @@ class _Pairs:
         self.which = torch.cat([torch.zeros_like(every), which])[self.order]
         self.f = torch.cat([activations.new_zeros(len(every)), activations])[self.order]
         self.aims = targets[self.at]
+        self.compiled = self.on_cpu and len(self.at) * len(head.b) >= WORTH_COMPILING
         self.stretches = LOG2E / self._ablated_scales()
         self.weights = -self.f * self.stretches
-        self.compiled = self.kind == "cpu" and len(self.at) * len(head.b) >= WORTH_COMPILING
         self._residuals, self._effects = Scratch(), Scratch()
 
     def __len__(self) -> int:
@@ -88,7 +89,8 @@ class _Pairs:
     def _ablated_scales(self) -> Tensor:
         if not self.head.normed:
             return self.scales[self.at]
-        cross = _row_dots(self.x, self.e, self.at, self.which) / self.e.shape[1]
+        dots = _compiled_dots if self.compiled else _row_dots
+        cross = dots(self.x, self.e, self.at, self.which) / self.e.shape[1]
         size = self.e.square().mean(-1)[self.which]
         squared = self.scales[self.at].square() - 2 * self.f * cross + self.f.square() * size
         # Rounding can push an all-but-zero residual below the eps that the exact square contains.
@@ -96,17 +98,21 @@ class _Pairs:
 
     def strips(self) -> list[slice]:
         """The vocabulary in parts."""
-        size, width = len(self.head.b), max(1, STRIP_BYTES[self.kind] // (4 * len(self.e)))
-        if self.kind == "cpu" and width < size:
-            width = max(width // NARROWEST * NARROWEST, NARROWEST)
+        size, most = len(self.head.b), STRIP_BYTES if self.on_cpu else GPU_STRIP_BYTES
+        width = min(size, most // (4 * len(self.e))) // NARROWEST * NARROWEST  # rows lie aligned
+        width = max(width, NARROWEST)
         return [slice(start, min(start + width, size)) for start in range(0, size, width)]
 
     def blocks(self, width: int) -> list[tuple[slice, slice]]:
         """Some positions, whose logits in a strip so wide are held together, and the pairs there."""
-        step = max(FEWEST, BLOCK_BYTES[self.kind] // (4 * width))
+        step = max(FEWEST, self.rows_at_once(width))
         starts = [*range(0, len(self.x), step), len(self.x)]
         bounds = torch.searchsorted(self.at, torch.tensor(starts, device=self.at.device)).tolist()
         return [(slice(*starts[n : n + 2]), slice(*bounds[n : n + 2])) for n in range(len(starts) - 1)]
+
+    def rows_at_once(self, width: int) -> int:
+        """Rows of logits so wide that are worked on together."""
+        return max(1, (BLOCK_BYTES if self.on_cpu else GPU_BLOCK_BYTES) // (4 * width))
 
     def effects(self, strip: slice) -> Tensor:
         """What every feature writes to the tokens of a strip per unit. [m, width]"""
@@ -128,13 +134,13 @@ class _Pairs:
 
 
 def _over_strip(pairs: _Pairs, strip: slice, reference: Tensor) -> tuple[Tensor, ...]:
-    """The sum over a strip of 2**(logit in bits - the position's reference), float64 [n]; the highest logit of each
-    position [p]; and of the pairs whose true next token is there [k]: which they are, that token's logit in bits,
-    float64, and what the feature writes to it per unit."""
+    """The sum over a strip of 2**(logit in bits - the position's reference) [n]; the highest logit of each position
+    [p]; and of the pairs whose true next token is there [k]: which they are, that token's logit in bits, and what the
+    feature writes to it per unit."""
     effects = pairs.effects(strip)
     parts = [_over_block(pairs, strip, effects, *block) for block in pairs.blocks(effects.shape[1])]
     sums, highest, *aimed = (torch.cat(kind) for kind in zip(*parts, strict=True))
-    return sums * torch.exp2((highest - reference).double())[pairs.at], highest, *aimed
+    return sums * torch.exp2((highest - reference).to(pairs.wide))[pairs.at], highest, *aimed
 
 
 def _over_block(pairs: _Pairs, strip: slice, effects: Tensor, positions: slice, own: slice) -> tuple[Tensor, ...]:
@@ -143,23 +149,24 @@ def _over_block(pairs: _Pairs, strip: slice, effects: Tensor, positions: slice, 
     highest = pairs.highest(residuals, strip, positions)
     at, which, bias = pairs.at[own] - positions.start, pairs.which[own], pairs.head.b[strip] * LOG2E
     stretches, weights, aims = pairs.stretches[own], pairs.weights[own], pairs.aims[own] - strip.start
-    sums_of = _compiled if pairs.compiled else _by_tensors
-    sums = sums_of(residuals, effects, bias, highest, at, which, stretches, weights)
+    inputs = residuals, effects, bias, highest, at, which, stretches, weights
+    sums = _compiled(*inputs) if pairs.compiled else _by_tensors(*inputs, pairs.rows_at_once(len(bias)))
     some = ((aims >= 0) & (aims < len(bias))).nonzero().squeeze(1)
     aims, written = aims[some], effects[which[some], aims[some]]
-    residual, stretch, weight = residuals[at[some], aims].double(), stretches[some].double(), weights[some].double()
-    logits = residual * stretch + (written.double() * weight + bias[aims].double())
-    return sums, highest, some + own.start, logits, written
+    parts = residuals[at[some], aims], stretches[some], weights[some], bias[aims]
+    residual, stretch, weight, constant = (part.to(pairs.wide) for part in parts)
+    logits = residual * stretch + (written * weight + constant)
+    return sums.to(pairs.wide), highest, some + own.start, logits, written
 
 
-def _by_tensors(residuals, effects, bias, highest, at, which, stretches, weights) -> Tensor:
-    """Of each pair, the sum of 2**(logit - highest). [n] float64"""
-    sums, step = [], max(1, BLOCK_BYTES[at.device.type] // (4 * len(bias)))
+def _by_tensors(residuals, effects, bias, highest, at, which, stretches, weights, step: int) -> Tensor:
+    """Of each pair, the sum of 2**(logit - highest). [n]"""
+    sums = []
     for part in (slice(start, start + step) for start in range(0, len(at), step)):
         logits = effects.index_select(0, which[part]).mul_(weights[part, None]).add_(bias)
         logits.addcmul_(residuals.index_select(0, at[part]), stretches[part, None])
-        sums.append(logits.sub_(highest[at[part], None]).exp2_().sum(1).double())
-    return torch.cat(sums) if sums else weights.new_zeros(0, dtype=torch.float64)
+        sums.append(logits.sub_(highest[at[part], None]).exp2_().sum(1))
+    return torch.cat(sums) if sums else weights.new_zeros(0)
 
 
 def _compiled(residuals, effects, bias, highest, at, which, stretches, weights) -> Tensor:
@@ -181,7 +188,7 @@ class _Totals:
         every = slice(0, len(pairs.x))
         self.reference = pairs.highest(pairs.residuals(every, first), first, every)  # near enough for float64
         self.highest = torch.full_like(self.reference, -torch.inf)
-        self.sums = torch.zeros(len(pairs), dtype=torch.float64, device=pairs.at.device)
+        self.sums = torch.zeros(len(pairs), dtype=pairs.wide, device=pairs.at.device)
         self.logits, self.written = torch.empty_like(self.sums), torch.empty_like(pairs.f)
 
     def add(self, sums: Tensor, highest: Tensor, aimed: Tensor, logits: Tensor, written: Tensor) -> None:
@@ -205,7 +212,7 @@ class _Totals:
     def _mended(self, losses: Tensor) -> Tensor:
         """Those where an ablation, or the logits of other strips, left the range of numbers are taken again whole."""
         pairs = self.pairs
-        share = self.sums * torch.exp2((self.reference - self.highest).double())[pairs.at]
+        share = self.sums * torch.exp2((self.reference - self.highest).to(pairs.wide))[pairs.at]
         lost = (~(share > FAINT) | ~share.isfinite()).nonzero().squeeze(1)
         for some in lost.split(FEWEST):
             x = pairs.x[pairs.at[some]] - pairs.f[some, None] * pairs.e[pairs.which[some]]
@@ -213,6 +220,19 @@ class _Totals:
         return losses
 
 
+def _widest(device) -> torch.dtype:
+    """What sums over the vocabulary are kept in."""
+    return torch.float32 if device.type == "mps" else torch.float64  # Apple's has no float64
+
+
 def _row_dots(left: Tensor, right: Tensor, at: Tensor, which: Tensor, rows: int = 4096) -> Tensor:
     """Inner products of left[at] and right[which], without holding all pairs at once. [n]"""
     return torch.cat([(left[i] * right[j]).sum(-1) for i, j in zip(at.split(rows), which.split(rows), strict=True)])
+
+
+def _compiled_dots(left: Tensor, right: Tensor, at: Tensor, which: Tensor) -> Tensor:
+    from .compiled.powers import row_dots
+
+    found = left.new_empty(len(at))
+    row_dots(*(array.numpy() for array in (left, right, at, which, found)))
+    return found

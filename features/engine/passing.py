@@ -29,8 +29,7 @@ class Pass:
         `screen` as in `Encoder`."""
         self.subject, self.first = subject, int(bos)
         self.encoders = [Encoder(sae, screen) for sae in (subject.sae, encoder_b) if sae is not None]
-        special = sorted(subject.vocabulary.special)
-        self.special = torch.tensor(special, device=subject.device, dtype=torch.long)
+        self.special = sorted(subject.vocabulary.special)
 
     def over(self, rows: np.ndarray, span: tuple[int, int], rows_a_piece: int, folder: Path, done) -> None:
         """Writes entries and sums of rows span[0] to span[1] into the folder; `done(tokens)` after each piece."""
@@ -77,5 +76,6 @@ class Pass:
         few = max(1, FORWARD_TOKENS // ids.shape[1])
         parts = [self.subject.activations(part)[:, self.first :].flatten(0, 1) for part in ids.split(few)]
         hook = torch.cat(parts).float()
-        places = (~torch.isin(ids[:, self.first :].flatten(), self.special)).nonzero().squeeze(1)
+        places = np.flatnonzero(~np.isin(rows[:, self.first :], self.special))  # known here: a GPU is not waited for
+        places = torch.from_numpy(places).to(hook.device)
         return (hook if len(places) == len(hook) else hook[places]), places

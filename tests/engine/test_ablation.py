@@ -10,15 +10,20 @@ from features.engine.logits import Head
 KINDS = ["layer norm", "rms norm", "no norm", "huge logits", "huge activation"]
 
 
-@pytest.fixture(params=["by tensors", "compiled", "compiled, many strips", "by tensors, many strips"], autouse=True)
+WAYS = ["by tensors", "compiled", "compiled, many strips", "by tensors, many strips", "by tensors, all in float32"]
+
+
+@pytest.fixture(params=WAYS, autouse=True)
 def way(request, monkeypatch):
     """How the sums over the vocabulary come about."""
     monkeypatch.setattr(ablation, "WORTH_COMPILING", 0 if "compiled" in request.param else 1 << 60)
     if "strips" in request.param:
-        monkeypatch.setattr(ablation, "STRIP_BYTES", {"cpu": 1})
+        monkeypatch.setattr(ablation, "STRIP_BYTES", 1)
         monkeypatch.setattr(ablation, "NARROWEST", 16)
-        monkeypatch.setattr(ablation, "BLOCK_BYTES", {"cpu": 1})
+        monkeypatch.setattr(ablation, "BLOCK_BYTES", 1)
         monkeypatch.setattr(ablation, "FEWEST", 2)
+    if "float32" in request.param:
+        monkeypatch.setattr(ablation, "_widest", lambda device: torch.float32)
 
 
 def _head(centred=True, normed=True, size=1.0):

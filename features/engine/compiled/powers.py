@@ -1,4 +1,4 @@
-"""Sums over rows of logits in one sweep, where tensor calls would take several through memory.
+"""Sums over rows for many pairs of them in one sweep, where tensor calls would take several through memory.
 
 Only for the CPU. Tensor calls that say the same stand beside them: a GPU runs those, and tests compare.
 """
@@ -75,3 +75,18 @@ def sums_of_powers(residuals, effects, bias, tops, at, which, stretches, weights
         p = at[n]
         total = _sum_of_powers(residuals[p], effects[which[n]], bias, stretches[n], weights[n], tops[p])
         found[n] = np.inf if total > HUGE else total
+
+
+@njit(fastmath=QUICK, nogil=True, cache=True)
+def _dot(left, right):
+    total = np.float32(0)
+    for d in range(len(left)):
+        total += left[d] * right[d]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def row_dots(left, right, at, which, found):
+    """found[n] = left[at[n]] . right[which[n]]"""
+    for n in range(len(at)):
+        found[n] = _dot(left[at[n]], right[which[n]])
