@@ -51,8 +51,9 @@ def ablate(
     """For n pairs of a position, at[n], and a feature, which[n], whose activation there is activations[n].
 
     residuals [p, d_model] and targets [p], the true next tokens; directions [m, d_model], what features write into the
-    residual stream per unit; `unscaled` [p, d_vocab] what `head.unscaled` makes of the centred residuals, where that is
-    known. `run` carries out pieces of work (see threads.py); `progress(done, total)` hears of the vocabulary.
+    residual stream per unit. Both are overwritten: they are large, and used centred. `unscaled` [p, d_vocab] is what
+    `head.unscaled` makes of the centred residuals, where that is known. `run` carries out pieces of work (see
+    threads.py); `progress(done, total)` hears of the vocabulary.
     """
     if not len(at):
         return Ablated(*(activations.new_zeros(0) for _ in range(3)))
@@ -71,7 +72,7 @@ class _Pairs:
     def __init__(self, head: Head, residuals, targets, directions, at, which, activations, unscaled):
         self.head, self.given, self.unscaled = head, at, unscaled
         self.on_cpu, self.wide = at.device.type == "cpu", _widest(at.device)
-        self.x, self.e = head.centre(residuals), head.centre(directions)
+        self.x, self.e = head.centre(residuals, out=residuals), head.centre(directions, out=directions)
         self.scales = head.scale(self.x)
         every = torch.arange(len(residuals), device=at.device)
         self.at, self.order = torch.cat([every, at]).sort(stable=True)

@@ -69,12 +69,11 @@ class Correlations:
         self.sums, self.moments, self.pairs, self.second = sums, moments, pairs, second
         self.decoder = DecoderRows(decoder)
         self._neurons = Others.of(sums.h, sums.hh, sums.tokens)
-        self._features = Others.of(moments.f, moments.ff, sums.tokens, pairs.right.order, self.decoder.rows)
+        self._features = Others.of(moments.f, moments.ff, sums.tokens, pairs.right.order, decoder)
         self._own = np.argsort(pairs.right.order)  # the column of each feature
         if second is not None:
-            rows = torch.nn.functional.normalize(second.decoder, dim=1)
             of_b = second.moments
-            self._second = Others.of(of_b.f, of_b.ff, sums.tokens, second.pairs.right.order, rows)
+            self._second = Others.of(of_b.f, of_b.ff, sums.tokens, second.pairs.right.order, second.decoder)
 
     def neurons(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with the entries of the hook point."""
@@ -113,8 +112,8 @@ class Correlations:
     def _decoder_cosines(self, features: np.ndarray, chosen: np.ndarray, rows: Tensor) -> np.ndarray:
         """Of each feature's decoder row with some of `rows`. [n, k]"""
         features, chosen = (torch.from_numpy(part).to(rows.device) for part in (features, chosen))
-        own = self.decoder.rows[features]
-        return torch.stack([rows[at] @ one for at, one in zip(chosen, own, strict=True)]).cpu().numpy()
+        pairs = zip(chosen, self.decoder.unit(features), strict=True)
+        return torch.stack([torch.nn.functional.normalize(rows[at], dim=1) @ own for at, own in pairs]).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .ablation import ablate
 from .subject import Subject
@@ -66,23 +67,22 @@ def _effects(subject: Subject, rows, shown, places, progress: Callable) -> np.nd
     return torch.stack([found.losses, found.on_loss, found.on_logit], 1).cpu().numpy()
 
 
-def _residuals(subject: Subject, rows: np.ndarray, places: np.ndarray, run: Callable):
+def _residuals(subject: Subject, rows: np.ndarray, places: np.ndarray, run: Callable) -> tuple[Tensor, Tensor]:
     """Of positions [n] in ascending order: final residuals [n, d_model], and what an input norm took off the
     activations [n], 1 without one."""
-    length = rows.shape[1]
-    needed = np.unique(places // length)
-    some = np.split(needed, range(0, len(needed), max(1, FORWARD_TOKENS // length)))[1:]
-    work = (partial(_of_rows, subject, rows, own, places[slice(*_within(places, own, length))]) for own in some)
-    return (torch.cat(parts) for parts in zip(*run(work), strict=True))
-
-
-def _within(places: np.ndarray, rows: np.ndarray, length: int) -> np.ndarray:
-    return np.searchsorted(places, [rows[0] * length, (rows[-1] + 1) * length])
+    needed, few = np.unique(places // rows.shape[1]), max(1, FORWARD_TOKENS // rows.shape[1])
+    starts = np.searchsorted(places, needed[::few] * rows.shape[1]).tolist()
+    parts = [slice(*ends) for ends in zip(starts, [*starts[1:], len(places)], strict=True)]
+    residuals = torch.empty(len(places), subject.model.d_model, device=subject.device)  # filled where it lies: large
+    stretch = torch.empty(len(places), device=subject.device)
+    for part, found in zip(parts, run(partial(_at, subject, rows, places[part]) for part in parts), strict=True):
+        residuals[part], stretch[part] = found
+    return residuals, stretch
 
 
 @torch.no_grad()
-def _of_rows(subject: Subject, rows, own: np.ndarray, places: np.ndarray):
+def _at(subject: Subject, rows: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
+    own, row = np.unique(places // rows.shape[1], return_inverse=True)
     hook, residual = subject.activations_and_residual(rows[own].astype(np.int64))
-    at = np.searchsorted(own, places // rows.shape[1]) * rows.shape[1] + places % rows.shape[1]
-    at = torch.from_numpy(at).to(subject.device)
+    at = torch.from_numpy(row * rows.shape[1] + places % rows.shape[1]).to(subject.device)
     return residual.flatten(0, 1)[at], subject.sae.output_scale(hook.flatten(0, 1)[at])[:, 0]

@@ -43,12 +43,14 @@ class Head:
     def to(self, device) -> "Head":
         return Head(self.U.to(device), self.b.to(device), self.eps, self.centred, self.normed)
 
-    def centre(self, x: Tensor) -> Tensor:
-        return x - x.mean(-1, keepdim=True) if self.centred and self.normed else x
+    def centre(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.sub(x, x.mean(-1, keepdim=True), out=out) if self.centred and self.normed else x
 
     def scale(self, xc: Tensor) -> Tensor:
         """The norm's divisor: the root of the mean square (not the variance itself). [...]"""
-        return (xc.square().mean(-1) + self.eps).sqrt() if self.normed else xc.new_ones(xc.shape[:-1])
+        if not self.normed:
+            return xc.new_ones(xc.shape[:-1])
+        return (xc.norm(dim=-1).square() / xc.shape[-1] + self.eps).sqrt()
 
     def unscaled(self, xc: Tensor) -> Tensor:
         """Logits before the division by the scale and without the bias; linear in xc. [..., d_vocab]"""

@@ -15,24 +15,35 @@ from .sparse import matrix
 from .topmost import topmost
 
 NEIGHBOURS = 10
+ROWS = 4096  # brought to length one at a time
+SHORTEST = 1e-12  # length that a row of zeros is given
 MANY = 0.1  # share of all pairs from which computing all of them is quicker
 
 
 class DecoderRows:
-    """Decoder rows of length one, [d_sae, d_in]."""
+    """Decoder rows [d_sae, d_in], compared as if of length one; a copy of them all in float32 would be large."""
 
     def __init__(self, W_dec: Tensor):
-        self.rows = torch.nn.functional.normalize(W_dec, dim=1)
-        self.low = self.rows.bfloat16() if low_is_faster(W_dec.device) else None
+        self.W, self.lengths = W_dec, W_dec.norm(dim=1).clamp_min(SHORTEST)
+        self.low = torch.empty_like(W_dec, dtype=torch.bfloat16) if low_is_faster(W_dec.device) else None
         if self.low is not None:
-            parts = zip(self.rows.split(4096), self.low.split(4096), strict=True)
-            lost = max(float((row - low.float()).norm(dim=1).max()) for row, low in parts)
-            self.off = 2 * lost * (1 + lost) + 4 * self.rows.shape[1] * UNIT
+            lost = max(self._lower(slice(start, start + ROWS)) for start in range(0, len(W_dec), ROWS))
+            self.off = 2 * lost * (1 + lost) + 4 * W_dec.shape[1] * UNIT
+
+    def _lower(self, part: slice) -> float:
+        """Fills in some rows in half the precision; the most that one lost."""
+        rows = self.unit(part)
+        self.low[part] = rows
+        return float((rows - self.low[part].float()).norm(dim=1).max())
+
+    def unit(self, which) -> Tensor:
+        """Rows of length one."""
+        return self.W[which] / self.lengths[which, None]
 
     def neighbours(self, features: np.ndarray) -> list[Neighbours]:
         """Of each of `features` [n]."""
-        own = torch.from_numpy(features).to(self.rows.device)
-        count = min(NEIGHBOURS, len(self.rows) - 1)
+        own = torch.from_numpy(features).to(self.W.device)
+        count = min(NEIGHBOURS, len(self.W) - 1)
         found = self._screened(own, count) if self.low is not None else None
         cosines, places = self._all(own) if found is None else found
         cosines[places == own[:, None]] = -torch.inf
@@ -42,7 +53,8 @@ class DecoderRows:
 
     def _all(self, own: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines of some rows with all [n, d_sae], and whose they are [1, d_sae]."""
-        return self.rows[own] @ self.rows.t(), torch.arange(len(self.rows), device=own.device)[None]
+        cosines = (self.unit(own) @ self.W.t()).div_(self.lengths)
+        return cosines, torch.arange(len(self.W), device=own.device)[None]
 
     def _screened(self, own: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
         """The same for those that can be among the `count` highest beside a row itself, and -inf behind them. [n, m]
@@ -56,7 +68,7 @@ class DecoderRows:
         counts = row.bincount(minlength=len(own))
         starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         pattern = matrix(starts, column, rough.new_zeros(len(column)), tuple(rough.shape))
-        exact = torch.sparse.sampled_addmm(pattern, self.rows[own], self.rows.t()).values()
+        exact = torch.sparse.sampled_addmm(pattern, self.unit(own), self.W.t()).values() / self.lengths[column]
         at = torch.arange(len(row), device=own.device) - starts[row]
         cosines = rough.new_full((len(own), int(counts.max())), -torch.inf)
         places = torch.full_like(cosines, -1, dtype=torch.long)

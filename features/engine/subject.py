@@ -10,6 +10,8 @@ from .formats import read_sae
 from .sae import SparseAutoencoder
 from .text import Vocabulary
 
+ROWS = 4096  # of the decoder, copied at a time
+
 
 class SubjectError(ValueError):
     """A model and an SAE that do not belong together."""
@@ -74,11 +76,11 @@ class Subject:
         """The same, and the final residual. [batch, seq, d_in], [batch, seq, d_model]"""
         return self.model.activations_and_residual(self.tokens(ids), self.hook_point)
 
-    def output_directions(self, features=None) -> Tensor:
-        """What chosen features (default: all) write into the residual stream per unit. [n, d_model]"""
-        rows = self.sae.W_dec if features is None else self.sae.W_dec[torch.as_tensor(features, device=self.device)]
+    def output_directions(self, features) -> Tensor:
+        """What chosen features write into the residual stream per unit, a copy. [n, d_model]"""
         through = self.model.output_map(self.hook_point)
-        return rows if through is None else rows @ through
+        some = torch.as_tensor(features, device=self.device).split(ROWS)
+        return torch.cat([self.sae.W_dec[own] if through is None else self.sae.W_dec[own] @ through for own in some])
 
 
 def _names_of_width(widths: dict[str, int], width: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .disk import Matrix
 from .sparse import weighted_sums
 
 ROWS = 1024  # copied at a time
@@ -21,7 +22,7 @@ class Sums:
     tokens: int
     h: np.ndarray  # [d_in]
     hh: np.ndarray  # [d_in]
-    fh: np.ndarray  # [d_sae, d_in]
+    fh: Matrix  # [d_sae, d_in]
     error: float
 
     @property
@@ -32,24 +33,21 @@ class Sums:
 
     @classmethod
     def load(cls, folder: Path) -> "Sums":
-        """f h is mapped, not read."""
+        """f h stays on disk."""
         with np.load(folder / "sums.npz") as small:
             tokens, h, hh, error = int(small["tokens"]), small["h"], small["hh"], float(small["error"])
-        return cls(tokens, h, hh, np.load(folder / "fh.npy", mmap_mode="r"), error)
+        return cls(tokens, h, hh, Matrix(folder / "fh.npy"), error)
 
     @classmethod
     def merge(cls, folders: list[Path], folder: Path) -> None:
-        """Write those of all tokens of all parts, taken in the order given, some rows at a time.
-
-        Each part's file is mapped for those rows alone: what stays mapped counts as this process's memory.
-        """
+        """Write those of all tokens of all parts, taken in the order given, some rows at a time."""
         parts = [cls.load(each) for each in folders]
         h, hh, error = (sum(getattr(part, name) for part in parts) for name in ("h", "hh", "error"))
         _save(folder, sum(part.tokens for part in parts), h, hh, error)
         fh = _on_disk(folder, *parts[0].fh.shape)
         for start in range(0, len(fh), ROWS):
             rows = slice(start, start + ROWS)
-            fh[rows] = sum(cls.load(each).fh[rows] for each in folders)
+            fh[rows] = sum(part.fh[rows] for part in parts)
         fh.flush()
 
 

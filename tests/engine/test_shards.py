@@ -38,7 +38,7 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
     assert parted.summary.loss_tokens == whole.summary.loss_tokens
     for name in ("loss_clean", "loss_reconstructed", "loss_zero_ablated"):
         assert getattr(parted.summary, name) == pytest.approx(getattr(whole.summary, name), rel=1e-6)
-    np.testing.assert_allclose(parted.correlations.sums.fh, whole.correlations.sums.fh, rtol=1e-9)
+    np.testing.assert_allclose(parted.correlations.sums.fh[:], whole.correlations.sums.fh[:], rtol=1e-9)
     np.testing.assert_allclose(parted.correlations.moments.ff, whole.correlations.moments.ff, rtol=1e-9)
     features = np.arange(subject.d_sae)
     pairs = [each.correlations.pairs.of(features) for each in (parted, whole)]
@@ -61,7 +61,7 @@ def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_pa
     hook = subject.activations(rows[: cut.used_rows].astype(np.int64))[:, 1:].flatten(0, 1)
     hook = hook[~np.isin(rows[: cut.used_rows, 1:].ravel(), sorted(subject.vocabulary.special))]
     f, h = subject.sae.encode(hook).double().numpy(), hook.double().numpy()
-    np.testing.assert_allclose(collected.correlations.sums.fh, f.T @ h, atol=1e-4)
+    np.testing.assert_allclose(collected.correlations.sums.fh[:], f.T @ h, atol=1e-4)
     for features in (np.arange(subject.d_sae), np.array([5]), np.array([0, 3, 38])):
         pairs = collected.correlations.pairs
         products = pairs.of(features)
