@@ -18,7 +18,6 @@ from .sums import Sums
 from .threads import side_by_side
 
 HIGHEST, LOWEST = 7, 3  # correlates kept per feature at either end
-ROWS = 32  # features whose correlations are worked out together: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,8 @@ class Correlations:
         return self._correlates(features, self._second, self.second.pairs.of)
 
     def _correlates(self, features: np.ndarray, others: "Others", products: Callable, own=None) -> list[Correlates]:
-        """From `products(some features)` [some, m] of them with `others`, among which they are the `own`."""
-        parts = np.split(features, range(ROWS, len(features), ROWS))
-        return [one for part in parts for one in self._of_some(part, products(part), others, own)]
-
-    def _of_some(self, features: np.ndarray, products: np.ndarray, others: "Others", own) -> list[Correlates]:
+        """From `products(features)` [n, m] of them with `others`, among which they are the `own`."""
+        products = products(features)
         x, xx = self.moments.f[features], self.moments.ff[features]
         scale = inverse_spread(x, xx, self.sums.tokens)
         left_out = np.full(len(features), -1) if own is None else own[features]

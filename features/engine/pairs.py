@@ -144,9 +144,9 @@ class PairProducts:
     def of(self, features: np.ndarray) -> np.ndarray:
         """[n, d_right] float64, in the order `right.order`."""
         often, rare = len(self.right.frequent), self.left.is_rare[features]
-        found = np.empty((len(features), self.right.entries.d_sae))
+        found = np.zeros((len(features), self.right.entries.d_sae))
         found[:, :often] = self.onto[features]
         found[~rare, often:] = self.back[np.ix_(self.right.rare, self.left.column[features[~rare]])].T
-        for row, entries in zip(np.flatnonzero(rare), self.left.entries.features(features[rare]), strict=True):
-            found[row, often:] = self.by_token.products(entries)
+        entries = list(self.left.entries.features(features[rare]))
+        self.by_token.add_products(entries, [found[row, often:] for row in np.flatnonzero(rare)])
         return found

@@ -4,7 +4,7 @@ The rare features' entries lie on disk token by token. A feature's own entries s
 there, times its own activation, is added up by feature.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -47,17 +47,18 @@ class RareByToken:
                 firsts.append(firsts[-1] + len(ends))
         np.save(folder / "firsts.npy", np.array(firsts))
 
-    def products(self, feature: FeatureEntries) -> np.ndarray:
-        """Sums over tokens of the feature's activation times that of every rare one. [width] float64"""
-        found = np.zeros(self.width)
+    def add_products(self, features: Sequence[FeatureEntries], found: Sequence[np.ndarray]) -> None:
+        """To each feature's row of `found` [width] float64, sums over tokens of its activation times that of every rare
+        one. What stands at the tokens is read once for all of them."""
         for number in range(len(self._edges) - 1):
             first, end = self._edges[number], self._edges[number + 1]
-            part = slice(*np.searchsorted(feature.tokens, [first, end]))
-            if part.stop > part.start:
+            parts = [slice(*np.searchsorted(feature.tokens, [first, end])) for feature in features]
+            if any(part.stop > part.start for part in parts):
                 starts, entries = self._stretch(number)
-                tokens = feature.tokens[part].astype(np.int64) - first
-                add_meetings(tokens, feature.values[part], starts, entries["column"], entries["value"], found)
-        return found
+            for feature, part, row in zip(features, parts, found, strict=True):
+                if part.stop > part.start:
+                    tokens = feature.tokens[part].astype(np.int64) - first
+                    add_meetings(tokens, feature.values[part], starts, entries["column"], entries["value"], row)
 
     def _stretch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Starts and entries of the tokens between two edges; the last ones asked for are kept."""
