@@ -33,7 +33,7 @@ class Chosen:
     intervals: tuple[Interval, ...]
     rows: np.ndarray  # [r] shown rows, ascending
     starts: np.ndarray  # [r + 1]
-    positions: np.ndarray  # [e]
+    positions: np.ndarray  # [e] int16
     values: np.ndarray  # [e]
     near: np.ndarray  # [e] bool, close enough to an example for its effects to be computed
 
@@ -140,7 +140,7 @@ class _Shown:
         return {
             "rows": self.rows[rows],
             "starts": starts - starts[0],
-            "positions": self.tokens[entries] % grid.width + grid.first,
+            "positions": (self.tokens[entries] % grid.width + grid.first).astype(np.int16),
             "values": self.values[entries],
             "near": self.near[entries],
         }

@@ -161,7 +161,7 @@ def _statistics(tokens: int, one: Chosen, known: tuple, effects: np.ndarray) -> 
         random=one.random,
         intervals=one.intervals,
         shown=ShownRows(
-            one.rows, one.starts, one.positions.astype(np.int16), one.values, *np.ascontiguousarray(effects.T)
+            one.rows, one.starts, one.positions, one.values, *np.ascontiguousarray(effects.T)
         ),
     )
 
