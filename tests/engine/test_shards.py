@@ -69,6 +69,23 @@ def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_pa
     assert 0 < len(collected.correlations.pairs.left.rare) < subject.d_sae
 
 
+def test_rare_entries_are_read_once_for_many_features(subject, rows, tmp_path, monkeypatch):
+    """However many features ask: on millions of tokens they are gigabytes."""
+    monkeypatch.setattr(rare, "STRETCH", 1)
+    collected = _collected(subject, rows, _plan(subject, rows, 200), tmp_path)
+    read, stretch = [], rare.RareByToken._stretch
+    monkeypatch.setattr(rare.RareByToken, "_stretch", lambda self, number: read.append(number) or stretch(self, number))
+    collected.correlations.features(np.arange(subject.d_sae))
+    assert len(read) == len(set(read)) > 3
+
+
+@pytest.mark.parametrize(("used", "a_piece"), [(1, 1), (10, 3), (160, 40), (1000, 63), (1100, 64), (9000, 64)])
+def test_a_small_corpus_gives_each_of_four_cores_as_much_to_do(used, a_piece):
+    rows = np.ones((used, 128), np.uint16)
+    cut = plan(rows, tokens=127 * used, bos=True, special={0}, piece_tokens=8192)
+    assert cut.used_rows <= used and cut.rows_a_piece == a_piece
+
+
 def test_features_are_correlated_with_those_of_a_second_sae(subject, rows, tmp_path):
     own = subject.sae
     d_in, chosen = own.config.d_in, [7, 2, 2, 30, 11]
