@@ -25,8 +25,8 @@ def effects_at(subject: Subject, rows: np.ndarray, shown: np.ndarray, progress: 
     predicting = np.flatnonzero(shown["position"] < rows.shape[1] - 1)
     places = shown["row"][predicting].astype(np.int64) * rows.shape[1] + shown["position"][predicting]
     for part in _lots(shown["row"][predicting], places, RESIDUAL_BYTES // (4 * subject.model.d_model)):
-        done = partial(_done, progress, part, len(predicting))
-        found[predicting[part]] = _effects(subject, rows, shown[predicting[part]], places[part], done)
+        told = partial(_told, progress, part, len(predicting))
+        found[predicting[part]] = _effects(subject, rows, shown[predicting[part]], places[part], told)
     return found
 
 
@@ -44,12 +44,13 @@ def _lots(rows: np.ndarray, places: np.ndarray, most: int) -> Iterator[slice]:
         start = stop
 
 
-def _done(progress: Callable, part: slice, total: int, done: int, of: int) -> None:
-    progress(part.start + (part.stop - part.start) * done // of, total)
+def _told(progress: Callable, part: slice, total: int, before: float, done: int, of: int) -> None:
+    """A half of a lot's work is done as far as `done` of `of`, `before` of the lot behind it."""
+    progress(part.start + int((part.stop - part.start) * (before + done / of / 2)), total)
 
 
-def _effects(subject: Subject, rows, shown, places, progress: Callable) -> np.ndarray:
-    """Of entries that all have a next token. [n, 3]"""
+def _effects(subject: Subject, rows, shown, places, told: Callable) -> np.ndarray:
+    """Of entries that all have a next token: their text is read, then the vocabulary gone through. [n, 3]"""
     device = subject.device
     places, at = np.unique(places, return_inverse=True)
     features, which = np.unique(shown["feature"], return_inverse=True)
@@ -57,17 +58,17 @@ def _effects(subject: Subject, rows, shown, places, progress: Callable) -> np.nd
     parts = (at, which, targets, shown["value"].copy())  # torch refuses a field's strides
     at, which, targets, values = (torch.from_numpy(part).to(device) for part in parts)
     with side_by_side(device) as run:
-        residuals, stretch = _residuals(subject, rows, places, run)
+        residuals, stretch = _residuals(subject, rows, places, run, partial(told, 0))
         directions = subject.output_directions(features)
         found = ablate(
             *(subject.model.head, residuals, targets, directions, at, which, values * stretch[at]),
             run=run,
-            progress=progress,
+            progress=partial(told, 0.5),
         )
     return torch.stack([found.losses, found.on_loss, found.on_logit], 1).cpu().numpy()
 
 
-def _residuals(subject: Subject, rows: np.ndarray, places: np.ndarray, run: Callable) -> tuple[Tensor, Tensor]:
+def _residuals(subject: Subject, rows, places: np.ndarray, run: Callable, progress: Callable) -> tuple[Tensor, Tensor]:
     """Of positions [n] in ascending order: final residuals [n, d_model], and what an input norm took off the
     activations [n], 1 without one."""
     needed, few = np.unique(places // rows.shape[1]), max(1, FORWARD_TOKENS // rows.shape[1])
@@ -77,6 +78,7 @@ def _residuals(subject: Subject, rows: np.ndarray, places: np.ndarray, run: Call
     stretch = torch.empty(len(places), device=subject.device)
     for part, found in zip(parts, run(partial(_at, subject, rows, places[part]) for part in parts), strict=True):
         residuals[part], stretch[part] = found
+        progress(part.stop, len(places))
     return residuals, stretch
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from features.engine import shown
+from features.engine import effects, shown
 from features.engine.collect import collect
+from features.engine.results import Cancelled
 
 TOKENS = 700
 
@@ -57,3 +58,18 @@ def test_more_positions_than_are_held_at_a_time_are_done_lot_by_lot(whole, posit
     monkeypatch.setattr("features.engine.effects.RESIDUAL_BYTES", 4 * whole.subject.model.d_model * positions)
     for one, other in zip(at_once, whole.features(), strict=True):
         np.testing.assert_allclose(one.shown.loss_effects, other.shown.loss_effects, atol=2e-6)
+
+
+def test_progress_is_told_and_a_job_can_stop_while_text_is_read(whole, blocks, monkeypatch):
+    entries = np.sort(shown.shown_within(blocks, (0, 1000))[0], order="row")
+    monkeypatch.setattr(effects, "FORWARD_TOKENS", 1)
+    heard = []
+    effects.effects_at(whole.subject, whole.grid.rows, entries, lambda *now: heard.append(now))
+    assert heard == sorted(heard) and heard[-1][0] == heard[-1][1] and len(heard) > 5
+
+    def stop(done, total):
+        raise Cancelled
+
+    monkeypatch.setattr(effects, "ablate", None)  # is not reached
+    with pytest.raises(Cancelled):
+        effects.effects_at(whole.subject, whole.grid.rows, entries, stop)
