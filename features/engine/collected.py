@@ -160,9 +160,7 @@ def _statistics(tokens: int, one: Chosen, known: tuple, effects: np.ndarray) -> 
         top=one.top,
         random=one.random,
         intervals=one.intervals,
-        shown=ShownRows(
-            one.rows, one.starts, one.positions, one.values, *np.ascontiguousarray(effects.T)
-        ),
+        shown=ShownRows(one.rows, one.starts, one.positions, one.values, *np.ascontiguousarray(effects.T)),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiled.correlations import extreme_correlations
+from .compiled.extremes import extreme_correlations
 from .entries import Entries, Piece
 from .neighbours import DecoderRows
 from .pairs import PairProducts

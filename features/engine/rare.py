@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .compiled.correlations import add_meetings
+from .compiled.meetings import add_meetings
 from .disk import Numbers
 from .entries import FeatureEntries
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from features.engine import ablation
-from features.engine.compiled.correlations import add_meetings
+from features.engine.compiled.meetings import add_meetings
 from features.engine.correlations import Others, _extremes
 from features.engine.logits import Head
 from features.engine.tables import logit_tables

@@ -1,10 +1,14 @@
 """The compiled loops over long rows find what sorting, counting and multiplying whole rows would."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from features.engine.compiled.correlations import add_meetings, extreme_correlations
-from features.engine.compiled.extremes import BLOCK, extremes
+from features.engine import compiled
+from features.engine.compiled.extremes import BLOCK, extreme_correlations, extremes
+from features.engine.compiled.meetings import add_meetings
 
 WIDTHS = [5, BLOCK, 40 * BLOCK + 3]
 
@@ -78,3 +82,10 @@ def test_meetings_add_up_to_a_product_with_dense_rows():
     at, values, found = np.array([0, 7, 8, 29]), rng.random(4).astype(np.float32), np.ones(9)
     add_meetings(at, values, starts, columns.astype(np.int32), dense[tokens, columns], found)
     np.testing.assert_allclose(found, 1 + values.astype(float) @ dense[at].astype(float))
+
+
+def test_a_compiled_file_calls_nothing_of_another():
+    """It would go on with what the other once was: only its own file tells whether its cache still holds."""
+    files = list(Path(compiled.__file__).parent.glob("*.py"))
+    assert len(files) > 3
+    assert not [path.name for path in files if re.search(r"^\s*(from|import) (\.|features)", path.read_text(), re.M)]

@@ -1,14 +1,14 @@
-"""The few largest and smallest numbers of long rows in one sweep, and how many lie between edges."""
+"""The few largest and smallest of long rows in one sweep, of numbers or correlations; how many lie between edges."""
 
 import numpy as np
 from numba import njit
 
-QUICK = {"contract", "reassoc", "nsz", "nnan", "ninf"}  # in any order; no NaN comes in
+QUICK = {"contract", "reassoc", "nsz", "nnan"}  # in any order; no NaN comes in
 BLOCK = 64  # numbers looked at together: only where their ends count is each one looked at
 
 
 @njit(nogil=True, cache=True)
-def insert(value, place, values, places):
+def _insert(value, place, values, places):
     """Into values in descending order, the last one falling out; behind equal ones."""
     at = len(values) - 1
     while at > 0 and values[at - 1] < value:
@@ -40,9 +40,47 @@ def extremes(rows, high, high_at, low, low_at):
                 continue
             for j in range(len(part)):
                 if part[j] > high[n, -1]:
-                    insert(part[j], start + j, high[n], high_at[n])
+                    _insert(part[j], start + j, high[n], high_at[n])
                 if -part[j] > low[n, -1]:
-                    insert(-part[j], start + j, low[n], low_at[n])
+                    _insert(-part[j], start + j, low[n], low_at[n])
+
+
+@njit(fastmath=QUICK, nogil=True, error_model="numpy", cache=True)
+def _correlate(products, sums, scales, x, scale, tokens, found):
+    """Pearson correlations of one with some others; the highest and the lowest of them."""
+    highest = lowest = (tokens * products[0] - x * sums[0]) * scale * scales[0]
+    for j in range(len(products)):
+        r = (tokens * products[j] - x * sums[j]) * scale * scales[j]
+        found[j] = r
+        highest, lowest = max(highest, r), min(lowest, r)
+    return highest, lowest
+
+
+@njit(nogil=True, cache=True)
+def extreme_correlations(products, x, scale, sums, scales, tokens, own, high, high_at, low, low_at):
+    """Of each row of products [n, m], the highest Pearson correlations and the lowest with their sign turned, best
+    first, and their places.
+
+    x and scale [n], sums and scales [m]: of a value over the tokens, and the inverse root of its spread, 0 where it
+    does not vary: that has none. own [n]: a place left out. high [n, a], low [n, b]: -inf at first.
+    """
+    found = np.empty(BLOCK)
+    for n in range(len(products)):
+        for start in range(0, products.shape[1], BLOCK):
+            stop = min(start + BLOCK, products.shape[1])
+            highest, lowest = _correlate(
+                products[n, start:stop], sums[start:stop], scales[start:stop], x[n], scale[n], tokens, found
+            )
+            if highest <= high[n, -1] and -lowest <= low[n, -1]:
+                continue
+            for j in range(start, stop):
+                r = found[j - start]
+                if scales[j] == 0 or j == own[n]:
+                    continue
+                if r > high[n, -1]:
+                    _insert(r, j, high[n], high_at[n])
+                if -r > low[n, -1]:
+                    _insert(-r, j, low[n], low_at[n])
 
 
 @njit(fastmath=QUICK, error_model="numpy", nogil=True, cache=True)
