@@ -12,7 +12,7 @@ from .subject import Subject
 from .threads import side_by_side
 
 FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
-RESIDUAL_BYTES = 160 << 20  # of positions held at a time: the features are taken to the logits once for each such lot
+RESIDUAL_BYTES = 128 << 20  # of positions held at a time: the features are taken to the logits once for each such lot
 COLUMNS = ("loss", "loss_effect", "logit_effect")  # nats with the feature; with - without it; on the true next token
 
 
