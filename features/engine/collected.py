@@ -99,7 +99,7 @@ class Collected:
     def _side_by_side(self, piece: Callable, features: np.ndarray) -> Iterator[list]:
         """piece(some features) for all of them, in order."""
         size = max(1, min(FEATURES_AT_ONCE, BLOCK_BYTES // (8 * self.entries.d_sae)))
-        with side_by_side(self.subject.device) as run:
+        with side_by_side(self.subject.device, mostly_here=True) as run:
             yield from run(partial(piece, features[part]) for part in _slices(len(features), size))
 
     def _chosen_and_tables(self, features: np.ndarray) -> tuple[list[Chosen], list[tuple]]:

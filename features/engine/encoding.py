@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .sae import SparseAutoencoder
 from .screen import Screen
-from .sparse import matrix, order_of
+from .sparse import matrix, order_of, places_of
 from .threads import Scratch
 
 Entries = tuple[Tensor, Tensor, Tensor]  # features, tokens, values: feature by feature, tokens ascending in each
@@ -19,6 +19,7 @@ COLUMNS = 512  # of the hook point at a time, when entries gather
 DENSE_BYTES = 128 << 20  # of the float32 product held at a time
 LEAST = 1 << 20  # weights an encoder has to have
 SAMPLE = (2048, 1024, 256)  # features, width and tokens of the product that is measured
+GPU_SAMPLE = (8192, 2048, 2048)  # smaller ones take no longer than it takes to ask for them
 
 
 class Encoder:
@@ -31,7 +32,17 @@ class Encoder:
         self.sae, self.screens = sae, sae.is_plain and (screen == "on" or (screen == "auto" and pays(sae)))
         self._screen: Screen | None = None
         self._scratch = Scratch()
-        self._strips = _strips(sae.W_enc.t()) if self.screens else []  # [d_sae, some of d_in] each
+        self._strips = _strips(sae.W_enc.t()) if self.screens else []  # [d_sae, some of d_in] each; on a GPU one
+
+    @property
+    def screen(self) -> Screen:
+        """Once it is settled."""
+        return self._screen
+
+    @property
+    def rows(self) -> Tensor:
+        """The encoder's weights feature by feature, where they are screened. [d_sae, d_in]"""
+        return self._strips[0] if len(self._strips) == 1 else torch.cat(self._strips, 1)
 
     @property
     def is_settled(self) -> bool:
@@ -78,7 +89,7 @@ class Encoder:
 
 
 def _strips(rows: Tensor) -> list[Tensor]:
-    return [strip.contiguous() for strip in rows.split(COLUMNS, dim=1)]
+    return [strip.contiguous() for strip in rows.split(rows.shape[1] if rows.is_cuda else COLUMNS, dim=1)]
 
 
 def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Scratch | None = None) -> Entries:
@@ -93,7 +104,7 @@ def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Scratch | None
         return found // len(hook), found % len(hook), dense.view(-1)[found]
     out = None if scratch is None else scratch.of((sae.config.d_sae, len(hook)), hook)
     products = torch.mm(sae.W_enc.t(), hook.t(), out=out)
-    found = (products > _least(sae)[:, None]).view(-1).nonzero().squeeze(1)
+    found = places_of(products > _least(sae)[:, None])
     return _kept(sae, len(hook), found, products.view(-1)[found])
 
 
@@ -123,7 +134,7 @@ def pays(sae: SparseAutoencoder) -> bool:
 @lru_cache
 def low_is_faster(device: torch.device) -> bool:
     """Measured once a process, in a tenth of a second."""
-    features, width, tokens = SAMPLE
+    features, width, tokens = SAMPLE if device.type == "cpu" else GPU_SAMPLE
     pairs = [
         (torch.ones(features, width, device=device, dtype=kind), torch.ones(width, tokens, device=device, dtype=kind))
         for kind in (torch.float32, torch.bfloat16)

@@ -110,7 +110,7 @@ def with_frequent(left: Side, right: Side, device, done: Callable[[int], None] =
         return pieces[0].first + pieces[0].size
 
     pairs = zip(left.entries.pieces(), right.entries.pieces(), strict=True)
-    with side_by_side(device) as run:
+    with side_by_side(device, mostly_here=True) as run:
         for tokens in run(partial(add, pair) for pair in pairs):
             done(tokens)
     if right is left:

@@ -13,10 +13,13 @@ as further columns; what is left to ask of an entry is its sign, which no roundi
 are rounded up. The tokens' mean is taken off h and added to b: the margin is about lengths, and h becomes shorter.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from .sae import SparseAutoencoder
+from .sparse import places_of
 from .threads import Scratch
 
 UNIT = 2.0**-24  # half the distance of 1 to the next float32
@@ -35,6 +38,8 @@ class Screen:
         self.d_in, self.mean = d_in, mean
         self.slack = 4 * (d_in + EXTRA) * UNIT
         self._scratch, self._room = Scratch(), Scratch()
+        if sae.W_enc.is_cuda:  # partial sums that are rounded to bfloat16 would break the bound
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         width = -(-(d_in + EXTRA) // ALIGNED) * ALIGNED
         self.rows = torch.zeros(self.d_sae, width, dtype=torch.bfloat16, device=sae.device)
         for start in range(0, self.d_sae, 4096):
@@ -56,14 +61,20 @@ class Screen:
 
         hook [tokens, d_in] float32.
         """
-        columns, tokens = self._columns(hook), len(hook)
-        most = max(1, BLOCK_BYTES // (2 * tokens))
-        found = []
-        for start in range(0, self.d_sae, most):
-            rows = self.rows[start : start + most]
-            product = torch.mm(rows, columns, out=self._scratch.of((len(rows), tokens), columns))
-            found.append(_positive(product).add_(start * tokens))
+        found = [_positive(product).add_(part.start * len(hook)) for part, product in self.products(hook)]
         return torch.cat(found) if found else torch.zeros(0, dtype=torch.long, device=hook.device)
+
+    def products(self, hook: Tensor, most: int = BLOCK_BYTES) -> Iterator[tuple[slice, Tensor]]:
+        """Some features at a time, and the numbers that are above zero where they can be active. [some, tokens]
+
+        bfloat16, of so many bytes at most, good until the next ones are asked for.
+        """
+        columns, tokens = self._columns(hook), len(hook)
+        step = max(1, most // (2 * tokens))
+        for start in range(0, self.d_sae, step):
+            rows = self.rows[start : start + step]
+            room = self._scratch.of((len(rows), tokens), columns)
+            yield slice(start, start + len(rows)), torch.mm(rows, columns, out=room)
 
     def _columns(self, hook: Tensor) -> Tensor:
         """The tokens with what their margins need. [width, tokens] bfloat16, each token contiguous"""
@@ -101,7 +112,5 @@ def _three_parts(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _positive(product: Tensor) -> Tensor:
     """Flat places of the numbers above zero. [n] int64"""
-    if product.is_cuda:
-        return (product > 0).view(-1).nonzero().squeeze(1)
-    bits = product.view(torch.int16).numpy()  # a float above zero is an integer above zero, and those compare faster
-    return torch.from_numpy((bits.reshape(-1) > 0).nonzero()[0])
+    # A float above zero is an integer above zero, and a CPU compares those faster.
+    return places_of(product > 0 if product.is_cuda else product.view(torch.int16) > 0)

@@ -30,7 +30,8 @@ from .subject import Subject
 from .sums import Sums
 
 SMALL, CORES = 16, 4  # up to so many pieces are made a multiple of so many
-SHARD_TOKENS = 131_072  # a shard's sums are as large as the encoder twice over, whatever its length
+SHARD_TOKENS = 131_072  # where there are few
+MOST_SHARDS = 64  # about: on disk a shard's sums are as large as the encoder twice over, whatever its length
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,17 @@ def plan(
     tokens: int,
     bos: bool,
     special: set[int],
-    shard_tokens: int = SHARD_TOKENS,
+    shard_tokens: int | None = None,
     piece_tokens: int = PIECE_TOKENS,
 ) -> Plan:
-    """Of the first rows [n, length] that hold `tokens` counted tokens. Raises NotEnoughTokens."""
+    """Of the first rows [n, length] that hold `tokens` counted tokens. Raises NotEnoughTokens.
+
+    The same on every machine: parts of one job are found by their number.
+    """
     counted = counted_tokens(rows, special)
     used = rows_needed(counted, tokens)
     piece = _rows_a_piece(used, max(1, piece_tokens // rows.shape[1]))
+    shard_tokens = shard_tokens or max(SHARD_TOKENS, used * rows.shape[1] // MOST_SHARDS)
     shard = piece * max(1, round(shard_tokens / (piece * rows.shape[1])))
     count = max(1, round(used / shard))  # the last one takes what would be a small one of its own
     starts = [shard * n for n in range(count)]

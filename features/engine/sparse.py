@@ -16,6 +16,14 @@ def order_of(keys: Tensor, below: int) -> Tensor:
     return torch.from_numpy(keys.numpy().astype("uint16").argsort(kind="stable"))
 
 
+def places_of(mask: Tensor) -> Tensor:
+    """Flat places of what is true. [n] int64"""
+    flat = mask.view(-1)
+    if flat.device.type == "cpu":
+        return torch.from_numpy(flat.numpy().nonzero()[0])  # four times as fast
+    return flat.nonzero().squeeze(1)
+
+
 def starts_of(keys: Tensor, count: int) -> Tensor:
     """Where each of the keys 0 to `count` begins among ascending ones. [count + 1] int64"""
     return torch.searchsorted(keys, torch.arange(count + 1, device=keys.device))

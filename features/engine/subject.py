@@ -9,6 +9,7 @@ from . import model as models
 from .formats import read_sae
 from .sae import SparseAutoencoder
 from .text import Vocabulary
+from .transfers import upload
 
 ROWS = 4096  # of the decoder, copied at a time
 
@@ -66,7 +67,7 @@ class Subject:
 
     def tokens(self, ids) -> Tensor:
         """Ids of one or several sequences as a batch on the device. [batch, seq] int64"""
-        return torch.atleast_2d(torch.as_tensor(ids, dtype=torch.long)).to(self.device)
+        return upload(torch.atleast_2d(torch.as_tensor(ids, dtype=torch.long)), self.device)
 
     def activations(self, ids) -> Tensor:
         """Activations at the hook point. [batch, seq, d_in]"""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .disk import Matrix
 from .sparse import weighted_sums
+from .transfers import Fetched
 
 ROWS = 1024  # copied at a time
 COLUMNS = 64  # of the hook point at a time: a piece's share of them stays in the cache while features gather from it
@@ -69,15 +70,22 @@ class Products:
 
     def __init__(self, rows: int, width: int, device):
         self.width = width
+        self.columns = COLUMNS if torch.device(device).type == "cpu" else width
         self.strips = [
-            torch.zeros(rows, min(COLUMNS, width - start), dtype=torch.float64, device=device)
-            for start in range(0, width, COLUMNS)
+            torch.zeros(rows, min(self.columns, width - start), dtype=torch.float64, device=device)
+            for start in range(0, width, self.columns)
         ]
         self._locks = [Lock() for _ in self.strips]
 
+    @property
+    def whole(self) -> Tensor:
+        """All sums, where they are not in strips. [rows, width]"""
+        (strip,) = self.strips
+        return strip
+
     def add(self, dense: Tensor, starts: Tensor, tokens: Tensor, values: Tensor) -> None:
         """dense [n, width]; feature i's entries are `starts[i]` to `starts[i + 1]` of tokens and values."""
-        strips = dense.split(COLUMNS, dim=1)
+        strips = dense.split(self.columns, dim=1)
         for total, lock, strip in zip(self.strips, self._locks, strips, strict=True):
             sums = weighted_sums(strip.contiguous(), starts, tokens, values)
             with lock:
@@ -87,34 +95,33 @@ class Products:
         """Into `found` [rows, width] float64, which may be a mapped file."""
         for start in range(0, len(found), ROWS):
             rows = slice(start, start + ROWS)
-            found[rows] = torch.cat([strip[rows].cpu() for strip in self.strips], 1).numpy()
+            (found[rows],) = Fetched(torch.cat([strip[rows] for strip in self.strips], 1)).wait()
 
 
 class StreamingSums:
     """Takes pieces of a corpus, from several threads at once."""
 
     def __init__(self, d_sae: int, d_in: int, device):
-        self.tokens = 0
+        self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self.error = torch.zeros((), dtype=torch.float64, device=device)
         self.h, self.hh = (torch.zeros(d_in, dtype=torch.float64, device=device) for _ in range(2))
         self.fh = Products(d_sae, d_in, device)
         self._lock = Lock()
 
-    def update(self, hook: Tensor, error: Tensor, starts: Tensor, tokens: Tensor, values: Tensor) -> None:
-        """hook [n, d_in], its reconstruction error, and its active entries as in `Products.add`."""
+    def update(self, hook: Tensor, error: Tensor, counts: Tensor | bool = True) -> None:
+        """hook [n, d_in] and its reconstruction error; all but what `fh` takes by itself. Only if it `counts`."""
         h, hh = (hook.new_zeros(hook.shape[1], dtype=torch.float64) for _ in range(2))
-        for part in hook.split(512):  # a float64 copy of all of it would not stay in the cache
+        for part in hook.split(len(hook) if hook.is_cuda else 512):  # a float64 copy of all leaves a CPU's cache
             double = part.double()
             h += double.sum(0)
             hh += double.square_().sum(0)
         with self._lock:
-            self.tokens += len(hook)
-            self.error += error
-            self.h += h
-            self.hh += hh
-        self.fh.add(hook, starts, tokens, values)
+            self.tokens += len(hook) * counts
+            self.error += error * counts
+            self.h += h * counts
+            self.hh += hh * counts
 
     def save(self, folder: Path) -> None:
         """As `Sums.load` reads them."""
-        _save(folder, self.tokens, self.h.cpu().numpy(), self.hh.cpu().numpy(), float(self.error))
+        _save(folder, int(self.tokens), self.h.cpu().numpy(), self.hh.cpu().numpy(), float(self.error))
         self.fh.write(_on_disk(folder, len(self.fh.strips[0]), self.fh.width))

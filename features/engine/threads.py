@@ -24,14 +24,16 @@ class Scratch(threading.local):
 
 
 @contextlib.contextmanager
-def side_by_side(device):
+def side_by_side(device, mostly_here: bool = False):
     """A function that carries out pieces of work side by side on the cores and yields their results.
+
+    Where the device is a GPU, only pieces that are `mostly_here`, the GPU's part of them being small.
 
     The pieces are many small steps: shared out step by step, the cores would mostly wait for each other. So each
     piece has one core to itself, which PyTorch decides by a number that new threads start with.
     """
     threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
+    if threads == 1 or (device.type != "cpu" and not (device.type == "cuda" and mostly_here)):
         yield one_by_one
         return
     torch.set_num_threads(1)

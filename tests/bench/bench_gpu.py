@@ -7,10 +7,12 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 
+from features.engine import passing
 from features.engine.collect import collect
 from features.engine.subject import Subject
 
@@ -37,22 +39,45 @@ def tell(folder: Path) -> None:
     rows = np.load(folder / "rows.npy", mmap_mode="r")
     collect(subject, rows, tokens=20_000)  # kernels are chosen and loaded
     torch.cuda.reset_peak_memory_stats()
-    began = {}
-    start = time.perf_counter()
+    tokens, seconds = measured(subject, rows)
+    rate, work = bfloat16_rate(), 2 * subject.sae.W_enc.numel() * tokens
+    print(f"  {torch.cuda.get_device_name()}: {subject.d_sae:,} features, {tokens:,} tokens")
+    for name, value in seconds.items():
+        print(f"  {name:24} {value:7.2f} s")
+    passed = seconds["activations"]
+    print(f"  pass over the corpus     {tokens / passed:,.0f} tokens a second")
+    print(f"  bfloat16 products        {rate / 1e12:.0f} TFLOP/s measured; the encoder's would take")
+    print(f"                           {work / rate:.2f} s, {work / rate / passed:.0%} of the pass")
+    print(f"  memory at the most       {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
+    with mock.patch.object(passing, "has_kernels", lambda: False):
+        plain = pass_alone(subject, rows)
+    by_kernels = pass_alone(subject, rows)
+    print(f"  a shard by plain tensors {plain:7.2f} s, by kernels {by_kernels:.2f} s: {plain / by_kernels:.1f} times")
+
+
+def measured(subject: Subject, rows: np.ndarray) -> tuple[int, dict[str, float]]:
+    """Counted tokens, and the seconds of each phase of the whole."""
+    began = {"activations": time.perf_counter()}
     collected = collect(
         subject, rows, tokens=TOKENS, progress=lambda now: began.setdefault(now.phase, time.perf_counter())
     )
-    passed, merged = began["merging"] - start, time.perf_counter() - start
-    count = sum(1 for _ in collected.features())
-    whole = time.perf_counter() - start
-    product = 2 * subject.sae.W_enc.numel() * collected.tokens
-    rate = bfloat16_rate()
-    print(f"  {torch.cuda.get_device_name()}: {count:,} features, {collected.tokens:,} tokens")
-    print(f"  pass over the corpus   {passed:7.1f} s  {collected.tokens / passed:,.0f} tokens a second")
-    print(f"  with products of pairs {merged:7.1f} s;  with examples, tables and loss effects {whole:.1f} s")
-    print(f"  bfloat16 products      {rate / 1e12:7.0f} TFLOP/s measured; the encoder's would take")
-    print(f"                         {product / rate:7.1f} s, {product / rate / passed:.0%} of the pass")
-    print(f"  memory at the most     {torch.cuda.max_memory_allocated() / 1e9:7.1f} GB")
+    began.setdefault("examples", time.perf_counter())
+    for _ in collected.features():
+        pass
+    ends = [*list(began.values())[1:], time.perf_counter()]
+    return collected.tokens, {name: end - start for (name, start), end in zip(began.items(), ends, strict=True)}
+
+
+def pass_alone(subject: Subject, rows: np.ndarray) -> float:
+    """Seconds of one shard's pass, of 131,072 tokens."""
+    few, times = rows[: 131_072 // rows.shape[1]], []
+    for _ in range(2):
+        with tempfile.TemporaryDirectory() as name:
+            run = passing.Pass(subject, bos=True)
+            start = time.perf_counter()
+            run.over(few, (0, len(few)), 8192 // rows.shape[1], Path(name), lambda tokens: None)
+            times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def bfloat16_rate() -> float:

@@ -10,6 +10,9 @@ from features.engine.sae import SAEConfig, SparseAutoencoder
 from features.engine.screen import Screen
 
 TOKENS, WIDTH, FEATURES = 70, 200, 300
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])]
 
 
 def _sae(W_enc, b_enc, threshold=None):
@@ -69,13 +72,14 @@ CASES = [_ordinary, _on_the_edge, _rounded_the_wrong_way, _cancelling, _of_all_s
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__.strip("_"))
 @pytest.mark.parametrize("jump", [False, True])
 @pytest.mark.parametrize("offset", [0.0, 1.0])
-def test_no_active_entry_is_missed(case, jump, offset):
+@pytest.mark.parametrize("device", DEVICES)
+def test_no_active_entry_is_missed(case, jump, offset, device):
     h, W, b = case()
     threshold = 0.1 * _draw(11, FEATURES).abs() if jump else None
-    sae = _sae(W, b + (threshold if jump else 0), threshold)
+    sae, h = _sae(W, b + (threshold if jump else 0), threshold).to(device), h.to(device)
     features, tokens, values = active_entries(sae, h)
-    exact = h.double() @ W.double() + sae.b_enc.double()
-    truly = (exact > (0 if threshold is None else threshold.double())).t().reshape(-1).nonzero()[:, 0]
+    exact = h.double() @ sae.W_enc.double() + sae.b_enc.double()
+    truly = (exact > (0 if threshold is None else sae.threshold.double())).t().reshape(-1).nonzero()[:, 0]
     candidates = Screen(sae, h.mean(0) * offset).candidates(h)
     assert len(features), "the case has nothing to miss"
     assert not set((features * TOKENS + tokens).tolist()) - set(candidates.tolist())

@@ -53,6 +53,13 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
         assert [i.count for i in one.intervals] == [i.count for i in other.intervals]
 
 
+def test_a_long_corpus_is_cut_into_longer_shards_rather_than_more():
+    rows = np.ones((100_000, 128), np.uint16)
+    cut = plan(rows, tokens=12_700_000, bos=True, special={0})
+    assert 60 <= len(cut.spans) <= 70
+    assert len(plan(rows, tokens=1_000_000, bos=True, special={0}).spans) == 8
+
+
 @pytest.mark.parametrize("held", [1 << 20, 1])  # all rare entries at once; a piece at a time
 def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_path, monkeypatch, held):
     monkeypatch.setattr(rare, "STRETCH", held)
