@@ -31,8 +31,10 @@ def collect(
 
     rows [n, length] token ids, each starting with BOS if `bos`. Special tokens are not counted. With `encoder_b`,
     another SAE on the same hook point, features are also correlated with its. `screen` as in `Encoder`, `cut` as in
-    `shards.plan`. `progress` is called about twice a second and may raise to stop. Raises NotEnoughTokens.
+    `shards.plan`, but one shard without it. `progress` is called about twice a second and may raise to stop. Raises
+    NotEnoughTokens.
     """
+    cut = {"shard_tokens": rows.size, **cut}
     plan = shards.plan(rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, **cut)
     told = _summed(progress, plan) if progress else None
     with tempfile.TemporaryDirectory() as name:

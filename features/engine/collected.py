@@ -107,8 +107,11 @@ class Collected:
         return self._choose(features), self._tables(features)
 
     def _choose(self, features: np.ndarray) -> list[Chosen]:
-        with self._choosing:
-            return [one for block in self.entries.blocks(features) for one in choose(block, self.grid, self.seed)]
+        found = []
+        for block in self.entries.blocks(features):
+            with self._choosing:
+                found += choose(block, self.grid, self.seed)
+        return found
 
     def effects(self, shown: np.ndarray) -> np.ndarray:
         """Of shown entries [n], row by row. [n, 3] float32"""

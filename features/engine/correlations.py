@@ -11,13 +11,14 @@ from torch import Tensor
 
 from .compiled.extremes import extreme_correlations
 from .entries import Entries, Piece
-from .neighbours import DecoderRows
+from .neighbours import SHORTEST, DecoderRows
 from .pairs import PairProducts
 from .results import Correlates, no_correlates
 from .sums import Sums
 from .threads import side_by_side
 
 HIGHEST, LOWEST = 7, 3  # correlates kept per feature at either end
+COSINE_BYTES = 2 << 20  # of decoder rows that are compared at a time
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ class Correlations:
     def _decoder_cosines(self, features: np.ndarray, chosen: np.ndarray, rows: Tensor) -> np.ndarray:
         """Of each feature's decoder row with some of `rows`. [n, k]"""
         features, chosen = (torch.from_numpy(part).to(rows.device) for part in (features, chosen))
-        pairs = zip(chosen, self.decoder.unit(features), strict=True)
-        return torch.stack([torch.nn.functional.normalize(rows[at], dim=1) @ own for at, own in pairs]).cpu().numpy()
+        some = max(1, COSINE_BYTES // (4 * chosen.shape[1] * rows.shape[1])) if chosen.numel() else 1
+        parts = zip(chosen.split(some), self.decoder.unit(features).split(some), strict=True)
+        return torch.cat([_cosines(rows[at], own) for at, own in parts]).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,12 @@ class Others:
         order = np.arange(len(sums)) if order is None else order
         sums, squares = sums[order], squares[order]
         return cls(sums, squares, inverse_spread(sums, squares, tokens), order, rows)
+
+
+def _cosines(rows: Tensor, own: Tensor) -> Tensor:
+    """Of each row of own [n, width], of length one, with some others [n, k, width]. [n, k]"""
+    lengths = rows.norm(dim=2).clamp_min_(SHORTEST)
+    return torch.bmm(rows, own[:, :, None]).squeeze(2).div_(lengths)
 
 
 def inverse_spread(x: np.ndarray, xx: np.ndarray, tokens: int) -> np.ndarray:

@@ -63,8 +63,8 @@ class EntriesWriter:
     def append(self, piece: Piece) -> None:
         self._table.append((piece.first, piece.size, self.count))
         self._starts.append(piece.starts.astype(np.uint32))
-        self._tokens.write(piece.tokens.tobytes())
-        self._values.write(piece.values.tobytes())
+        self._tokens.write(np.ascontiguousarray(piece.tokens).data)
+        self._values.write(np.ascontiguousarray(piece.values).data)
         self.count += len(piece.tokens)
 
     def __exit__(self, *error):

@@ -21,6 +21,7 @@ from .bench_engine import HOOK
 
 TOKENS = int(os.environ.get("BENCH_TOKENS", 1_000_000))
 SIZE, ROUNDS = 8192, 20
+MEMORY = 24e9  # bytes that may be used, of however many there are
 
 
 def main():
@@ -35,11 +36,13 @@ def main():
 
 
 def tell(folder: Path) -> None:
+    torch.cuda.set_per_process_memory_fraction(min(1.0, MEMORY / torch.cuda.mem_get_info()[1]))
     subject = Subject.load(folder / "model", folder / "sae", HOOK, device="cuda")
     rows = np.load(folder / "rows.npy", mmap_mode="r")
     collect(subject, rows, tokens=20_000)  # kernels are chosen and loaded
     torch.cuda.reset_peak_memory_stats()
     tokens, seconds = measured(subject, rows)
+    memory = torch.cuda.max_memory_allocated()
     rate, work = bfloat16_rate(), 2 * subject.sae.W_enc.numel() * tokens
     print(f"  {torch.cuda.get_device_name()}: {subject.d_sae:,} features, {tokens:,} tokens")
     for name, value in seconds.items():
@@ -48,7 +51,7 @@ def tell(folder: Path) -> None:
     print(f"  pass over the corpus     {tokens / passed:,.0f} tokens a second")
     print(f"  bfloat16 products        {rate / 1e12:.0f} TFLOP/s measured; the encoder's would take")
     print(f"                           {work / rate:.2f} s, {work / rate / passed:.0%} of the pass")
-    print(f"  memory at the most       {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
+    print(f"  memory at the most       {memory / 1e9:.1f} GB of the {MEMORY / 1e9:.0f} GB that it may use")
     with mock.patch.object(passing, "has_kernels", lambda: False):
         plain = pass_alone(subject, rows)
     by_kernels = pass_alone(subject, rows)
