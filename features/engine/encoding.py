@@ -1,41 +1,38 @@
 """Which features are active on which tokens: the encoder's product, and only what survives it."""
 
-import time
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
+from .int8_screen import WIDEST, Int8Screen
+from .quickest import multiplies_bytes_exactly, screen_for
 from .sae import SparseAutoencoder
 from .screen import Screen
 from .sparse import matrix, order_of, places_of
 from .threads import Scratch
 
 Entries = tuple[Tensor, Tensor, Tensor]  # features, tokens, values: feature by feature, tokens ascending in each
-SCREENS = ("auto", "on", "off")
-WORTH_IT = 1.6  # times bfloat16 has to be faster: what is let through must be computed once more
+KINDS = {"bfloat16": Screen, "int8": Int8Screen}
+SCREENS = ("auto", "on", "off", *KINDS)
 TOKENS = 2048  # encoded at a time: the entries that survive the screen gather them from the cache
-COLUMNS = 512  # of the hook point at a time, when entries gather
+COLUMNS = 128  # of the hook point at a time, when entries gather
 DENSE_BYTES = 128 << 20  # of the float32 product held at a time
 LEAST = 1 << 20  # weights an encoder has to have
-SAMPLE = (2048, 1024, 256)  # features, width and tokens of the product that is measured
-GPU_SAMPLE = (8192, 2048, 2048)  # smaller ones take no longer than it takes to ask for them
 
 
 class Encoder:
-    """Finds the active entries of an SAE, by the screen in bfloat16 where that is faster, else in float32 alone."""
+    """Finds the active entries of an SAE, by a screen where that is quicker, else in float32 alone."""
 
     def __init__(self, sae: SparseAutoencoder, screen: str = "auto"):
-        """`screen` "on" and "off" decide, "auto" measures. Only SAEs whose features stand alone can be screened."""
-        if screen not in SCREENS:
-            raise ValueError(f"The screen is {screen!r}; it can be {', '.join(SCREENS)}.")
-        self.sae, self.screens = sae, sae.is_plain and (screen == "on" or (screen == "auto" and pays(sae)))
-        self._screen: Screen | None = None
+        """`screen` names a kind of numbers; "on" takes the quickest here, "auto" none if it does not pay, "off" none.
+        Only SAEs whose features stand alone can be screened. Raises ValueError."""
+        self.sae, self.kind = sae, kind_of_screen(sae, screen)
+        self.screens = self.kind is not None
+        self._screen: Screen | Int8Screen | None = None
         self._scratch = Scratch()
         self._strips = _strips(sae.W_enc.t()) if self.screens else []  # [d_sae, some of d_in] each; on a GPU one
 
     @property
-    def screen(self) -> Screen:
+    def screen(self) -> Screen | Int8Screen:
         """Once it is settled."""
         return self._screen
 
@@ -51,7 +48,7 @@ class Encoder:
     def settle(self, hook: Tensor) -> None:
         """Aims the screen at activations like these [tokens, d_in]. What is found does not depend on it."""
         if not self.is_settled:
-            self._screen = Screen(self.sae, hook.mean(0))
+            self._screen = KINDS[self.kind](self.sae, hook.mean(0))
 
     def __call__(self, hook: Tensor) -> Entries:
         """Every activation of hook [tokens, d_in] that is not 0. Some tokens are encoded at a time."""
@@ -83,9 +80,17 @@ class Encoder:
         starts = torch.searchsorted(found, torch.arange(shape[0] + 1, device=found.device) * len(hook))
         tokens, sums = found % len(hook), hook.new_zeros(len(found))
         for rows, columns in zip(self._strips, _strips(hook), strict=True):
-            before = matrix(starts, tokens, sums, shape)
-            sums = torch.sparse.sampled_addmm(before, rows, columns.t()).values()
+            sums = _add_products(rows, columns, starts, tokens, sums, shape)
         return sums
+
+
+def _add_products(rows: Tensor, hook: Tensor, starts: Tensor, tokens: Tensor, sums: Tensor, shape) -> Tensor:
+    if hook.device.type == "cpu":
+        from .compiled.screened import add_products
+
+        add_products(*(part.numpy() for part in (rows, hook, starts, tokens, sums)))
+        return sums
+    return torch.sparse.sampled_addmm(matrix(starts, tokens, sums, shape), rows, hook.t()).values()
 
 
 def _strips(rows: Tensor) -> list[Tensor]:
@@ -126,31 +131,21 @@ def _least(sae: SparseAutoencoder) -> Tensor:
     return sae.threshold.clamp_min(0) - sae.b_enc - 1e-5 * (sae.threshold.abs() + sae.b_enc.abs())
 
 
-def pays(sae: SparseAutoencoder) -> bool:
-    """Whether this device multiplies bfloat16 so much faster than float32 that screening this SAE is worth it."""
-    return sae.W_enc.numel() >= LEAST and low_is_faster(sae.device)
+def kind_of_screen(sae: SparseAutoencoder, asked: str) -> str | None:
+    """What `asked`, one of SCREENS, comes to for this SAE on its device. Raises ValueError."""
+    if asked not in SCREENS:
+        raise ValueError(f"The screen is {asked!r}; it can be {', '.join(SCREENS)}.")
+    if asked == "off" or not sae.is_plain or (asked == "auto" and sae.W_enc.numel() < LEAST):
+        return None
+    if asked == "int8" and not _can_int8(sae):
+        raise ValueError("Products of bytes are not exact on this device; use the screen bfloat16 or auto.")
+    if asked in KINDS:
+        return asked
+    kind, pays = screen_for(sae.device)
+    if kind == "int8" and not _can_int8(sae):
+        kind, pays = "bfloat16", False
+    return kind if pays or asked == "on" else None
 
 
-@lru_cache
-def low_is_faster(device: torch.device) -> bool:
-    """Measured once a process, in a tenth of a second."""
-    features, width, tokens = SAMPLE if device.type == "cpu" else GPU_SAMPLE
-    pairs = [
-        (torch.ones(features, width, device=device, dtype=kind), torch.ones(width, tokens, device=device, dtype=kind))
-        for kind in (torch.float32, torch.bfloat16)
-    ]
-    plain, low = (min(times) for times in zip(*([_seconds(*pair) for pair in pairs] for _ in range(5)), strict=True))
-    return plain > WORTH_IT * low
-
-
-def _seconds(left: Tensor, right: Tensor) -> float:
-    _wait(left.device)
-    start = time.perf_counter()
-    left @ right
-    _wait(left.device)
-    return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _can_int8(sae: SparseAutoencoder) -> bool:
+    return sae.device.type == "cpu" and sae.config.d_in <= WIDEST and multiplies_bytes_exactly()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .encoding import low_is_faster
+from .quickest import low_is_faster
 from .results import Neighbours
 from .screen import UNIT
 from .sparse import matrix

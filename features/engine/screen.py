@@ -36,7 +36,7 @@ class Screen:
         """`mean` [d_in] is taken off every activation; any value is right, one near theirs lets fewer through."""
         d_in, self.d_sae = sae.config.d_in, sae.config.d_sae
         self.d_in, self.mean = d_in, mean
-        self.slack = 4 * (d_in + EXTRA) * UNIT
+        self.slack = slack_of(d_in)
         self._scratch, self._room = Scratch(), Scratch()
         if sae.W_enc.is_cuda:  # partial sums that are rounded to bfloat16 would break the bound
             torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
@@ -46,14 +46,11 @@ class Screen:
             self._fill(sae, slice(start, start + 4096))
 
     def _fill(self, sae: SparseAutoencoder, part: slice) -> None:
-        rows, W = self.rows[part], sae.W_enc[:, part].t()
+        rows, (W, length, bias, size) = self.rows[part], margins_of(sae, self.mean, part)
         rows[:, : self.d_in] = W
-        length, lost = _length(W), _length(W - rows[:, : self.d_in].float())
-        bias = W @ self.mean + sae.b_enc[part]
-        threshold = torch.zeros_like(bias) if sae.threshold is None else sae.threshold[part].clamp_min(0)
-        size = length * _length(self.mean) + sae.b_enc[part].abs() + threshold
+        lost = length_of(W - rows[:, : self.d_in].float())
         own = rows[:, self.d_in :]
-        own[:, 0], own[:, 1], own[:, 2] = _three_parts(bias - threshold)
+        own[:, 0], own[:, 1], own[:, 2] = _three_parts(bias)
         own[:, 3], own[:, 4], own[:, 5] = (_up(value) for value in (length, lost, self.slack * size))
 
     def candidates(self, hook: Tensor) -> Tensor:
@@ -87,13 +84,27 @@ class Screen:
     def _fill_columns(self, own: Tensor, h: Tensor) -> None:
         low, margin = own[:, : self.d_in], own[:, self.d_in :]
         low.copy_(h)
-        length, lost = _length(h), _length(h.sub(low))
+        length, lost = length_of(h), length_of(h.sub(low))
         margin[:, :3] = 1
         margin[:, 3], margin[:, 4] = _up(lost + self.slack * length), _up(length + lost)
         margin[:, 5], margin[:, EXTRA:] = 1, 0
 
 
-def _length(rows: Tensor) -> Tensor:
+def margins_of(sae: SparseAutoencoder, mean: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of some features: weights [n, d_in] and their lengths; what is added to w (h - mean), the threshold taken off;
+    and how large what it was made of is. [n] each"""
+    W = sae.W_enc[:, part].t()
+    length, bias = length_of(W), W @ mean + sae.b_enc[part]
+    threshold = torch.zeros_like(bias) if sae.threshold is None else sae.threshold[part].clamp_min(0)
+    return W, length, bias - threshold, length * length_of(mean) + sae.b_enc[part].abs() + threshold
+
+
+def slack_of(d_in: int) -> float:
+    """Of rounded sums of so many products, per length times length."""
+    return 4 * (d_in + EXTRA) * UNIT
+
+
+def length_of(rows: Tensor) -> Tensor:
     """Not less than the lengths of the last dimension. [...]"""
     return rows.norm(dim=-1) * (1 + 2 * rows.shape[-1] * UNIT)
 

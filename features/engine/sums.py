@@ -13,7 +13,7 @@ from .sparse import weighted_sums
 from .transfers import Fetched
 
 ROWS = 1024  # copied at a time
-COLUMNS = 64  # of the hook point at a time: a piece's share of them stays in the cache while features gather from it
+COLUMNS = 32  # of the hook point at a time: a piece's share of them stays in the cache while features gather from it
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def _told(name: str, t: dict) -> None:
         ("all of it", "all"),
     ]:
         print(f"    {what:<34}{t[key]:7.1f} s  ratio {t[key] / bare:.2f}")
-    print(f"    {t['candidates']:.0f} entries a token pass the screen, {t['l0']:.0f} of them are active")
+    print(f"    {t['candidates']:.0f} entries a token pass the {t['screen']} screen, {t['l0']:.0f} of them are active")
 
 
 def _subject_and_rows(what: str, folder: Path):
@@ -100,6 +100,7 @@ def measure(what: str, folder: Path, tokens: int) -> dict:
         "tokens": collected.tokens,
         "l0": collected.summary.l0,
         "threads": torch.get_num_threads(),
+        "screen": Encoder(subject.sae, "on").kind,
         "candidates": candidates(subject, rows),
     }
 

@@ -44,7 +44,7 @@ def made(kind: str) -> tuple[SparseAutoencoder, torch.Tensor]:
 
 
 PLAIN = ("relu", "jumprelu")
-KINDS = [*((kind, "on") for kind in PLAIN), *((kind, "off") for kind in (*PLAIN, "topk", "signed", "normed"))]
+KINDS = [*((kind, "bfloat16") for kind in PLAIN), *((kind, "off") for kind in (*PLAIN, "topk", "signed", "normed"))]
 
 
 def found_by_kernels(kind, screen, monkeypatch, block_bytes=1 << 20):
@@ -75,7 +75,7 @@ def test_entries_and_sums_are_those_of_tensors(kind, screen, block_bytes, monkey
 
 def test_in_a_room_too_small_nothing_is_found_and_nothing_added(monkeypatch):
     monkeypatch.setattr("features.engine.gpu.finding.LEAST_ROOM", 16)
-    sae, h, finder, found, fh = found_by_kernels("relu", "on", monkeypatch)
+    sae, h, finder, found, fh = found_by_kernels("relu", "bfloat16", monkeypatch)
     assert not found.fits and int(found.needed) > 16
     assert int(found.starts[-1]) == 0 and bool((fh == 1).all())
     assert float(finder.squared_error(h, found)) == 0
@@ -86,7 +86,7 @@ def test_in_a_room_too_small_nothing_is_found_and_nothing_added(monkeypatch):
 def pieces_of(subject, rows, *, room, monkeypatch):
     """Pieces of the rows by kernels, and the sums."""
     monkeypatch.setattr("features.engine.gpu.finding.LEAST_ROOM", room)
-    passing, config = Pass(subject, True, screen="on"), subject.sae.config
+    passing, config = Pass(subject, True, screen="bfloat16"), subject.sae.config
     passing.encoders[0].settle(passing.hook(rows[:4])[0])
     sums = StreamingSums(config.d_sae, config.d_in, subject.device)
     pipeline = Pipeline([Finder(encoder) for encoder in passing.encoders], passing.hook, sums, passing.first)

@@ -1,18 +1,26 @@
-"""The screen in bfloat16 misses no active entry, whatever the numbers, and changes no figure."""
+"""A screen in coarser numbers misses no active entry, whatever the numbers, and changes no figure."""
 
 import numpy as np
 import pytest
 import torch
 
 from features.engine.collect import collect
-from features.engine.encoding import Encoder, active_entries
+from features.engine.encoding import Encoder, active_entries, kind_of_screen
+from features.engine.int8_screen import Int8Screen
+from features.engine.quickest import multiplies_bytes_exactly
 from features.engine.sae import SAEConfig, SparseAutoencoder
 from features.engine.screen import Screen
 
 TOKENS, WIDTH, FEATURES = 70, 200, 300
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
-DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])]
+EXACT_BYTES = pytest.mark.skipif(not multiplies_bytes_exactly(), reason="this processor's products of bytes saturate")
+HERE = ["bfloat16", pytest.param("int8", marks=EXACT_BYTES)]
+SCREENS = [
+    pytest.param(Screen, "cpu", id="bfloat16"),
+    pytest.param(Int8Screen, "cpu", id="int8", marks=EXACT_BYTES),
+    pytest.param(Screen, "cuda", id="bfloat16-cuda", marks=[pytest.mark.gpu, NEEDS_GPU]),
+]
 
 
 def _sae(W_enc, b_enc, threshold=None):
@@ -59,6 +67,23 @@ def _of_all_sizes():
     return _draw(7, TOKENS, WIDTH) * scale, _draw(8, WIDTH, FEATURES) / scale.t(), -0.3 * _draw(9, FEATURES).abs()
 
 
+def _of_bytes_at_their_ends():
+    """Numbers that all lie halfway between two bytes, most at the ends of their range, and biases a bit off."""
+    ends = torch.where(_draw(12, TOKENS, WIDTH) > 0, 127.0, -127.0)
+    h = ends + 0.5 * torch.sign(_draw(13, TOKENS, WIDTH))
+    W = torch.sign(_draw(14, WIDTH, FEATURES)) * (127.5 - torch.randint(0, 2, (WIDTH, FEATURES)).float())
+    best = (h @ W).amax(0)
+    return h, W, -best * (1 - 3e-6)
+
+
+def _next_to_nothing():
+    """Tokens and features of zeros, or as small as float32 goes, among ordinary ones."""
+    h, W, b = _ordinary()
+    h[::3], h[1::3], W[:, ::3], W[:, 1::7] = 0, 1e-38 * h[1::3], 1e-30 * W[:, ::3], 0
+    b[::2] = 1e-20
+    return h, W, b
+
+
 def _far_from_the_middle():
     """A large mean that all tokens share, and biases that take it away again."""
     h, W, b = _ordinary()
@@ -66,59 +91,77 @@ def _far_from_the_middle():
     return h + shift, W, b - shift @ W
 
 
-CASES = [_ordinary, _on_the_edge, _rounded_the_wrong_way, _cancelling, _of_all_sizes, _far_from_the_middle]
+CASES = [
+    _ordinary, _on_the_edge, _rounded_the_wrong_way, _cancelling, _of_all_sizes, _of_bytes_at_their_ends,
+    _next_to_nothing, _far_from_the_middle,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__.strip("_"))
 @pytest.mark.parametrize("jump", [False, True])
 @pytest.mark.parametrize("offset", [0.0, 1.0])
-@pytest.mark.parametrize("device", DEVICES)
-def test_no_active_entry_is_missed(case, jump, offset, device):
+@pytest.mark.parametrize("screen, device", SCREENS)
+def test_no_active_entry_is_missed(case, jump, offset, screen, device):
     h, W, b = case()
     threshold = 0.1 * _draw(11, FEATURES).abs() if jump else None
     sae, h = _sae(W, b + (threshold if jump else 0), threshold).to(device), h.to(device)
     features, tokens, values = active_entries(sae, h)
     exact = h.double() @ sae.W_enc.double() + sae.b_enc.double()
     truly = (exact > (0 if threshold is None else sae.threshold.double())).t().reshape(-1).nonzero()[:, 0]
-    candidates = Screen(sae, h.mean(0) * offset).candidates(h)
+    candidates = screen(sae, h.mean(0) * offset).candidates(h)
     assert len(features), "the case has nothing to miss"
     assert not set((features * TOKENS + tokens).tolist()) - set(candidates.tolist())
     assert not set(truly.tolist()) - set(candidates.tolist())
 
 
-def test_the_screen_lets_little_else_through():
+@EXACT_BYTES
+def test_numbers_that_are_no_numbers_are_let_through():
+    """What cannot be bounded is not ruled out."""
+    h, W, b = _ordinary()
+    h[3, 5], h[9, 0] = torch.inf, torch.nan
+    let_through = Int8Screen(_sae(W, b), torch.zeros(WIDTH)).candidates(h)
+    assert {3, 9} <= set((let_through % TOKENS).tolist())
+    assert torch.equal(let_through, let_through.unique())
+
+
+@pytest.mark.parametrize("screen, most", [(Screen, 1.5), pytest.param(Int8Screen, 3, marks=EXACT_BYTES)])
+def test_the_screen_lets_little_else_through(screen, most):
     h, W, b = _ordinary()
     sae = _sae(W, b)
-    active, candidates = len(active_entries(sae, h)[0]), len(Screen(sae, h.mean(0)).candidates(h))
-    assert active <= candidates < 1.5 * active
+    active, candidates = len(active_entries(sae, h)[0]), len(screen(sae, h.mean(0)).candidates(h))
+    assert active <= candidates < most * active
 
 
 @pytest.mark.parametrize("jump", [False, True])
 @pytest.mark.parametrize("tokens_at_once", [16, 2048])
-def test_screened_entries_are_those_of_float32(jump, tokens_at_once, monkeypatch):
+@pytest.mark.parametrize("screen", HERE)
+def test_screened_entries_are_those_of_float32(jump, tokens_at_once, screen, monkeypatch):
     monkeypatch.setattr("features.engine.encoding.TOKENS", tokens_at_once)
     h, W, b = _ordinary()
     sae = _sae(W, b, 0.5 * torch.ones(FEATURES) if jump else None)
-    for found, plain in zip(Encoder(sae, "on")(h), active_entries(sae, h), strict=True):
+    for found, plain in zip(Encoder(sae, screen)(h), active_entries(sae, h), strict=True):
         torch.testing.assert_close(found, plain, rtol=1e-5, atol=2e-5)
 
 
-def test_screened_activations_do_not_depend_on_what_is_encoded_beside_them():
+@pytest.mark.parametrize("screen", HERE)
+@pytest.mark.parametrize("token", [40, 41])
+def test_screened_activations_do_not_depend_on_what_is_encoded_beside_them(screen, token):
     h, W, b = _ordinary()
     sae = _sae(W, b)
-    features, tokens, values = Encoder(sae, "on")(h)
-    alone = Encoder(sae, "on")(h[40:41])
-    own = tokens == 40
+    features, tokens, values = Encoder(sae, screen)(h)
+    alone = Encoder(sae, screen)(h[token : token + 1])
+    own = tokens == token
     assert torch.equal(features[own], alone[0]) and torch.equal(values[own], alone[2])
 
 
 def test_a_word_that_is_no_screen_is_refused():
-    with pytest.raises(ValueError, match="'fast'.*auto, on, off"):
+    with pytest.raises(ValueError, match="'fast'.*auto, on, off, bfloat16, int8"):
         Encoder(_sae(*_ordinary()[1:]), "fast")
 
 
-def test_statistics_with_the_screen_are_those_without(subject, rows):
-    on, off = (collect(subject, rows, tokens=700, seed=5, screen=screen) for screen in ("on", "off"))
+@pytest.mark.parametrize("screen", HERE)
+def test_statistics_with_the_screen_are_those_without(subject, rows, screen):
+    on, off = (collect(subject, rows, tokens=700, seed=5, screen=way) for way in (screen, "off"))
     assert on.summary.l0 == off.summary.l0
     for one, other in zip(on.features(), off.features(), strict=True):
         assert one.count == other.count
@@ -126,3 +169,38 @@ def test_statistics_with_the_screen_are_those_without(subject, rows):
         np.testing.assert_array_equal(one.random.positions, other.random.positions)
         np.testing.assert_allclose(one.quantiles, other.quantiles, rtol=1e-4, atol=2e-6)
         np.testing.assert_allclose(one.correlated_neurons.pearson, other.correlated_neurons.pearson, atol=5e-6)
+
+
+LARGE = SAEConfig(d_in=1024, d_sae=1024)
+MEASURED = [
+    ({"bfloat16": 0.4, "int8": 0.2}, "auto", "int8"),
+    ({"bfloat16": 0.1, "int8": 0.2}, "auto", "bfloat16"),
+    ({"bfloat16": 4.0, "int8": 0.8}, "auto", None),
+    ({"bfloat16": 4.0, "int8": 0.8}, "on", "int8"),
+    ({"bfloat16": 0.4}, "auto", "bfloat16"),
+    ({"bfloat16": 0.4, "int8": 0.2}, "off", None),
+]
+
+
+@pytest.mark.parametrize("shares, asked, kind", MEASURED)
+def test_the_screen_is_the_quickest_one_that_pays(shares, asked, kind, monkeypatch):
+    monkeypatch.setattr("features.engine.quickest.shares_of_float32", lambda device: shares)
+    monkeypatch.setattr("features.engine.encoding.multiplies_bytes_exactly", lambda: True)
+    W = torch.zeros(LARGE.d_in, LARGE.d_sae)
+    assert kind_of_screen(SparseAutoencoder(LARGE, W, W, W[0], W[0]), asked) == kind
+
+
+def test_bytes_are_refused_where_their_products_saturate(monkeypatch):
+    monkeypatch.setattr("features.engine.encoding.multiplies_bytes_exactly", lambda: False)
+    with pytest.raises(ValueError, match="not exact on this device; use the screen bfloat16 or auto"):
+        Encoder(_sae(*_ordinary()[1:]), "int8")
+
+
+def test_saturated_products_are_noticed(monkeypatch):
+    multiplies_bytes_exactly.cache_clear()
+    product = torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", lambda left, right: product(left, right).clamp(-(2**15), 2**15))
+    try:
+        assert not multiplies_bytes_exactly()
+    finally:
+        multiplies_bytes_exactly.cache_clear()
