@@ -17,7 +17,7 @@ from .examples import Grid
 from .results import FeatureStatistics, Progress, ShownRows, Summary
 from .shown import shown_entries
 from .subject import Subject
-from .threads import side_by_side
+from .threads import Scratch, side_by_side
 
 FEATURES_AT_ONCE = 512  # whose tables are computed together, at most
 BLOCK_BYTES = 32 << 20  # of one of their matrices, as wide as the dictionary
@@ -54,6 +54,7 @@ class Collected:
         self.subject, self.grid, self.entries, self.correlations = subject, grid, entries, correlations
         self.summary, self.seed, self.report = summary, seed, report or Report(None)
         self.indices = sorted(set(range(entries.d_sae) if features is None else features))
+        self._logits = Scratch()
         self._choosing = Lock()  # one thread at a time: two would mostly wait for the interpreter
 
     @property
@@ -131,7 +132,7 @@ class Collected:
         head = self.subject.model.head
         return list(
             zip(
-                tables.logit_tables(head.unscaled(head.centre(self.subject.output_directions(features)))),
+                tables.logit_tables(head.unscaled(head.centre(self.subject.output_directions(features)), self._logits)),
                 tables.alignments(self.subject, features),
                 self.correlations.neurons(features),
                 self.correlations.features(features),

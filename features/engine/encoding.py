@@ -69,28 +69,40 @@ class Encoder:
             return active_entries(self.sae, hook, self._scratch)
         self.settle(hook)
         found = self._screen.candidates(hook)
-        return _kept(self.sae, len(hook), found, self._products(hook, found))
-
-    def _products(self, hook: Tensor, found: Tensor) -> Tensor:
-        """h W_enc of the found entries alone, in float32. [n]
-
-        Strip by strip, so that the tokens' part of a strip stays in the cache while all features gather from it.
-        """
-        shape = self.sae.config.d_sae, len(hook)
-        starts = torch.searchsorted(found, torch.arange(shape[0] + 1, device=found.device) * len(hook))
-        tokens, sums = found % len(hook), hook.new_zeros(len(found))
-        for rows, columns in zip(self._strips, _strips(hook), strict=True):
-            sums = _add_products(rows, columns, starts, tokens, sums, shape)
-        return sums
+        verify = _verified_by_loops if hook.device.type == "cpu" else _verified
+        return verify(self.sae, self._strips, hook, found)
 
 
-def _add_products(rows: Tensor, hook: Tensor, starts: Tensor, tokens: Tensor, sums: Tensor, shape) -> Tensor:
-    if hook.device.type == "cpu":
-        from .compiled.screened import add_products
+def _verified(sae: SparseAutoencoder, strips: list[Tensor], hook: Tensor, found: Tensor) -> Entries:
+    """The found entries that are active, h W_enc taken of them alone, in float32.
 
-        add_products(*(part.numpy() for part in (rows, hook, starts, tokens, sums)))
-        return sums
-    return torch.sparse.sampled_addmm(matrix(starts, tokens, sums, shape), rows, hook.t()).values()
+    Strip by strip, so that the tokens' part of a strip stays in the cache while all features gather from it.
+    """
+    starts, shape = _starts(sae, hook, found), (sae.config.d_sae, len(hook))
+    tokens, products = found % len(hook), hook.new_zeros(len(found))
+    for rows, columns in zip(strips, _strips(hook), strict=True):
+        before = matrix(starts, tokens, products, shape)
+        products = torch.sparse.sampled_addmm(before, rows, columns.t()).values()
+    return _kept(sae, len(hook), found, products)
+
+
+def _verified_by_loops(sae: SparseAutoencoder, strips: list[Tensor], hook: Tensor, found: Tensor) -> Entries:
+    """The same on a CPU."""
+    from .compiled.screened import active, add_products
+
+    starts, places, products = _starts(sae, hook, found).numpy(), found.numpy(), hook.new_zeros(len(found)).numpy()
+    for rows, columns in zip(strips, _strips(hook), strict=True):
+        add_products(rows.numpy(), columns.numpy(), starts, places, products)
+    least = torch.zeros_like(sae.b_enc) if sae.threshold is None else sae.threshold.clamp_min(0)
+    features, tokens, values = torch.empty_like(found), torch.empty_like(found), torch.empty(len(found))
+    kept = features.numpy(), tokens.numpy(), values.numpy()
+    count = active(places, products, starts, len(hook), sae.b_enc.numpy(), least.numpy(), *kept)
+    return features[:count], tokens[:count], values[:count]
+
+
+def _starts(sae: SparseAutoencoder, hook: Tensor, found: Tensor) -> Tensor:
+    """Where each feature's found entries begin. [d_sae + 1]"""
+    return torch.searchsorted(found, torch.arange(sae.config.d_sae + 1, device=found.device) * len(hook))
 
 
 def _strips(rows: Tensor) -> list[Tensor]:

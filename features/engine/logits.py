@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .threads import results_of
+from .threads import Scratch, results_of
 
 CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
 GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
@@ -52,10 +52,14 @@ class Head:
             return xc.new_ones(xc.shape[:-1])
         return (xc.norm(dim=-1).square() / xc.shape[-1] + self.eps).sqrt()
 
-    def unscaled(self, xc: Tensor) -> Tensor:
-        """Logits before the division by the scale and without the bias; linear in xc. [..., d_vocab]"""
+    def unscaled(self, xc: Tensor, scratch: Scratch | None = None) -> Tensor:
+        """Logits before the division by the scale and without the bias; linear in xc. [..., d_vocab]
+
+        Rows lie ALIGNED; in memory of the scratch, if there is one.
+        """
         flat, width = xc.reshape(-1, xc.shape[-1]), self.U.shape[1]
-        found = flat.new_empty(len(flat), -(-width // ALIGNED) * ALIGNED)[:, :width]
+        shape = len(flat), -(-width // ALIGNED) * ALIGNED
+        found = (flat.new_empty(shape) if scratch is None else scratch.of(shape, flat))[:, :width]
         return torch.mm(flat, self.U, out=found).view(*xc.shape[:-1], width)
 
     def logits(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from .quickest import low_is_faster
 from .results import Neighbours
 from .screen import UNIT
 from .sparse import matrix
+from .threads import Scratch
 from .topmost import topmost
 
 NEIGHBOURS = 10
@@ -25,6 +26,7 @@ class DecoderRows:
 
     def __init__(self, W_dec: Tensor):
         self.W, self.lengths = W_dec, W_dec.norm(dim=1).clamp_min(SHORTEST)
+        self._scratch = Scratch()
         self.low = torch.empty_like(W_dec, dtype=torch.bfloat16) if low_is_faster(W_dec.device) else None
         if self.low is not None:
             lost = max(self._lower(slice(start, start + ROWS)) for start in range(0, len(W_dec), ROWS))
@@ -46,21 +48,21 @@ class DecoderRows:
         count = min(NEIGHBOURS, len(self.W) - 1)
         found = self._screened(own, count) if self.low is not None else None
         cosines, places = self._all(own) if found is None else found
-        cosines[places == own[:, None]] = -torch.inf
         values, at = topmost(cosines, count)
         indices = places.expand(len(own), -1).gather(1, at).int().cpu().numpy()
         return [Neighbours(*row) for row in zip(indices, values.cpu().numpy(), strict=True)]
 
     def _all(self, own: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines of some rows with all [n, d_sae], and whose they are [1, d_sae]."""
-        cosines = (self.unit(own) @ self.W.t()).div_(self.lengths)
+        """Cosines of some rows with all others [n, d_sae], -inf with themselves, and whose they are [1, d_sae]."""
+        cosines = torch.mm(self.unit(own), self.W.t(), out=self._scratch.of((len(own), len(self.W)), self.W))
+        cosines.div_(self.lengths).scatter_(1, own[:, None], -torch.inf)
         return cosines, torch.arange(len(self.W), device=own.device)[None]
 
     def _screened(self, own: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
-        """The same for those that can be among the `count` highest beside a row itself, and -inf behind them. [n, m]
-        each; None where that would be too many."""
-        rough = (self.low[own] @ self.low.t()).float()
-        least = topmost(rough, count + 1)[0][:, -1:]
+        """The same for those that can be among the `count` highest, and -inf behind them. [n, m] each; None where that
+        would be too many."""
+        rough = (self.low[own] @ self.low.t()).float().scatter_(1, own[:, None], -torch.inf)
+        least = topmost(rough, count)[0][:, -1:]
         least = least - 2 * self.off - (least.abs() + 2 * self.off) / 128  # a result is off by 1/512 of itself
         row, column = (rough >= least).nonzero(as_tuple=True)
         if len(row) > MANY * rough.numel():

@@ -26,26 +26,36 @@ class LogitTable:
 
 def logit_tables(effects: Tensor) -> list[LogitTable]:
     """Of each row of logit effects [n, d_vocab]."""
-    rows = effects.contiguous().cpu().numpy()  # with gaps between rows the loops over them would be slower
-    count = min(LOGITS, rows.shape[1])
+    width, rows = effects.shape[1], _whole_rows(effects)
+    count = min(LOGITS, width)
     high, low = (np.full((len(rows), count), -np.inf, np.float32) for _ in range(2))
     high_at, low_at = (np.zeros(high.shape, np.int32) for _ in range(2))
-    extremes(rows, high, high_at, low, low_at)
+    extremes(rows, width, high, high_at, low, low_at)
     low = -low
-    edges, counts = histograms(rows, low[:, 0], high[:, 0])
+    edges, counts = histograms(rows, low[:, 0], high[:, 0], width)
     return [
         LogitTable(TokenValues(high_at[n], high[n]), TokenValues(low_at[n], low[n]), Histogram(edges[n], counts[n]))
         for n in range(len(rows))
     ]
 
 
+def _whole_rows(effects: Tensor) -> np.ndarray:
+    """Rows with what fills them up to where the next one begins: the loops over them need to know of no gaps."""
+    rows = effects.cpu()
+    if rows.stride(1) == 1 and rows.storage_offset() == 0:
+        room = rows.untyped_storage().nbytes() // 4
+        if len(rows) * rows.stride(0) <= room:
+            return rows.as_strided((len(rows), rows.stride(0)), (rows.stride(0), 1)).numpy()
+    return rows.contiguous().numpy()
+
+
 def histograms(
-    values: np.ndarray, low: np.ndarray, high: np.ndarray, bins: int = BINS
+    values: np.ndarray, low: np.ndarray, high: np.ndarray, width: int, bins: int = BINS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row [n, m], in equal bins from its lowest to its highest value: edges [n, bins + 1], counts [n, bins].
-    Left edges are inside, as they are rounded to float32."""
+    """Of the first `width` numbers of each row, in equal bins from the lowest to the highest: edges [n, bins + 1],
+    counts [n, bins]. Left edges are inside, as they are rounded to float32."""
     edges, counts = equal_edges(low, high, bins), np.zeros((len(values), bins), np.int64)
-    count_between(values, edges, counts)
+    count_between(values, width, edges, counts)
     return edges, counts
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.engine import encoding
 from features.engine.collect import collect
 from features.engine.encoding import Encoder, active_entries, kind_of_screen
 from features.engine.int8_screen import Int8Screen
@@ -141,6 +142,16 @@ def test_screened_entries_are_those_of_float32(jump, tokens_at_once, screen, mon
     sae = _sae(W, b, 0.5 * torch.ones(FEATURES) if jump else None)
     for found, plain in zip(Encoder(sae, screen)(h), active_entries(sae, h), strict=True):
         torch.testing.assert_close(found, plain, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("jump", [False, True])
+def test_loops_verify_what_tensors_verify(jump):
+    h, W, b = _ordinary()
+    sae = _sae(W, b, 0.5 * torch.ones(FEATURES) if jump else None)
+    strips, found = encoding._strips(W.t()), Screen(sae, h.mean(0)).candidates(h)
+    by_loops, by_tensors = (way(sae, strips, h, found) for way in (encoding._verified_by_loops, encoding._verified))
+    for ours, its in zip(by_loops, by_tensors, strict=True):
+        torch.testing.assert_close(ours, its, rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("screen", HERE)

@@ -26,14 +26,14 @@ def _ends(values):
 
 
 @njit(nogil=True, cache=True)
-def extremes(rows, high, high_at, low, low_at):
-    """The highest of each row [n, m] and the lowest with their sign turned, best first, and their places.
+def extremes(rows, width, high, high_at, low, low_at):
+    """The highest of the first `width` of each row and the lowest with their sign turned, best first, and their places.
 
     high [n, a], low [n, b]: -inf at first.
     """
     for n in range(len(rows)):
-        row = rows[n]
-        for start in range(0, len(row), BLOCK):
+        row = rows[n, :width]
+        for start in range(0, width, BLOCK):
             part = row[start : start + BLOCK]
             highest, lowest = _ends(part)
             if highest <= high[n, -1] and -lowest <= low[n, -1]:
@@ -91,8 +91,8 @@ def _guess(values, first, scale, last, bins):
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def count_between(rows, edges, found):
-    """How many of each row [n, m] lie in each bin [n, b]: left edges inside, the last bin closed.
+def count_between(rows, width, edges, found):
+    """How many of the first `width` of each row lie in each bin [n, b]: left edges inside, the last bin closed.
 
     edges [n, b + 1], nearly equally far apart, the row's lowest and highest number at the ends. found: 0 at first.
     """
@@ -100,10 +100,10 @@ def count_between(rows, edges, found):
     bins = np.empty(16 * BLOCK, np.int32)
     for n in range(len(rows)):
         own, counts = edges[n], found[n]
-        width = own[-1] - own[0]
-        scale = np.float32(last + 1) / width if width > 0 else np.float32(0)
-        for start in range(0, rows.shape[1], len(bins)):
-            values = rows[n, start : start + len(bins)]
+        span = own[-1] - own[0]
+        scale = np.float32(last + 1) / span if span > 0 else np.float32(0)
+        for start in range(0, width, len(bins)):
+            values = rows[n, start : min(start + len(bins), width)]
             _guess(values, own[0], scale, np.int32(last), bins)
             for j in range(len(values)):
                 at, value = bins[j], values[j]

@@ -50,15 +50,30 @@ def _two(w, left, right):
 
 
 @njit(nogil=True, cache=True)
-def add_products(rows, hook, starts, tokens, found):
-    """To found[e] the product of row i with hook[tokens[e]], for the entries e from starts[i] to starts[i + 1].
+def add_products(rows, hook, starts, places, found):
+    """To found[e] the product of row i with hook[token], for the entries e from starts[i] to starts[i + 1], whose
+    place is i * tokens + token.
 
     Two tokens at a time, a last one with itself: what comes out does not depend on what stands beside it.
     """
     for i in range(len(rows)):
+        first = i * len(hook)
         for e in range(starts[i], starts[i + 1], 2):
             other = min(e + 1, starts[i + 1] - 1)
-            left, right = _two(rows[i], hook[tokens[e]], hook[tokens[other]])
+            left, right = _two(rows[i], hook[places[e] - first], hook[places[other] - first])
             found[e] += left
             if other > e:
                 found[other] += right
+
+
+@njit(nogil=True, cache=True)
+def active(places, products, starts, tokens, bias, least, features, at, values):
+    """The entries whose product + bias[row] is above least[row]: their rows, tokens and that sum; returns how many."""
+    count = 0
+    for i in range(len(starts) - 1):
+        for e in range(starts[i], starts[i + 1]):
+            value = products[e] + bias[i]
+            if value > least[i]:
+                features[count], at[count], values[count] = i, places[e] - i * tokens, value
+                count += 1
+    return count
