@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .int8_screen import WIDEST, Int8Screen
-from .quickest import multiplies_bytes_exactly, screen_for
+from .quickest import WORTH_IT, multiplies_bytes_exactly, shares_of_float32
 from .sae import SparseAutoencoder
 from .screen import Screen
 from .sparse import matrix, order_of, places_of
@@ -17,6 +17,8 @@ TOKENS = 2048  # encoded at a time: the entries that survive the screen gather t
 COLUMNS = 128  # of the hook point at a time, when entries gather
 DENSE_BYTES = 128 << 20  # of the float32 product held at a time
 LEAST = 1 << 20  # weights an encoder has to have
+TRIED = 512  # tokens that a screen is tried on
+VERIFYING = 10  # times what an entry costs in the whole float32 product, if it is computed by itself
 
 
 class Encoder:
@@ -25,11 +27,16 @@ class Encoder:
     def __init__(self, sae: SparseAutoencoder, screen: str = "auto"):
         """`screen` names a kind of numbers; "on" takes the quickest here, "auto" none if it does not pay, "off" none.
         Only SAEs whose features stand alone can be screened. Raises ValueError."""
-        self.sae, self.kind = sae, kind_of_screen(sae, screen)
-        self.screens = self.kind is not None
+        self.sae, self._kinds, self._must = sae, kinds_of_screens(sae, screen), screen != "auto"
+        self.kind: str | None = None
         self._screen: Screen | Int8Screen | None = None
         self._scratch = Scratch()
-        self._strips = _strips(sae.W_enc.t()) if self.screens else []  # [d_sae, some of d_in] each; on a GPU one
+        self._strips: list[Tensor] = []  # of the screened weights, [d_sae, some of d_in] each; on a GPU one
+
+    @property
+    def screens(self) -> bool:
+        """Whether entries are screened, once it is settled."""
+        return self._screen is not None
 
     @property
     def screen(self) -> Screen | Int8Screen:
@@ -43,12 +50,31 @@ class Encoder:
 
     @property
     def is_settled(self) -> bool:
-        return self._screen is not None or not self.screens
+        return not self._kinds
 
     def settle(self, hook: Tensor) -> None:
-        """Aims the screen at activations like these [tokens, d_in]. What is found does not depend on it."""
-        if not self.is_settled:
-            self._screen = KINDS[self.kind](self.sae, hook.mean(0))
+        """Choose a screen and aim it, for activations like these [tokens, d_in], unless there are none. What is found
+        does not depend on it."""
+        if self.is_settled or not len(hook):
+            return
+        kind, screen, cost = self._quickest(hook[:TRIED], hook.mean(0))
+        if self._must or cost < 1 / WORTH_IT:
+            self._strips = _strips(self.sae.W_enc.t())
+            self.kind, self._screen = kind, screen
+        self._kinds = {}
+
+    def _quickest(self, hook: Tensor, mean: Tensor):
+        """(kind, screen, cost) of the screen whose product and what it lets through cost least; the float32 product
+        costs 1."""
+        best = None
+        for kind, share in sorted(self._kinds.items(), key=lambda item: item[1]):
+            if best and share >= best[2]:
+                break
+            screen = KINDS[kind](self.sae, mean)
+            cost = share + VERIFYING * len(screen.candidates(hook)) / (len(hook) * self.sae.config.d_sae)
+            if best is None or cost < best[2]:
+                best = kind, screen, cost
+        return best
 
     def __call__(self, hook: Tensor) -> Entries:
         """Every activation of hook [tokens, d_in] that is not 0. Some tokens are encoded at a time."""
@@ -65,9 +91,9 @@ class Encoder:
         return features[order], tokens[order], values[order]
 
     def _encode(self, hook: Tensor) -> Entries:
+        self.settle(hook)
         if not self.screens:
             return active_entries(self.sae, hook, self._scratch)
-        self.settle(hook)
         found = self._screen.candidates(hook)
         verify = _verified_by_loops if hook.device.type == "cpu" else _verified
         return verify(self.sae, self._strips, hook, found)
@@ -143,21 +169,19 @@ def _least(sae: SparseAutoencoder) -> Tensor:
     return sae.threshold.clamp_min(0) - sae.b_enc - 1e-5 * (sae.threshold.abs() + sae.b_enc.abs())
 
 
-def kind_of_screen(sae: SparseAutoencoder, asked: str) -> str | None:
-    """What `asked`, one of SCREENS, comes to for this SAE on its device. Raises ValueError."""
+def kinds_of_screens(sae: SparseAutoencoder, asked: str) -> dict[str, float]:
+    """Which screens `asked`, one of SCREENS, leaves for this SAE on its device, and what share of the float32 product's
+    time each one's takes. Raises ValueError."""
     if asked not in SCREENS:
         raise ValueError(f"The screen is {asked!r}; it can be {', '.join(SCREENS)}.")
     if asked == "off" or not sae.is_plain or (asked == "auto" and sae.W_enc.numel() < LEAST):
-        return None
-    if asked == "int8" and not _can_int8(sae):
-        raise ValueError("Products of bytes are not exact on this device; use the screen bfloat16 or auto.")
+        return {}
+    can_int8 = sae.device.type == "cpu" and sae.config.d_in <= WIDEST and multiplies_bytes_exactly()
+    if asked == "int8" and not can_int8:
+        raise ValueError(
+            f"Products of {sae.config.d_in:,} bytes are not exact on this device ({sae.device.type}): a CPU with "
+            f"instructions for them takes up to {WIDEST:,}. Use the screen bfloat16 or auto."
+        )
     if asked in KINDS:
-        return asked
-    kind, pays = screen_for(sae.device)
-    if kind == "int8" and not _can_int8(sae):
-        kind, pays = "bfloat16", False
-    return kind if pays or asked == "on" else None
-
-
-def _can_int8(sae: SparseAutoencoder) -> bool:
-    return sae.device.type == "cpu" and sae.config.d_in <= WIDEST and multiplies_bytes_exactly()
+        return {asked: 0.0}
+    return {kind: share for kind, share in shares_of_float32(sae.device).items() if kind != "int8" or can_int8}

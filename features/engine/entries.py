@@ -14,6 +14,7 @@ import numpy as np
 from .disk import Numbers
 
 PIECE_TOKENS = 8192  # tokens of a piece; their numbers fit two bytes
+FILES = ("starts", "tokens", "values")
 BLOCK_FEATURES, BLOCK_ENTRIES = 256, 4 << 20  # read at a time, at most (one feature is always read whole)
 
 
@@ -42,6 +43,11 @@ class Piece:
         starts = np.searchsorted(features, np.arange(d_sae + 1))
         return cls(first, size, starts, tokens.astype(np.uint16), values.astype(np.float32, copy=False))
 
+    @classmethod
+    def empty(cls, first: int, size: int, d_sae: int) -> "Piece":
+        """Of tokens that none is counted of."""
+        return cls(first, size, np.zeros(d_sae + 1, np.int64), np.zeros(0, np.uint16), np.zeros(0, np.float32))
+
     @property
     def counts(self) -> np.ndarray:
         return np.diff(self.starts)
@@ -54,24 +60,22 @@ class EntriesWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.count = folder, 0
         self._table: list[tuple[int, int, int]] = []  # first token, size, entries before it
-        self._starts: list[np.ndarray] = []
-        self._tokens, self._values = ((folder / name).open("wb") for name in ("tokens", "values"))
+        self._starts, self._tokens, self._values = ((folder / name).open("wb") for name in FILES)
 
     def __enter__(self):
         return self
 
     def append(self, piece: Piece) -> None:
         self._table.append((piece.first, piece.size, self.count))
-        self._starts.append(piece.starts.astype(np.uint32))
+        self._starts.write(piece.starts.astype(np.uint32).data)
         self._tokens.write(np.ascontiguousarray(piece.tokens).data)
         self._values.write(np.ascontiguousarray(piece.values).data)
         self.count += len(piece.tokens)
 
     def __exit__(self, *error):
-        self._tokens.close()
-        self._values.close()
+        for file in (self._starts, self._tokens, self._values):
+            file.close()
         np.save(self.folder / "pieces.npy", np.array(self._table, np.int64).reshape(-1, 3))
-        np.save(self.folder / "starts.npy", np.array(self._starts, np.uint32))
 
 
 class Entries:
@@ -148,7 +152,8 @@ class _Place:
 
 
 def _places(folder: Path) -> Iterator[_Place]:
-    table, starts = np.load(folder / "pieces.npy"), np.load(folder / "starts.npy", mmap_mode="r")
+    table, starts = np.load(folder / "pieces.npy"), np.memmap(folder / "starts", np.uint32, "r")
+    starts = starts.reshape(len(table), -1)
     tokens, values = Numbers(folder / "tokens", np.uint16), Numbers(folder / "values", np.float32)
     for (first, size, at), own in zip(table.tolist(), starts, strict=True):
         yield _Place(first, size, at, own, tokens, values)

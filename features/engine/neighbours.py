@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .quickest import low_is_faster
 from .results import Neighbours
-from .screen import UNIT
+from .screen import UNIT, sum_in_float32
 from .sparse import matrix
 from .threads import Scratch
 from .topmost import topmost
@@ -29,6 +29,7 @@ class DecoderRows:
         self._scratch = Scratch()
         self.low = torch.empty_like(W_dec, dtype=torch.bfloat16) if low_is_faster(W_dec.device) else None
         if self.low is not None:
+            sum_in_float32(W_dec.device)
             lost = max(self._lower(slice(start, start + ROWS)) for start in range(0, len(W_dec), ROWS))
             self.off = 2 * lost * (1 + lost) + 4 * W_dec.shape[1] * UNIT
 

@@ -1,5 +1,6 @@
 """One shard's pass over its rows: activations, active entries, sums, for all features at once."""
 
+import logging
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -19,6 +20,8 @@ from .sums import StreamingSums
 from .threads import side_by_side
 from .transfers import upload
 
+log = logging.getLogger(__name__)
+
 FORWARD_TOKENS, GPU_FORWARD_TOKENS = 2048, 8192  # through the model at a time: activations stay in a CPU's cache
 SIDES = ("a", "b")  # folders of the entries of the SAE, and of a second one on the same hook point
 
@@ -32,7 +35,7 @@ class Pass:
         self.subject, self.first = subject, int(bos)
         self.encoders = [Encoder(sae, screen) for sae in (subject.sae, encoder_b) if sae is not None]
         self.special = sorted(subject.vocabulary.special)
-        self.on_gpu = subject.device.type == "cuda" and has_kernels()
+        self.on_gpu = has_kernels(subject.device)
         self._active: list[float] = []  # features per token, by each encoder, once they are settled
         self._finders: list = []
 
@@ -69,23 +72,29 @@ class Pass:
             return None
         if not self._finders:
             self._finders = [Finder(encoder) for encoder in self.encoders]
-            for finder, share in zip(self._finders, self._active, strict=True):
+            for finder, share in zip(self._finders, self._active, strict=bool(self._active)):
                 finder.make_room(int(share * tokens))
         return Pipeline(self._finders, self.hook, sums, self.first)
 
     def _settle(self, rows, span, rows_a_piece) -> None:
         if self._active:
             return
-        few = self.hook(rows[span[0] : min(span[0] + max(1, rows_a_piece // 4), span[1])])[0]
+        own = rows[slice(*span)]
+        own = own[~np.isin(own[:, self.first :], self.special).all(1)]  # some count
+        few = self.hook(own[: max(1, rows_a_piece // 4)])[0] if len(own) else torch.zeros(0)
+        if not len(few):
+            return
         for encoder in self.encoders:
             encoder.settle(few)
-        self._active = [len(encoder(few)[0]) / max(len(few), 1) for encoder in self.encoders] if self.on_gpu else [0]
+        self._active = [len(encoder(few)[0]) / len(few) for encoder in self.encoders] if self.on_gpu else [0]
 
     @torch.no_grad()
     def _piece(self, rows: np.ndarray, start: int, sums: StreamingSums) -> tuple[int, list[Piece]]:
         """Counted tokens of the piece, and its entries by each encoder."""
         hook, places = self.hook(rows)
         width = rows.shape[1] - self.first
+        if not len(hook):
+            return 0, [Piece.empty(start * width, len(rows) * width, one.sae.config.d_sae) for one in self.encoders]
         pieces = []
         for n, encoder in enumerate(self.encoders):
             features, tokens, values = found = encoder(hook)
@@ -110,6 +119,16 @@ class Pass:
 
 
 @lru_cache
-def has_kernels() -> bool:
-    """Whether Triton is there, as it is beside PyTorch's builds for CUDA on Linux."""
-    return find_spec("triton") is not None
+def has_kernels(device: torch.device) -> bool:
+    """Whether this is a GPU that Triton's kernels run on. It comes with PyTorch's builds for CUDA on Linux, but needs
+    a C compiler when it is first used."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    from .gpu.finding import trial
+
+    try:
+        trial(device)
+    except Exception as error:  # whatever a compiler or a driver does: tensors do the same, more slowly
+        log.warning("Triton's kernels do not run on %s, so plain tensors are used: %s", device, error)
+        return False
+    return True

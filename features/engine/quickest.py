@@ -8,17 +8,7 @@ import torch
 
 SAMPLE = (2048, 1024, 256)  # features, width and tokens of the product that is measured
 GPU_SAMPLE = (8192, 2048, 2048)  # smaller ones take no longer than it takes to ask for them
-WORTH_IT = 1.6  # times quicker than float32 a screen has to be, with all that it brings
-# What a screen adds to its product, as a share of the float32 product: coarser numbers let more through.
-BESIDE = {"bfloat16": 0.05, "int8": 0.15}
-
-
-def screen_for(device: torch.device) -> tuple[str, bool]:
-    """The quickest screen here, and whether it is worth it."""
-    shares = shares_of_float32(device)
-    costs = {kind: share + BESIDE[kind] for kind, share in shares.items()}
-    kind = min(costs, key=costs.get)
-    return kind, costs[kind] * WORTH_IT < 1
+WORTH_IT = 1.3  # times quicker than float32 a screen has to be, with the work that it leaves
 
 
 def low_is_faster(device: torch.device) -> bool:

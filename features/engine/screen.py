@@ -38,8 +38,7 @@ class Screen:
         self.d_in, self.mean = d_in, mean
         self.slack = slack_of(d_in)
         self._scratch, self._room = Scratch(), Scratch()
-        if sae.W_enc.is_cuda:  # partial sums that are rounded to bfloat16 would break the bound
-            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+        sum_in_float32(sae.device)
         width = -(-(d_in + EXTRA) // ALIGNED) * ALIGNED
         self.rows = torch.zeros(self.d_sae, width, dtype=torch.bfloat16, device=sae.device)
         for start in range(0, self.d_sae, 4096):
@@ -97,6 +96,12 @@ def margins_of(sae: SparseAutoencoder, mean: Tensor, part: slice) -> tuple[Tenso
     length, bias = length_of(W), W @ mean + sae.b_enc[part]
     threshold = torch.zeros_like(bias) if sae.threshold is None else sae.threshold[part].clamp_min(0)
     return W, length, bias - threshold, length * length_of(mean) + sae.b_enc[part].abs() + threshold
+
+
+def sum_in_float32(device: torch.device) -> None:
+    """From now on: partial sums that are rounded to bfloat16 would break the bounds."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
 
 def slack_of(d_in: int) -> float:

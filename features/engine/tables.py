@@ -42,7 +42,7 @@ def logit_tables(effects: Tensor) -> list[LogitTable]:
 def _whole_rows(effects: Tensor) -> np.ndarray:
     """Rows with what fills them up to where the next one begins: the loops over them need to know of no gaps."""
     rows = effects.cpu()
-    if rows.stride(1) == 1 and rows.storage_offset() == 0:
+    if rows.stride(1) == 1 and rows.stride(0) >= rows.shape[1] and rows.storage_offset() == 0:
         room = rows.untyped_storage().nbytes() // 4
         if len(rows) * rows.stride(0) <= room:
             return rows.as_strided((len(rows), rows.stride(0)), (rows.stride(0), 1)).numpy()

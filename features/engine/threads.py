@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+ON_A_GPU = 8  # pieces side by side at most: each holds some of its memory
+
 
 class Scratch(threading.local):
     """Memory that is filled again and again, one a thread: asking for it anew each time costs more than filling it."""
@@ -37,9 +39,10 @@ def side_by_side(device, mostly_here: bool = False):
         yield one_by_one
         return
     torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(threads)
+    together = threads if device.type == "cpu" else min(threads, ON_A_GPU)
+    pool = ThreadPoolExecutor(together)
     try:
-        yield lambda work: _in_turn(pool, work, 2 * threads)
+        yield lambda work: _in_turn(pool, work, 2 * together)
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)

@@ -18,9 +18,9 @@ class Fetched:
 
     def __init__(self, *tensors: Tensor):
         self._copies = [_copy(tensor) for tensor in tensors]
-        self._there = torch.cuda.Event() if tensors[0].is_cuda else None
-        if self._there:
-            self._there.record()
+        self._there = None
+        if tensors[0].is_cuda:  # the current device may be another one
+            self._there = torch.cuda.current_stream(tensors[0].device).record_event()
 
     def wait(self) -> list[np.ndarray]:
         """Them, after all that the GPU was given before them."""

@@ -11,7 +11,7 @@ pytest.importorskip("triton", reason="needs Triton, which comes with PyTorch's b
 
 from features.engine.encoding import Encoder
 from features.engine.gpu.finding import Finder
-from features.engine.gpu.pipeline import Pipeline
+from features.engine.gpu.pipeline import AHEAD, Pipeline
 from features.engine.passing import Pass
 from features.engine.reconstruction import squared_error
 from features.engine.sae import SAEConfig, SparseAutoencoder
@@ -115,3 +115,21 @@ def test_a_shard_by_kernels_is_that_of_tensors(on_device, rows, room, monkeypatc
     torch.testing.assert_close(sums.h, plain.h)
     torch.testing.assert_close(sums.fh.whole, plain.fh.whole, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(sums.error, plain.error, rtol=1e-5, atol=0)
+
+
+def test_a_piece_is_waited_for_when_later_ones_are_handed_out(on_device, rows, monkeypatch):
+    events = []
+    pipeline = Pipeline([], None, None, 1)
+    monkeypatch.setattr(pipeline, "_hand_out", lambda rows, start: events.append(("out", start)) or start)
+    monkeypatch.setattr(pipeline, "_done", lambda start: events.append(("back", start)))
+    list(pipeline.over((rows, start) for start in range(5)))
+    assert [start for what, start in events if what == "back"] == list(range(5))
+    for start in range(5 - AHEAD):
+        assert events.index(("back", start)) > events.index(("out", start + AHEAD))
+
+
+def test_a_piece_without_a_counted_token_has_no_entries(on_device, rows, monkeypatch):
+    padded = np.concatenate([rows[:STEP], np.full_like(rows[:STEP], 2)])
+    (tokens, _), (none, (piece,)) = pieces_of(on_device, padded, room=8, monkeypatch=monkeypatch)[0]
+    assert tokens > 0 and none == 0
+    assert len(piece.tokens) == 0 and piece.size == STEP * (rows.shape[1] - 1)

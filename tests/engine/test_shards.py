@@ -133,3 +133,17 @@ def test_a_cancelled_shard_leaves_nothing(subject, rows, tmp_path):
     with pytest.raises(Cancelled):
         collect_shard(Pass(subject, True), rows, _plan(subject, rows, 200), 0, tmp_path, progress=stop)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("screen", ["off", "bfloat16"])
+def test_stretches_of_special_tokens_are_passed_over(subject, rows, screen):
+    """Padding at the start, in the middle, and as whole pieces: the same features as without it."""
+    padding = np.full_like(rows[:6], 2)
+    padding[:, 0] = rows[0, 0]
+    padded = np.concatenate([padding, rows[:10], padding, rows[10:]])
+    plain = collect(subject, rows, tokens=TOKENS, screen=screen)
+    found = collect(subject, padded, tokens=TOKENS, screen=screen, shard_tokens=200, piece_tokens=64)
+    assert found.summary.l0 == pytest.approx(plain.summary.l0)
+    for one, other in zip(found.features(), plain.features(), strict=True):
+        assert one.count == other.count
+        np.testing.assert_array_equal(one.top.activations, other.top.activations)

@@ -11,6 +11,7 @@ def _rows():
     g = torch.Generator().manual_seed(0)
     grid = torch.linspace(-1, 1, 51).repeat(8)  # every value on an edge
     return [torch.randn(408, generator=g), 1e-6 * torch.randn(408, generator=g), grid, torch.full((408,), 0.3),
+            1e-39 * torch.randn(408, generator=g),
             torch.randn(408, generator=g).exp() ** 4]  # fmt: skip
 
 

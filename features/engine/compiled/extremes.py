@@ -87,7 +87,7 @@ def extreme_correlations(products, x, scale, sums, scales, tokens, own, high, hi
 def _guess(values, first, scale, last, bins):
     """The bins that a multiplication says."""
     for j in range(len(values)):
-        bins[j] = min(np.int32((values[j] - first) * scale), last)
+        bins[j] = max(min(np.int32((values[j] - first) * scale), last), np.int32(0))
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
@@ -102,6 +102,8 @@ def count_between(rows, width, edges, found):
         own, counts = edges[n], found[n]
         span = own[-1] - own[0]
         scale = np.float32(last + 1) / span if span > 0 else np.float32(0)
+        if not np.isfinite(scale):  # the row is next to nothing
+            scale = np.float32(0)
         for start in range(0, width, len(bins)):
             values = rows[n, start : min(start + len(bins), width)]
             _guess(values, own[0], scale, np.int32(last), bins)

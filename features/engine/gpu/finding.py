@@ -13,7 +13,7 @@ from ..encoding import Encoder
 from . import kernels
 
 BLOCK_BYTES = 512 << 20  # of the products held at a time
-DENSE_BYTES, COPIES = 8 << 30, 4  # of all of a piece's activations and what they pass through, if they must be held
+DENSE_SHARE, COPIES = 1 / 3, 4  # of free memory, for all of a piece's activations and what they pass through
 ROOM, LEAST_ROOM = 1.5, 1 << 16  # times the entries that were there the last time; at least
 BLOCK, FEW = 1024, 128  # entries that a program looks at at a time
 TILE = 8192  # numbers that a program holds of the rows that it gathers
@@ -23,11 +23,11 @@ TILE = 8192  # numbers that a program holds of the rows that it gathers
 class Found:
     """Entries in their room: feature by feature, tokens ascending. Behind the last one stands anything in range."""
 
-    starts: Tensor  # [d_sae + 1] int32
+    starts: Tensor  # [d_sae + 1] int64
     features: Tensor  # [room] int32
     tokens: Tensor  # [room] int32
     values: Tensor  # [room] float32
-    needed: Tensor  # [] int32, how many entries the room has to have; where it has not, none is there
+    needed: Tensor  # [] int64, how many entries the room has to have; where it has not, none is there
 
     @property
     def fits(self) -> Tensor:
@@ -50,16 +50,20 @@ class Finder:
 
     def __call__(self, hook: Tensor, fh: Tensor | None = None) -> Found:
         """Of hook [n, d_in] float32, contiguous. To fh [d_sae, d_in] float64 sums of activation times h are added."""
+        with torch.cuda.device_of(hook):  # kernels run on the current one
+            return self._found(hook, fh)
+
+    def _found(self, hook: Tensor, fh: Tensor | None) -> Found:
         features, tokens, room = self.sae.config.d_sae, len(hook), self.room
         counts = torch.empty(features, dtype=torch.int32, device=hook.device)
-        starts = torch.zeros(features + 1, dtype=torch.int32, device=hook.device)
+        starts = torch.zeros(features + 1, dtype=torch.int64, device=hook.device)
         places = torch.zeros(room, dtype=torch.int32, device=hook.device)
         values = torch.zeros(room, device=hook.device)
         modes = {"SIGNED": not self.encoder.screens, "BLOCK": BLOCK}
         for part, products in self._products(hook):
             own, grid = counts[part], (part.stop - part.start,)
             kernels.count[grid](products, own, tokens, **modes)
-            torch.cumsum(own, 0, dtype=torch.int32, out=starts[part.start + 1 : part.stop + 1])
+            torch.cumsum(own, 0, out=starts[part.start + 1 : part.stop + 1])
             starts[part.start + 1 : part.stop + 1] += starts[part.start]
             kernels.place[grid](
                 products, starts[part], places, values, tokens, room, VALUES=not self.encoder.screens, **modes
@@ -98,7 +102,7 @@ class Finder:
         kept = starts
         if screens:
             kept = torch.zeros_like(starts)
-            torch.cumsum(counts, 0, dtype=torch.int32, out=kept[1:])
+            torch.cumsum(counts, 0, out=kept[1:])
         features, tokens = torch.zeros_like(places), torch.zeros_like(places)
         found = torch.zeros_like(values)
         kernels.keep[(size,)](starts, places, values, kept, features, tokens, found, BLOCK=FEW)
@@ -113,10 +117,11 @@ class Finder:
         starts = torch.searchsorted(keys, torch.arange(tokens + 1, device=hook.device, dtype=kind), out_int32=True)
         errors, (padded, entries, warps) = torch.empty(tokens, device=hook.device), tile(hook.shape[1])
         shift, scale = (part.contiguous() for part in self.sae.undoing(hook))
-        kernels.squared_errors[(tokens,)](
-            hook, self.sae.W_dec, self.sae.b_dec, shift, scale, starts, order, found.features, found.values, errors,
-            hook.shape[1], WIDTH=padded, ENTRIES=entries, num_warps=warps,
-        )  # fmt: skip
+        with torch.cuda.device_of(hook):
+            kernels.squared_errors[(tokens,)](
+                hook, self.sae.W_dec, self.sae.b_dec, shift, scale, starts, order, found.features, found.values,
+                errors, hook.shape[1], WIDTH=padded, ENTRIES=entries, num_warps=warps,
+            )  # fmt: skip
         return errors.sum(dtype=torch.float64) * found.fits
 
 
@@ -128,4 +133,14 @@ def tile(width: int) -> tuple[int, int, int]:
 
 def can_find(encoder: Encoder, tokens: int) -> bool:
     """Whether pieces of so many tokens fit. Features that are chosen among all of a token's are held all at once."""
-    return encoder.sae.is_plain or COPIES * 4 * tokens * encoder.sae.config.d_sae <= DENSE_BYTES
+    free = torch.cuda.mem_get_info(encoder.sae.device)[0]
+    return encoder.sae.is_plain or COPIES * 4 * tokens * encoder.sae.config.d_sae <= DENSE_SHARE * free
+
+
+def trial(device: torch.device) -> None:
+    """Run a kernel; whatever keeps it from running is raised."""
+    ones, counts = torch.ones(1, 1, device=device), torch.zeros(1, dtype=torch.int32, device=device)
+    with torch.cuda.device_of(ones):
+        kernels.count[(1,)](ones, counts, 1, SIGNED=False, BLOCK=BLOCK)
+    if int(counts) != 1:
+        raise RuntimeError(f"A kernel counted {int(counts)} of 1.")

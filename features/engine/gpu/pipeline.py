@@ -24,7 +24,7 @@ class _Part:
     rows: np.ndarray
     start: int  # number of the first row
     tokens: int  # counted ones
-    fetched: Fetched
+    fetched: Fetched | None  # None without a counted token
 
 
 class Pipeline:
@@ -48,7 +48,8 @@ class Pipeline:
     def _hand_out(self, rows: np.ndarray, start: int, only: int | None = None) -> list[_Part]:
         hook, places = self.hook(rows)
         wanted = range(len(self.finders)) if only is None else [only]
-        return [_Part(n, rows, start, len(hook), self._found(n, hook, places)) for n in wanted]
+        found = (self._found(n, hook, places) if len(hook) else None for n in wanted)
+        return [_Part(n, rows, start, len(hook), fetched) for n, fetched in zip(wanted, found, strict=True)]
 
     def _found(self, number: int, hook: Tensor, places: Tensor) -> Fetched:
         finder = self.finders[number]
@@ -63,10 +64,13 @@ class Pipeline:
 
     def _piece(self, part: _Part) -> Piece:
         """What has come back; where its room did not do, it is done again."""
+        width = part.rows.shape[1] - self.first
+        place = part.start * width, len(part.rows) * width
+        if part.fetched is None:
+            return Piece.empty(*place, self.finders[part.number].sae.config.d_sae)
         needed, starts, tokens, values = part.fetched.wait()
         if needed > len(values):
             self.finders[part.number].make_room(int(needed))
             return self._piece(self._hand_out(part.rows, part.start, part.number)[0])
-        width, end = part.rows.shape[1] - self.first, starts[-1]
-        size, tokens = len(part.rows) * width, tokens.view(np.uint16)
-        return Piece(part.start * width, size, starts.astype(np.int64), tokens[:end], values[:end])
+        end = starts[-1]
+        return Piece(*place, starts, tokens.view(np.uint16)[:end], values[:end])
