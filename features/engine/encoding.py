@@ -55,19 +55,20 @@ class Encoder:
     def settle(self, hook: Tensor) -> None:
         """Choose a screen and aim it, for activations like these [tokens, d_in], unless there are none. What is found
         does not depend on it."""
-        if self.is_settled or not len(hook):
+        kinds = self._kinds  # another thread may be ahead
+        if not kinds or not len(hook):
             return
-        kind, screen, cost = self._quickest(hook[:TRIED], hook.mean(0))
+        kind, screen, cost = self._quickest(kinds, hook[:TRIED], hook.mean(0))
         if self._must or cost < 1 / WORTH_IT:
             self._strips = _strips(self.sae.W_enc.t())
             self.kind, self._screen = kind, screen
         self._kinds = {}
 
-    def _quickest(self, hook: Tensor, mean: Tensor):
+    def _quickest(self, kinds: dict[str, float], hook: Tensor, mean: Tensor):
         """(kind, screen, cost) of the screen whose product and what it lets through cost least; the float32 product
         costs 1."""
         best = None
-        for kind, share in sorted(self._kinds.items(), key=lambda item: item[1]):
+        for kind, share in sorted(kinds.items(), key=lambda item: item[1]):
             if best and share >= best[2]:
                 break
             screen = KINDS[kind](self.sae, mean)
