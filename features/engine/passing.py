@@ -62,8 +62,8 @@ class Pass:
         return run(partial(self._piece, *part, sums) for part in parts)
 
     def _pipeline(self, sums: StreamingSums, tokens: int):
-        """What does it on a GPU, if it can do pieces of so many tokens."""
-        if not self.on_gpu:
+        """What does it on a GPU, if it can do pieces of so many tokens, and once the encoders are settled."""
+        if not self.on_gpu or not self._active:
             return None
         from .gpu.finding import Finder, can_find
         from .gpu.pipeline import Pipeline
@@ -72,7 +72,7 @@ class Pass:
             return None
         if not self._finders:
             self._finders = [Finder(encoder) for encoder in self.encoders]
-            for finder, share in zip(self._finders, self._active, strict=bool(self._active)):
+            for finder, share in zip(self._finders, self._active, strict=True):
                 finder.make_room(int(share * tokens))
         return Pipeline(self._finders, self.hook, sums, self.first)
 

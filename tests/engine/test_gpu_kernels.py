@@ -10,6 +10,7 @@ os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else 
 pytest.importorskip("triton", reason="needs Triton, which comes with PyTorch's builds for CUDA")
 
 from features.engine.encoding import Encoder
+from features.engine.entries import Entries
 from features.engine.gpu.finding import Finder
 from features.engine.gpu.pipeline import AHEAD, Pipeline
 from features.engine.passing import Pass
@@ -133,3 +134,19 @@ def test_a_piece_without_a_counted_token_has_no_entries(on_device, rows, monkeyp
     (tokens, _), (none, (piece,)) = pieces_of(on_device, padded, room=8, monkeypatch=monkeypatch)[0]
     assert tokens > 0 and none == 0
     assert len(piece.tokens) == 0 and piece.size == STEP * (rows.shape[1] - 1)
+
+
+def test_a_shard_without_a_counted_token_says_nothing_of_the_next(on_device, rows, tmp_path):
+    """What is set up for kernels waits for the first tokens: which screen there is depends on them."""
+    passing, plain = Pass(on_device, True, screen="bfloat16"), Pass(on_device, True, screen="off")
+    passing.on_gpu, plain.on_gpu = True, False
+    padded = np.concatenate([np.full_like(rows[:STEP], 2), rows[:STEP]])
+    for name, one in (("kernels", passing), ("tensors", plain)):
+        for n, span in enumerate([(0, STEP), (STEP, 2 * STEP)]):
+            one.over(padded, span, STEP, tmp_path / name / str(n), lambda tokens: None)
+    assert passing._finders and not plain._finders
+    by_kernels, by_tensors = (Entries([tmp_path / name / "1/a"]) for name in ("kernels", "tensors"))
+    np.testing.assert_array_equal(by_kernels.counts, by_tensors.counts)
+    assert by_kernels.counts.sum() > 0
+    for one, other in zip(by_kernels.features(), by_tensors.features(), strict=True):
+        np.testing.assert_allclose(one.values, other.values, rtol=1e-5, atol=1e-5)

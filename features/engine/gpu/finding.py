@@ -133,8 +133,10 @@ def tile(width: int) -> tuple[int, int, int]:
 
 def can_find(encoder: Encoder, tokens: int) -> bool:
     """Whether pieces of so many tokens fit. Features that are chosen among all of a token's are held all at once."""
+    if encoder.sae.is_plain:
+        return True
     free = torch.cuda.mem_get_info(encoder.sae.device)[0]
-    return encoder.sae.is_plain or COPIES * 4 * tokens * encoder.sae.config.d_sae <= DENSE_SHARE * free
+    return COPIES * 4 * tokens * encoder.sae.config.d_sae <= DENSE_SHARE * free
 
 
 def trial(device: torch.device) -> None:
