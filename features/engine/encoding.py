@@ -29,28 +29,19 @@ class Encoder:
         Only SAEs whose features stand alone can be screened. Raises ValueError."""
         self.sae, self._kinds, self._must = sae, kinds_of_screens(sae, screen), screen != "auto"
         self.kind: str | None = None
-        self._screen: Screen | Int8Screen | None = None
+        self.screen: Screen | Int8Screen | None = None  # once it is settled, if there is one
         self._scratch = Scratch()
         self._strips: list[Tensor] = []  # of the screened weights, [d_sae, some of d_in] each; on a GPU one
 
     @property
     def screens(self) -> bool:
         """Whether entries are screened, once it is settled."""
-        return self._screen is not None
-
-    @property
-    def screen(self) -> Screen | Int8Screen:
-        """Once it is settled."""
-        return self._screen
+        return self.screen is not None
 
     @property
     def rows(self) -> Tensor:
         """The encoder's weights feature by feature, where they are screened. [d_sae, d_in]"""
         return self._strips[0] if len(self._strips) == 1 else torch.cat(self._strips, 1)
-
-    @property
-    def is_settled(self) -> bool:
-        return not self._kinds
 
     def settle(self, hook: Tensor) -> None:
         """Choose a screen and aim it, for activations like these [tokens, d_in], unless there are none. What is found
@@ -61,7 +52,7 @@ class Encoder:
         kind, screen, cost = self._quickest(kinds, hook[:TRIED], hook.mean(0))
         if self._must or cost < 1 / WORTH_IT:
             self._strips = _strips(self.sae.W_enc.t())
-            self.kind, self._screen = kind, screen
+            self.kind, self.screen = kind, screen
         self._kinds = {}
 
     def _quickest(self, kinds: dict[str, float], hook: Tensor, mean: Tensor):
@@ -95,7 +86,7 @@ class Encoder:
         self.settle(hook)
         if not self.screens:
             return active_entries(self.sae, hook, self._scratch)
-        found = self._screen.candidates(hook)
+        found = self.screen.candidates(hook)
         verify = _verified_by_loops if hook.device.type == "cpu" else _verified
         return verify(self.sae, self._strips, hook, found)
 
@@ -120,10 +111,9 @@ def _verified_by_loops(sae: SparseAutoencoder, strips: list[Tensor], hook: Tenso
     starts, places, products = _starts(sae, hook, found).numpy(), found.numpy(), hook.new_zeros(len(found)).numpy()
     for rows, columns in zip(strips, _strips(hook), strict=True):
         add_products(rows.numpy(), columns.numpy(), starts, places, products)
-    least = torch.zeros_like(sae.b_enc) if sae.threshold is None else sae.threshold.clamp_min(0)
     features, tokens, values = torch.empty_like(found), torch.empty_like(found), torch.empty(len(found))
     kept = features.numpy(), tokens.numpy(), values.numpy()
-    count = active(places, products, starts, len(hook), sae.b_enc.numpy(), least.numpy(), *kept)
+    count = active(places, products, starts, len(hook), sae.b_enc.numpy(), sae.floor.numpy(), *kept)
     return features[:count], tokens[:count], values[:count]
 
 
@@ -167,7 +157,7 @@ def _least(sae: SparseAutoencoder) -> Tensor:
     the rounded sum positive; with one, a margin for the sum's rounding is left. [d_sae]"""
     if sae.threshold is None:
         return -sae.b_enc
-    return sae.threshold.clamp_min(0) - sae.b_enc - 1e-5 * (sae.threshold.abs() + sae.b_enc.abs())
+    return sae.floor - sae.b_enc - 1e-5 * (sae.threshold.abs() + sae.b_enc.abs())
 
 
 def kinds_of_screens(sae: SparseAutoencoder, asked: str) -> dict[str, float]:

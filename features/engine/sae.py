@@ -83,6 +83,11 @@ class SparseAutoencoder:
         """
         return self.config.input_norm == "none" and self.config.activation in ("relu", "jumprelu")
 
+    @property
+    def floor(self) -> torch.Tensor:
+        """What p has to exceed where the SAE is plain: 0, or the threshold if that is higher. [d_sae]"""
+        return torch.zeros_like(self.b_enc) if self.threshold is None else self.threshold.clamp_min(0)
+
     def to(self, device) -> "SparseAutoencoder":
         """The same SAE on another device; this one stays where it is."""
         moved = [None if w is None else w.to(device) for w in self._weights()]

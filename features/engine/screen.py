@@ -94,8 +94,8 @@ def margins_of(sae: SparseAutoencoder, mean: Tensor, part: slice) -> tuple[Tenso
     and how large what it was made of is. [n] each"""
     W = sae.W_enc[:, part].t()
     length, bias = length_of(W), W @ mean + sae.b_enc[part]
-    threshold = torch.zeros_like(bias) if sae.threshold is None else sae.threshold[part].clamp_min(0)
-    return W, length, bias - threshold, length * length_of(mean) + sae.b_enc[part].abs() + threshold
+    floor = sae.floor[part]
+    return W, length, bias - floor, length * length_of(mean) + sae.b_enc[part].abs() + floor
 
 
 def sum_in_float32(device: torch.device) -> None:

@@ -42,7 +42,7 @@ class Finder:
         self.encoder, self.sae, self.room = encoder, encoder.sae, LEAST_ROOM
         sae = self.sae
         self.rows = encoder.rows if encoder.screens else sae.W_dec  # of the encoder; not read where nothing is screened
-        self.least = torch.zeros_like(sae.b_enc) if sae.threshold is None else sae.threshold.clamp_min(0)
+        self.least = sae.floor
 
     def make_room(self, entries: int) -> None:
         """For so many entries and half as many more."""
