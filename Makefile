@@ -14,8 +14,9 @@ run:            ## the site with everything it needs, at http://127.0.0.1:8000; 
 test: lint      ## every test that can run here; what cannot says why
 	@OMP_NUM_THREADS=2 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest $(ARGS)
 
-lint:           ## what ruff has to say
+lint:           ## what ruff has to say of errors and form
 	@$(IN_ENVIRONMENT) requirements-dev.txt -m ruff check .
+	@$(IN_ENVIRONMENT) requirements-dev.txt -m ruff format --check .
 
 bench:          ## how long things take here
 	@$(IN_ENVIRONMENT) requirements-dev.txt -m tests.bench

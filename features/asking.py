@@ -71,9 +71,7 @@ def _checked_tokens(corpus, tokens):
     if tokens < 1:
         raise BadRequest(f"Asked for {tokens:,} tokens; at least 1 is needed, and {has:,} are there.")
     if tokens > has:
-        raise BadRequest(
-            f"Asked for {tokens:,} tokens; the corpus '{corpus}' has {has:,}. Ask for fewer."
-        )
+        raise BadRequest(f"Asked for {tokens:,} tokens; the corpus '{corpus}' has {has:,}. Ask for fewer.")
     return tokens
 
 

@@ -108,9 +108,7 @@ def _complaints(row):
         yield from _weights_complaints("checkpoint", row.path)
         yield from _weights_complaints("language model", row.model_path)
     elif why := _why_unreadable(Path(row.path)):  # a corpus
-        hint = (
-            "Run `manage.py load_demo`." if row.slug == "demo" else "Put the token rows back where they were."
-        )
+        hint = "Run `manage.py load_demo`." if row.slug == "demo" else "Put the token rows back where they were."
         yield f"the file of token rows {row.path} {why}.", hint
 
 
@@ -158,11 +156,7 @@ def _npy_fault(file):
     with file.open("rb") as opened:
         try:
             version = np.lib.format.read_magic(opened)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(opened)
         except ValueError:
             return "is damaged: its header cannot be read"

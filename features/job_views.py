@@ -35,9 +35,7 @@ def retry(request, id):
 
 def _changed(request, id, change):
     if not may_compute(request.user):
-        return JsonResponse(
-            {"error": "Only staff who may compute statistics can do this. Log in first."}, status=403
-        )
+        return JsonResponse({"error": "Only staff who may compute statistics can do this. Log in first."}, status=403)
     job = get_object_or_404(_with_names(), pk=id)
     try:
         return JsonResponse(_told(request, change(job, request.user)))

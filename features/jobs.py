@@ -87,9 +87,7 @@ def _only_one(job):
     if job.features is not None:
         return
     SAE.objects.select_for_update().get(pk=job.sae_id)  # two requests at once: the second waits here
-    running = (
-        Job.objects.unfinished().filter(sae=job.sae_id, features__isnull=True).exclude(pk=job.pk).first()
-    )
+    running = Job.objects.unfinished().filter(sae=job.sae_id, features__isnull=True).exclude(pk=job.pk).first()
     if running:
         raise Unfinished(running)
 

@@ -93,7 +93,7 @@ class Listing:
         return self._looked_for(sae)[0]
 
     def why_unsearched(self, sae: SAE) -> str:
-        """"" unless the text of the examples, which is to be searched, cannot be read."""
+        """ "" unless the text of the examples, which is to be searched, cannot be read."""
         return self._looked_for(sae)[1]
 
     def _looked_for(self, sae: SAE) -> tuple[dict[int, int], str]:

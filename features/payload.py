@@ -141,8 +141,7 @@ def _arrays_of(statistics):
 def _places_in_shown(arrays):
     """Where the examples are among the shown tokens; empty where one is not there, or not with these bits."""
     shown, examples = (
-        {part: np.asarray(arrays[f"{group}.{part}"]) for part in FOUND_IN_SHOWN}
-        for group in ("shown", "examples")
+        {part: np.asarray(arrays[f"{group}.{part}"]) for part in FOUND_IN_SHOWN} for group in ("shown", "examples")
     )
     rows = np.repeat(shown["rows"], np.diff(arrays["shown.starts"]))
     width = int(max(shown["positions"].max(initial=0), examples["positions"].max(initial=0))) + 1
@@ -163,10 +162,7 @@ def _examples_at(places, shown):
 
 
 def _payload_of(arrays):
-    records = {
-        name: made_of(*(arrays[f"{name}.{part}"] for part in parts))
-        for name, (made_of, parts) in PLAIN.items()
-    }
+    records = {name: made_of(*(arrays[f"{name}.{part}"] for part in parts)) for name, (made_of, parts) in PLAIN.items()}
     if not records["activation_histogram"].edges.size:
         records["activation_histogram"] = None  # a dead feature has none
     if len(places := arrays["groups.places"]):

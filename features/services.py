@@ -186,9 +186,7 @@ def _row(feature, statistics, vocabulary, corpus):
 
 
 def _label(vocabulary, token):
-    if (
-        token is None or token >= vocabulary.size
-    ):  # models may have more outputs than their tokenizer has tokens
+    if token is None or token >= vocabulary.size:  # models may have more outputs than their tokenizer has tokens
         return ""
     return vocabulary.label(int(token)).replace("\0", "␀")[:200]  # PostgreSQL stores no NUL
 

@@ -204,9 +204,7 @@ def _weights_of(rng):
         "logit_histogram": _histogram(rng, -1.5, 1.5),
         "positive_logits": _token_values(rng, 1),
         "negative_logits": _token_values(rng, -1),
-        "alignment": Alignment(
-            rng.integers(0, 1024, 10, dtype="i4"), _floats(rng, 10), np.abs(_floats(rng, 10))
-        ),
+        "alignment": Alignment(rng.integers(0, 1024, 10, dtype="i4"), _floats(rng, 10), np.abs(_floats(rng, 10))),
         "correlated_neurons": _correlates(rng, 10, decoder=False),
         "correlated_features": _correlates(rng, 10, decoder=True),
         "neighbours": Neighbours(rng.integers(0, 4096, 10, dtype="i4"), _floats(rng, 10)),

@@ -46,9 +46,7 @@ def choose(block: list[FeatureEntries], grid: Grid, seed: int) -> list[Chosen]:
     picked = _Picked.of(ordered, grid, seed)
     shown = _Shown.of(block, picked, grid)
     histograms, examples = ordered.histograms(), picked.examples(grid)
-    return [
-        _chosen(n, ordered, histograms[n], next(examples), shown.of_feature(n, grid)) for n in range(len(block))
-    ]
+    return [_chosen(n, ordered, histograms[n], next(examples), shown.of_feature(n, grid)) for n in range(len(block))]
 
 
 def _chosen(n: int, ordered: Ordered, histogram, examples: list[Examples], shown: dict) -> Chosen:

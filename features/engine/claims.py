@@ -150,10 +150,10 @@ KINDS = {
 
 
 def why_unreadable(claim) -> str:
-    """"" for a claim that can be checked, else what is wrong with it."""
+    """ "" for a claim that can be checked, else what is wrong with it."""
     kind = KINDS.get(claim.get("kind")) if isinstance(claim, dict) and isinstance(claim.get("kind"), str) else None
     if kind is None:
-        return f"a check has a \"kind\", one of {', '.join(KINDS)}"
+        return f'a check has a "kind", one of {", ".join(KINDS)}'
     if set(claim) != {"kind", *kind.fields}:
         return f"{claim['kind']} needs {' and '.join(kind.fields)}, nothing else"
     wrong = [name for name, fits in kind.fields.items() if not fits(claim[name])]

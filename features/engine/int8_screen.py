@@ -102,4 +102,3 @@ class _Bytes:
         kept = whole * scale[:, None]
         lost, length, total = length_of(rows - kept) / scale, length_of(whole), whole.sum(1)
         return cls(whole.sub_(middle[:, None]).to(torch.int8), middle, total, scale, length, lost)
-

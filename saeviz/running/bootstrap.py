@@ -79,9 +79,7 @@ def install(requirements):
 def run_quietly(command):
     """Run, showing only that it is alive; its last lines when it fails."""
     last = collections.deque(maxlen=25)
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     try:
         alive = Alive()
         for line in process.stdout:

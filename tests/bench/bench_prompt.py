@@ -17,9 +17,7 @@ def main():
         for name in ("DATABASE_URL", "REDIS_URL"):
             environment.pop(name, None)
         prepare(environment)
-        print(
-            python(environment, "-c", "from tests.bench import bench_prompt; bench_prompt.measure()"), end=""
-        )
+        print(python(environment, "-c", "from tests.bench import bench_prompt; bench_prompt.measure()"), end="")
 
 
 def measure():

@@ -35,9 +35,7 @@ def write(root: Path, shape: Shape | None = None, d_sae: int = 16384, documents=
     if root.is_dir():
         return
     shutil.rmtree(part, ignore_errors=True)
-    model, tokens, saes, texts = (
-        part / name for name in (gelu1l.MODEL, gelu1l.TOKENS, gelu1l.SAES, gelu1l.CORPUS)
-    )
+    model, tokens, saes, texts = (part / name for name in (gelu1l.MODEL, gelu1l.TOKENS, gelu1l.SAES, gelu1l.CORPUS))
     for folder in (model, tokens, saes, texts):
         folder.mkdir(parents=True)
     write_model(part / "ours", shape)

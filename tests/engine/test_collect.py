@@ -283,9 +283,7 @@ def test_asking_for_more_tokens_than_there_are_names_both_numbers(subject, rows)
         collect(subject, rows, tokens=5000)
 
 
-def test_progress_reaches_the_end_of_each_phase_and_may_stop_the_pass(
-    subject, rows, features, tmp_path, monkeypatch
-):
+def test_progress_reaches_the_end_of_each_phase_and_may_stop_the_pass(subject, rows, features, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr("features.engine.collected.REPORT_EVERY", 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -51,7 +51,6 @@ def test_chosen_features_are_read_alone(dense, tmp_path, monkeypatch, most):
     assert [len(feature.values) for feature in found] == [(dense[:, 0] != 0).sum(), 0, 60]
 
 
-
 def test_a_shard_without_any_entry_is_read_as_such(tmp_path):
     entries = _stored(tmp_path, np.zeros((20, 9), np.float32), [(0, 20)])
     assert [len(feature.values) for feature in entries.features()] == [0] * 9

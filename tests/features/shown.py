@@ -41,8 +41,7 @@ def relatives_of(feature):
     """Links to features that there are."""
     others = np.array([i for i in range(D_SAE) if i != feature.index][:7], dtype=np.int32)
     correlated = {
-        name: getattr(feature.correlated_features, name)[:7]
-        for name in ("pearson", "cosine", "decoder_cosine")
+        name: getattr(feature.correlated_features, name)[:7] for name in ("pearson", "cosine", "decoder_cosine")
     }
     return {
         "neighbours": Neighbours(others, feature.neighbours.cosine[:7]),

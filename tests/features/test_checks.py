@@ -88,18 +88,14 @@ def test_a_data_folder_that_cannot_be_written_is_an_error(settings, tmp_path):
     assert error.id == "features.E001" and "Set DATA_DIR" in error.hint
 
 
-@pytest.mark.parametrize(
-    "url", ["localhost:6379", "http://localhost", "redis+socket://", "redis://host:port/0", ""]
-)
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis+socket://", "redis://host:port/0", ""])
 def test_a_redis_url_that_names_no_redis_is_an_error(settings, url):
     settings.REDIS_URL = url
     (error,) = checks.redis_url_is_readable()
     assert error.id == "features.E002" and repr(url) in error.msg
 
 
-@pytest.mark.parametrize(
-    "url", ["redis://localhost:6379/0", "rediss://:secret@host", "redis+socket:///run/redis.sock"]
-)
+@pytest.mark.parametrize("url", ["redis://localhost:6379/0", "rediss://:secret@host", "redis+socket:///run/redis.sock"])
 def test_a_redis_url_that_names_one_is_fine(settings, url):
     settings.REDIS_URL = url
     assert checks.redis_url_is_readable() == []
@@ -111,9 +107,7 @@ def test_a_database_that_is_not_there_yet_is_neither_asked_nor_made(tmp_path):
         "print(json.dumps([[m.id for m in run_checks()], 'torch' in sys.modules]))"
     )
     environment = {"DJANGO_SETTINGS_MODULE": "saeviz.settings", "DATA_DIR": str(tmp_path / "new"), "PATH": ""}
-    ran = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout) == [[], False]
     assert not (tmp_path / "new" / "saeviz.sqlite3").exists()
 

@@ -112,7 +112,5 @@ def test_rows_begin_with_bos_and_hold_nothing_but_tokens(built):
 def test_the_demo_is_what_the_engine_reads_in_its_files():
     read = importing.facts_of(BUNDLE / "sae", BUNDLE / "model")
     known = demonstration.facts()
-    assert {k: v for k, v in read.items() if k != "format"} == {
-        k: v for k, v in known.items() if k != "format"
-    }
+    assert {k: v for k, v in read.items() if k != "format"} == {k: v for k, v in known.items() if k != "format"}
     assert read["format"].lower() == known["format"]

@@ -35,9 +35,7 @@ def staff(db):
 def silent(job, seconds=60, **changes):
     """As a worker that was killed leaves it."""
     heard = timezone.now() - timedelta(seconds=seconds)
-    Job.objects.filter(pk=job.pk).update(
-        state="running", started=heard, heartbeat=heard, **{"attempts": 1} | changes
-    )
+    Job.objects.filter(pk=job.pk).update(state="running", started=heard, heartbeat=heard, **{"attempts": 1} | changes)
 
 
 def test_a_request_is_sent_when_it_is_committed(tiny, sent, django_capture_on_commit_callbacks):
@@ -132,9 +130,7 @@ def test_a_job_that_kills_every_worker_fails_with_a_way_out(job, sent):
     jobs.pick_up_silent_jobs()
     job.refresh_from_db()
     assert job.state == Job.State.FAILED and job.can_be_retried
-    assert job.error.startswith(
-        "The worker went away 3 times while it ran, at last in the phase 'activations'"
-    )
+    assert job.error.startswith("The worker went away 3 times while it ran, at last in the phase 'activations'")
 
 
 def test_a_cancelled_job_whose_worker_was_killed_is_not_picked_up(job, sent):

@@ -69,9 +69,7 @@ def test_every_active_token_carries_the_numbers_the_engine_stored(sae):
 def test_a_sequence_shows_the_corpus_row_with_the_chosen_token_active(sae):
     _, payload, data = page_of(sae)
     text = rows_of(sae.statistics.corpus)
-    for sequence, row, position in zip(
-        data["sequences"]["top"], payload.top.rows, payload.top.positions, strict=True
-    ):
+    for sequence, row, position in zip(data["sequences"]["top"], payload.top.rows, payload.top.positions, strict=True):
         assert sequence["ids"] == text[row].tolist()
         assert sequence["tokens"] == vocabulary_of(sae).pieces(text[row].tolist())
         assert sequence["position"] == position

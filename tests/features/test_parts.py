@@ -168,9 +168,7 @@ def test_chosen_features_of_several_blocks_join_the_set_shown_in_one_step(tiny, 
 def test_parts_whose_messages_are_lost_are_sent_again(job, sent):
     planned(job)
     claims.claim(job.pk)
-    JobPart.objects.filter(state="waiting", stage=Stage.SHARD).update(
-        heartbeat=timezone.now() - timedelta(seconds=60)
-    )
+    JobPart.objects.filter(state="waiting", stage=Stage.SHARD).update(heartbeat=timezone.now() - timedelta(seconds=60))
     sent.clear()
     jobs.pick_up_silent_jobs()
     assert sent == [job.pk] * 2

@@ -12,6 +12,7 @@ from tests import made_up
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "payloads"
 
+
 def assert_same(found, expected):
     """Field by field, array by array: same type, same bits, NaN included."""
     if is_dataclass(expected):

@@ -159,9 +159,7 @@ def test_kept_prompts_are_bounded_by_their_tokens(loads):
 
 
 def test_the_web_process_imports_no_torch():
-    code = (
-        "import django, sys; django.setup(); import saeviz.wsgi, prompts.urls; print('torch' in sys.modules)"
-    )
+    code = "import django, sys; django.setup(); import saeviz.wsgi, prompts.urls; print('torch' in sys.modules)"
     environment = {"DJANGO_SETTINGS_MODULE": "saeviz.settings", "PATH": "/usr/bin"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr

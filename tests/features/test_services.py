@@ -96,9 +96,7 @@ def test_no_reader_sees_half_of_the_new_statistics(tiny, shown, engine, monkeypa
     [(RuntimeError("disk full"), "failed"), (Cancelled(), "cancelled")],
     ids=["failed", "cancelled"],
 )
-def test_an_unfinished_run_leaves_the_old_statistics_and_nothing_else(
-    tiny, shown, engine, monkeypatch, error, state
-):
+def test_an_unfinished_run_leaves_the_old_statistics_and_nothing_else(tiny, shown, engine, monkeypatch, error, state):
     monkeypatch.setattr(services, "BATCH", 2)
     before = seeds(shown)
     engine.seed, engine.break_at, engine.error = 1, 5, error

@@ -119,7 +119,6 @@ def test_a_loss_effect_that_nobody_knows_is_none_in_a_sum(answer, prompt):
     assert {score["feature"] for score in found if score["loss_effect"] is None} == on_the_last_alone
 
 
-
 def test_each_ranked_feature_has_its_dashboard(answer, prompt):
     found = answer(position=3)
     assert [board["feature"] for board in found["dashboards"]] == [score["feature"] for score in found["ranking"]]

@@ -81,9 +81,7 @@ def loaded_by(program):
     """The modules in memory after a program."""
     program += "; import sys; print(*sorted(sys.modules))"
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "saeviz.settings"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
@@ -98,9 +96,7 @@ def test_the_web_side_and_the_tasks_load_no_torch():
 
 
 def test_checks_and_the_wsgi_application_load_no_torch():
-    loaded = loaded_by(
-        "import saeviz.wsgi; from django.core.management import call_command; call_command('check')"
-    )
+    loaded = loaded_by("import saeviz.wsgi; from django.core.management import call_command; call_command('check')")
     assert not loaded & {"torch", "transformer_lens"}
 
 

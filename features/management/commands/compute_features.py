@@ -20,13 +20,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("sae", metavar="SAE", help="Its short name, as in its address.")
         parser.add_argument("--tokens", type=_number, help="Tokens to count. Default: SAEVIZ_TOKENS.")
-        parser.add_argument(
-            "--device", default="auto", help="auto, cpu, mps, cuda, cuda:1 ... Default: auto."
-        )
+        parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda, cuda:1 ... Default: auto.")
         parser.add_argument("--seed", type=int, help="Of the random examples. Default: 0.")
-        parser.add_argument(
-            "--features", type=_numbers, help="Only these: 1,2,3. They need statistics of all."
-        )
+        parser.add_argument("--features", type=_numbers, help="Only these: 1,2,3. They need statistics of all.")
         parser.add_argument("--corpus", help="Short name of another corpus than the SAE's own.")
         parser.add_argument("--queue", action="store_true", help="Leave the work to a worker.")
 
@@ -98,10 +94,7 @@ def _sae(slug):
     try:
         return SAE.objects.for_pages().get(slug=slug)
     except SAE.DoesNotExist:
-        known = (
-            ", ".join(SAE.objects.values_list("slug", flat=True))
-            or "none yet; `manage.py load_demo` makes one"
-        )
+        known = ", ".join(SAE.objects.values_list("slug", flat=True)) or "none yet; `manage.py load_demo` makes one"
         raise CommandError(f"No SAE is called {slug!r}. Known: {known}.") from None
 
 
