@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from . import folders, import_views, imports, language_models
-from .admin import ReadOnly
+from .admin_jobs import ReadOnly
 from .incoming import Asked, Unanswered
 from .models import SAE, Corpus, Import
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from . import jobs
 from .errors import BadRequest
 from .models import SAE, Corpus, Job
+from .services import same_encoder_b
 
 DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -97,20 +98,6 @@ def _checked_encoder_b(sae):
     if b and (why := sae.not_comparable(b)):
         raise BadRequest(f"{why} Choose another in the administration, or none.")
     return b
-
-
-def same_encoder_b(shown, b):
-    """Correlations with other weights than those of the other features would stand under one name."""
-    if hash_of(b) != shown.encoder_b_hash:
-        raise BadRequest(
-            f"The statistics shown of {shown.sae} were correlated with another encoder B (checkpoint "
-            f"{shown.encoder_b_hash[:12] or 'none'}, now {hash_of(b)[:12] or 'none'}). Compute all its features."
-        )
-    return b
-
-
-def hash_of(b) -> str:
-    return b.checkpoint_hash if b else ""
 
 
 def _checked_seed(seed):

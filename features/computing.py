@@ -5,7 +5,7 @@ import threading
 
 from django.conf import settings
 
-from . import claims, errors, jobs, parts, services, shares
+from . import claims, errors, jobs, leftovers, parts, services, shares
 from .engine.results import Cancelled, Progress
 from .models import Job, JobPart
 from .vocabularies import rows_of
@@ -81,7 +81,7 @@ def _give_up(claim, error=None, **how):
 
 
 def _plan(claim) -> int:
-    services.begin_anew(claim.job)
+    leftovers.begin_anew(claim.job)
     claim.progress(Progress("loading", 0, 1))
     return claim.finish(parts.plan(claim.job, model.of(claim.job).shards()))
 

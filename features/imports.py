@@ -71,14 +71,17 @@ class Report:
             raise Cancelled
 
 
-def run_import(import_id: int) -> None:
-    """Carry out a queued import and say in its row how it ended. Any other is left alone."""
+def run_import(import_id: int, prepare_gelu1l=None) -> None:
+    """Carry out a queued import and say in its row how it ended. Any other is left alone.
+
+    `prepare_gelu1l(say, progress)` downloads the real GELU-1L and returns what registers it.
+    """
     row = Import.objects.filter(pk=import_id, state=State.QUEUED)
     if not row.update(state=State.RUNNING, heard=timezone.now()):
         return
     report = Report(import_id)
     try:
-        _carry_out(report.mine.get(), report)
+        _carry_out(report.mine.get(), report, prepare_gelu1l)
     except Cancelled:
         report.ended(State.CANCELLED, STOPPED)
     except Exception as error:  # whatever a file, a model or a library does: the row says it
@@ -86,9 +89,9 @@ def run_import(import_id: int) -> None:
         report.ended(State.FAILED, errors.sentence(error))
 
 
-def _carry_out(row: Import, report: Report):
+def _carry_out(row: Import, report: Report, prepare_gelu1l):
     asked = None if row.path == GELU1L else incoming.Asked(**row.asked)
-    register = _prepared(asked, report)
+    register = _prepared(asked, report, prepare_gelu1l)
     with transaction.atomic():
         saes = register()
         for sae in saes:
@@ -96,12 +99,10 @@ def _carry_out(row: Import, report: Report):
         report.done(saes[0])
 
 
-def _prepared(asked: incoming.Asked | None, report: Report):
+def _prepared(asked: incoming.Asked | None, report: Report, prepare_gelu1l):
     """All that takes long; what it gives back writes the rows."""
     if asked is None:
-        from . import gelu1l
-
-        return gelu1l.prepare(say=report.step, progress=report.received).register
+        return prepare_gelu1l(say=report.step, progress=report.received).register
     inside(asked.path)  # once more: a link may lead elsewhere by now
     checked = incoming.check(incoming.plan(asked), report.step)
     return lambda: [checked.register()]

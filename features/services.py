@@ -5,15 +5,13 @@ one goes afterwards. What an interrupted run left behind is removed by the next 
 """
 
 import time
-from datetime import timedelta
 from itertools import islice
 
 import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
-from . import __version__, parts
-from .asking import hash_of, same_encoder_b
+from . import __version__
 from .engine.results import Progress
 from .errors import BadRequest
 from .models import DENSE_ABOVE, SAE, Feature, Job, Statistics
@@ -21,7 +19,6 @@ from .payload import pack
 from .vocabularies import rows_of, vocabulary_of
 
 BATCH = 500  # features written in one transaction, so that no other writer waits long
-KEPT_FOR = timedelta(days=1)  # what a job that failed or was cancelled has done, to be tried again
 READERS_FINISH = 2.0  # seconds left to pages that began with the old statistics, before they are removed
 
 
@@ -197,6 +194,20 @@ def _batches(rows, size=BATCH):
         yield batch
 
 
+def same_encoder_b(shown, b):
+    """Correlations with other weights than those of the other features would stand under one name."""
+    if hash_of(b) != shown.encoder_b_hash:
+        raise BadRequest(
+            f"The statistics shown of {shown.sae} were correlated with another encoder B (checkpoint "
+            f"{shown.encoder_b_hash[:12] or 'none'}, now {hash_of(b)[:12] or 'none'}). Compute all its features."
+        )
+    return b
+
+
+def hash_of(b) -> str:
+    return b.checkpoint_hash if b else ""
+
+
 # Removed
 
 
@@ -206,22 +217,6 @@ def remove_leftovers(sae: SAE) -> None:
     in_work = Job.objects.filter(sae=sae).exclude(result=None).values("result")
     for left in sae.all_statistics.exclude(pk=shown).exclude(pk__in=in_work):
         _remove(left.pk)
-
-
-def begin_anew(job: Job) -> None:
-    """Before a computation of all features: what others like it, that ended early, have done is of no use now."""
-    if job.features is None:
-        for other in job.sae.jobs.filter(features=None, state__in=Job.ENDED_EARLY).exclude(inputs=""):
-            parts.forget(other)
-    remove_leftovers(job.sae)
-
-
-def forget_long_ended() -> None:
-    """What jobs that ended early have done is kept to be tried again, but not for ever."""
-    long_ago = timezone.now() - KEPT_FOR
-    for job in Job.objects.filter(state__in=Job.ENDED_EARLY, finished__lt=long_ago).exclude(inputs=""):
-        parts.forget(job)
-        remove_leftovers(job.sae)
 
 
 def _remove(statistics_id):

@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.db import DatabaseError, connections
 
-from . import computing, imports, jobs, services, shares, verifying
+from . import computing, imports, jobs, leftovers, shares, verifying
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,9 @@ def compute(job_id):
 
 @shared_task(name=imports.TASK)
 def import_sae(import_id):
-    imports.run_import(import_id)
+    from . import gelu1l  # brings torch
+
+    imports.run_import(import_id, gelu1l.prepare)
 
 
 @shared_task(name=verifying.TASK)
@@ -30,7 +32,7 @@ def watch():
     """One look for jobs that nobody works on. A database that is away now is asked again next time."""
     try:
         jobs.pick_up_silent_jobs()
-        services.forget_long_ended()
+        leftovers.forget_long_ended()
         shares.remove_leftovers()
         imports.look_after()
     except DatabaseError:

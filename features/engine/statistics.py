@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
+from .bins import equal_edges
 from .entries import FeatureEntries
 from .quantiles import values_at_ranks
 from .results import Histogram
 
-BINS = 50
 INTERVALS = 10
 
 
@@ -109,14 +109,3 @@ def _below(ascending: np.ndarray, edges: np.ndarray) -> np.ndarray:
     below = np.searchsorted(ascending, edges, side="left")
     below[-1] = np.searchsorted(ascending, edges[-1], side="right")
     return below
-
-
-def equal_edges(low, high, bins: int = BINS) -> np.ndarray:
-    """From numbers or from arrays of them [...]. [..., bins + 1] float32
-
-    Each one's are the same whatever stands beside it, which those of np.linspace are not.
-    """
-    low, high = (np.asarray(end, np.float64)[..., None] for end in (low, high))
-    edges = low + (high - low) / bins * np.arange(bins + 1)
-    edges[..., -1:] = high
-    return edges.astype(np.float32)

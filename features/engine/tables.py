@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .bins import BINS, equal_edges
 from .compiled.extremes import count_between, extremes
 from .results import Alignment, Histogram, TokenValues
-from .statistics import BINS, equal_edges
 from .subject import Subject
 
 LOGITS = 10

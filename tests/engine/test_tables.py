@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from features.engine.statistics import equal_edges, histogram
+from features.engine.bins import equal_edges
+from features.engine.statistics import histogram
 from features.engine.tables import histograms
 
 

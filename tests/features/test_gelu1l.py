@@ -255,7 +255,7 @@ def test_the_button_asks_a_worker_and_no_hub(db, client, monkeypatch, no_network
 
 def test_a_worker_brings_it_and_says_how_it_ended(db, served, sent):
     row = Import.objects.create(path=imports.GELU1L)
-    imports.run_import(row.pk)
+    imports.run_import(row.pk, gelu1l.prepare)
     row.refresh_from_db()
     assert (row.state, row.error, row.sae.slug) == ("done", "", "gelu-1l-run1")
     assert Job.objects.count() == 2
@@ -280,7 +280,7 @@ def test_while_a_file_comes_staff_see_how_far_it_is(db, served, sent, client, mo
     row, seen = Import.objects.create(path=imports.GELU1L), []
     address = reverse("features:import-json", args=[row.pk])
     bytes_told(monkeypatch, lambda row, file: seen.append(client.get(address).json()))
-    imports.run_import(row.pk)
+    imports.run_import(row.pk, gelu1l.prepare)
     size = (served.root / gelu1l.MODEL / "model_final.pth").stat().st_size
     assert len(seen) > 5 and {told["total"] for told in seen} == {size} and seen[-1]["done"] == size
     middle = seen[len(seen) // 2]
@@ -300,7 +300,7 @@ def test_a_cancelled_import_stops_between_two_blocks_and_the_next_one_goes_on(db
             assert told["sentence"].endswith("; stops as soon as the step it is in has ended …")
 
     bytes_told(monkeypatch, cancel)
-    imports.run_import(row.pk)
+    imports.run_import(row.pk, gelu1l.prepare)
     row.refresh_from_db()
     assert (row.state, row.can_be_cancelled) == ("cancelled", False) and "What was downloaded is kept" in row.error
     assert len(kept) == 1 and not (SAE.objects.exists() or Corpus.objects.exists() or Job.objects.exists())
@@ -309,7 +309,7 @@ def test_a_cancelled_import_stops_between_two_blocks_and_the_next_one_goes_on(db
     had = part.stat().st_size
     told = client.post(reverse("features:import-retry", args=[row.pk])).json()
     assert (told["state"], told["error"], told["can_cancel"], told["can_retry"]) == ("queued", "", True, False)
-    imports.run_import(row.pk)
+    imports.run_import(row.pk, gelu1l.prepare)
     assert (f"/{gelu1l.MODEL}/resolve/main/model_final.pth", f"bytes={had}-") in served.asked
     assert SAE.objects.count() == 2
 
@@ -324,7 +324,7 @@ def test_cancelled_while_its_rows_are_written_it_leaves_none(db, served, sent, m
         return saes
 
     monkeypatch.setattr(gelu1l.Prepared, "register", cancelled_meanwhile)
-    imports.run_import(row.pk)
+    imports.run_import(row.pk, gelu1l.prepare)
     row.refresh_from_db()
     assert row.state == "cancelled" and not SAE.objects.exists() and not Corpus.objects.exists()
 
@@ -334,7 +334,7 @@ def test_a_second_sae_that_cannot_be_read_leaves_neither(db, served, sent):
     try:
         (served.root / gelu1l.SAES / "47.pt").write_bytes(whole[:-200])
         row = Import.objects.create(path=imports.GELU1L)
-        imports.run_import(row.pk)
+        imports.run_import(row.pk, gelu1l.prepare)
     finally:
         (served.root / gelu1l.SAES / "47.pt").write_bytes(whole)
     row.refresh_from_db()

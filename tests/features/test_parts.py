@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from features import claims, computing, jobs, parts, services, shares
+from features import claims, computing, jobs, leftovers, parts, services, shares
 from features.asking import request_statistics
 from features.computing import run_job, run_one, run_part
 from features.models import SAE, Job, JobPart, ShardFile, Statistics
@@ -145,11 +145,11 @@ def test_a_retry_with_other_files_begins_anew(job, cut, change):
 def test_what_a_cancelled_job_has_done_goes_after_a_day(job, cut, shards):
     cut.break_at = 5
     run_job(job.pk)
-    services.forget_long_ended()
+    leftovers.forget_long_ended()
     shares.remove_leftovers()
     assert Statistics.objects.exists() and list(shards.glob("*/merged"))
     Job.objects.update(finished=timezone.now() - timedelta(days=2))
-    services.forget_long_ended()
+    leftovers.forget_long_ended()
     shares.remove_leftovers()
     assert not Statistics.objects.exists() and not list(shards.glob("*")) and not job.parts.exists()
 
