@@ -9,7 +9,7 @@ def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
     from django.core.management import execute_from_command_line
 
-    from saeviz.numbers import Misfit
+    from saeviz.env import Misfit
 
     try:
         execute_from_command_line(sys.argv)

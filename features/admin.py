@@ -3,8 +3,8 @@
 from django.contrib import admin
 from django.utils.html import format_html
 
-from . import admin_imports  # noqa: F401  (registers its pages)
-from .admin_jobs import ComputesStatistics, ReadOnly
+from .importing import admin as admin_imports  # noqa: F401  (registers its pages)
+from .jobs.admin import ComputesStatistics, ReadOnly
 from .models import SAE, Corpus, Feature, Statistics
 
 
@@ -15,7 +15,7 @@ class SAEAdmin(ComputesStatistics):
     readonly_fields = ["format", "d_in", "d_sae", "checkpoint_hash", "neurons", "total_effect", "created"]
 
     def has_add_permission(self, request):
-        return False  # a row is made from files: see importing.py
+        return False  # a row is made from files: see importing/register.py
 
     def wanted(self, queryset):
         return [(sae, None) for sae in queryset.select_related("corpus", "statistics")]

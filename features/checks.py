@@ -10,7 +10,7 @@ from django.core import checks
 from django.db import DatabaseError, connection
 from kombu.utils.url import parse_url
 
-from . import findings
+from .storage import findings_file
 
 HEADER_LIMIT = 100_000_000  # safetensors allows no longer header
 BROKERS = ("redis", "rediss", "redis+socket")
@@ -77,8 +77,8 @@ def findings_can_be_read(**kwargs):
 def _why_no_findings(sae):
     """None, or what is wrong with its findings."""
     try:
-        findings.read_of(sae)
-    except findings.FindingsUnreadable as problem:
+        findings_file.read_of(sae)
+    except findings_file.FindingsUnreadable as problem:
         return f"its findings are not shown. {problem}."
 
 

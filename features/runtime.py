@@ -161,9 +161,9 @@ def _first_forward(subject):
 
 
 def _analyse(subject, ids):
-    from .engine import ranking
+    from .engine import prompt
 
-    return ranking.analyse(subject, list(ids))
+    return prompt.analyse(subject, list(ids))
 
 
 def _prompt(place, ids):

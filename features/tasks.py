@@ -5,36 +5,37 @@ import logging
 from celery import shared_task
 from django.db import DatabaseError, connections
 
-from . import computing, imports, jobs, leftovers, shares, verifying
+from .importing import job
+from .jobs import artifacts, leftovers, lifecycle, verification, worker
 
 log = logging.getLogger(__name__)
 
 
-@shared_task(name=jobs.TASK)
+@shared_task(name=lifecycle.TASK)
 def compute(job_id):
     """One part of it."""
-    computing.run_one(job_id)
+    worker.run_one(job_id)
 
 
-@shared_task(name=imports.TASK)
+@shared_task(name=job.TASK)
 def import_sae(import_id):
-    from . import gelu1l  # brings torch
+    from .gelu1l import download  # brings torch
 
-    imports.run_import(import_id, gelu1l.prepare)
+    job.run_import(import_id, download.prepare)
 
 
-@shared_task(name=verifying.TASK)
+@shared_task(name=verification.TASK)
 def verify(sae_id):
-    verifying.run_verification(sae_id)
+    verification.run_verification(sae_id)
 
 
 def watch():
     """One look for jobs that nobody works on. A database that is away now is asked again next time."""
     try:
-        jobs.pick_up_silent_jobs()
+        lifecycle.pick_up_silent_jobs()
         leftovers.forget_long_ended()
-        shares.remove_leftovers()
-        imports.look_after()
+        artifacts.remove_leftovers()
+        job.look_after()
     except DatabaseError:
         log.warning("Cannot look after jobs now", exc_info=True)
     finally:

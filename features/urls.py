@@ -3,7 +3,9 @@
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
-from . import import_views, job_views, views
+from .browse import views
+from .importing import views as import_views
+from .jobs import views as job_views
 
 
 class Number(IntConverter):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from features.browse.feature_page import Text, active_tokens, examples, histogram, numbers, token_values
 from features.engine.results import Examples, ShownRows
-from features.page import Text, active_tokens, examples, histogram, numbers, token_values
-from features.payload import unpack
-from features.vocabularies import rows_of, vocabulary_of
+from features.storage.payload import unpack
+from features.storage.readers import rows_of, vocabulary_of
 
 LOGITS = 5  # of each sign
 SEQUENCES = 10

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from features import runtime
 from features.models import SAE
 
-from . import analysis, limits
-from .examples import examples_for
+from . import answer, forms
+from .sample_prompts import examples_for
 
 PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
 LONGEST_ADDRESS = 3500  # characters; servers and proxies may refuse more than 4,094 in a request line
@@ -26,9 +26,9 @@ MODULES = [f"prompts/{name}.js" for name in OWN] + [f"shared/{name}.js" for name
 @require_http_methods(["GET", "HEAD", "POST"])
 def prompt(request, slug):
     try:
-        limits.refuse_unread(request)
+        forms.refuse_unread(request)
         return _prompt(request, slug)
-    except limits.Refused as refusal:
+    except forms.Refused as refusal:
         return _problem(request, slug, str(refusal), refusal.status)
     except runtime.Unavailable as failure:
         return _problem(request, slug, str(failure), 503)
@@ -38,18 +38,18 @@ def prompt(request, slug):
 def _prompt(request, slug):
     sae = _sae(slug)
     if _wants_json(request):
-        return JsonResponse(analysis.answer(sae, limits.asked_of(request, sae)))
+        return JsonResponse(answer.answer(sae, forms.asked_of(request, sae)))
     if "text" not in (request.POST if request.method == "POST" else request.GET):
         runtime.warm(sae)  # whoever opens the page will ask soon
         return _page(request, sae)
-    asked = limits.asked_of(request, sae)
+    asked = forms.asked_of(request, sae)
     address = f"{request.path}?{_query(asked)}"
     if request.method == "POST" and len(address) <= LONGEST_ADDRESS:
         return redirect(address)
     try:
-        data = analysis.answer(sae, asked, PATIENCE)
+        data = answer.answer(sae, asked, PATIENCE)
     except runtime.StillLoading:
-        data = analysis.question(sae, asked)
+        data = answer.question(sae, asked)
     return _page(request, sae, data)
 
 
@@ -58,8 +58,8 @@ def try_text(request, slug, index):
     """Where one feature fires on a typed text, as JSON."""
     try:
         sae = _sae(slug)
-        return JsonResponse(analysis.tried(sae, index, limits.asked_of(request, sae)))
-    except limits.Refused as refusal:
+        return JsonResponse(answer.tried(sae, index, forms.asked_of(request, sae)))
+    except forms.Refused as refusal:
         return JsonResponse({"error": str(refusal)}, status=refusal.status)
     except runtime.Unavailable as failure:
         return JsonResponse({"error": str(failure)}, status=503)
@@ -77,7 +77,7 @@ def _sae(slug):
         return SAE.objects.for_pages().get(slug=slug)
     except SAE.DoesNotExist:
         known = ", ".join(SAE.objects.values_list("slug", flat=True)[:20]) or "none yet"
-        raise limits.Refused(f"No SAE is called {slug!r} here. Known: {known}.", 404) from None
+        raise forms.Refused(f"No SAE is called {slug!r} here. Known: {known}.", 404) from None
 
 
 def _page(request, sae, data=None, problem="", status=200, text=""):
@@ -91,7 +91,7 @@ def _page(request, sae, data=None, problem="", status=200, text=""):
         "problem": problem,
         "text": data["text"] if data else text,
         "bos": data["bos"] if data else True,
-        "most_tokens": limits.most_tokens(sae),
+        "most_tokens": forms.most_tokens(sae),
         "examples": examples_for(sae),
         "modules": MODULES,
         "setup": {"longest_address": LONGEST_ADDRESS, "warming": model["state"] == "loading"},

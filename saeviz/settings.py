@@ -6,11 +6,11 @@ from pathlib import Path
 import dj_database_url
 
 from . import secret
-from .numbers import number
-from .running import hosts, places
+from .env import number
+from .running import hosts, paths
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = places.data_dir()  # from the environment, or data/ in the checkout
+DATA_DIR = paths.data_dir()  # from the environment, or data/ in the checkout
 
 DEBUG = os.environ.get("DEBUG", "") == "1"
 SECRET_KEY = os.environ.get("SECRET_KEY") or secret.key(DATA_DIR / "secret_key")
@@ -76,7 +76,7 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = os.environ.get("TZ_NAME", "UTC")
 
-REDIS_URL = os.environ.get("REDIS_URL") or places.redis_url(DATA_DIR)  # the one `make run` starts
+REDIS_URL = os.environ.get("REDIS_URL") or paths.redis_url(DATA_DIR)  # the one `make run` starts
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True  # the Job row is the result
 CELERY_TASK_ACKS_LATE = True

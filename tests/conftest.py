@@ -4,21 +4,22 @@ import numpy as np
 import pytest
 from django.test import override_settings
 
-from features import computing, jobs, services
+from features.jobs import lifecycle, worker
+from features.storage import write
 from tests import made_up
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(services, "READERS_FINISH", 0)
+    monkeypatch.setattr(write, "READERS_FINISH", 0)
 
 
 @pytest.fixture
 def sent(monkeypatch):
     """The numbers of the jobs put in the queue, instead of a queue."""
     numbers = []
-    monkeypatch.setattr(jobs, "_send", lambda job: numbers.append(job.pk) or True)
-    monkeypatch.setattr(jobs, "_messages_in_queue", lambda: 0)
+    monkeypatch.setattr(lifecycle, "_send", lambda job: numbers.append(job.pk) or True)
+    monkeypatch.setattr(lifecycle, "_messages_in_queue", lambda: 0)
     return numbers
 
 
@@ -63,5 +64,5 @@ def shards(tmp_path):
 def engine(monkeypatch):
     """Jobs get made-up figures; what is set on this object is what they get."""
     collected = made_up.Collected()
-    monkeypatch.setattr(computing, "Loaded", lambda job: made_up.Loaded(job, collected))
+    monkeypatch.setattr(worker, "Loaded", lambda job: made_up.Loaded(job, collected))
     return collected

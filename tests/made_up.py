@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.engine.quantiles import values_at_ranks
+from features.engine.activity.quantiles import values_at_ranks
 from features.engine.results import (
     Alignment,
     Correlates,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import model as models
-from .formats import read_sae
-from .sae import SparseAutoencoder
-from .text import Vocabulary
-from .transfers import upload
+from .kernels.transfers import upload
+from .model import language_model
+from .model.vocabulary import Vocabulary
+from .sae.checkpoint import read_sae
+from .sae.sae import SparseAutoencoder
 
 ROWS = 4096  # of the decoder, copied at a time
 
@@ -22,7 +22,7 @@ class SubjectError(ValueError):
 class Subject:
     """Text -> tokens -> activations at the hook point -> feature activations."""
 
-    model: object  # see model.py
+    model: object  # see model/language_model.py
     sae: SparseAutoencoder
     hook_point: str
     vocabulary: Vocabulary
@@ -44,7 +44,7 @@ class Subject:
     def load(cls, model_path, sae_path, hook_point: str, device: str = "auto", answers=None) -> "Subject":
         """Open both from disk. Raises ModelError, CheckpointError, TokenizerMissing or SubjectError."""
         vocabulary = Vocabulary.load(model_path)
-        model = models.load_model(model_path, device)
+        model = language_model.load_model(model_path, device)
         return cls(model, read_sae(sae_path, answers=answers).to(model.device), hook_point, vocabulary)
 
     @property
@@ -57,12 +57,12 @@ class Subject:
 
     @property
     def reads_neurons(self) -> bool:
-        return models.is_neurons(self.hook_point)
+        return language_model.is_neurons(self.hook_point)
 
     @property
     def total_effect(self) -> bool:
         """Whether nothing but the final norm and unembedding comes after: then direct and total effect agree."""
-        last = models.layer_of(self.hook_point) == self.model.n_layers - 1
+        last = language_model.layer_of(self.hook_point) == self.model.n_layers - 1
         return last and self.hook_point.endswith(("hook_post", "hook_mlp_out", "hook_resid_post"))
 
     def tokens(self, ids) -> Tensor:

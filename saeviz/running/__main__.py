@@ -6,26 +6,26 @@ import sys
 import threading
 import time
 
-from . import embedded_redis, hosts, obstacles, places, programs, stamp
+from . import embedded_redis, hosts, paths, preflight, prepared, processes
 from .child import say
 from .supervise import Supervisor
 
 
 def main():
     started = time.monotonic()
-    data = places.data_dir()
+    data = paths.data_dir()
     host = os.environ.get("HOST") or "127.0.0.1"
     try:
-        obstacles.misfits()
-        port = obstacles.port_number(os.environ.get("PORT") or "8000")
-        obstacles.make_writable(data)
-        lock = obstacles.lock(data)
+        preflight.misfits()
+        port = preflight.port_number(os.environ.get("PORT") or "8000")
+        preflight.make_writable(data)
+        lock = preflight.lock(data)
         redis = None if os.environ.get("REDIS_URL") else embedded_redis.program(data)
-        listener = obstacles.listen(host, port)
-    except obstacles.Obstacle as obstacle:
+        listener = preflight.listen(host, port)
+    except preflight.Obstacle as obstacle:
         sys.exit(str(obstacle))
     address = hosts.address(host, port)
-    obstacles.sign(lock, f"process {os.getpid()}, {address}")
+    preflight.sign(lock, f"process {os.getpid()}, {address}")
     supervisor = Supervisor()
     try:
         sys.exit(run(supervisor, data, redis, listener, address, started, hosts.remark(host)))
@@ -37,12 +37,12 @@ def run(supervisor, data, redis, listener, address, started, remark) -> int:
     """The order of a start; the exit code."""
     if redis:
         supervisor.start(redis)
-    prepared = stamp.is_prepared(data)
-    if not prepared:
+    ready = prepared.is_prepared(data)
+    if not ready:
         say(f"Preparing {data} ...")
-        if not supervisor.finish(programs.preparation("database")):
+        if not supervisor.finish(processes.preparation("database")):
             return end_code(supervisor)
-    supervisor.start(programs.site(listener))
+    supervisor.start(processes.site(listener))
     answered = threading.Event()
     threading.Thread(target=ask_once, args=(*listener.getsockname()[:2], answered), daemon=True).start()
     listener.close()  # the site alone holds it now: when it is gone, browsers are refused
@@ -50,11 +50,11 @@ def run(supervisor, data, redis, listener, address, started, remark) -> int:
         say(f"saeviz is at {address}  ({time.monotonic() - started:.1f} s; Ctrl-C ends it)")
         if remark:
             say(remark)
-        supervisor.start(programs.worker())  # only now: the first page needs the processor more
+        supervisor.start(processes.worker())  # only now: the first page needs the processor more
         if os.environ.get("SAE"):
-            supervisor.start(programs.preparation("sae", ADDRESS=address))  # and then the demo, if it is due
-        elif not prepared:
-            supervisor.start(programs.preparation("demo"))
+            supervisor.start(processes.preparation("sae", ADDRESS=address))  # and then the demo, if it is due
+        elif not ready:
+            supervisor.start(processes.preparation("demo"))
         supervisor.wait(lambda: False)
     return end_code(supervisor)
 

@@ -8,9 +8,9 @@ import stat
 import time
 from pathlib import Path
 
-from . import places
+from . import paths
 from .child import Program
-from .obstacles import Obstacle
+from .preflight import Obstacle
 
 
 def executable() -> str:
@@ -27,7 +27,7 @@ def executable() -> str:
 
 def program(data: Path) -> Program:
     """The server for this data folder. It keeps the queue on disk, so that a stop forgets no request."""
-    path = places.redis_socket(data)
+    path = paths.redis_socket(data)
     make_private(path.parent, mine=path.parent != data)
     options = {
         "port": "0",  # no network at all
@@ -54,7 +54,7 @@ def answers(data: Path) -> bool:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)
-            connection.connect(str(places.redis_socket(data)))
+            connection.connect(str(paths.redis_socket(data)))
             connection.sendall(b"PING\r\n")
             return connection.recv(7) == b"+PONG\r\n"
     except OSError:

@@ -9,7 +9,7 @@ import django
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
-from . import places, stamp
+from . import paths, prepared
 
 
 def make_administrator(data: Path):
@@ -29,7 +29,7 @@ def make_administrator(data: Path):
 
 def request_first_statistics():
     """For every SAE that nobody has asked any for; what was cancelled or failed is left to the page."""
-    from features.asking import request_statistics
+    from features.jobs.requests import request_statistics
     from features.models import SAE
 
     for sae in SAE.objects.filter(statistics=None, jobs=None):
@@ -49,7 +49,7 @@ def prepare_demo(data: Path):
     print("Loading the demo; reload the page in some seconds ...", flush=True)
     call_command("load_demo")
     request_first_statistics()
-    stamp.mark(data)
+    prepared.mark(data)
 
 
 def import_own(data: Path):
@@ -62,14 +62,14 @@ def import_own(data: Path):
     except CommandError as refusal:
         print(f"{refusal}\nEnd with Ctrl-C, and give what is missing: make run SAE={wanted} "
               "MODEL=... HOOK=... CORPUS=... ANSWERS='k=32'", flush=True)  # fmt: skip
-    if not stamp.is_prepared(data):
+    if not prepared.is_prepared(data):
         prepare_demo(data)
 
 
 def main(what: str):
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
     django.setup()
-    {"database": prepare_database, "demo": prepare_demo, "sae": import_own}[what](places.data_dir())
+    {"database": prepare_database, "demo": prepare_demo, "sae": import_own}[what](paths.data_dir())
 
 
 if __name__ == "__main__":

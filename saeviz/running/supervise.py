@@ -4,7 +4,7 @@ import signal
 import time
 
 from .child import Child, Program, say
-from .guard import Guard
+from .reaper import Guard
 
 PATIENCE = 3.0  # seconds between asking and killing
 LONGEST_PAUSE = 30  # seconds before a program that keeps ending is started again

@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 import torch
 
-from features.engine import ablation
-from features.engine.compiled.meetings import add_meetings
-from features.engine.correlations import Others, _extremes
-from features.engine.logits import Head
-from features.engine.tables import logit_tables
+from features.engine.activity.correlations import Others, _extremes
+from features.engine.kernels.numba.cooccurrence import add_meetings
+from features.engine.model.unembedding import Head
+from features.engine.weights import ablation
+from features.engine.weights.logit_tables import logit_tables
 
 FEATURES, POSITIONS, PAIRS, WIDTH, VOCABULARY, TOKENS = 2048, 512, 11_000, 512, 48_262, 10_000
 ROUNDS = 3

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from features.engine.collect import collect
-from features.engine.corpus import build_rows, read_documents, shuffled
-from features.engine.encoding import Encoder
+from features.engine.collect.collect import collect
+from features.engine.corpus.token_rows import build_rows, read_documents, shuffled
+from features.engine.encoder.encoder import Encoder
+from features.engine.model.vocabulary import Vocabulary
 from features.engine.subject import Subject
-from features.engine.text import Vocabulary
 
 from . import gelu1l_shape
 

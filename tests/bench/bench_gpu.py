@@ -12,8 +12,8 @@ from unittest import mock
 import numpy as np
 import torch
 
-from features.engine import passing
-from features.engine.collect import collect
+from features.engine.collect import shard_pass
+from features.engine.collect.collect import collect
 from features.engine.subject import Subject
 
 from . import gelu1l_shape
@@ -52,7 +52,7 @@ def tell(folder: Path) -> None:
     print(f"  bfloat16 products        {rate / 1e12:.0f} TFLOP/s measured; the encoder's would take")
     print(f"                           {work / rate:.2f} s, {work / rate / passed:.0%} of the pass")
     print(f"  memory at the most       {memory / 1e9:.1f} GB of the {MEMORY / 1e9:.0f} GB that it may use")
-    with mock.patch.object(passing, "has_kernels", lambda device: False):
+    with mock.patch.object(shard_pass, "has_kernels", lambda device: False):
         plain = pass_alone(subject, rows)
     by_kernels = pass_alone(subject, rows)
     print(f"  a shard by plain tensors {plain:7.2f} s, by kernels {by_kernels:.2f} s: {plain / by_kernels:.1f} times")
@@ -76,7 +76,7 @@ def pass_alone(subject: Subject, rows: np.ndarray) -> float:
     few, times = rows[: 131_072 // rows.shape[1]], []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as name:
-            run = passing.Pass(subject, bos=True)
+            run = shard_pass.Pass(subject, bos=True)
             start = time.perf_counter()
             run.over(few, (0, len(few)), 8192 // rows.shape[1], Path(name), lambda tokens: None)
             times.append(time.perf_counter() - start)

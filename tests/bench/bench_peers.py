@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from features.engine.collect import collect
+from features.engine.collect.collect import collect
 from features.engine.subject import Subject
 from tests.bench.gelu1l_shape import HOOK, write
 from tests.bench.peer_numbers import differences

@@ -48,7 +48,7 @@ def measure():
 
 def prompts_of(sae):
     """Stretches of the corpus that are 30 tokens long with BOS."""
-    from features.vocabularies import rows_of, vocabulary_of
+    from features.storage.readers import rows_of, vocabulary_of
 
     vocabulary, texts = vocabulary_of(sae), []
     for row in rows_of(sae.corpus):
@@ -87,7 +87,7 @@ def naive_loss_effects(subject, text):
 def exact_loss_effects(sae, text):
     """Seconds for the same by the engine, its forward included."""
     from features import runtime
-    from features.vocabularies import vocabulary_of
+    from features.storage.readers import vocabulary_of
 
     ids = vocabulary_of(sae).ids(text)
     runtime._place_of(sae).prompts.clear()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from features.engine.model import load_model
+from features.engine.model.language_model import load_model
 from features.engine.subject import Subject
 from tests.bench.made_model import Shape, rows_of, write_model
 from tests.bench.made_sae import make_sae, target_densities, write_sae

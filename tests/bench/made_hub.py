@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-from features import demonstration, gelu1l
-from features.engine.documents import read_documents
-from features.engine.model import load_model
-from features.engine.published import published_rows
+from features.engine.corpus.documents import read_documents
+from features.engine.model.language_model import load_model
+from features.gelu1l import download
+from features.gelu1l.convert import published_rows
+from features.importing import demo
 from tests.bench.gelu1l_shape import activations, first_of_each_token
 from tests.bench.made_model import SPECIALS, Shape, write_model
 from tests.bench.made_sae import make_sae, target_densities
@@ -35,7 +36,9 @@ def write(root: Path, shape: Shape | None = None, d_sae: int = 16384, documents=
     if root.is_dir():
         return
     shutil.rmtree(part, ignore_errors=True)
-    model, tokens, saes, texts = (part / name for name in (gelu1l.MODEL, gelu1l.TOKENS, gelu1l.SAES, gelu1l.CORPUS))
+    model, tokens, saes, texts = (
+        part / name for name in (download.MODEL, download.TOKENS, download.SAES, download.CORPUS)
+    )
     for folder in (model, tokens, saes, texts):
         folder.mkdir(parents=True)
     write_model(part / "ours", shape)
@@ -51,7 +54,7 @@ def write(root: Path, shape: Shape | None = None, d_sae: int = 16384, documents=
 
 def _documents(count: int) -> list[str]:
     """The demo's text from its beginning, cut into equal pieces."""
-    text = "\n\n".join(read_documents(demonstration.TEXTS))
+    text = "\n\n".join(read_documents(demo.TEXTS))
     return [text[start : start + CHARACTERS] for start in range(0, min(len(text), CHARACTERS * count), CHARACTERS)]
 
 
@@ -71,7 +74,7 @@ def _saes(ours: Path, folder: Path, rows: np.ndarray, shape: Shape, d_sae: int) 
     model = load_model(ours, "cpu")
     pool = first_of_each_token(model, rows[-POOL_ROWS:])
     sample = activations(model, rows[:SAMPLE_ROWS])
-    for seed, (run, _) in enumerate(gelu1l.RUNS.values()):
+    for seed, (run, _) in enumerate(download.RUNS.values()):
         weights, _ = make_sae(pool, sample, target_densities(d_sae), seed)
         torch.save(weights, folder / f"{run}.pt")
         config = {"d_mlp": shape.d_mlp, "dict_mult": d_sae / shape.d_mlp, "seq_len": 128, "enc_dtype": "fp32"}

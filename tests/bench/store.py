@@ -24,8 +24,8 @@ from django.db import connection  # noqa: E402
 from django.db.models import Avg  # noqa: E402
 from django.db.models.functions import Length  # noqa: E402
 
-from features import services  # noqa: E402
 from features.models import SAE, Corpus, Feature  # noqa: E402
+from features.storage import write  # noqa: E402
 from tests import made_up  # noqa: E402
 
 KINDS = 100  # different features; the rest repeat them
@@ -69,14 +69,14 @@ def main(size):
     try:
         for what in ("store", "store again, and remove the old"):
             start = time.perf_counter()
-            services.store(sae, collected)
+            write.store(sae, collected)
             print(f"{connection.vendor}: {what} {size:,} features: {time.perf_counter() - start:.1f} s")
         stored = Feature.objects.shown_of(sae)
         sizes = stored.aggregate(payload=Avg(Length("payload")), quantiles=Avg(Length("quantiles")))
         print(", ".join(f"{name} {value:,.0f} bytes" for name, value in sizes.items()), "a feature")
     finally:
         SAE.objects.filter(pk=sae.pk).update(statistics=None)
-        services.remove_leftovers(sae)
+        write.remove_leftovers(sae)
         sae.delete()
         corpus.delete()
 

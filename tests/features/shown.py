@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 from django.conf import settings
 
-from features.engine.quantiles import values_at_ranks
+from features.engine.activity.quantiles import values_at_ranks
+from features.engine.model.vocabulary import Vocabulary
 from features.engine.results import Neighbours
-from features.engine.text import Vocabulary
 from features.models import SAE, Corpus
-from features.services import store
+from features.storage.write import store
 from tests import made_up
 
 D_SAE = 12  # of which the last four have no statistics, and feature 3 is dead

@@ -5,10 +5,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from features import jobs
-from features.asking import request_statistics
+from features.jobs import lifecycle
+from features.jobs.requests import request_statistics
 from features.models import Corpus, Feature, Job
-from features.services import store
+from features.storage.write import store
 from tests import made_up
 
 pytestmark = pytest.mark.django_db
@@ -147,7 +147,7 @@ def test_jobs_are_not_edited(client, tiny):
     assert client.get(f"{JOBS}add/").status_code == 403
     assert client.post(f"{JOBS}{job.pk}/change/", {"state": "done"}).status_code == 403
     assert client.post(f"{JOBS}{job.pk}/delete/", {"post": "yes"}).status_code == 403
-    jobs.cancel(job)  # the only way
+    lifecycle.cancel(job)  # the only way
 
 
 def test_every_list_of_the_admin_can_be_read(client, tiny):

@@ -3,9 +3,9 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from features import parts
+from features.jobs import plan
 from features.models import Job, JobPart
-from features.services import store
+from features.storage.write import store
 from tests import made_up
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +89,7 @@ def test_a_second_computation_points_to_the_first(tiny):
 
 
 def test_the_command_goes_on_where_it_was_interrupted(tiny, engine, monkeypatch):
-    monkeypatch.setattr(parts, "FEATURES_A_BLOCK", 2)
+    monkeypatch.setattr(plan, "FEATURES_A_BLOCK", 2)
     engine.break_at, engine.error = 5, KeyboardInterrupt()
     with pytest.raises(CommandError, match="The same command goes on from what was done"):
         call_command("compute_features", "tiny")

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from features import runtime
 from features.models import SAE, Corpus, Feature, Statistics
-from features.payload import pack
+from features.storage.payload import pack
 from tests import made_up
 from tests.prompts.made_up_prompt import MadeUpPrompt
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from features import runtime
-from features.findings import findings_of
+from features.storage.findings_file import findings_of
 
 pytestmark = pytest.mark.browser
 TEXT = "What are you doing?"  # BOS, What, are, you, doing, ?

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from prompts.overview import overview_of
-from prompts.sums import summed
+from prompts.heatmap import overview_of
+from prompts.ranking_several import summed
 
 IDS = [1, 40, 50, 60]
 ACTIVATIONS = np.array([[0, 1, 0, 1], [0, -5, 0, 1], [0, 0, -3, 0], [0, 2, 0, 2]], np.float32)  # [feature, token]

@@ -3,7 +3,7 @@
 import sys
 
 from saeviz.running import supervise
-from saeviz.running.programs import python
+from saeviz.running.processes import python
 
 WAIT = "import time; time.sleep(600)"
 WITH_A_CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {WAIT!r}, 'grandchild'])"

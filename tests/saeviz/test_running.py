@@ -10,8 +10,8 @@ import urllib.request
 
 import pytest
 
-from saeviz import numbers
-from saeviz.running import first_start, hosts, obstacles, places, stamp
+from saeviz import env
+from saeviz.running import first_start, hosts, paths, preflight, prepared
 from tests.features import checkpoints
 
 from .processes import Started, free_port, needs_proc, within
@@ -51,21 +51,21 @@ def test_a_folder_that_cannot_be_written_is_one_line_with_the_way_out(tmp_path):
 
 def test_a_second_start_on_the_same_data_says_where_the_first_is(tmp_path):
     (tmp_path / "data").mkdir()
-    held = obstacles.lock(tmp_path / "data")
-    obstacles.sign(held, "process 123, http://127.0.0.1:8000")
+    held = preflight.lock(tmp_path / "data")
+    preflight.sign(held, "process 123, http://127.0.0.1:8000")
     line = refusal(tmp_path, PORT=str(free_port()))
     assert "already runs on" in line and "process 123, http://127.0.0.1:8000" in line
 
 
 @pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1"])
 def test_a_port_that_is_none_is_named(port):
-    with pytest.raises(obstacles.Obstacle, match=f"PORT={port} is not a port number"):
-        obstacles.port_number(port)
+    with pytest.raises(preflight.Obstacle, match=f"PORT={port} is not a port number"):
+        preflight.port_number(port)
 
 
 def test_another_machines_address_is_refused():
-    with pytest.raises(obstacles.Obstacle, match="Cannot use 192.0.2.1:8000"):
-        obstacles.listen("192.0.2.1", 8000)
+    with pytest.raises(preflight.Obstacle, match="Cannot use 192.0.2.1:8000"):
+        preflight.listen("192.0.2.1", 8000)
 
 
 @pytest.mark.parametrize("said", ["many", "0", "-5", "1e6", "500,000"])
@@ -79,7 +79,7 @@ def test_a_setting_that_is_no_number_is_one_line_with_what_fits(tmp_path, said):
 def test_a_command_says_the_same_in_one_line(tmp_path, command):
     environment = {**os.environ, "DATA_DIR": str(tmp_path), "SAEVIZ_ATTEMPTS": "three"}
     run = [sys.executable, "manage.py", command]
-    said = subprocess.run(run, cwd=places.ROOT, env=environment, capture_output=True, text=True)
+    said = subprocess.run(run, cwd=paths.ROOT, env=environment, capture_output=True, text=True)
     assert (said.returncode, said.stdout) == (1, "")
     (line,) = said.stderr.splitlines()
     assert line.startswith("SAEVIZ_ATTEMPTS=three does not fit.")
@@ -87,9 +87,9 @@ def test_a_command_says_the_same_in_one_line(tmp_path, command):
 
 def test_a_number_left_empty_is_the_default(monkeypatch):
     monkeypatch.setenv("SAEVIZ_TOKENS", "")
-    assert numbers.number("SAEVIZ_TOKENS") == 500_000
+    assert env.number("SAEVIZ_TOKENS") == 500_000
     monkeypatch.setenv("SAEVIZ_TOKENS", " 70000 ")
-    assert numbers.number("SAEVIZ_TOKENS") == 70_000
+    assert env.number("SAEVIZ_TOKENS") == 70_000
 
 
 # Under which names it answers
@@ -132,24 +132,24 @@ def test_a_name_it_was_not_told_of_is_answered_with_the_way_out(client):
 def test_a_later_start_prepares_nothing_until_something_is_new(tmp_path, monkeypatch):
     monkeypatch.delenv("DATABASE_URL", raising=False)
     (tmp_path / "saeviz.sqlite3").touch()
-    assert not stamp.is_prepared(tmp_path)
-    stamp.mark(tmp_path)
-    assert stamp.is_prepared(tmp_path)
-    monkeypatch.setattr(stamp, "MIGRATIONS", ("features/management/commands",))
-    assert not stamp.is_prepared(tmp_path)
+    assert not prepared.is_prepared(tmp_path)
+    prepared.mark(tmp_path)
+    assert prepared.is_prepared(tmp_path)
+    monkeypatch.setattr(prepared, "MIGRATIONS", ("features/management/commands",))
+    assert not prepared.is_prepared(tmp_path)
 
 
 def test_a_deleted_database_is_prepared_again(tmp_path, monkeypatch):
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    stamp.mark(tmp_path)
-    assert not stamp.is_prepared(tmp_path)
+    prepared.mark(tmp_path)
+    assert not prepared.is_prepared(tmp_path)
 
 
 def test_a_database_elsewhere_is_looked_at_on_every_start(tmp_path, monkeypatch):
     (tmp_path / "saeviz.sqlite3").touch()
-    stamp.mark(tmp_path)
+    prepared.mark(tmp_path)
     monkeypatch.setenv("DATABASE_URL", "postgres://localhost/saeviz")
-    assert not stamp.is_prepared(tmp_path)
+    assert not prepared.is_prepared(tmp_path)
 
 
 # The administrator
@@ -160,9 +160,9 @@ def test_data_that_was_moved_is_prepared_again(tmp_path, monkeypatch):
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
     (before / "saeviz.sqlite3").touch()
-    stamp.mark(before)
+    prepared.mark(before)
     before.rename(after)
-    assert not stamp.is_prepared(after)
+    assert not prepared.is_prepared(after)
 
 
 @pytest.mark.django_db
@@ -224,12 +224,12 @@ def test_one_command_and_the_site_the_worker_and_redis_are_there(site):
     status, page = get(site.address)
     assert status == 200 and "saeviz" in page
     assert within(10, lambda: site.alive("celery")) and site.alive("redis-server") and site.alive("gunicorn")
-    assert places.redis_socket(site.data).is_socket()
+    assert paths.redis_socket(site.data).is_socket()
 
 
 def test_the_demo_arrives_and_its_statistics_are_asked_for(site):
     assert within(60, lambda: "are queued" in site.says()), site.says()
-    assert within(10, lambda: stamp.is_prepared(site.data))
+    assert within(10, lambda: prepared.is_prepared(site.data))
     assert "gelu-1l-mini" in get(site.address)[1]
 
 
@@ -264,5 +264,5 @@ def test_ctrl_c_leaves_no_process_and_a_free_port(site):
     site.process.send_signal(signal.SIGINT)
     assert site.process.wait(timeout=10) == 0
     assert within(2, lambda: not site.alive())
-    assert not places.redis_socket(site.data).exists()
+    assert not paths.redis_socket(site.data).exists()
     assert "Traceback" not in site.says()

@@ -3,7 +3,7 @@
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from features import corpora, hub_texts, language_models
+from features.importing import corpora, hub_datasets, language_models
 from features.management.downloads import TellsDownloads
 
 
@@ -27,7 +27,7 @@ class Command(TellsDownloads, BaseCommand):
         given = {name: options[name] for name in ("name", "slug", "licence", "length")}
         try:
             folder = language_models.find(model)
-            if hub_texts.is_dataset(path):
+            if hub_datasets.is_dataset(path):
                 path, given = self._fetched(path, options["files"], given)
             corpus = corpora.build(path, folder, bos=False if no_bos else None, **given).register()
         except (ValueError, OSError) as error:
@@ -42,6 +42,6 @@ class Command(TellsDownloads, BaseCommand):
 
     def _fetched(self, dataset, pattern, given):
         """Where a dataset's texts lie by now, and what is said of them."""
-        texts = hub_texts.fetch(dataset, pattern, self.received)
+        texts = hub_datasets.fetch(dataset, pattern, self.received)
         named = {"name": given["name"] or dataset, "licence": given["licence"] or texts.licence}
         return texts.folder, given | named | {"files": texts.files}

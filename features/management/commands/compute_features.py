@@ -6,8 +6,9 @@ from argparse import ArgumentTypeError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from features import asking, computing, errors
-from features.jobs import Unfinished, pick_up_silent_jobs
+from features import messages
+from features.jobs import requests, worker
+from features.jobs.lifecycle import Unfinished, pick_up_silent_jobs
 from features.models import SAE, Corpus, Job
 
 LOOK_EVERY = 1.0  # seconds between two looks at what workers do of this job
@@ -32,8 +33,8 @@ class Command(BaseCommand):
         if not queue:
             pick_up_silent_jobs()  # one like it may have been killed
         try:
-            job = asking.request_statistics(_sae(sae), how="command", send=queue, **asked)
-        except (errors.BadRequest, Unfinished) as refusal:
+            job = requests.request_statistics(_sae(sae), how="command", send=queue, **asked)
+        except (messages.BadRequest, Unfinished) as refusal:
             raise CommandError(str(refusal)) from refusal
         if queue:
             self.stdout.write(f"Job {job.pk} is queued. {getattr(job, 'note', '')}".strip())
@@ -56,12 +57,12 @@ class Command(BaseCommand):
 
 def _run(job, bar):
     """All parts of the job; those that a worker has taken are waited for."""
-    computing.run_job(job.pk, watcher=bar)
+    worker.run_job(job.pk, watcher=bar)
     job.refresh_from_db()
     while job.state in Job.UNFINISHED:
         time.sleep(LOOK_EVERY)
         pick_up_silent_jobs()
-        computing.run_job(job.pk, watcher=bar)
+        worker.run_job(job.pk, watcher=bar)
         job.refresh_from_db()
 
 

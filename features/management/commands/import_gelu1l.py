@@ -4,8 +4,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from features import gelu1l
-from features.incoming import has_figures, request_figures
+from features.gelu1l import download
+from features.importing.plan import has_figures, request_figures
 from features.management.downloads import TellsDownloads
 
 
@@ -21,7 +21,7 @@ class Command(TellsDownloads, BaseCommand):
 
     def handle(self, tokens, text, how, **options):
         try:
-            saes = gelu1l.prepare(text, self._say, self.received).register()
+            saes = download.prepare(text, self._say, self.received).register()
         except (ValueError, OSError) as error:
             raise CommandError(f"{error} What was downloaded is kept.") from error
         for sae in saes:

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from features import hub_saes
-from features.incoming import Asked, Unanswered, carry_out, has_figures, plan, request_figures
+from features.importing import hub_saes
+from features.importing.plan import Asked, Unanswered, carry_out, has_figures, plan, request_figures
 from features.management.downloads import TellsDownloads
 
 

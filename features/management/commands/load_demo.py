@@ -2,7 +2,7 @@
 
 from django.core.management.base import BaseCommand, CommandError
 
-from features import demonstration
+from features.importing import demo
 
 
 class Command(BaseCommand):
@@ -10,7 +10,7 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         try:
-            sae, changed = demonstration.load()
+            sae, changed = demo.load()
         except (ValueError, OSError) as error:
             raise CommandError(f"The demo cannot be loaded: {error}") from error
         corpus = sae.corpus

@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--nice", type=int, default=19, help="0 to compete with other programs")
 
     def handle(self, **options):
-        from features.training import recipe
+        from features.demo.making import recipe
 
         recipe.announce(options["out"], options["nice"])
         try:
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         self.say(f"The bundle is in {folder}")
 
     def recipe(self, options):
-        from features.training import recipe, train_model, train_sae
+        from features.demo.making import recipe, train_model, train_sae
 
         common = {name: options[name] for name in ("seed", "workers", "device")}
         paths = {name: options[name] for name in ("corpus", "out", "held_out", "tokenizer", "measured_on")}

@@ -23,8 +23,8 @@ class Command(BaseCommand):
     def handle(self, bundle, held_out, corpus, tokens, nice, **options):
         import numpy as np
 
-        from features.training import bundle as bundles
-        from features.training import processors
+        from features.demo.making import bundle as bundles
+        from features.demo.making import processors
 
         processors.settle(nice)
         figures = bundles.measure(bundle, np.load(held_out), corpus, tokens)

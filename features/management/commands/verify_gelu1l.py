@@ -5,9 +5,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from features.management.commands.compute_features import Bar
 from features.models import SAE, Corpus
-from features.vocabularies import rows_of
+from features.storage.readers import rows_of
 
-PUBLISHED = settings.BASE_DIR / "features" / "data" / "gelu_1l_published.json.gz"
+PUBLISHED = settings.BASE_DIR / "features" / "gelu1l" / "data" / "gelu_1l_published.json.gz"
 NO_CORPUS = (
     "Not compared without the corpus c4-code-20k (manage.py import_gelu1l brings it): its rows, and the counts, "
     "quantiles and correlations of features on it."
@@ -21,8 +21,8 @@ class Command(BaseCommand):
         parser.add_argument("--quick", action="store_true", help="Without the pass over the corpus (a minute or two).")
 
     def handle(self, quick, **options):
-        from features.engine.published_numbers import compare, read_published
         from features.engine.subject import Subject
+        from features.gelu1l.published_numbers import compare, read_published
 
         sae = SAE.objects.filter(slug="gelu-1l-run1").first()
         if sae is None:
@@ -35,8 +35,8 @@ class Command(BaseCommand):
         self._tell(found)
 
     def _on_corpus(self, subject, published):
-        from features.engine.formats import read_sae
-        from features.engine.published_corpus import compare_on_corpus
+        from features.engine.sae.checkpoint import read_sae
+        from features.gelu1l.published_corpus import compare_on_corpus
 
         corpus = Corpus.objects.filter(slug="c4-code-20k").first()
         if corpus is None:

@@ -2,9 +2,9 @@
 
 from django.core.management.base import BaseCommand, CommandError
 
-from features.findings import FindingsUnreadable, file_of
 from features.models import SAE
-from prompts import findings
+from features.storage.findings_file import FindingsUnreadable, file_of
+from prompts import finding_checks
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
         if row is None or row.statistics is None:
             raise CommandError(f"There are no statistics of {sae!r} to check findings against.")
         try:
-            outcomes = [self._told(*outcome) for outcome in findings.outcomes(row)]
+            outcomes = [self._told(*outcome) for outcome in finding_checks.outcomes(row)]
         except FindingsUnreadable as problem:
             raise CommandError(str(problem)) from problem
         if not outcomes:

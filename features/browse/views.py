@@ -1,0 +1,137 @@
+"""Which page is asked for, and what is fetched for it? Rows only: nothing here loads a model."""
+
+import json
+from functools import wraps
+from random import randrange
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from ..jobs.views import may_compute
+from ..models import SAE, Feature
+from ..storage.findings_file import findings_of
+from .feature_list import SHOWN, Listing
+from .feature_page import Unreadable, feature_page, missing_page, preview
+from .reproduce import snippet as snippet_of
+from .sae_overview import density_histogram, figures
+
+PER_PAGE = 100
+
+
+def json_errors(view):
+    """Answers that there is no such thing as `{"error": …}` with status 404."""
+
+    @wraps(view)
+    def answer(request, *args, **kwargs):
+        try:
+            return view(request, *args, **kwargs)
+        except Http404 as missing:
+            return JsonResponse({"error": str(missing)}, status=404)
+
+    return answer
+
+
+@require_safe
+def home(request):
+    saes = list(SAE.objects.for_pages())
+    read = [sae for sae in saes if sae.statistics_id]
+    start = next((sae for sae in read if findings_of(sae).features), read[0] if read else None)
+    shown = {"saes": saes, "start": start, "findings": findings_of(start) if start else None}
+    if start and not shown["findings"].features:
+        shown["examples"] = Feature.objects.shown_of(start).worth_reading().light().order_by("-maximum")[:8]
+    return render(request, "features/home.html", shown)
+
+
+@require_safe
+def sae(request, slug):
+    sae = sae_or_404(slug)
+    found = {"figures": figures(sae), "may_compute": may_compute(request.user), "snippet": sae_snippet(sae)}
+    found |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
+    return render(request, "features/sae.html", {"sae": sae, "here": "sae", **found})
+
+
+def sae_snippet(sae: SAE) -> str:
+    """A program for its most active feature; none while there are no statistics."""
+    first = Feature.objects.shown_of(sae).light().order_by("-maximum").first() if sae.statistics_id else None
+    return snippet_of(sae, sae.statistics, first.index) if first else ""
+
+
+@require_safe
+def table(request, slug):
+    sae, listing = sae_or_404(slug), Listing.asked_by(request.GET)
+    page = Paginator(listing.features(sae), PER_PAGE).get_page(request.GET.get("page"))
+    labels, found = findings_of(sae).names, listing.found(sae)
+    for feature in page:
+        feature.label, feature.found = labels.get(feature.index, ""), found.get(feature.index)
+    shown = {"sae": sae, "here": "table", "listing": listing, "page": page, "shown": SHOWN.items()}
+    shown |= {"labelled": any(feature.label for feature in page), "why_unsearched": listing.why_unsearched(sae)}
+    return render(request, "features/table.html", shown)
+
+
+@require_safe
+def feature(request, slug, index):
+    sae = sae_or_404(slug)
+    data = page_data(request, sae, index)
+    return render(request, "features/feature.html", {"sae": sae, "here": "feature", "data": data})
+
+
+@require_safe
+@json_errors
+def feature_json(request, slug, index):
+    data = page_data(request, sae_or_404(slug), index)
+    return HttpResponse(json.dumps(data, separators=(",", ":"), allow_nan=False), "application/json")
+
+
+@require_safe
+@never_cache
+@json_errors
+def random(request, slug):
+    """To some feature: one of the list that is being read, or one worth reading; `among=all` takes any."""
+    sae, listing = sae_or_404(slug), Listing.asked_by(request.GET)
+    name = "features:feature-json" if request.GET.get("as") == "json" else "features:feature"
+    index = randrange(sae.d_sae) if request.GET.get("among") == "all" else some_feature(sae, listing)
+    address = redirect(name, slug, index)
+    address["Location"] += listing.query()
+    return address
+
+
+def some_feature(sae: SAE, listing: Listing) -> int:
+    features = Feature.objects.shown_of(sae)
+    groups = [features.worth_reading(), features.alive()] if listing.is_plain else [listing.filtered(sae)]
+    for group in groups:
+        if size := group.count():
+            return group.values_list("index", flat=True)[randrange(size)]
+    return randrange(sae.d_sae)
+
+
+def page_data(request, sae: SAE, index: int) -> dict:
+    """What the feature's page and its JSON twin share."""
+    if not 0 <= index < sae.d_sae:
+        raise Http404(f"Feature {index}: this SAE has features 0 to {sae.d_sae - 1}.")
+    listing = Listing.asked_by(request.GET)
+    row = Feature.objects.shown_of(sae).filter(index=index).first() if sae.statistics_id else None
+    before, after = index - 1 if index else None, index + 1 if index + 1 < sae.d_sae else None
+    if row and not listing.is_plain:
+        before, after = listing.around(sae, row)
+    if row is None:
+        return missing_page(sae, index, before, after)
+    try:
+        return feature_page(sae, row, before, after, previews=previews_of)
+    except Unreadable as problem:
+        return missing_page(sae, index, before, after) | {"problem": str(problem)}
+
+
+def previews_of(sae: SAE, indices: list[int]) -> dict[int, dict]:
+    pointed_to = Feature.objects.shown_of(sae).filter(index__in=indices).light()
+    return {feature.index: preview(feature) for feature in pointed_to}
+
+
+def sae_or_404(slug: str) -> SAE:
+    sae = SAE.objects.for_pages().filter(slug=slug).first()
+    if sae is None:
+        known = ", ".join(SAE.objects.values_list("slug", flat=True)[:20]) or "none yet"
+        raise Http404(f"There is no SAE “{slug}” here. Known: {known}.")
+    return sae

@@ -1,0 +1,1 @@
+"""Figures that follow from a feature's active entries."""

@@ -1,0 +1,1 @@
+"""A pass over the corpus, from rows of tokens to the figures of all features."""

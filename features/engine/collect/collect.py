@@ -1,0 +1,63 @@
+"""One pass over the corpus for all features at once, in this process: rows of tokens in, figures of features out."""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..results import Progress
+from ..sae.sae import SparseAutoencoder
+from ..subject import Subject
+from . import shards
+from .collected import Collected
+from .shard_pass import Pass
+
+
+def collect(
+    subject: Subject,
+    rows: np.ndarray,
+    *,
+    tokens: int,
+    bos: bool = True,
+    seed: int = 0,
+    features: Iterable[int] | None = None,
+    encoder_b: SparseAutoencoder | None = None,
+    screen: str = "auto",
+    progress: Callable[[Progress], None] | None = None,
+    **cut,
+) -> Collected:
+    """Statistics of all features (or of `features`) on the first rows that hold `tokens` counted tokens.
+
+    rows [n, length] token ids, each starting with BOS if `bos`. Special tokens are not counted. With `encoder_b`,
+    another SAE on the same hook point, features are also correlated with its. `screen` as in `Encoder`, `cut` as in
+    `shards.plan`, but one shard without it. `progress` is called about twice a second and may raise to stop. Raises
+    NotEnoughTokens.
+    """
+    cut = {"shard_tokens": rows.size, **cut}
+    plan = shards.plan(rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, **cut)
+    told = _summed(progress, plan) if progress else None
+    with tempfile.TemporaryDirectory() as name:
+        folder, passing = Path(name), Pass(subject, bos, encoder_b, screen)
+        for number in range(len(plan.spans)):
+            shards.collect_shard(passing, rows, plan, number, folder, progress=told)
+        del passing  # the copies of the weights that it holds are not needed any more
+        shards.merge(subject, rows, plan, folder, progress=progress)
+        # Everything in the folder is mapped now: its names can go, so that a killed process leaves nothing behind.
+        return shards.open_collected(
+            subject, rows, plan, folder, seed=seed, features=features, encoder_b=encoder_b, progress=progress
+        )
+
+
+def _summed(progress, plan):
+    """Progress of single shards told as that of them all."""
+    before, last = 0, Progress("activations", 0, 0)
+
+    def told(now):
+        nonlocal before, last
+        if now.total != last.total or now.done < last.done:
+            before += last.total
+        last = now
+        progress(Progress(now.phase, before + now.done, plan.tokens))
+
+    return told

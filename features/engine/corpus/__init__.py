@@ -1,0 +1,1 @@
+"""Text to equal rows of tokens."""

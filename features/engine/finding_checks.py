@@ -1,0 +1,160 @@
+"""Does a feature do what somebody says of it? Claims that a machine can hold against a feature's figures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .model.vocabulary import Vocabulary
+from .results import Examples, ShownRows, TokenValues
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A feature's figures, and the text that its examples stand in."""
+
+    density: float
+    top: Examples
+    shown: ShownRows
+    positive_logits: TokenValues
+    negative_logits: TokenValues
+    rows: np.ndarray  # [n, length] token ids
+    vocabulary: Vocabulary
+
+    @classmethod
+    def of(cls, figures, density: float, rows: np.ndarray, vocabulary: Vocabulary) -> "Evidence":
+        """From a FeatureStatistics, or from a stored payload, which has the same records."""
+        records = (figures.top, figures.shown, figures.positive_logits, figures.negative_logits)
+        return cls(density, *records, rows, vocabulary)
+
+    def texts(self) -> list[tuple[str, str]]:
+        """Of each top activation: its row up to and including the token, and what follows."""
+        places = zip(self.top.rows.tolist(), self.top.positions.tolist(), strict=True)
+        pieces = ((self.vocabulary.pieces(self.rows[row].tolist()), at) for row, at in places)
+        return [("".join(found[: at + 1]), "".join(found[at + 1 :])) for found, at in pieces]
+
+    def effects(self) -> list[float]:
+        """Loss effect of each top activation on the token after it, nats; those that are known."""
+        rows = np.repeat(self.shown.rows, np.diff(self.shown.starts)).tolist()
+        places = zip(rows, self.shown.positions.tolist(), strict=True)
+        known = dict(zip(places, self.shown.loss_effects.tolist(), strict=True))
+        found = zip(self.top.rows.tolist(), self.top.positions.tolist(), strict=True)
+        return [known[place] for place in found if known[place] == known[place]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether a claim holds, and the figure that says so."""
+
+    holds: bool
+    figure: str
+
+
+def check(claim: dict, evidence: Evidence) -> Outcome:
+    """A claim is {"kind": …} and what the kind needs, see KINDS."""
+    return KINDS[claim["kind"]].work_out(claim, evidence)
+
+
+def ends_with(claim, evidence) -> Outcome:
+    """The share of top activations on a token with which the text so far ends in one of `texts`."""
+    return _share(claim, [before.endswith(tuple(claim["texts"])) for before, _ in evidence.texts()])
+
+
+def followed_by(claim, evidence) -> Outcome:
+    """The share of top activations after which the text goes on with one of `texts`."""
+    return _share(claim, [after.startswith(tuple(claim["texts"])) for _, after in evidence.texts()])
+
+
+def context(claim, evidence) -> Outcome:
+    """The share of top activations that have one of `texts` somewhere before them in their row."""
+    return _share(claim, [any(text in before for text in claim["texts"]) for before, _ in evidence.texts()])
+
+
+def boosts(claim, evidence) -> Outcome:
+    """The place of `token` among the tokens made likelier, the most first."""
+    return _place(claim, evidence.positive_logits, evidence.vocabulary)
+
+
+def lowers(claim, evidence) -> Outcome:
+    """The place of `token` among the tokens made less likely, the most first."""
+    return _place(claim, evidence.negative_logits, evidence.vocabulary)
+
+
+def density(claim, evidence) -> Outcome:
+    """The share of tokens on which the feature fires."""
+    low, high = claim["between"]
+    return Outcome(low <= evidence.density <= high, f"{evidence.density:.3%} of tokens")
+
+
+def helps(claim, evidence) -> Outcome:
+    """By how many nats, on average, the top activations make the true next token likelier."""
+    effects = evidence.effects()
+    gain = -float(np.mean(effects)) if effects else 0.0
+    return Outcome(gain >= claim["nats"], f"{gain:.3f} nats")
+
+
+def _share(claim, found: list[bool]) -> Outcome:
+    holds = bool(found) and sum(found) >= claim["share"] * len(found)
+    return Outcome(holds, f"{sum(found)} of {len(found)} top activations")
+
+
+def _place(claim, logits: TokenValues, vocabulary: Vocabulary) -> Outcome:
+    tokens = [vocabulary.label(token) for token in logits.tokens.tolist()]
+    if claim["token"] not in tokens:
+        return Outcome(False, f"not among the first {len(tokens)}")
+    place = tokens.index(claim["token"]) + 1
+    return Outcome(place <= claim["rank"], f"place {place}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_share(value) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_text(value) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 200
+
+
+def _are_texts(value) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= 100 and all(map(_is_text, value))
+
+
+def _is_rank(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_range(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_share, value)) and value[0] <= value[1]
+
+
+@dataclass(frozen=True)
+class Kind:
+    work_out: Callable[[dict, Evidence], Outcome]
+    fields: dict[str, Callable]  # what it needs beside its kind, and what fits there
+
+
+TEXTS = {"texts": _are_texts, "share": _is_share}
+PLACE = {"token": _is_text, "rank": _is_rank}
+KINDS = {
+    "ends_with": Kind(ends_with, TEXTS),
+    "followed_by": Kind(followed_by, TEXTS),
+    "context": Kind(context, TEXTS),
+    "boosts": Kind(boosts, PLACE),
+    "lowers": Kind(lowers, PLACE),
+    "density": Kind(density, {"between": _is_range}),
+    "helps": Kind(helps, {"nats": _is_number}),
+}
+
+
+def why_unreadable(claim) -> str:
+    """ "" for a claim that can be checked, else what is wrong with it."""
+    kind = KINDS.get(claim.get("kind")) if isinstance(claim, dict) and isinstance(claim.get("kind"), str) else None
+    if kind is None:
+        return f'a check has a "kind", one of {", ".join(KINDS)}'
+    if set(claim) != {"kind", *kind.fields}:
+        return f"{claim['kind']} needs {' and '.join(kind.fields)}, nothing else"
+    wrong = [name for name, fits in kind.fields.items() if not fits(claim[name])]
+    return f"{wrong[0]} of {claim['kind']} does not fit: {claim[wrong[0]]!r}" if wrong else ""

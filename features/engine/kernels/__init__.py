@@ -1,0 +1,1 @@
+"""Speed behind a wall: compiled loops, blocked searches, threads, transfers."""

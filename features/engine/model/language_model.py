@@ -1,0 +1,259 @@
+"""A language model from a folder. The only file that names transformer_lens.
+
+One-block models in transformer_lens's own layout are run directly (`one_layer.py`); every other model goes
+through transformer_lens. Both answer the same calls:
+
+    activations(tokens, hook)               [batch, seq] -> [batch, seq, d_in]; nothing after the hook is run
+    activations_and_residual(tokens, hook)  the same and the final residual [batch, seq, d_model]
+    residual_with(tokens, hook, replace)    the final residual when replace(h) stands at the hook
+    output_map(hook)                        [d_in, d_model] into the residual stream; None for itself
+    head, hook_points, n_ctx, n_layers, d_model, d_vocab, name, device
+"""
+
+import contextlib
+import json
+import re
+import threading
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .one_layer import OneBlockConfig, OneBlockModel
+from .unembedding import Head
+
+WEIGHTS = "model.safetensors"
+SITES = {  # hook point within a block -> the component whose map leads into the residual stream
+    "hook_resid_pre": None,
+    "attn.hook_z": "attn",
+    "hook_attn_out": None,
+    "hook_resid_mid": None,
+    "mlp.hook_post": "mlp",
+    "hook_mlp_out": None,
+    "hook_resid_post": None,
+}
+
+
+class ModelError(ValueError):
+    """A model folder that cannot be opened, or a hook point that the model does not have."""
+
+
+class _Reached(Exception):
+    """Ends a forward pass at the hook point: transformer_lens 4.3 cannot stop inside the last block."""
+
+
+def device_named(device: str) -> str:
+    """The device for "auto": a GPU where there is one. Raises ModelError for a GPU that is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(f"Device {device!r} was asked for, but PyTorch sees no GPU. Use 'cpu' or 'auto'.")
+    return device
+
+
+def load_model(folder, device: str = "auto"):
+    """Open the model in `folder` on `device`, in float32.
+
+    The folder holds either transformer_lens's names (`config.json` with n_layers ..., `model.safetensors`,
+    `tokenizer.json`) or a Hugging Face checkpoint. No hub is asked. Raises ModelError naming what is missing
+    or does not fit.
+    """
+    folder, device = Path(folder), device_named(device)
+    config = read_config(folder)
+    try:
+        small = OneBlockConfig.read(config)
+        if small:
+            return OneBlockModel.load(folder, small, device)
+        return BridgeModel(_boot(folder, config, device), folder.name)
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise ModelError(f"The model in {folder} cannot be loaded: {error}") from error
+    except Exception as error:  # safetensors raises its own bare class for damaged files
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise ModelError(f"The weights in {folder / WEIGHTS} are damaged: {error}") from error
+
+
+def read_config(folder) -> dict:
+    """`config.json` of a model folder. Raises ModelError when there is none or it does not parse."""
+    path = Path(folder) / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}). A model folder needs a config.json.") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+
+
+def context_length(folder) -> int:
+    """Longest sequence the model reads, in tokens, from its config alone."""
+    config = read_config(folder)
+    for name in ("n_ctx", "n_positions", "max_position_embeddings"):
+        if name in config:
+            return int(config[name])
+    raise ModelError(f"{folder}/config.json names no context length (n_ctx, n_positions ...).")
+
+
+class BridgeModel:
+    """Any model that transformer_lens opens."""
+
+    def __init__(self, bridge, name: str = ""):
+        self.bridge, self.name = bridge.eval(), name
+        self._one_at_a_time = threading.Lock()  # hooks hang on the modules: two passes would see each other's
+        c = bridge.cfg
+        self.n_layers, self.n_ctx, self.d_model, self.d_vocab = c.n_layers, c.n_ctx, c.d_model, c.d_vocab
+        self.head = _head_of(bridge)
+
+    @property
+    def device(self):
+        return next(self.bridge.parameters()).device
+
+    @property
+    def hook_points(self) -> dict[str, int]:
+        """Names and widths of the hook points it can be read at."""
+        c = self.bridge.cfg
+        widths = {"attn": c.n_heads * c.d_head, "mlp": c.d_mlp, None: c.d_model}
+        return {
+            f"blocks.{layer}.{site}": widths[part]
+            for layer in range(self.n_layers)
+            for site, part in SITES.items()
+            if widths[part]
+        }
+
+    def output_map(self, hook: str) -> Tensor | None:
+        layer, site = _place(hook)
+        block = self.bridge.blocks[layer]
+        if SITES[site] == "mlp":
+            return block.mlp.W_out.detach().float()
+        if SITES[site] == "attn":
+            return block.attn.W_O.detach().float().flatten(0, 1)
+        return None
+
+    @torch.no_grad()
+    def activations(self, tokens: Tensor, hook: str) -> Tensor:
+        kept = {}
+
+        def keep(value, hook):
+            kept["h"] = value.detach()
+            raise _Reached
+
+        with self._one_at_a_time, contextlib.suppress(_Reached):
+            self.bridge.run_with_hooks(tokens, fwd_hooks=[(hook, keep)], prepend_bos=False)
+        return _flat(kept["h"], tokens)
+
+    @torch.no_grad()
+    def activations_and_residual(self, tokens: Tensor, hook: str) -> tuple[Tensor, Tensor]:
+        kept = {}
+        self._until_the_end(tokens, [(hook, _keeper(kept))], kept)
+        return _flat(kept["h"], tokens), kept["x"]
+
+    @torch.no_grad()
+    def residual_with(self, tokens: Tensor, hook: str, replace) -> Tensor:
+        kept = {}
+
+        def put(value, hook):
+            kept["h"] = value
+            return replace(_flat(value, tokens)).view(value.shape)
+
+        def put_middle(value, hook):
+            return replace(kept["h"] + value) - kept["h"]
+
+        if hook.endswith("hook_resid_mid"):
+            # transformer_lens 4.3 hangs this hook on the norm's input alone; the skip connection would not see it.
+            block = hook.removesuffix("hook_resid_mid")
+            hooks = [(block + "hook_resid_pre", _keeper(kept)), (block + "hook_attn_out", put_middle)]
+        else:
+            hooks = [(hook, put)]
+        self._until_the_end(tokens, hooks, kept)
+        return kept["x"]
+
+    def _until_the_end(self, tokens: Tensor, hooks: list, kept: dict) -> None:
+        """Run to the last residual, which is put into `kept`; the unembedding is left out."""
+
+        def end(value, hook):
+            kept["x"] = value.detach()
+            raise _Reached
+
+        last = f"blocks.{self.n_layers - 1}.hook_resid_post"
+        with self._one_at_a_time, contextlib.suppress(_Reached):
+            self.bridge.run_with_hooks(tokens, fwd_hooks=[*hooks, (last, end)], prepend_bos=False)
+
+
+def _keeper(kept: dict):
+    """A hook that keeps what it sees."""
+
+    def keep(value, hook):
+        kept["h"] = value.detach().clone()
+
+    return keep
+
+
+def _flat(value: Tensor, tokens: Tensor) -> Tensor:
+    """Heads side by side: hook_z has them as a dimension of their own. [batch, seq, d_in]"""
+    return value.reshape(*tokens.shape, -1).float()
+
+
+def _place(hook: str) -> tuple[int, str]:
+    """Layer and site of "blocks.3.mlp.hook_post". Raises ModelError for a name of another form."""
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", hook)
+    if not match or match[2] not in SITES:
+        raise ModelError(f"Hook point {hook!r} cannot be read; known are blocks.<layer>.{{{', '.join(SITES)}}}.")
+    return int(match[1]), match[2]
+
+
+def layer_of(hook: str) -> int:
+    """Layer that a hook point lies in."""
+    return _place(hook)[0]
+
+
+def is_neurons(hook: str) -> bool:
+    """Whether the hook point's entries are the neurons of an MLP."""
+    return hook.endswith("mlp.hook_post")
+
+
+def _head_of(bridge) -> Head:
+    kind = (bridge.cfg.normalization_type or "").upper()
+    norm = bridge.ln_final if kind else None
+    return Head.fold(
+        bridge.W_U.detach().float(),
+        bridge.b_U.detach().float() if getattr(bridge, "b_U", None) is not None else None,
+        norm.weight.detach().float() if norm is not None and not kind.endswith("PRE") else None,
+        norm.bias.detach().float() if norm is not None and kind == "LN" else None,
+        bridge.cfg.eps,
+        centred=kind.startswith("LN"),
+        normed=bool(kind),
+    )
+
+
+def _boot(folder: Path, config: dict, device: str):
+    """A transformer_lens bridge from local files alone."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    if "n_layers" in config and "act_fn" in config:
+        return _boot_native(folder, config, device)
+    return TransformerBridge.boot_transformers(str(folder), device=device)
+
+
+def _boot_native(folder: Path, config: dict, device: str):
+    """A model in transformer_lens's own names; the file may leave out the unembedding's bias."""
+    from safetensors.torch import load_file
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge.sources.native import boot
+    from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
+    from transformers import PreTrainedTokenizerFast
+
+    names = ("d_model", "n_layers", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab", "act_fn", "attn_only")
+    bridge_config = TransformerBridgeConfig(
+        **{name: config[name] for name in names if name in config},
+        normalization_type=config.get("normalization_type", "LN"),
+        positional_embedding_type=config.get("positional_embedding_type", "standard"),
+        eps=config.get("eps", 1e-5),
+        architecture="TransformerLensNative",
+        init_weights=False,
+    )
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder))
+    bridge = boot(bridge_config, tokenizer=tokenizer, device=device, model_name=folder.name)
+    weights = {name: weight.float() for name, weight in load_file(str(folder / WEIGHTS)).items()}
+    state = convert_tl_checkpoint(weights, bridge_config)
+    state.setdefault("unembed.bias", torch.zeros(config["d_vocab"]))
+    bridge.load_state_dict(state, strict=True)
+    return bridge

@@ -1,0 +1,99 @@
+"""The way from the residual stream to the logits: the one final-norm path, logit effects and losses.
+
+Where many logits become probabilities they are taken times log2(e): the power of two is what is quick to compute, up to
+three times as quick as e to the power of the same.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..kernels.parallel import Scratch, results_of
+
+CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
+GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
+ROWS = 256  # whose logits are computed together
+LOG2E = math.log2(math.e)
+ALIGNED = 16  # floats that a row of logits is filled up to: products into unaligned rows take up to 1.6 times as long
+
+
+@dataclass(frozen=True)
+class Head:
+    """Final norm and unembedding, the norm's gain and bias folded into the unembedding.
+
+    logits(x) = centre(x) / scale(centre(x)) @ U + b, where U = diag(gain) W_U and b = b_U + bias @ W_U.
+    """
+
+    U: Tensor  # [d_model, d_vocab]
+    b: Tensor  # [d_vocab]
+    eps: float
+    centred: bool = True  # LayerNorm; False for RMSNorm, which does not take the mean away
+    normed: bool = True  # False for models without a final norm
+
+    @classmethod
+    def fold(cls, W_U, b_U=None, gain=None, bias=None, eps=1e-5, centred=True, normed=True) -> "Head":
+        """From the weights as the model has them. W_U [d_model, d_vocab]; the others may be missing."""
+        U = W_U if gain is None else gain[:, None] * W_U
+        b = W_U.new_zeros(W_U.shape[1]) if b_U is None else b_U
+        return cls(U.contiguous(), b if bias is None else b + bias @ W_U, eps, centred, normed)
+
+    def to(self, device) -> "Head":
+        return Head(self.U.to(device), self.b.to(device), self.eps, self.centred, self.normed)
+
+    def centre(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.sub(x, x.mean(-1, keepdim=True), out=out) if self.centred and self.normed else x
+
+    def scale(self, xc: Tensor) -> Tensor:
+        """The norm's divisor: the root of the mean square (not the variance itself). [...]"""
+        if not self.normed:
+            return xc.new_ones(xc.shape[:-1])
+        return (xc.norm(dim=-1).square() / xc.shape[-1] + self.eps).sqrt()
+
+    def unscaled(self, xc: Tensor, scratch: Scratch | None = None) -> Tensor:
+        """Logits before the division by the scale and without the bias; linear in xc. [..., d_vocab]
+
+        Rows lie ALIGNED; in memory of the scratch, if there is one.
+        """
+        flat, width = xc.reshape(-1, xc.shape[-1]), self.U.shape[1]
+        shape = len(flat), -(-width // ALIGNED) * ALIGNED
+        found = (flat.new_empty(shape) if scratch is None else scratch.of(shape, flat))[:, :width]
+        return torch.mm(flat, self.U, out=found).view(*xc.shape[:-1], width)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[..., d_model] -> [..., d_vocab]"""
+        xc = self.centre(x)
+        return torch.addcmul(self.b, self.unscaled(xc), 1 / self.scale(xc)[..., None])
+
+    def losses(self, x: Tensor, targets: Tensor) -> Tensor:
+        """-log p(target), nats. x [n, d_model], targets [n] -> [n]"""
+        parts = zip(x.split(ROWS), targets.split(ROWS), strict=True)
+        return torch.cat(results_of([partial(self._losses, *part) for part in parts], x.device))
+
+    @torch.no_grad()
+    def _losses(self, x: Tensor, targets: Tensor) -> Tensor:
+        xc = self.centre(x)
+        return self.losses_of(self.unscaled(xc), self.scale(xc), targets)
+
+    def losses_of(self, unscaled: Tensor, scale: Tensor, targets: Tensor) -> Tensor:
+        """The same from logits before the division [n, d_vocab] by the scale [n]. [n]"""
+        rows, found, b = _rows_at_once(self.b), [], self.b * LOG2E
+        for part, size, aim in zip(unscaled.split(rows), scale.split(rows), targets.split(rows), strict=True):
+            logits = torch.addcmul(b, part, LOG2E / size[:, None])
+            found.append(_losses(logits.sub_(logits.amax(1, keepdim=True)), aim))
+        return torch.cat(found) if found else scale
+
+
+def _rows_at_once(vocabulary: Tensor) -> int:
+    """Rows of logits worked on at a time, for a tensor as wide as the vocabulary."""
+    budget = GPU_BYTES if vocabulary.is_cuda else CORE_BYTES * torch.get_num_threads()
+    return max(1, budget // (4 * len(vocabulary)))
+
+
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """-log softmax at the targets, nats, for logits times log2(e) near or below 0; overwrites them.
+    [n, d_vocab], [n] -> [n]"""
+    chosen = logits.gather(1, targets[:, None]).squeeze(1)
+    return logits.exp2_().sum(1).log2_().sub_(chosen).div_(LOG2E)

@@ -1,0 +1,176 @@
+"""Which features act on a prompt, and which come first at one of its tokens: by size, quantile or loss effect."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from .encoder.encoder import active_entries
+from .results import Score
+from .subject import Subject
+from .weights.ablation import ablate
+
+METRICS = ("act_size", "act_quantile", "loss_effect")
+Quantiles = Callable[[np.ndarray, np.ndarray], np.ndarray]  # features [n], activations [n] -> quantiles [n]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The first features at one token of a prompt."""
+
+    scores: list[Score]
+    active: int  # features that were ranked
+    activation_position: int | None  # token whose activations were read; None when there is none
+    why_empty: str = ""
+
+
+class PromptActivations:
+    """Every active feature of a prompt after one forward pass; loss effects where they are asked for."""
+
+    def __init__(self, subject: Subject, ids: list[int]):
+        """`ids` one sequence of at least one token, BOS included where it is wanted."""
+        self.subject, self.ids = subject, list(ids)
+        hook, residual = subject.activations_and_residual(self.ids)
+        features, tokens, values = (part.cpu().numpy() for part in active_entries(subject.sae, hook[0]))
+        order = np.lexsort((features, tokens))  # token by token
+        self._features, self._values = features[order], values[order]
+        self._starts = np.searchsorted(tokens[order], np.arange(len(self.ids) + 1))
+        self._residual = residual[0]  # [tokens, d_model]
+        self._stretch = subject.sae.output_scale(hook[0])[:, 0]  # [tokens], of W_dec; 1 without an input norm
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def active(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features active on a token, ascending, and their activations. [n] int64, [n] float32"""
+        part = slice(self._starts[position], self._starts[position + 1])
+        return self._features[part], self._values[part]
+
+    def matrix(self, features) -> np.ndarray:
+        """Activations of chosen features on every token. [n, tokens] float32"""
+        features = np.asarray(features, dtype=np.int64)
+        found = np.zeros((len(features), len(self)), np.float32)
+        tokens = np.repeat(np.arange(len(self)), np.diff(self._starts))
+        for n, feature in enumerate(features):
+            own = self._features == feature
+            found[n, tokens[own]] = self._values[own]
+        return found
+
+    def is_special(self, position: int) -> bool:
+        return self.ids[position] in self.subject.vocabulary.special
+
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """Loss of predicting each token, nats; NaN for the first. [tokens] float32"""
+        head = self.subject.model.head
+        losses = head.losses_of(self._unscaled, head.scale(head.centre(self._residual[:-1])), self._targets)
+        return np.concatenate([[np.nan], losses.cpu().numpy()]).astype(np.float32)
+
+    def loss_effects(self, features) -> np.ndarray:
+        """At token p: what each feature's activation on token p - 1 does to the loss of predicting p, nats.
+
+        [n, tokens] float32, negative helps; NaN where there is no such activation.
+        """
+        activations = self.matrix(features)
+        which, at = np.nonzero(activations[:, :-1])
+        found = np.full(activations.shape, np.nan, np.float32)
+        found[which, at + 1] = self._effects(np.asarray(features, np.int64), which, at, activations[which, at])
+        return found
+
+    def effects_after(self, position: int, features: np.ndarray, activations: np.ndarray) -> np.ndarray:
+        """What given activations on one token do to the loss of the next; NaN on the last. [n] float32"""
+        if position + 1 >= len(self):
+            return np.full(len(features), np.nan, np.float32)
+        return self._effects(features, np.arange(len(features)), np.full(len(features), position), activations)
+
+    def _effects(self, features, which, at, activations) -> np.ndarray:
+        """Of n pairs of features[which] and the prediction made at token `at`."""
+        if not len(which):
+            return np.zeros(0, np.float32)
+        used, at = np.unique(at, return_inverse=True)
+        parts = (used, at, which, np.ascontiguousarray(activations))
+        used, at, which, f = (torch.from_numpy(part).to(self.subject.device) for part in parts)
+        found = ablate(
+            self.subject.model.head,
+            self._residual[used],
+            self._targets[used],
+            self.subject.output_directions(features),
+            at,
+            which,
+            f * self._stretch[used][at],
+            unscaled=self._unscaled[used],
+        )
+        return found.on_loss.cpu().numpy()
+
+    @cached_property
+    def _unscaled(self) -> torch.Tensor:
+        """Logits of every token but the last before the final norm's division. [tokens - 1, d_vocab]"""
+        return self.subject.model.head.unscaled(self.subject.model.head.centre(self._residual[:-1]))
+
+    @property
+    def _targets(self) -> torch.Tensor:
+        """The next token of every token but the last."""
+        return torch.tensor(self.ids[1:], device=self.subject.device, dtype=torch.long)
+
+
+def analyse(subject: Subject, ids: list[int]) -> PromptActivations:
+    """One forward pass over a prompt. Raises ValueError for an empty prompt or one beyond the context."""
+    if not 0 < len(ids) <= subject.model.n_ctx:
+        raise ValueError(f"Prompt has {len(ids):,} tokens; this model reads 1 to {subject.model.n_ctx:,}.")
+    return PromptActivations(subject, ids)
+
+
+def rank(
+    prompt: PromptActivations, position: int, metric: str, top: int = 10, quantiles: Quantiles | None = None
+) -> Ranking:
+    """The first `top` features at token `position`.
+
+    act_size and act_quantile order the features active on the token, largest first; loss_effect those active
+    on the token before, whose effect falls on predicting this one, most helpful (most negative) first. Every
+    score names the activation, its quantile (with `quantiles`) and its loss effect on the token after it.
+    Special tokens are not ranked. Raises ValueError for another metric or act_quantile without `quantiles`.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"Metric {metric!r} is none of {', '.join(METRICS)}.")
+    if metric == "act_quantile" and quantiles is None:
+        raise ValueError("Ranking by act_quantile needs the quantiles of stored statistics.")
+    at = position - (metric == "loss_effect")
+    why = _why_not(prompt, position, at)
+    if why:
+        return Ranking([], 0, at if at >= 0 else None, why)
+    features, activations = prompt.active(at)
+    sizes = np.abs(activations)
+    if metric == "loss_effect":
+        keys = prompt.effects_after(at, features, activations)
+    else:
+        keys = -(sizes if metric == "act_size" else quantiles(features, activations))
+    # Equal keys: the larger activation first, then the lower feature.
+    first = np.lexsort((features, -sizes, keys))[:top]
+    why = "" if len(features) else "No feature is active on this token."
+    return Ranking(_scores(prompt, at, features[first], activations[first], metric, quantiles), len(features), at, why)
+
+
+def _why_not(prompt: PromptActivations, position: int, at: int) -> str:
+    if prompt.is_special(position):
+        return "Special tokens such as BOS are not ranked. Choose another token."
+    if at < 0:
+        return "The first token is predicted from nothing, so no feature has a loss effect on it."
+    if prompt.is_special(at):
+        return "The token before is a special one (BOS), whose features are not ranked. Choose a later token."
+    return ""
+
+
+def _scores(prompt, at: int, features, activations, metric: str, quantiles: Quantiles | None) -> list[Score]:
+    effects = prompt.effects_after(at, features, activations)
+    tails = quantiles(features, activations) if quantiles else np.full(len(features), np.nan)
+    by = {"act_size": activations, "act_quantile": tails, "loss_effect": effects}[metric]
+    return [
+        Score(int(f), float(score), float(a), _known(q), _known(e))
+        for f, score, a, q, e in zip(features, by, activations, tails, effects, strict=True)
+    ]
+
+
+def _known(value) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,166 @@
+"""How is an SAE read that somebody else trained? `read_sae(path)`; `describe(path)` to look first.
+
+Nothing in a checkpoint is executed. Adding a layout: a function (checkpoint, answers) -> Recipe | None in a
+file of its own, and its place in LAYOUTS.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from features.engine.sae.layouts import dictionary_learning, gemma_scope, linear, neel, openai, saelens, saelens_pickle
+from features.engine.sae.layouts import sparsify as sparsify_layout
+from features.engine.sae.reading.answers import ANSWERS, Answers
+from features.engine.sae.reading.assemble import assemble
+from features.engine.sae.reading.checks import bytes_needed, check_scales, check_shapes, check_size, check_tensors
+from features.engine.sae.reading.errors import CheckpointError, MissingAnswer, Question
+from features.engine.sae.reading.files import DEFAULT_MAX_BYTES, Checkpoint
+from features.engine.sae.reading.fingerprint import checkpoint_hash
+from features.engine.sae.sae import SAEConfig, SparseAutoencoder
+
+__all__ = [
+    "ANSWERS",
+    "CheckpointError",
+    "DEFAULT_MAX_BYTES",
+    "Description",
+    "MissingAnswer",
+    "Question",
+    "checkpoint_hash",
+    "describe",
+    "read_sae",
+]
+
+# Most telling tensor names first; the first that recognises a checkpoint reads it.
+LAYOUTS = (
+    openai.recipe,
+    sparsify_layout.recipe,
+    dictionary_learning.gated,
+    linear.goodfire,
+    dictionary_learning.linear,
+    linear.plain,
+    dictionary_learning.matryoshka,
+    saelens_pickle.recipe,
+    saelens.recipe,
+    dictionary_learning.jumprelu,
+    gemma_scope.first_release,
+    neel.recipe,
+    gemma_scope.second_release,
+)
+KNOWN = (
+    "Neel Nanda 1L and Bussmann (W_enc, W_dec, b_enc, b_dec), SAELens (the same + cfg.json), "
+    "dictionary_learning and OpenAI (encoder.weight, decoder.weight), sparsify (encoder.weight, W_dec), "
+    "Gemma Scope (W_enc or w_enc with threshold), Goodfire (encoder_linear.weight), Llama Scope and DeepSeek "
+    "(encoder.weight, decoder.bias)"
+)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What lies at a path, without its weights in memory."""
+
+    format: str
+    d_in: int
+    d_sae: int
+    activation: str
+    k: int | None
+    input_norm: str
+    subject: dict  # model_name, hook_point, hook_head_index, prepend_bos, context_size; None where unknown
+    architecture: str | None  # the layout's own word for its kind
+    dtype: str  # as stored
+    weights: Path
+    configs: tuple[Path, ...]
+    tensors: dict  # name -> shape
+    bytes_needed: int  # of float32 weights in memory
+    questions: tuple[Question, ...] = ()  # the required ones must be answered before `read_sae`
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_sae(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> SparseAutoencoder:
+    """The SAE at `path`, a weight file or the folder it lies in, in float32 on the CPU.
+
+    `answers` says what the files do not, under the names of ANSWERS; `describe(path).questions` lists them.
+    Raises MissingAnswer where the formula is not settled without, CheckpointError where the files cannot be
+    read as an SAE or its weights exceed `max_bytes`.
+    """
+    checkpoint, recipe, told, (d_in, d_sae), subject = _look(path, answers, max_bytes)
+    required = [question for question in told.open if question.required]
+    if required:
+        raise MissingAnswer(path, required)
+    try:
+        config = SAEConfig(
+            d_in,
+            d_sae,
+            activation=recipe.activation,
+            k=recipe.k,
+            input_norm=recipe.input_norm,
+            rescale_by_decoder_norm=recipe.rescale_by_decoder_norm,
+            format=recipe.format,
+            dtype=checkpoint.dtypes[recipe.encoder.name],
+            provenance=_provenance(checkpoint, recipe, told),
+            **subject,
+        )
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return assemble(checkpoint, recipe, config)
+
+
+def describe(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> Description:
+    """What `read_sae` would read at `path` and what it would ask, from headers and configs alone.
+
+    Raises CheckpointError as `read_sae` does, except for what only the numbers show (NaN).
+    """
+    checkpoint, recipe, told, (d_in, d_sae), subject = _look(path, answers, max_bytes)
+    return Description(
+        format=recipe.format,
+        d_in=d_in,
+        d_sae=d_sae,
+        activation=recipe.activation,
+        k=recipe.k,
+        input_norm=recipe.input_norm,
+        subject=subject,
+        architecture=recipe.architecture,
+        dtype=checkpoint.dtypes[recipe.encoder.name],
+        weights=checkpoint.weights,
+        configs=tuple(checkpoint.config_files),
+        tensors=dict(checkpoint.shapes),
+        bytes_needed=bytes_needed(d_in, d_sae),
+        questions=tuple(told.open),
+        notes=tuple(recipe.notes),
+    )
+
+
+def _look(path, answers, max_bytes):
+    checkpoint, told = Checkpoint(path, max_bytes), Answers(answers)
+    try:
+        recipe = _recognise(checkpoint, told)
+    except CheckpointError:
+        raise
+    except (TypeError, AttributeError, KeyError, ValueError, ArithmeticError) as error:  # what JSON may hold
+        configs = ", ".join(checkpoint.configs) or "what lies beside the weights"
+        raise CheckpointError(f"{path}: a setting in {configs} is of the wrong kind: {error!r}.") from error
+    check_tensors(checkpoint, recipe)
+    check_scales(checkpoint, recipe)
+    d_in, d_sae = check_shapes(checkpoint, recipe)
+    check_size(checkpoint, d_in, d_sae)
+    candidates = {"hook_point": [hook for hook in neel.HOOKS if recipe.format in ("neel", "bare")]}
+    return checkpoint, recipe, told, (d_in, d_sae), told.subject(recipe.subject, candidates)
+
+
+def _recognise(checkpoint, answers):
+    for layout in LAYOUTS:
+        recipe = layout(checkpoint, answers)
+        if recipe is not None:
+            return recipe
+    names = ", ".join(f"{name} {list(shape)}" for name, shape in sorted(checkpoint.shapes.items())[:20])
+    raise CheckpointError(
+        f"{checkpoint.weights} is of no layout known here. It holds: {names or 'no tensors'}. Known: {KNOWN}."
+    )
+
+
+def _provenance(checkpoint, recipe, answers):
+    return {
+        "weights": checkpoint.weights.name,
+        "configs": [file.name for file in checkpoint.config_files],
+        "architecture": recipe.architecture,
+        "answers": dict(answers.given),
+        "notes": list(recipe.notes),
+    }

@@ -1,0 +1,111 @@
+"""Four bare tensors W_enc, W_dec, b_enc, b_dec: Neel Nanda's one-layer SAEs and what descends from them.
+
+The tensors are the same in all; the config beside them decides: `sae_type` is Bussmann's BatchTopK code, a
+config without it Neel's (ReLU, pre-bias b_dec), and no config at all means that the user is asked.
+"""
+
+from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
+from features.engine.sae.sae import ACTIVATIONS, CHOOSING, INPUT_NORMS
+
+SAE_TYPES = {"vanilla": "relu", "topk": "topk", "batchtopk": "jumprelu", "jumprelu": "jumprelu"}
+SETTINGS = ("d_mlp", "dict_mult", "enc_dtype", "act_size", "dict_size")  # some of them tell his configs
+BUFFERS = ("num_batches_not_active",)
+HOOKS = ("blocks.0.mlp.hook_post", "blocks.0.hook_mlp_out", "blocks.0.hook_resid_post")
+
+
+def recipe(checkpoint, answers):
+    """None unless W_enc and W_dec are there."""
+    if not checkpoint.has("W_enc", "W_dec"):
+        return None
+    config = checkpoint.own_config() or checkpoint.config("config.json", "cfg.json")
+    if "sae_type" in config:
+        return _bussmann(checkpoint, answers, config)
+    if any(key in config for key in SETTINGS):
+        return _neel(checkpoint, config)
+    return _bare(checkpoint, answers)
+
+
+def _four(name, flipped=False, **more):
+    encoder, decoder = Matrix("W_enc", flipped), Matrix("W_dec", flipped)
+    return Recipe(name, encoder, decoder, encoder_bias="b_enc", decoder_bias="b_dec", ignored=BUFFERS, **more)
+
+
+def _neel(checkpoint, config):
+    result = _four("neel", pre_bias="b_dec", architecture="standard")
+    width = first(config.get("act_size"), config.get("d_mlp"))
+    latents = first(config.get("dict_size"), _times(width, config.get("dict_mult")))
+    result.stated = {"d_in": width, "d_sae": latents}
+    result.subject = _subject(config)
+    return result
+
+
+def _bussmann(checkpoint, answers, config):
+    kind = config["sae_type"]
+    if kind not in SAE_TYPES:
+        raise CheckpointError(f"{checkpoint.path}: sae_type {kind} is none of {', '.join(SAE_TYPES)}.")
+    odd = config.get("activation", "relu")
+    if odd != "relu" or flag(config, "tied_weights", False):
+        raise CheckpointError(
+            f"{checkpoint.path}: activation {odd}, tied_weights {config.get('tied_weights', False)}: "
+            "only ReLU with a decoder of its own is read."
+        )
+    result = _four("bussmann", pre_bias=None if kind == "jumprelu" else "b_dec", architecture=kind)
+    result.activation = SAE_TYPES[kind]
+    result.input_norm = "layer_norm" if flag(config, "input_unit_norm", False) else "none"
+    result.stated = {"d_in": config.get("act_size"), "d_sae": config.get("dict_size")}
+    result.subject = _subject(config)
+    if kind == "topk":
+        result.k = answers.settle("k", config.get("top_k"), (32, 50))
+    if kind == "jumprelu":
+        result.threshold, result.threshold_is_log = "jumprelu.log_threshold", True
+    if kind == "batchtopk":
+        _batch(answers, config, result)
+    return result
+
+
+def _batch(answers, config, result):
+    """Top-k over a whole batch means nothing for one token, and no threshold was stored in its place."""
+    text = (
+        f"Trained to keep {config.get('top_k')} features per token on average over a batch. Above "
+        "which value is a feature active (the mean smallest value kept)? 'per_token' keeps that many of each."
+    )
+    given = answers.settle("threshold", None, ("per_token",), text)
+    if given == "per_token":
+        result.activation, result.k = "topk", answers.settle("k", config.get("top_k"), (32, 50))
+        result.notes.append("Top-k over the batch replaced by top-k per token.")
+    elif given is not None:
+        result.threshold = float(given)
+
+
+def _bare(checkpoint, answers):
+    activation = answers.offer("activation", ACTIVATIONS)
+    if activation not in ACTIVATIONS:
+        raise CheckpointError(f"Activation {activation!r} is none of {', '.join(ACTIVATIONS)}.")
+    text = "The file comes without a config. Is b_dec subtracted from the input before the encoder?"
+    pre = answers.settle("apply_b_dec_to_input", None, (True, False), text)
+    result = _four("bare", flipped=_is_flipped(checkpoint), pre_bias="b_dec" if pre else None)
+    result.activation, result.architecture = activation, "unknown"
+    result.input_norm = answers.offer("normalize", INPUT_NORMS)
+    result.input_scale = float(first(answers.given.get("scaling_factor"), 1.0))
+    if activation in CHOOSING:
+        result.k = answers.settle("k", None, (32, 50, 100))
+    if activation == "jumprelu":
+        given = answers.settle("threshold", None, (0.0,))
+        result.threshold = None if given is None else float(given)
+    return result
+
+
+def _is_flipped(checkpoint):
+    """Qwen Scope stores W_enc [d_sae, d_in]: the length of b_enc tells, unless the SAE is square."""
+    rows, columns = (checkpoint.shapes["W_enc"] + (0, 0))[:2]
+    return rows != columns and checkpoint.shapes.get("b_enc") == (rows,)
+
+
+def _subject(config):
+    names = {"model_name": config.get("model_name"), "context_size": config.get("seq_len")}
+    return {**names, "hook_point": first(config.get("hook_point"), config.get("act_name"))}
+
+
+def _times(width, factor):
+    return int(width * factor) if width and factor else None

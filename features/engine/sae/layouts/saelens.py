@@ -1,0 +1,155 @@
+"""SAEs saved by SAELens: cfg.json + sae_weights.safetensors, from version 1 on, finished or in mid-training.
+
+Version 6 nests the subject under `metadata` and names the `architecture`; before, one flat config. Formulas:
+sae_lens.saes.{standard,topk,jumprelu,gated,abstopk,batchtopk}_sae of version 6.54.12.
+"""
+
+from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first, flag
+
+ELSEWHERE = "predicts another place of the model than it reads, so it has no reconstruction error"
+UNSUPPORTED = {
+    "matching_pursuit": "chooses its features one after another, each from what the last left over",
+    "temporal": "reads earlier tokens as well as the present one",
+    "transcoder": ELSEWHERE,
+    "skip_transcoder": ELSEWHERE,
+    "jumprelu_transcoder": ELSEWHERE,
+    "jumprelu_skip_transcoder": ELSEWHERE,
+}
+BATCH = ("batchtopk", "matryoshka_batchtopk")  # during training; finished ones are saved as jumprelu
+TRAINING_KEYS = ("decoder_init_norm", "l1_coefficient", "l0_coefficient", "aux_loss_coefficient")
+NORMS = {"none": "none", "layer_norm": "layer_norm", "constant_norm_rescale": "constant_norm_rescale"}
+IGNORED = ("scaling_factor", "finetuning_scaling_factor")
+
+
+def recipe(checkpoint, answers):
+    """None where the files are not SAELens's. CheckpointError for architectures outside the formula."""
+    cfg = checkpoint.config("cfg.json")
+    if "architecture" in cfg and cfg["architecture"] in UNSUPPORTED:
+        raise CheckpointError(_refusal(checkpoint, cfg["architecture"]))
+    if not checkpoint.has("W_enc", "W_dec"):
+        return None
+    if not ("d_in" in cfg and "d_sae" in cfg):
+        if checkpoint.weights.name == "sae_weights.safetensors":
+            raise CheckpointError(
+                f"{checkpoint.weights} has no cfg.json beside it, which says its formula. Copy it too."
+            )
+        return None
+    return from_config(checkpoint, answers, cfg)
+
+
+def from_config(checkpoint, answers, cfg):
+    """The recipe for a SAELens config (a dict of any version) and the tensors of `checkpoint`."""
+    meta = cfg.get("metadata") or {}
+    legacy = _is_legacy(cfg, meta)
+    architecture = _architecture(checkpoint, cfg)
+    result = Recipe(
+        format=_format(checkpoint, cfg, legacy),
+        encoder=Matrix("W_enc"),
+        decoder=Matrix("W_dec"),
+        decoder_bias="b_dec",
+        pre_bias="b_dec" if flag(cfg, "apply_b_dec_to_input", True) else None,
+        architecture=architecture,
+        subject=_subject(cfg, meta, legacy),
+        stated={"d_in": cfg.get("d_in"), "d_sae": cfg.get("d_sae")},
+        ignored=IGNORED,
+    )
+    _activation(checkpoint, answers, cfg, result)
+    _normalisation(checkpoint, answers, cfg, result)
+    _finetuning(checkpoint, result)
+    return result
+
+
+def _activation(checkpoint, answers, cfg, result):
+    kind = result.architecture
+    if kind == "gated":
+        result.activation, result.gate = "jumprelu", Gate("b_gate", "b_mag", "r_mag")
+        result.notes.append("Gated, rewritten as JumpReLU with the same activations.")
+        return
+    result.encoder_bias = "b_enc"
+    result.activation = "jumprelu" if kind in BATCH else {"standard": "relu", "tanh-relu": "tanh_relu"}.get(kind, kind)
+    if kind in ("topk", "abstopk"):
+        said = first(cfg.get("k"), (cfg.get("activation_fn_kwargs") or {}).get("k"))
+        result.k = answers.settle("k", said, (32, 64, 100))
+    if kind == "jumprelu":
+        result.threshold_is_log = checkpoint.has("log_threshold")
+        result.threshold = "log_threshold" if result.threshold_is_log else "threshold"
+    if kind in BATCH:
+        result.threshold = "topk_threshold"
+        result.notes.append(f"{kind}: a feature is active above the threshold learnt so far, as in the saved SAE.")
+    # Later trainers rescale unless told otherwise; finished SAEs and all before version 6 do not.
+    training = kind in BATCH or result.format == "saelens-training"
+    if kind in ("topk", "abstopk", *BATCH):
+        result.rescale_by_decoder_norm = flag(cfg, "rescale_acts_by_decoder_norm", training)
+
+
+def _normalisation(checkpoint, answers, cfg, result):
+    said = cfg.get("normalize_activations") or "none"
+    said = "expected_average_only_in" if said is True else said
+    if said == "expected_average_only_in":
+        scaler = checkpoint.config("activation_scaler.json")
+        if scaler:
+            result.input_scale = float(first(scaler.get("scaling_factor"), 1.0))  # null: folded already
+        else:
+            text = (
+                "Activations were scaled to an average length of sqrt(d_in) in training and the factor, "
+                "sqrt(d_in) / mean |activation|, is in none of the files (1 if it was folded in since)?"
+            )
+            result.input_scale = float(first(answers.settle("scaling_factor", None, (1.0,), text), 1.0))
+    elif said in NORMS:
+        result.input_norm = NORMS[said]
+    else:
+        raise CheckpointError(
+            f"{checkpoint.path}: normalize_activations = {said} is not read. Let SAELens fold it: finish the "
+            "training or save the SAE with save_inference_model."
+        )
+
+
+def _finetuning(checkpoint, result):
+    for name in IGNORED:
+        if checkpoint.has(name) and not bool((checkpoint.tensor(name) == 1).all()):
+            result.feature_scale = name
+            result.notes.append("Fine-tuned scales multiply the decoder rows.")
+
+
+def _is_legacy(cfg, meta):
+    version = str(first(cfg.get("sae_lens_version"), meta.get("sae_lens_version"), ""))
+    return "metadata" not in cfg and not (version.split(".")[0].isdigit() and int(version.split(".")[0]) >= 6)
+
+
+def _architecture(checkpoint, cfg):
+    said = first(cfg.get("activation_fn_str"), cfg.get("activation_fn"), "relu")
+    named = cfg.get("architecture") or "standard"
+    if checkpoint.has("topk_threshold") and named not in BATCH:
+        return "batchtopk"  # the class of the trainer says more than the name in its config
+    if said not in ("relu", "topk", "tanh-relu"):
+        raise CheckpointError(f"{checkpoint.path}: activation function {said} is none of relu, tanh-relu, topk.")
+    if named == "standard" and said != "relu":
+        return said
+    if named not in ("standard", "topk", "abstopk", "jumprelu", "gated", *BATCH):
+        raise CheckpointError(_refusal(checkpoint, named))
+    return named
+
+
+def _format(checkpoint, cfg, legacy):
+    if "activation_scaler.json" in checkpoint.configs:
+        return "saelens-training"
+    if legacy:
+        return "saelens-legacy"
+    return "saelens-training" if any(key in cfg for key in TRAINING_KEYS) else "saelens"
+
+
+def _subject(cfg, meta, legacy):
+    both = {**cfg, **meta}
+    return {
+        "model_name": both.get("model_name"),
+        "hook_point": first(both.get("hook_name"), both.get("hook_point")),
+        "hook_head_index": first(both.get("hook_head_index"), both.get("hook_point_head_index")),
+        "prepend_bos": first(both.get("prepend_bos"), True if legacy else None),
+        "context_size": both.get("context_size"),
+    }
+
+
+def _refusal(checkpoint, architecture):
+    reason = UNSUPPORTED.get(architecture, "is none of standard, topk, abstopk, jumprelu, gated, batchtopk")
+    return f"{checkpoint.path}: a SAELens SAE of architecture {architecture} {reason}. It cannot be read here."

@@ -1,0 +1,65 @@
+"""Sparse coders of EleutherAI's sparsify: <hookpoint>/cfg.json + sae.safetensors. Its SparseCoder's formula.
+
+The folder is named after the Hugging Face module whose output was learnt; the run's config lies one level up.
+"""
+
+import json
+
+from features.engine.sae.layouts import hook_names
+from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
+
+
+def recipe(checkpoint, answers):
+    """ReLU, then the k largest (or the largest of each of k groups). CheckpointError for transcoders."""
+    if not checkpoint.has("encoder.weight", "W_dec"):
+        return None
+    cfg = checkpoint.config("cfg.json")
+    if flag(cfg, "transcode", False) or flag(cfg, "skip_connection", False) or checkpoint.has("W_skip"):
+        raise CheckpointError(
+            f"{checkpoint.path}: a sparsify transcoder predicts another place of the model than it reads, so "
+            "it has no reconstruction error. Only autoencoders are read here."
+        )
+    kind = cfg.get("activation", "topk")
+    if kind not in ("topk", "groupmax"):
+        raise CheckpointError(f"{checkpoint.path}: sparsify's activation {kind} is none of topk, groupmax.")
+    signed = kind == "topk" and flag(cfg, "signed", False)
+    return Recipe(
+        "sparsify",
+        encoder=Matrix("encoder.weight", True),  # [h, d]
+        decoder=Matrix("W_dec"),  # [h, d] as well
+        encoder_bias="encoder.bias",
+        decoder_bias="b_dec",
+        pre_bias="b_dec",
+        activation="signed_topk" if signed else kind,
+        k=answers.settle("k", cfg.get("k"), (32, 64, 192)),
+        architecture=kind,
+        subject=_subject(checkpoint),
+        stated={"d_in": cfg.get("d_in"), "d_sae": _width(cfg)},
+    )
+
+
+def _width(cfg):
+    if cfg.get("num_latents"):
+        return cfg["num_latents"]
+    if cfg.get("d_in") and cfg.get("expansion_factor"):
+        return cfg["d_in"] * cfg["expansion_factor"]  # num_latents 0 stands for this
+    return None
+
+
+def _subject(checkpoint):
+    folder = checkpoint.weights.absolute().parent
+    run = _run_config(folder.parent / "config.json")
+    return {
+        "model_name": run.get("model"),
+        "hook_point": hook_names.of_module(folder.name),
+        "context_size": run.get("ctx_len"),
+    }
+
+
+def _run_config(file):
+    try:
+        run = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (ValueError, OSError):  # of another program, perhaps; the user is asked instead
+        return {}
+    return first(run, {}) if isinstance(run, dict) else {}

@@ -1,0 +1,86 @@
+"""What does the user say of an SAE, beside what its files say, and what is still to be asked?"""
+
+from features.engine.sae.reading.errors import CheckpointError, Question
+
+ANSWERS = {
+    "activation": "the activation function",
+    "k": "features kept per token",
+    "threshold": "value above which a feature is active, or 'per_token' to keep the k largest instead",
+    "normalize": "what is done to the input first: none, layer_norm or constant_norm_rescale",
+    "scaling_factor": "number the activations were multiplied by in training",
+    "apply_b_dec_to_input": "is the decoder bias subtracted before the encoder",
+    "dict_class": "class the dictionary was trained as",
+    "model_name": "model whose activations were learnt",
+    "hook_point": "where in the model the activations are read",
+    "hook_head_index": "attention head, where only one is read",
+    "prepend_bos": "did training sequences start with BOS",
+    "context_size": "tokens per training sequence",
+}
+KINDS = {"k": int, "hook_head_index": int, "context_size": int, "scaling_factor": float}
+KINDS |= {"apply_b_dec_to_input": bool, "prepend_bos": bool}
+NOUNS = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
+WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+SUBJECT = ("model_name", "hook_point", "hook_head_index", "prepend_bos", "context_size")
+
+
+class Answers:
+    """What the user says, beside what the files say; collects what neither does."""
+
+    def __init__(self, given=None):
+        self.open = []
+        unknown = sorted(set(given or {}) - set(ANSWERS))
+        if unknown:
+            known = ", ".join(ANSWERS)
+            raise CheckpointError(f"No layout asks for {', '.join(unknown)}. Answers may name: {known}.")
+        self.given = {n: _typed(n, v) for n, v in (given or {}).items() if v is not None and v != ""}
+
+    def settle(self, name, said, candidates=(), text=None):
+        """The file's value if it has one, else the answer, else None and an open question.
+
+        CheckpointError where both speak and differ: the weights were made for the file's value.
+        """
+        given = self.given.get(name)
+        said = _typed(name, said)
+        if said is None and given is None:
+            self.open.append(Question(name, text or _sentence(name), tuple(candidates)))
+        if said is not None and given is not None and said != given:
+            raise CheckpointError(f"The file says {name} = {said}, the answer says {given}. Leave the answer out.")
+        return given if said is None else said
+
+    def offer(self, name, candidates):
+        """The answer; else the first candidate, and a question that need not be answered."""
+        if name not in self.given:
+            text = f"{_sentence(name)} {candidates[0]} is taken where nothing is said."
+            self.open.append(Question(name, text, tuple(candidates), required=False))
+        return self.given.get(name, candidates[0])
+
+    def subject(self, said, candidates):
+        """The facts of the subject, the user's word first; open ones become optional questions."""
+        facts = {name: self.given.get(name, _typed(name, said.get(name))) for name in SUBJECT}
+        for name in ("model_name", "hook_point"):
+            if facts[name] is None:
+                options = tuple(candidates.get(name, ()))
+                self.open.append(Question(name, _sentence(name), options, required=False))
+        return facts
+
+
+def _typed(name, value):
+    """The value as what it stands for: forms and JSON hold "32", 32.0 or "true"."""
+    if value is None:
+        return None
+    kind = KINDS.get(name, str)
+    if kind is bool and str(value).lower() in WORDS:
+        return WORDS[str(value).lower()]
+    try:
+        if kind is bool or not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise ValueError
+        if kind is int and int(value) != float(value):
+            raise ValueError
+        return kind(value)
+    except (ValueError, OverflowError):
+        raise CheckpointError(f"{name} = {value!r} is no {NOUNS[kind]}.") from None
+
+
+def _sentence(name):
+    text = ANSWERS[name]
+    return text[0].upper() + text[1:] + "?"

@@ -1,0 +1,77 @@
+"""Which tensors does a weight file hold, of which shape? Names and shapes first, contents on demand."""
+
+from safetensors import safe_open
+
+from features.engine.sae.reading.errors import CheckpointError, in_bytes, reading
+from features.engine.sae.reading.npz import is_npz, open_npz
+from features.engine.sae.reading.pickles import read_pickle
+
+FLOATS = {
+    **dict.fromkeys(("F16", "float16"), "float16"),
+    **dict.fromkeys(("BF16", "bfloat16"), "bfloat16"),
+    **dict.fromkeys(("F32", "float32"), "float32"),
+    **dict.fromkeys(("F64", "float64"), "float64"),
+}
+
+
+class Container:
+    """Tensors of one file. `shapes` and `dtypes` by name, `values` all else, `read(name)` a tensor."""
+
+    def __init__(self, path, shapes, dtypes, read, values=None):
+        self.path = path
+        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        self.dtypes = {name: FLOATS.get(dtype, dtype) for name, dtype in dtypes.items()}
+        self.values = values or {}
+        self._read = read
+
+    def read(self, name):
+        """The tensor as stored, memory-mapped where the file allows. CheckpointError where it is damaged."""
+        with reading(self.path):
+            return self._read(name)
+
+
+def open_weights(path, max_bytes) -> Container:
+    """Look into a weight file of at most `max_bytes`, by its first bytes rather than by its extension."""
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise CheckpointError(
+            f"{path} has {in_bytes(size)}, more than the {in_bytes(max_bytes)} allowed. "
+            "Raise the limit (max_bytes) if the machine has the memory."
+        )
+    with reading(path):
+        return _open(path, max_bytes)
+
+
+def _open(path, max_bytes):
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:9] == b"{":  # eight bytes of header length, then JSON
+        return _safetensors(path)
+    if start[:2] == b"\x1f\x8b":
+        raise CheckpointError(f"{path} is a gzip-compressed file, most likely a pickle, which can run code.")
+    if is_npz(path):
+        shapes, dtypes, read = open_npz(path, max_bytes)
+        return Container(path, shapes, dtypes, read)
+    if path.suffix in (".npz", ".safetensors"):
+        raise ValueError(f"it does not begin like a {path.suffix} file")
+    return _pickle(path)
+
+
+def _safetensors(path):
+    with safe_open(path, "pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        shapes = {name: part.get_shape() for name, part in slices.items()}
+        dtypes = {name: part.get_dtype() for name, part in slices.items()}
+
+    def read(name):
+        with safe_open(path, "pt") as file:
+            return file.get_tensor(name)
+
+    return Container(path, shapes, dtypes, read)
+
+
+def _pickle(path):
+    tensors, values = read_pickle(path)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()}
+    return Container(path, shapes, dtypes, tensors.__getitem__, values)

@@ -1,0 +1,1 @@
+"""What a pass over the corpus keeps on disk: active entries, and sums."""

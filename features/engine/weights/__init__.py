@@ -1,0 +1,1 @@
+"""Figures that follow from the weights: logit effects, neighbours, ablations."""

@@ -1,0 +1,73 @@
+"""What the weights alone say of a feature: logit effects, neuron alignment."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bins import BINS, equal_edges
+from ..kernels.numba.topk import count_between, extremes
+from ..results import Alignment, Histogram, TokenValues
+from ..subject import Subject
+
+LOGITS = 10
+ALIGNED = 10
+
+
+@dataclass(frozen=True)
+class LogitTable:
+    """A feature's logit effects: the ends of the vocabulary and the spread of all of it."""
+
+    positive: TokenValues
+    negative: TokenValues
+    histogram: Histogram
+
+
+def logit_tables(effects: Tensor) -> list[LogitTable]:
+    """Of each row of logit effects [n, d_vocab]."""
+    width, rows = effects.shape[1], _whole_rows(effects)
+    count = min(LOGITS, width)
+    high, low = (np.full((len(rows), count), -np.inf, np.float32) for _ in range(2))
+    high_at, low_at = (np.zeros(high.shape, np.int32) for _ in range(2))
+    extremes(rows, width, high, high_at, low, low_at)
+    low = -low
+    edges, counts = histograms(rows, low[:, 0], high[:, 0], width)
+    return [
+        LogitTable(TokenValues(high_at[n], high[n]), TokenValues(low_at[n], low[n]), Histogram(edges[n], counts[n]))
+        for n in range(len(rows))
+    ]
+
+
+def _whole_rows(effects: Tensor) -> np.ndarray:
+    """Rows with what fills them up to where the next one begins: the loops over them need to know of no gaps."""
+    rows = effects.cpu()
+    if rows.stride(1) == 1 and rows.stride(0) >= rows.shape[1] and rows.storage_offset() == 0:
+        room = rows.untyped_storage().nbytes() // 4
+        if len(rows) * rows.stride(0) <= room:
+            return rows.as_strided((len(rows), rows.stride(0)), (rows.stride(0), 1)).numpy()
+    return rows.contiguous().numpy()
+
+
+def histograms(
+    values: np.ndarray, low: np.ndarray, high: np.ndarray, width: int, bins: int = BINS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the first `width` numbers of each row, in equal bins from the lowest to the highest: edges [n, bins + 1],
+    counts [n, bins]. Left edges are inside, as they are rounded to float32."""
+    edges, counts = equal_edges(low, high, bins), np.zeros((len(values), bins), np.int64)
+    count_between(values, width, edges, counts)
+    return edges, counts
+
+
+def alignments(subject: Subject, features: np.ndarray) -> list[Alignment]:
+    """Of each of `features` [n]; empty ones when the SAE does not read neurons."""
+    if not subject.reads_neurons:
+        none = np.zeros(0, np.float32)
+        return [Alignment(none.astype(np.int32), none, none)] * len(features)
+    rows = subject.sae.W_dec[torch.as_tensor(features, device=subject.device)]
+    sizes, total = rows.abs(), rows.abs().sum(1, keepdim=True)
+    top = sizes.topk(min(ALIGNED, rows.shape[1])).indices
+    values = rows.gather(1, top).cpu().numpy()
+    shares = (sizes.gather(1, top) / total.clamp_min(torch.finfo(total.dtype).tiny)).cpu().numpy()
+    neurons = top.int().cpu().numpy()
+    return [Alignment(*row) for row in zip(neurons, values, shares, strict=True)]

@@ -1,0 +1,77 @@
+"""Figures of a whole SAE on a corpus: L0, explained variance, loss recovered, dead and dense features."""
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from ..encoder.encoder import Encoder
+from ..encoder.reconstruction import reconstructed
+from ..kernels.parallel import results_of
+from ..results import Summary
+from ..store.sums import Sums
+from ..subject import Subject
+
+DENSE_ABOVE = 0.1  # share of tokens
+LOSS_ROWS = 64  # at most, that the three losses are measured on: each takes three times the logits of all its tokens
+FEW_ROWS = 32  # at least; between them one row in 64
+ROWS_AT_ONCE = 8
+
+
+def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
+    """From a plan, what was summed by it, each feature's active tokens [d_sae], and what `losses` found."""
+    loss_tokens = int(losses[3])
+    clean, reconstructed, zero = (losses[:3] / max(loss_tokens, 1)).tolist()
+    return Summary(
+        tokens=sums.tokens,
+        rows=plan.used_rows,
+        l0=float(counts.sum() / max(sums.tokens, 1)),
+        explained_variance=sums.explained_variance,
+        loss_clean=clean,
+        loss_reconstructed=reconstructed,
+        loss_zero_ablated=zero,
+        loss_tokens=loss_tokens,
+        dead=int((counts == 0).sum()),
+        dense=int((counts > DENSE_ABOVE * sums.tokens).sum()),
+        seed=seed,
+        versions={"torch": torch.__version__, "numpy": np.__version__},
+    )
+
+
+def loss_rows(used_rows: int) -> np.ndarray:
+    """The rows that losses are measured on: spread evenly, the same however the corpus is cut. [n] int64"""
+    count = min(max(FEW_ROWS, used_rows // 64), LOSS_ROWS)
+    return np.arange(0, used_rows, max(1, used_rows // count))[:count]
+
+
+def losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
+    """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
+    the number of tokens. Special tokens are not counted as predictions. [4] float64"""
+    cores = torch.get_num_threads() if subject.device.type == "cpu" else 1
+    size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return sum(results_of([partial(_losses, subject, encoder, part) for part in parts], subject.device), np.zeros(4))
+
+
+@torch.no_grad()
+def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
+    special = torch.tensor(sorted(subject.vocabulary.special), device=subject.device, dtype=torch.long)
+    ids = subject.tokens(rows.astype(np.int64))
+    targets = ids[:, 1:].flatten()
+    counted = ~torch.isin(targets, special)
+    sums = []
+    for replace in (None, lambda h: _rebuilt(encoder, h), torch.zeros_like):
+        x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
+        sums.append(float(subject.model.head.losses(x[counted], targets[counted]).double().sum()))
+    return np.array([*sums, int(counted.sum())], float)
+
+
+def _rebuilt(encoder: Encoder, h):
+    flat = h.flatten(0, -2).float()
+    return reconstructed(encoder.sae, flat, *encoder(flat)).view(h.shape)
+
+
+def _residual(subject: Subject, ids, replace):
+    if replace is None:
+        return subject.model.activations_and_residual(ids, subject.hook_point)[1]
+    return subject.model.residual_with(ids, subject.hook_point, replace)

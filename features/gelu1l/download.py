@@ -1,0 +1,113 @@
+"""How do the real GELU-1L, its two SAEs and its corpus get here? Files from the hub, once; then rows of the site."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from ..engine.corpus import token_rows
+from ..engine.corpus.parquet import read_parquet_documents
+from ..importing import corpora, hub, plan
+from ..models import SAE
+from .convert import TOKENIZER, convert_model, published_rows
+
+MODEL = "NeelNanda/GELU_1L512W_C4_Code"
+TOKENS = "NeelNanda/gpt-neox-tokenizer-digits"
+SAES = "NeelNanda/sparse_autoencoder"
+CORPUS = "datasets/NeelNanda/c4-code-20k"
+RUNS = {"gelu-1l-run1": ("25", "GELU-1L, run 1"), "gelu-1l-run2": ("47", "GELU-1L, run 2")}
+FIRST, SECOND = RUNS  # the second is encoder B of the first
+HOOK = "blocks.0.mlp.hook_post"
+LICENCE = "NeelNanda/c4-code-20k from the Hugging Face hub: documents of C4 (ODC-BY) and public code."
+
+
+@dataclass(frozen=True)
+class Files:
+    """What was downloaded."""
+
+    config: Path
+    weights: Path
+    tokenizer: Path  # folder
+    checkpoints: dict[str, Path]  # slug -> weights
+    texts: list[Path]  # parquet
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Both SAEs, checked, and their corpus: only the rows are lacking."""
+
+    corpus: corpora.Built
+    checked: tuple[plan.Checked, ...]  # without those that are rows already
+
+    def register(self) -> list[SAE]:
+        """Write all rows, or none."""
+        with transaction.atomic():
+            corpus = self.corpus.register()
+            for checked in self.checked:
+                checked.register(corpus)
+            SAE.objects.filter(slug=FIRST, encoder_b=None).update(encoder_b=SAE.objects.get(slug=SECOND))
+            return [SAE.objects.get(slug=slug) for slug in RUNS]
+
+
+def prepare(text: str = "", say=lambda step: None, progress=lambda received: None) -> Prepared:
+    """Everything but the rows, on the published corpus or on `text`. What is there is not done again.
+
+    `say(sentence)` hears of each step, `progress(hub.Received)` of each download; what they raise ends it, and the
+    next one goes on from there. Raises HubError, and what `incoming.check` raises.
+    """
+    files = download(with_texts=not text, progress=progress)
+    say("Converting the model")
+    folder = convert_model(files.config, files.weights, files.tokenizer, settings.DATA_DIR / "models" / "gelu-1l")
+    say("Tokenising the corpus")
+    built = corpora.build(text, folder) if text else _published_corpus(files.texts, folder)
+    new = {slug: path for slug, path in files.checkpoints.items() if not _is_there(slug, path, built)}
+    return Prepared(built, tuple(_check(slug, path, folder, built, say) for slug, path in new.items()))
+
+
+def download(with_texts: bool = True, progress=lambda received: None) -> Files:
+    """All files, those that are here already without the network."""
+
+    def fetch(repository, name):
+        return hub.fetch(repository, name, settings.DATA_DIR / "hub", progress)
+
+    tokenizer = [fetch(TOKENS, name) for name in TOKENIZER]
+    checkpoints = {}
+    for slug, (run, _) in RUNS.items():
+        fetch(SAES, f"{run}_cfg.json")
+        checkpoints[slug] = fetch(SAES, f"{run}.pt")
+    return Files(
+        config=fetch(MODEL, "config.json"),
+        weights=fetch(MODEL, "model_final.pth"),
+        tokenizer=tokenizer[0].parent,
+        checkpoints=checkpoints,
+        texts=[fetch(CORPUS, name) for name in _parquet_names()] if with_texts else [],
+    )
+
+
+def _parquet_names() -> list[str]:
+    """As the hub lists them; asked once, the answer is kept beside the files."""
+    kept = settings.DATA_DIR / "hub" / CORPUS / "names.txt"
+    if not kept.exists():
+        found = hub.names(CORPUS, ".parquet")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text("\n".join(found))
+    return kept.read_text().split("\n")
+
+
+def _published_corpus(texts: list[Path], folder: Path) -> corpora.Built:
+    path = settings.DATA_DIR / "corpora" / "c4-code-20k.npy"
+    if not path.exists():
+        documents = [document for file in texts for document in read_parquet_documents(file)]
+        token_rows.save_rows(path, published_rows(documents, folder))
+    return corpora.Built("c4-code-20k", "C4 and code, 20k documents", path, folder, True, LICENCE)
+
+
+def _is_there(slug: str, path: Path, built: corpora.Built) -> bool:
+    there = SAE.objects.filter(slug=slug, path=str(path.resolve()), corpus__slug=built.slug)
+    return there.filter(corpus__path=str(built.path)).exclude(self_check=None).exists()
+
+
+def _check(slug: str, path: Path, folder: Path, built: corpora.Built, say) -> plan.Checked:
+    asked = plan.Asked(str(path), model=str(folder), hook=HOOK, slug=slug, name=RUNS[slug][1])
+    return plan.check(plan.plan(asked, built), say)

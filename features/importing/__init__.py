@@ -1,0 +1,1 @@
+"""From files to rows: SAEs, models and corpora on disk or on the hub."""

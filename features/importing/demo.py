@@ -1,0 +1,64 @@
+"""What is in the demo bundle, and how does it become rows? Without loading the model: a start is quick."""
+
+import hashlib
+import json
+
+from django.conf import settings
+
+from ..engine.corpus import token_rows
+from ..engine.model.vocabulary import Vocabulary
+from ..models import SAE, Corpus
+from .register import config_of, register_corpus, register_sae
+
+BUNDLE = settings.BASE_DIR / "features" / "demo"
+MODEL, CHECKPOINT, TEXTS = BUNDLE / "model", BUNDLE / "sae", BUNDLE / "corpus"
+SLUG, CORPUS_SLUG = "gelu-1l-mini", "demo"
+
+
+def load() -> tuple[SAE, bool]:
+    """The demo's SAE, and whether anything had to be done for it."""
+    before = _as_it_is()
+    path = _rows_path()
+    if not path.exists():
+        _build_rows(path)
+    notice = (TEXTS / "NOTICE.md").read_text()
+    corpus = register_corpus(CORPUS_SLUG, path, name="Demo corpus", licence=notice, model_path=MODEL)
+    known = facts()
+    name = f"{known['model_name']}, {known['d_sae']:,} features"
+    sae = register_sae(SLUG, CHECKPOINT, MODEL, corpus, name=name, facts=known)
+    return sae, before != _as_it_is()
+
+
+def facts() -> dict:
+    """As `importing.facts_of` finds them, read from the bundle's own files."""
+    config = json.loads((CHECKPOINT / "cfg.json").read_text())
+    return {
+        "model_name": config["metadata"]["model_name"],
+        "hook_point": config["metadata"]["hook_name"],
+        "format": "saelens",
+        "dtype": config["dtype"],
+        "prepend_bos": config["metadata"]["prepend_bos"],
+        "d_in": config["d_in"],
+        "d_sae": config["d_sae"],
+        "neurons": True,
+        "total_effect": config_of(MODEL)["n_layers"] == 1,
+    }
+
+
+def _as_it_is():
+    rows = Corpus.objects.filter(slug=CORPUS_SLUG), SAE.objects.filter(slug=SLUG)
+    return [list(found.values()) for found in rows]
+
+
+def _rows_path():
+    """Named for what it is made of: other texts or another tokenizer make another file."""
+    made_of = hashlib.sha256()
+    for file in [*sorted(TEXTS.glob("*.txt")), MODEL / "tokenizer.json", MODEL / "config.json"]:
+        made_of.update(token_rows.sha256(file).encode())
+    return settings.DATA_DIR / "corpora" / f"{CORPUS_SLUG}-{made_of.hexdigest()[:12]}.npy"
+
+
+def _build_rows(path):
+    documents = token_rows.shuffled(token_rows.read_documents(TEXTS))
+    rows = token_rows.build_rows(documents, Vocabulary.load(MODEL), config_of(MODEL)["n_ctx"])
+    token_rows.save_rows(path, rows)

@@ -1,0 +1,74 @@
+"""Which language model is meant by a name, and which are on this machine? No hub is asked."""
+
+import os
+from pathlib import Path
+
+from ..engine.model.hook_points import hooks_of_width
+from ..models import SAE
+from .folders import is_model, model_folders
+
+SAME = {"gpt2-small": "gpt2"}  # names that libraries give to one model
+
+
+class UnknownModel(ValueError):
+    """No such model on this machine; the message lists those that are and says how to get one."""
+
+
+def find(name) -> Path:
+    """The folder of a model: a folder itself, the name of one known here, or of one in Hugging Face's cache.
+
+    Raises UnknownModel.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _whole(folder.resolve())
+    for known in known_folders():
+        if _plain(str(name)) in _names(known):
+            return known
+    raise UnknownModel(
+        f"No language model {str(name)!r} is on this machine; known are {_listed()}. Give the folder with its "
+        f"config.json, weights and tokenizer.json: --model FOLDER (hf download {name} --local-dir FOLDER gets one)."
+    )
+
+
+def known_folders() -> list[Path]:
+    """Models of SAEs that are here already, those below the configured folders, those in the hub's cache."""
+    registered = [Path(path) for path in SAE.objects.order_by("pk").values_list("model_path", flat=True)]
+    found = [*registered, *model_folders(), *_cached()]
+    return [folder for folder in dict.fromkeys(found) if is_model(folder)]
+
+
+def fitting(width: int) -> list[Path]:
+    """The known models that have a hook point of this width."""
+    return [folder for folder in known_folders() if hooks_of_width(folder, width)]
+
+
+def _whole(folder: Path) -> Path:
+    for name, what in (("config.json", "its shape"), ("tokenizer.json", "its tokens")):
+        if not (folder / name).is_file():
+            has = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
+            raise UnknownModel(f"{folder} has no {name}, which says {what}; it holds {has}. Give a model's folder.")
+    return folder
+
+
+def _names(folder: Path) -> set[str]:
+    """What a model folder may be called: by its own name, by its rows, by its place in the hub's cache."""
+    names = {folder.name, *SAE.objects.filter(model_path=str(folder)).values_list("model_name", flat=True)}
+    for part in folder.parts:
+        if part.startswith("models--"):
+            names.add(part.split("--")[-1])
+    return set(map(_plain, names))
+
+
+def _plain(name: str) -> str:
+    last = name.rstrip("/").split("/")[-1].lower()
+    return SAME.get(last, last)
+
+
+def _cached() -> list[Path]:
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    return sorted((Path(os.environ.get("HF_HUB_CACHE") or home / "hub")).glob("models--*/snapshots/*"))
+
+
+def _listed() -> str:
+    return ", ".join(str(folder) for folder in known_folders()[:8]) or "none"

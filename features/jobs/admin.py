@@ -1,0 +1,143 @@
+"""Staff's page of jobs: which there are, how far they are, and the form that asks for one."""
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpResponseRedirect
+from django.middleware.csrf import get_token
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+
+from ..messages import BadRequest
+from ..models import Corpus, Job
+from . import lifecycle, requests
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Rows that come from files or jobs: to be looked at, not typed."""
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+class RecomputeForm(forms.Form):
+    """What to compute with; the rules are those of `asking.request_statistics`."""
+
+    tokens = forms.IntegerField(min_value=1, required=False, help_text="Empty: as many as the settings say.")
+    device = forms.CharField(initial="auto", max_length=20, help_text="auto, cpu, mps, cuda, cuda:1 ...")
+    corpus = forms.ModelChoiceField(Corpus.objects, required=False, help_text="Empty: the SAE's own.")
+    seed = forms.IntegerField(min_value=0, required=False, help_text="Of the random examples. Empty: 0.")
+
+
+class ComputesStatistics(admin.ModelAdmin):
+    """Gives a list the action; a subclass says which jobs its chosen rows stand for."""
+
+    actions = ["recompute"]
+
+    def has_recompute_permission(self, request):
+        return request.user.has_perm("features.add_job")
+
+    @admin.action(description="Recompute statistics", permissions=["recompute"])
+    def recompute(self, request, queryset):
+        """First the form, then, once it is sent, the jobs."""
+        form = RecomputeForm(request.POST if "confirmed" in request.POST else None)
+        if form.is_valid() and self._request_all(request, queryset, form):
+            return HttpResponseRedirect(reverse("admin:features_job_changelist"))
+        context = self.admin_site.each_context(request) | {
+            "title": "Recompute statistics",
+            "opts": self.opts,
+            "form": form,
+            "asked": [self.describe(sae, features) for sae, features in self.wanted(queryset)],
+            "chosen": request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME),
+            "across": request.POST.get("select_across", "0"),
+            "checkbox": admin.helpers.ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/features/recompute.html", context)
+
+    def _request_all(self, request, queryset, form):
+        """Every job that can be had; what cannot be stands in the form. True when nothing was refused."""
+        for sae, features in self.wanted(queryset):
+            try:
+                job = requests.request_statistics(
+                    sae, features=features, user=request.user, how="admin", **form.cleaned_data
+                )
+            except (BadRequest, lifecycle.Unfinished) as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                note = getattr(job, "note", "")
+                level = messages.WARNING if note else messages.SUCCESS
+                self.message_user(request, f"Job {job.pk} for {sae} is queued. {note}".strip(), level)
+        return form.is_valid()
+
+    def describe(self, sae, features):
+        """The line of the form for one job."""
+        what = "all" if features is None else f"{len(features):,}"
+        return f"{sae}: {what} of {sae.d_sae:,} features, on {sae.corpus} ({sae.corpus.tokens:,} tokens)"
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnly):
+    """Who asked for what, how far it is, how it ended. Nothing to edit: jobs are cancelled or tried again."""
+
+    list_display = [
+        "id",
+        "sae",
+        "what",
+        "progress",
+        "parts",
+        "error",
+        "requested_by",
+        "requested_how",
+        "created",
+        "buttons",
+    ]
+    list_display_links = None
+    list_filter = ["state", "sae"]
+    list_select_related = ["sae", "requested_by"]
+    actions = None
+
+    class Media:
+        js = ["admin/jobs.js"]
+
+    def changelist_view(self, request, extra_context=None):
+        get_token(request)  # sets the cookie that the buttons of the rows send back
+        return super().changelist_view(request, extra_context)
+
+    @admin.display(description="features and tokens")
+    def what(self, job):
+        which = "all" if job.features is None else f"{len(job.features):,} chosen"
+        return f"{which}, {job.tokens:,} tokens, {job.device}"
+
+    @admin.display(ordering="state")
+    def progress(self, job):
+        """Drawn by jobs.js, and kept up to date while the job is unfinished."""
+        return format_html(
+            '<div data-job="{}" data-state="{}">{}</div>',
+            reverse("features:job-json", args=[job.pk]),
+            job.state,
+            job.get_state_display(),
+        )
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).with_parts()
+
+    @admin.display(description="parts")
+    def parts(self, job):
+        return f"{job.parts_done:,} of {job.parts_all:,}" if job.parts_all else ""
+
+    @admin.display(description="")
+    def buttons(self, job):
+        if job.can_be_cancelled or job.can_be_retried:
+            action, text = ("cancel", "Cancel") if job.can_be_cancelled else ("retry", "Retry")
+            return format_html(
+                '<button type="button" class="button" data-post="{}">{}</button>',
+                reverse(f"features:job-{action}", args=[job.pk]),
+                text,
+            )
+        return ""

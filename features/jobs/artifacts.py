@@ -1,0 +1,195 @@
+"""Where do the files of a job's parts lie, and how do they reach a worker on a machine that lacks them?
+
+Every job has a folder in SAEVIZ_SHARDS. Workers that do not see the same folder share it through the database
+(SAEVIZ_SHARE=database): what a part leaves is stored in pieces and fetched once by each machine that needs it.
+"""
+
+import io
+import os
+import re
+import shutil
+import tarfile
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from ..models import Job, JobPart, ShardFile
+
+PIECE = 8 << 20  # bytes of a row: databases and their drivers hold whole rows in memory
+FOLDERS = re.compile(r"(\d+)-([0-9a-f]{8})")
+Stage = JobPart.Stage
+NAMES = {
+    Stage.SHARD: "shard-{:04d}",
+    Stage.MERGE: "merged",
+    Stage.CHOICE: "shown-{:04d}",
+    Stage.EFFECTS: "effects-{:04d}",
+}
+
+
+class FilesMissing(FileNotFoundError):
+    """What another part left is not to be found; that part is done again when the job is tried again."""
+
+
+def folder(job: Job) -> Path:
+    """Of this job while its inputs are the same."""
+    return Path(settings.SAEVIZ_SHARDS) / f"{job.pk}-{job.inputs[:8]}"
+
+
+def name_of(part: JobPart) -> str:
+    """The folder that a part leaves; shards and what is merged are called so by the engine."""
+    return NAMES[part.stage].format(part.number)
+
+
+# Made
+
+
+@contextmanager
+def attempt(claim):
+    """A folder for the work on a part; nobody else, not even a lost worker with the same part, writes into it."""
+    place = folder(claim.job) / f"attempt-{name_of(claim.part)}-{uuid.uuid4().hex[:8]}"
+    place.mkdir(parents=True)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def keep(claim, made: Path) -> None:
+    """Put what an attempt made in its place, and store it for other machines."""
+    final = folder(claim.job) / made.name
+    try:
+        made.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        # Whoever had the part before came as far as this; what it made is the same.
+    if _in_database():
+        _store(claim, final)
+
+
+def _in_database() -> bool:
+    return settings.SAEVIZ_SHARE == "database"
+
+
+def _store(claim, place: Path) -> None:
+    pieces = _Pieces(claim, place.name)
+    pieces.begin()
+    with tarfile.open(fileobj=pieces, mode="w|", bufsize=1 << 20) as tar:
+        tar.add(place, place.name)
+    pieces.end()
+
+
+class _Pieces:
+    """A file to write into that becomes rows; each is written only while the claim holds."""
+
+    def __init__(self, claim, name):
+        self.claim, self.name, self.number, self.rest = claim, name, 0, bytearray()
+
+    def begin(self):
+        with transaction.atomic():
+            self.claim.check()
+            self.claim.job.files.filter(name=self.name).delete()
+
+    def write(self, data) -> int:
+        self.rest += data
+        while len(self.rest) >= PIECE:
+            self._row(bytes(self.rest[:PIECE]))
+            del self.rest[:PIECE]
+        return len(data)
+
+    def end(self):
+        self._row(bytes(self.rest))
+
+    def _row(self, piece):
+        with transaction.atomic():
+            self.claim.check()
+            ShardFile.objects.create(job=self.claim.job, name=self.name, number=self.number, piece=piece)
+        self.number += 1
+
+
+# Needed
+
+
+def needed(job: Job, *stages) -> list[Path]:
+    """The folders that the parts of these stages left, on this machine. Raises FilesMissing."""
+    return [_fetched(job, part) for part in job.parts.filter(stage__in=stages).order_by("stage", "number")]
+
+
+def _fetched(job, part) -> Path:
+    final = folder(job) / name_of(part)
+    if final.is_dir():
+        return final
+    numbers = list(job.files.filter(name=final.name).order_by("number").values_list("pk", flat=True))
+    if not numbers:
+        raise FilesMissing(
+            f"What the part '{part}' left is not in {final}. Workers on several machines need a folder they all see "
+            "(SAEVIZ_SHARDS), or SAEVIZ_SHARE=database. Retry."
+        )
+    with _whole_or_nothing(final) as place, tarfile.open(fileobj=_Rows(numbers), mode="r|", bufsize=1 << 20) as tar:
+        tar.extractall(place, filter="data")
+    return final
+
+
+@contextmanager
+def _whole_or_nothing(final: Path):
+    place = final.parent / f"attempt-fetch-{uuid.uuid4().hex[:8]}"
+    place.mkdir(parents=True)
+    try:
+        yield place
+        try:
+            (place / final.name).rename(final)
+        except OSError:
+            if not final.is_dir():  # another worker of this machine was faster
+                raise
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+class _Rows:
+    """Pieces read as one file, one of them in memory at a time."""
+
+    def __init__(self, numbers):
+        self.numbers, self.piece = iter(numbers), io.BytesIO()
+
+    def read(self, size) -> bytes:
+        found = self.piece.read(size)
+        while len(found) < size and (number := next(self.numbers, None)) is not None:
+            self.piece = io.BytesIO(ShardFile.objects.values_list("piece", flat=True).get(pk=number))
+            found += self.piece.read(size - len(found))
+        return found
+
+
+def lay_out(job: Job, place: Path) -> None:
+    """Let an attempt find all shards beside each other under their names."""
+    for shard in needed(job, Stage.SHARD):
+        (place / shard.name).symlink_to(os.path.relpath(shard, place))
+
+
+def do_missing_again(job: Job) -> None:
+    """Parts whose files are neither here nor in the database are not done after all."""
+    stored = set(job.files.values_list("name", flat=True).distinct())
+    for part in job.parts.filter(stage__in=NAMES, state=JobPart.State.DONE):
+        if name_of(part) not in stored and not (folder(job) / name_of(part)).is_dir():
+            JobPart.objects.filter(pk=part.pk).update(state=JobPart.State.WAITING, done=0)
+
+
+# Removed
+
+
+def remove(job: Job) -> None:
+    """The files of a job that is over."""
+    job.files.all().delete()
+    shutil.rmtree(folder(job), ignore_errors=True)
+
+
+def remove_leftovers() -> None:
+    """The folders of jobs that no longer need them. A folder is made after its job says that it has one."""
+    there = list(Path(settings.SAEVIZ_SHARDS).glob("*"))
+    kept = {(str(pk), inputs[:8]) for pk, inputs in Job.objects.exclude(inputs="").values_list("pk", "inputs")}
+    for place in there:
+        named = FOLDERS.fullmatch(place.name)
+        if named and named.groups() not in kept:
+            shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,27 @@
+"""What of earlier jobs goes, and when? Parts and hidden statistics that nobody will go on with."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from ..models import Job
+from ..storage.write import remove_leftovers
+from . import plan
+
+KEPT_FOR = timedelta(days=1)  # what a job that failed or was cancelled has done, to be tried again
+
+
+def begin_anew(job: Job) -> None:
+    """Before a computation of all features: what others like it, that ended early, have done is of no use now."""
+    if job.features is None:
+        for other in job.sae.jobs.filter(features=None, state__in=Job.ENDED_EARLY).exclude(inputs=""):
+            plan.forget(other)
+    remove_leftovers(job.sae)
+
+
+def forget_long_ended() -> None:
+    """What jobs that ended early have done is kept to be tried again, but not for ever."""
+    long_ago = timezone.now() - KEPT_FOR
+    for job in Job.objects.filter(state__in=Job.ENDED_EARLY, finished__lt=long_ago).exclude(inputs=""):
+        plan.forget(job)
+        remove_leftovers(job.sae)

@@ -1,0 +1,106 @@
+"""What can be asked to be computed? The one door through which the site, the admin and the commands ask."""
+
+import re
+
+from django.conf import settings
+
+from ..messages import BadRequest
+from ..models import SAE, Corpus, Job
+from ..storage.write import same_encoder_b
+from . import lifecycle
+
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def request_statistics(
+    sae: SAE,
+    tokens: int | None = None,
+    device: str = "auto",
+    features=None,
+    user=None,
+    how: str = "",
+    seed: int | None = None,
+    send: bool = True,
+    corpus: Corpus | None = None,
+) -> Job:
+    """Queue a computation: of all features, or of those listed, which then are replaced in the set shown.
+
+    Raises BadRequest for what cannot be computed and jobs.Unfinished where all features are being computed
+    already. `job.note` says so when the queue is away; the job then starts as soon as it is back. With
+    `send=False` the caller runs it, and goes on with one like it that was interrupted. Without a `corpus` it is
+    the one shown for chosen features, else the SAE's; so is encoder B.
+    """
+    shown = sae.statistics if features is not None else None
+    if features is not None and shown is None:
+        raise BadRequest(f"{sae} has no statistics yet; compute all its features first.")
+    corpus = _checked_corpus(sae, corpus or (shown.corpus if shown else sae.corpus))
+    if shown and corpus != shown.corpus:
+        raise BadRequest(f"{sae} shows statistics on '{shown.corpus}'; compute all its features on '{corpus}' first.")
+    if tokens is None:
+        tokens = shown.tokens if shown else min(settings.SAEVIZ_TOKENS, corpus.tokens)
+    if seed is None:
+        seed = shown.seed if shown else 0
+    job = Job(
+        sae=sae,
+        corpus=corpus,
+        tokens=_checked_tokens(corpus, tokens),
+        device=_checked_device(device),
+        features=_checked_features(sae, features),
+        encoder_b=same_encoder_b(shown, shown.encoder_b) if shown else _checked_encoder_b(sae),
+        seed=_checked_seed(seed),
+        requested_by=user,
+        requested_how=how,
+    )
+    if not send and (before := lifecycle.interrupted(job)):
+        return lifecycle.retry(before, user, send=False)
+    return lifecycle.enqueue(job, send=send)
+
+
+def _checked_corpus(sae, corpus):
+    """Token rows are ids: made with another model's tokenizer, they would read as nonsense."""
+    own = sae.corpus.tokenizer
+    if own and corpus.tokenizer and corpus.tokenizer != own:
+        raise BadRequest(
+            f"The corpus '{corpus}' was made with another tokenizer ({corpus.tokenizer[:12]}) than that of "
+            f"{sae} ({own[:12]}). Make one with `manage.py add_corpus PATH --model {sae.model_path}`."
+        )
+    return corpus
+
+
+def _checked_tokens(corpus, tokens):
+    has = corpus.tokens
+    if tokens < 1:
+        raise BadRequest(f"Asked for {tokens:,} tokens; at least 1 is needed, and {has:,} are there.")
+    if tokens > has:
+        raise BadRequest(f"Asked for {tokens:,} tokens; the corpus '{corpus}' has {has:,}. Ask for fewer.")
+    return tokens
+
+
+def _checked_device(device):
+    if not DEVICES.fullmatch(device):
+        raise BadRequest(f"No device is called {device!r}. Say auto, cpu, mps, cuda or cuda:0.")
+    return device
+
+
+def _checked_features(sae, features):
+    if features is None:
+        return None
+    wrong = [i for i in features if not 0 <= i < sae.d_sae]
+    if wrong:
+        raise BadRequest(f"{sae} has features 0 to {sae.d_sae - 1:,}; there is no {wrong[0]:,}.")
+    if not features:
+        raise BadRequest("No feature was named. Name at least one, or ask for all.")
+    return sorted(set(features))
+
+
+def _checked_encoder_b(sae):
+    b = sae.encoder_b
+    if b and (why := sae.not_comparable(b)):
+        raise BadRequest(f"{why} Choose another in the administration, or none.")
+    return b
+
+
+def _checked_seed(seed):
+    if not 0 <= seed < 2**31:
+        raise BadRequest(f"The seed is {seed:,}; it has to lie between 0 and {2**31 - 1:,}.")
+    return seed

@@ -1,0 +1,9 @@
+"""Rows and their named queries: what the site knows without touching a model or a weight."""
+
+from .corpus import Corpus
+from .jobs import Import, Job
+from .parts import JobPart, ShardFile
+from .sae import SAE
+from .statistics import DENSE_ABOVE, Feature, Statistics
+
+__all__ = ["DENSE_ABOVE", "SAE", "Corpus", "Feature", "Import", "Job", "JobPart", "ShardFile", "Statistics"]

@@ -1,0 +1,82 @@
+"""Rows of SAEs, and what each is read with."""
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from .corpus import Corpus
+
+
+class SAEQuerySet(models.QuerySet):
+    def for_pages(self):
+        """With the statistics that its pages show."""
+        return self.select_related("statistics", "statistics__corpus", "statistics__encoder_b")
+
+
+class SAE(models.Model):
+    """A sparse autoencoder, the model it belongs to, and the statistics that are shown of it."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    path = models.CharField(max_length=1000, help_text="Folder or file of the checkpoint.")
+    model_path = models.CharField(max_length=1000, help_text="Folder of the language model and tokenizer.")
+    model_name = models.CharField(max_length=200)
+    hook_point = models.CharField(max_length=200)
+    format = models.CharField(max_length=60, help_text="Layout the checkpoint was recognised as.")
+    d_in = models.PositiveIntegerField()
+    d_sae = models.PositiveIntegerField()
+    checkpoint_hash = models.CharField(max_length=64)
+    answers = models.JSONField(default=dict, blank=True, help_text="What the files do not say.")
+    neurons = models.BooleanField(default=True, help_text="The hook point is a layer's neurons.")
+    total_effect = models.BooleanField(
+        default=True, help_text="Loss effects are total (last block), not direct (earlier block)."
+    )
+    dtype = models.CharField(max_length=20, blank=True, help_text="Of the stored weights; computed in float32.")
+    prepend_bos = models.BooleanField(null=True, blank=True, help_text="Its training sequences started with BOS.")
+    self_check = models.JSONField(null=True, blank=True, editable=False, help_text="See engine/self_check.py.")
+    verification = models.JSONField(null=True, blank=True, editable=False, help_text="See jobs/verification.py.")
+    corpus = models.ForeignKey(Corpus, models.PROTECT, related_name="saes")
+    encoder_b = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name="encoder B",
+        help_text="A second SAE at the same place of the same model: features are correlated with its features.",
+    )
+    statistics = models.ForeignKey(
+        "Statistics", models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
+    created = models.DateTimeField(default=timezone.now)
+
+    objects = SAEQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "SAE"
+        verbose_name_plural = "SAEs"
+        ordering = ["created", "slug"]
+
+    def __str__(self):
+        return self.name
+
+    def clean(self):
+        if self.encoder_b and (why := self.not_comparable(self.encoder_b)):
+            raise ValidationError({"encoder_b": why})
+
+    def not_comparable(self, other: "SAE") -> str:
+        """Why another SAE cannot be encoder B of this one, which reads the same activations; empty when it can."""
+        if other.pk is not None and other.pk == self.pk:
+            return f"{self} cannot be its own encoder B; choose another SAE."
+        for name, what in (("hook_point", "hook point"), ("model_path", "model")):
+            own, its = getattr(self, name), getattr(other, name)
+            if own != its:
+                return f"{other} reads the {what} {its}, {self} reads {own}; encoder B has to read the same."
+        return ""
+
+    def get_absolute_url(self):
+        return reverse("features:sae", args=[self.slug])
+
+    def feature_url(self, index):
+        return reverse("features:feature", args=[self.slug, index])

@@ -1,0 +1,106 @@
+"""Rows of statistics: the figures of an SAE on a corpus, and those of each feature."""
+
+from django.db import models
+
+from .corpus import Corpus
+from .sae import SAE
+
+DENSE_ABOVE = 0.1  # share of tokens above which a feature is called dense
+
+
+class Statistics(models.Model):
+    """One complete set of figures of an SAE on a corpus. An SAE points at the set its pages show."""
+
+    sae = models.ForeignKey(SAE, models.CASCADE, related_name="all_statistics")
+    corpus = models.ForeignKey(Corpus, models.PROTECT, related_name="+")
+    tokens = models.PositiveBigIntegerField(default=0)
+    seed = models.PositiveIntegerField(default=0)
+    l0 = models.FloatField(null=True)
+    explained_variance = models.FloatField(null=True)
+    loss_clean = models.FloatField(null=True)
+    loss_reconstructed = models.FloatField(null=True)
+    loss_zero_ablated = models.FloatField(null=True)
+    loss_recovered = models.FloatField(null=True)
+    loss_tokens = models.PositiveIntegerField(default=0)
+    dead = models.PositiveIntegerField(default=0)
+    dense = models.PositiveIntegerField(default=0)
+    checkpoint_hash = models.CharField(max_length=64, blank=True)
+    encoder_b = models.ForeignKey(SAE, models.SET_NULL, null=True, related_name="+")
+    encoder_b_hash = models.CharField(max_length=64, blank=True, help_text="Its checkpoint at that time.")
+    versions = models.JSONField(default=dict)
+    completed = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "statistics"
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"{self.sae.slug} on {self.tokens:,} tokens of {self.corpus.slug}"
+
+
+class FeatureQuerySet(models.QuerySet):
+    def shown_of(self, sae):
+        """The features whose statistics the SAE's pages show."""
+        return self.filter(statistics_id=sae.statistics_id)
+
+    def alive(self):
+        return self.filter(count__gt=0)
+
+    def dead(self):
+        return self.filter(count=0)
+
+    def sparse(self):
+        return self.filter(density__lte=DENSE_ABOVE)
+
+    def dense(self):
+        return self.filter(density__gt=DENSE_ABOVE)
+
+    def densest_first(self):
+        return self.order_by("-density", "index")
+
+    def worth_reading(self):
+        """Alive, sparse, and not so rare that its top examples are all there is (20 of them)."""
+        return self.sparse().filter(count__gte=20)
+
+    def light(self):
+        """Without what only a feature's own page draws."""
+        return self.defer("payload", "quantiles")
+
+
+class Feature(models.Model):
+    """One feature's figures: what is sorted or filtered as columns, what one page draws as one payload."""
+
+    statistics = models.ForeignKey(Statistics, models.CASCADE, related_name="features")
+    index = models.PositiveIntegerField()
+    tokens = models.PositiveBigIntegerField(help_text="Counted tokens: the population of its shares.")
+    count = models.PositiveBigIntegerField(help_text="Counted tokens on which it is active.")
+    density = models.FloatField()
+    maximum = models.FloatField()
+    mean = models.FloatField(help_text="Of the active values.")
+    top_token = models.CharField(max_length=200, blank=True, help_text="Token of the top activation.")
+    top_logit = models.CharField(max_length=200, blank=True, help_text="Token it boosts most.")
+    quantiles = models.BinaryField(help_text="float32 values at the ranks of engine/activity/quantiles.py.")
+    payload = models.BinaryField(help_text="See storage/payload.py.")
+
+    objects = FeatureQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["index"]
+        constraints = [models.UniqueConstraint(fields=["statistics", "index"], name="feature_once")]
+        indexes = [
+            models.Index(fields=["statistics", "density"], name="feature_density"),
+            models.Index(fields=["statistics", "maximum"], name="feature_maximum"),
+            models.Index(fields=["statistics", "mean"], name="feature_mean"),
+            models.Index(fields=["statistics", "count"], name="feature_count"),
+        ]
+
+    def __str__(self):
+        return f"#{self.index}"
+
+    @property
+    def is_dead(self):
+        return self.count == 0
+
+    @property
+    def is_dense(self):
+        return self.density > DENSE_ABOVE

@@ -1,0 +1,1 @@
+"""Statistics in rows: the one writer, the packed payload, and readers of what rows stand on."""

@@ -1,0 +1,227 @@
+"""How do an SAE's figures get from the engine into rows? The only writer of statistics and features.
+
+A set of statistics is written beside the one that pages show, then shown in its place in one step; the old
+one goes afterwards. What an interrupted run left behind is removed by the next one.
+"""
+
+import time
+from itertools import islice
+
+import numpy as np
+from django.db import transaction
+from django.utils import timezone
+
+from .. import __version__
+from ..engine.results import Progress
+from ..messages import BadRequest
+from ..models import DENSE_ABOVE, SAE, Feature, Job, Statistics
+from .payload import pack
+from .readers import rows_of, vocabulary_of
+
+BATCH = 500  # features written in one transaction, so that no other writer waits long
+READERS_FINISH = 2.0  # seconds left to pages that began with the old statistics, before they are removed
+
+
+def store(sae: SAE, collected, *, progress=None) -> Statistics:
+    """Write what the engine collected of all features of an SAE, and show it when it is whole."""
+    statistics = _new_set(sae, sae.corpus, sae.encoder_b, collected.summary)
+    try:
+        for rows in _batches(_rows(sae, statistics, collected.features())):
+            with transaction.atomic():
+                Feature.objects.bulk_create(rows)
+            if progress:
+                progress(Progress("features", rows[-1].index + 1, sae.d_sae))
+        with transaction.atomic():
+            old = _switch(SAE.objects.select_for_update().get(pk=sae.pk), statistics)
+    except BaseException:
+        _remove(statistics.pk)
+        raise
+    sae.statistics = statistics
+    _remove_after_reading(old)
+    return statistics
+
+
+def _new_set(sae, corpus, b, summary):
+    return Statistics.objects.create(
+        sae=sae,
+        corpus=corpus,
+        checkpoint_hash=sae.checkpoint_hash,
+        encoder_b=b,
+        encoder_b_hash=hash_of(b),
+        **_figures(summary),
+    )
+
+
+def write_block(claim, summary, features) -> None:
+    """Write some features of a job into the set that nobody is shown yet."""
+    job, statistics = claim.job, _set_of(claim, summary)
+    for rows in _batches(_rows(job.sae, statistics, features)):
+        with transaction.atomic():
+            claim.check()
+            _block(statistics.pk, [row.index for row in rows]).delete()  # of a worker that was killed here
+            Feature.objects.bulk_create(rows)
+
+
+def _set_of(claim, summary):
+    """The set that the job's parts write into; made by whichever is the first."""
+    with transaction.atomic():
+        job = Job.objects.select_for_update().select_related(None).get(pk=claim.job.pk)
+        claim.check()
+        if job.result is None:
+            job.result = _new_set(claim.job.sae, job.corpus or claim.job.sae.corpus, job.encoder_b, summary)
+            Job.objects.filter(pk=job.pk).update(result=job.result)
+        return job.result
+
+
+def take_back_block(job: Job, indices) -> None:
+    """Remove what was written of a block that will not be finished now, and the set when nothing else is in it."""
+    result = Job.objects.values_list("result", flat=True).get(pk=job.pk)
+    if result is not None:
+        _block(result, indices).delete()
+        if not Feature.objects.filter(statistics=result).exists():
+            Statistics.objects.filter(pk=result).delete()
+
+
+def _block(statistics_id, indices):
+    written = Feature.objects.filter(statistics=statistics_id)
+    if isinstance(indices, range):
+        return written.filter(index__range=(indices[0], indices[-1]))
+    return written.filter(index__in=indices)
+
+
+def show(claim) -> None:
+    """Show what all parts of a job wrote, in one step that also ends the job; or put it among the others, where only
+    some features were asked for."""
+    job, old = claim.job, None
+    with transaction.atomic():
+        sae = SAE.objects.select_for_update().get(pk=job.sae_id)
+        claim.check()
+        result = Job.objects.select_related("result__corpus").get(pk=job.pk).result
+        if job.features is None:
+            old = _switch(sae, result)
+        else:
+            _join(sae.statistics, result, job)
+        claim.finish_job()
+    _remove_after_reading(old)
+
+
+def _switch(sae, statistics):
+    """Show this set instead of the one shown; returns the id of that one."""
+    old, sae.statistics = sae.statistics_id, statistics
+    statistics.completed = timezone.now()
+    statistics.save(update_fields=["completed"])
+    sae.save(update_fields=["statistics"])
+    return old
+
+
+def _remove_after_reading(old):
+    if old:
+        time.sleep(READERS_FINISH)
+        _remove(old)
+
+
+def _figures(summary):
+    names = (
+        "tokens seed l0 explained_variance loss_clean loss_reconstructed loss_zero_ablated loss_recovered "
+        "loss_tokens dead dense versions"
+    )
+    figures = {name: getattr(summary, name) for name in names.split()}
+    figures["versions"] = {"saeviz": __version__, **figures["versions"]}
+    # A figure that does not exist (no loss without tokens) is stored as none; databases do not agree on NaN.
+    return {name: None if value != value else value for name, value in figures.items()}
+
+
+def _join(shown, result, job):
+    """Put new figures of some features in the place of the old ones, in the set that is shown."""
+    _check_same_set(shown, job, result)
+    shown.features.filter(index__in=job.features).delete()
+    result.features.update(statistics=shown)
+    result.delete()
+    _count_anew(shown)
+
+
+def _check_same_set(statistics, job, summary):
+    """Positions of one corpus read against another would show the wrong text, and shares would not compare."""
+    shown = statistics and (statistics.corpus_id, statistics.tokens, statistics.checkpoint_hash)
+    if shown != (job.corpus_id or job.sae.corpus_id, summary.tokens, job.sae.checkpoint_hash):
+        now = f"on {statistics.tokens:,} tokens of {statistics.corpus}" if statistics else "gone"
+        raise BadRequest(
+            f"The statistics shown are now {now}; these features were computed on {summary.tokens:,} tokens of "
+            f"{job.corpus or job.sae.corpus}. Ask for them again, or compute all features."
+        )
+    same_encoder_b(statistics, job.encoder_b)
+
+
+def _count_anew(statistics):
+    statistics.dead = statistics.features.filter(count=0).count()
+    statistics.dense = statistics.features.filter(density__gt=DENSE_ABOVE).count()
+    statistics.save(update_fields=["dead", "dense"])
+
+
+def _rows(sae, statistics, features):
+    vocabulary, rows = vocabulary_of(sae), rows_of(statistics.corpus)
+    for feature in features:
+        yield _row(feature, statistics, vocabulary, rows)
+
+
+def _row(feature, statistics, vocabulary, corpus):
+    top, boosted = feature.top, feature.positive_logits.tokens
+    fired = corpus[top.rows[0], top.positions[0]] if len(top.rows) else None
+    return Feature(
+        statistics=statistics,
+        index=feature.index,
+        tokens=feature.tokens,
+        count=feature.count,
+        density=feature.density,
+        maximum=feature.maximum,
+        mean=feature.mean,
+        top_token=_label(vocabulary, fired),
+        top_logit=_label(vocabulary, boosted[0] if len(boosted) else None),
+        quantiles=np.asarray(feature.quantiles, np.float32).tobytes(),
+        payload=pack(feature),
+    )
+
+
+def _label(vocabulary, token):
+    if token is None or token >= vocabulary.size:  # models may have more outputs than their tokenizer has tokens
+        return ""
+    return vocabulary.label(int(token)).replace("\0", "␀")[:200]  # PostgreSQL stores no NUL
+
+
+def _batches(rows, size=BATCH):
+    rows = iter(rows)
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+def same_encoder_b(shown, b):
+    """Correlations with other weights than those of the other features would stand under one name."""
+    if hash_of(b) != shown.encoder_b_hash:
+        raise BadRequest(
+            f"The statistics shown of {shown.sae} were correlated with another encoder B (checkpoint "
+            f"{shown.encoder_b_hash[:12] or 'none'}, now {hash_of(b)[:12] or 'none'}). Compute all its features."
+        )
+    return b
+
+
+def hash_of(b) -> str:
+    return b.checkpoint_hash if b else ""
+
+
+# Removed
+
+
+def remove_leftovers(sae: SAE) -> None:
+    """Remove the sets of statistics that pages do not show and no job goes on with."""
+    shown = SAE.objects.values_list("statistics_id", flat=True).get(pk=sae.pk)
+    in_work = Job.objects.filter(sae=sae).exclude(result=None).values("result")
+    for left in sae.all_statistics.exclude(pk=shown).exclude(pk__in=in_work):
+        _remove(left.pk)
+
+
+def _remove(statistics_id):
+    """A batch at a time, so that no other writer waits long."""
+    features = Feature.objects.filter(statistics=statistics_id)
+    while some := list(features.order_by("index").values_list("pk", flat=True)[:BATCH]):
+        features.filter(pk__in=some).delete()
+    Statistics.objects.filter(pk=statistics_id).delete()

@@ -1,0 +1,52 @@
+"""How are tokens and figures written in a template? As `static/shared/text.js` writes them in a script."""
+
+import math
+
+from django import template
+from django.utils.html import format_html
+
+from ..engine.model.vocabulary import visible
+
+register = template.Library()
+
+
+@register.filter
+def token(text: str):
+    """A token standing alone, its outer spaces as dots, so that " the" and "the" differ."""
+    middle = text.strip(" ")
+    before = "·" * (len(text) - len(text.lstrip(" ")))
+    after = "·" * (len(text) - len(text.rstrip(" "))) if middle else ""
+    return format_html('<span class="lone">{}{}{}</span>', before, visible(middle), after)
+
+
+@register.filter
+def figure(value, digits=4) -> str:
+    """With about so many significant digits; "–" for none."""
+    if value is None or value != value:
+        return "–"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size < -5:
+        return f"{value:.{digits - 2}e}".replace("-", "−", 1)
+    return f"{value:.{min(8, max(0, digits - 1 - size))}f}".replace("-", "−")
+
+
+@register.filter
+def percent(share, digits=3) -> str:
+    if share is None or share != share:
+        return "–"
+    number = f"{share * 100:.2f}" if share >= 0.9995 else figure(share * 100, digits)
+    return f"{number}\u00a0%"  # never broken before the sign
+
+
+@register.filter
+def count(number) -> str:
+    """12345 as "12,345"."""
+    return "–" if number is None else f"{number:,}"
+
+
+@register.simple_tag
+def listing_query(listing, **changes) -> str:
+    """The listing's query string with something changed: a sort, a page, a filter."""
+    return listing.query(**changes) or "?"

@@ -1,0 +1,61 @@
+"""Which prompts are worth trying first, and what to look at in them?"""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from urllib.parse import urlencode
+
+from features.runtime import Unavailable
+from features.storage.findings_file import findings_of
+
+from .forms import tokenizer_of
+
+
+@dataclass(frozen=True)
+class Example:
+    text: str
+    on: str  # the token to look at is the one that holds the beginning of this
+    rank: str
+    look: str  # what to look at
+
+    def query(self, vocabulary):
+        """Its address on the prompt page of a model with this vocabulary."""
+        return urlencode({"text": self.text, "position": self._position(vocabulary), "rank": self.rank})
+
+    def _position(self, vocabulary):
+        """Position of the token looked at, BOS in front counted."""
+        pieces = vocabulary.pieces(vocabulary.ids(self.text, bos=False))
+        ends = list(accumulate(map(len, pieces)))
+        at = self.text.rindex(self.on)
+        bos = vocabulary.bos_id is not None
+        return bos + next(position for position, end in enumerate(ends) if end > at)
+
+
+EXAMPLES = (
+    Example("What are you doing?", "?", "loss_effect", "Which features saw the question mark coming?"),
+    Example(
+        "The date today is September 4th, 2012.",
+        "12.",
+        "loss_effect",
+        "What predicts the next digit of a year?",
+    ),
+    Example(
+        "Never gonna give you up\nNever gonna let you down\nNever gonna run around and desert you",
+        "up\n",
+        "loss_effect",
+        "Which features give a verb its particle?",
+    ),
+    Example("'first_name': ('django.db.models.fields", "('", "act_quantile", "What is rare about this bracket?"),
+    Example("for (i = 0; i < n; i++) {\n    node->next = NULL;", "->", "act_size", "Which features read C?"),
+    Example("Can't you see that it is raining?", "Can", "act_quantile", "A word and what may follow it."),
+)
+
+
+def examples_for(sae):
+    """[{"text", "look", "query"}]: the prompts somebody found for this SAE, else some that fit any model."""
+    if found := findings_of(sae).prompts:
+        return [{"text": p.text, "look": f"{p.name}: {p.sentence}", "query": p.query} for p in found]
+    try:
+        vocabulary = tokenizer_of(sae)
+    except Unavailable:  # the page says so in answer to a question; it can be read meanwhile
+        return []
+    return [{"text": e.text, "look": e.look, "query": e.query(vocabulary)} for e in EXAMPLES]

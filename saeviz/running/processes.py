@@ -1,0 +1,62 @@
+"""What `make run` starts beside Redis: how many processes and threads, and what they write."""
+
+import os
+import socket
+import sys
+
+from ..env import number
+from . import paths
+from .child import VERBOSE, Program
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def python(name, *arguments, **more) -> Program:
+    return Program(name, [sys.executable, *arguments], folder=str(paths.ROOT), **more)
+
+
+def threads(wanted: int) -> dict:
+    """For the arithmetic, unless the user has said how many."""
+    return {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(wanted)}
+
+
+def preparation(of: str, **more: str) -> Program:
+    """Of the "database", which the site cannot do without, of the "demo" or an own "sae", for which it need
+    not wait."""
+    return python(of, "-m", "saeviz.running.first_start", of, environment=threads(CORES) | more, once=True)
+
+
+def site(listener: socket.socket) -> Program:
+    """One process, so that one copy of each model is in memory; its threads read rows while one computes."""
+    options = {
+        "bind": f"fd://{listener.fileno()}",
+        "worker-class": "gthread",
+        "workers": "1",
+        "threads": "8",
+        "timeout": "120",
+        "graceful-timeout": "2",
+        "limit-request-line": "0",  # a prompt that is too long gets the page's own answer, not a bare one
+        "log-level": "info" if VERBOSE else "warning",
+    }
+    return python(
+        "site",
+        *("-m", "gunicorn", "saeviz.wsgi:application", "--no-control-socket"),
+        *(part for name, value in options.items() for part in (f"--{name}", value)),
+        *(("--access-logfile", "-") if VERBOSE else ()),
+        environment={"SAEVIZ_WARM": os.environ.get("SAEVIZ_WARM", "1"), **threads(min(2, CORES))},
+        files=(listener.fileno(),),
+        essential=True,
+    )
+
+
+def worker() -> Program:
+    """As many parts of computations at a time as there are WORKERS, which divide the cores between them."""
+    workers = number("WORKERS")
+    return python(
+        "worker",
+        *("-W", "ignore:You're running the worker with superuser"),  # in a container everybody is root
+        *("-m", "celery", "--quiet", "--app", "saeviz", "worker", "--pool", "prefork", "--concurrency", str(workers)),
+        *("--hostname", f"saeviz-{os.getpid()}@%h", "--without-gossip", "--without-mingle"),
+        *("--loglevel", "INFO" if VERBOSE else "WARNING"),
+        environment=threads(max(1, CORES // workers)),
+    )

@@ -1,0 +1,102 @@
+"""Activations that have a sign: active is what is not 0, large is what is large in size, and the sign is kept."""
+
+import json
+
+import numpy as np
+import pytest
+
+from features.engine.activity.quantiles import quantile
+from features.engine.collect.collect import collect
+from features.engine.prompt import analyse, rank
+from features.engine.self_check import check
+from features.engine.subject import Subject
+
+from .. import small
+
+TOKENS, K = 500, 6
+
+
+@pytest.fixture(scope="module", params=["abstopk", "one way"])
+def found(request, tmp_path_factory):
+    """Subject, rows and figures of an SAE whose features fire both ways; or two of them downwards alone."""
+    folder = tmp_path_factory.mktemp("signed")
+    vocab = small.write_model(folder / "model")["d_vocab"]
+    small.write_sae(folder / "sae", dead=())
+    config = json.loads((folder / "sae/cfg.json").read_text())
+    (folder / "sae/cfg.json").write_text(json.dumps(config | {"architecture": "abstopk", "k": K}))
+    subject = Subject.load(folder / "model", folder / "sae", small.HOOK, device="cpu")
+    subject.sae.b_enc[:] = 0
+    if request.param == "one way":
+        subject.sae.b_enc[:2] = -50
+    rows = small.corpus_rows(vocab)
+    return subject, rows, list(collect(subject, rows, tokens=TOKENS, seed=0).features())
+
+
+def dense(subject, rows, tokens):
+    """Activations of the counted tokens, and where they stand."""
+    parts, at = [], []
+    for n, row in enumerate(rows.astype(np.int64)):
+        f = subject.sae.encode(subject.activations(row)[0]).numpy()
+        counted = [p for p in range(len(row)) if row[p] > 2]
+        parts.append(f[counted])
+        at += [(n, p) for p in counted]
+        if sum(map(len, parts)) >= tokens:
+            return np.concatenate(parts), np.array(at)
+    raise AssertionError("too few rows")
+
+
+def test_both_signs_count_and_figures_are_of_sizes(found):
+    subject, rows, features = found
+    f, _ = dense(subject, rows, TOKENS)
+    assert (f < 0).any() and (np.count_nonzero(f, axis=1) == K).all()
+    for feature in features:
+        column = f[:, feature.index]
+        sizes = np.abs(column[column != 0])
+        assert (feature.count, feature.tokens) == (len(sizes), len(f))
+        assert feature.maximum == pytest.approx(sizes.max(initial=0), rel=1e-5)
+        assert feature.mean == pytest.approx(sizes.mean() if len(sizes) else 0, rel=1e-5)
+        if len(sizes):
+            assert feature.activation_histogram.counts.sum() == len(sizes)
+            assert sum(interval.count for interval in feature.intervals) == len(sizes)
+            assert np.diff(feature.activation_histogram.edges).min() > 0
+
+
+def test_examples_are_the_largest_in_size_and_keep_their_sign(found):
+    subject, rows, features = found
+    f, at = dense(subject, rows, TOKENS)
+    where = {tuple(place): n for n, place in enumerate(at.tolist())}
+    negative = 0
+    for feature in (feature for feature in features if feature.count):
+        top = feature.top
+        said = f[[where[r, p] for r, p in zip(top.rows, top.positions, strict=True)], feature.index]
+        np.testing.assert_allclose(top.activations, said, rtol=1e-4)
+        assert abs(top.activations[0]) == pytest.approx(feature.maximum)
+        assert (np.diff(np.abs(top.activations)) <= 0).all()
+        for interval in feature.intervals:
+            sizes = np.abs(interval.examples.activations)
+            assert ((sizes > interval.low) & (sizes <= interval.high * (1 + 1e-6))).all()
+        negative += (top.activations < 0).sum()
+    assert negative > 20
+
+
+def test_quantiles_are_shares_of_tokens_with_a_smaller_size(found):
+    subject, rows, features = found
+    f, _ = dense(subject, rows, TOKENS)
+    for feature in (feature for feature in features if feature.count):
+        values = f[:, feature.index][f[:, feature.index] != 0][:5]
+        naive = np.array([(np.abs(f[:, feature.index]) < abs(value)).mean() for value in values])
+        off = np.abs(quantile(feature.quantiles, feature.count, len(f), values) - naive)
+        assert (off <= 0.01 * (1 - naive) + 1 / len(f)).all()
+
+
+def test_a_prompt_ranks_by_size_whatever_the_sign(found):
+    subject, rows, _ = found
+    prompt = analyse(subject, rows[0].astype(int).tolist())
+    activations = [score.activation for score in rank(prompt, 9, "act_size").scores]
+    assert len(activations) == K and min(activations) < 0
+    assert np.abs(activations).tolist() == sorted(np.abs(activations).tolist(), reverse=True)
+
+
+def test_the_self_check_counts_both_signs(found):
+    subject, rows, _ = found
+    assert check(subject, rows).l0 == K

@@ -1,0 +1,70 @@
+"""Documents become equal rows, in a fixed order, and files that are none are refused."""
+
+import numpy as np
+import pytest
+
+from features.engine.corpus import token_rows
+from features.engine.model.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def vocabulary(small_folder):
+    return Vocabulary.load(small_folder / "model")
+
+
+def test_rows_are_the_documents_closed_by_eos_with_bos_in_front(vocabulary):
+    rows = token_rows.build_rows(["the win", "in"], vocabulary, length=5)
+    ids = [*vocabulary.ids("the win", bos=False), 1, *vocabulary.ids("in", bos=False), 1]
+    assert rows.dtype == np.uint16
+    assert rows[:, 0].tolist() == [0] * len(rows)
+    assert rows[:, 1:].flatten().tolist() == ids[: len(rows) * 4]
+    assert len(ids) - len(rows) * 4 < 4
+
+
+def test_rows_without_bos_are_all_text(vocabulary):
+    rows = token_rows.build_rows(["the win in the wind"], vocabulary, length=4, bos=False)
+    assert 0 not in rows
+
+
+def test_many_documents_are_batched_without_losing_any(vocabulary):
+    documents = [f"in {n}" for n in range(token_rows.BATCH + 3)]
+    rows = token_rows.build_rows(documents, vocabulary, length=3)
+    assert (rows == 1).sum() >= len(documents) - 1
+
+
+def test_less_text_than_a_row_names_both_numbers(vocabulary):
+    with pytest.raises(token_rows.CorpusError, match="has 2 tokens; one row needs 99"):
+        token_rows.build_rows(["a"], vocabulary, length=100)
+
+
+def test_documents_are_read_in_the_order_of_names_and_shuffled_the_same_each_time(tmp_path):
+    (tmp_path / "b.txt").write_text("three")
+    (tmp_path / "a.txt").write_text("one\n<|endoftext|>\ntwo\n<|endoftext|>\n")
+    documents = token_rows.read_documents(tmp_path)
+    assert documents == ["one", "two", "three"]
+    assert token_rows.shuffled(documents, 1) == token_rows.shuffled(documents, 1)
+    assert sorted(token_rows.shuffled(documents, 1)) == sorted(documents)
+
+
+def test_a_folder_without_text_is_refused(tmp_path):
+    with pytest.raises(token_rows.CorpusError, match="0 documents"):
+        token_rows.read_documents(tmp_path)
+
+
+def test_saved_rows_open_as_they_were(tmp_path):
+    rows = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    digest = token_rows.save_rows(tmp_path / "deep" / "rows.npy", rows)
+    np.testing.assert_array_equal(token_rows.open_rows(tmp_path / "deep" / "rows.npy"), rows)
+    assert digest == token_rows.sha256(tmp_path / "deep" / "rows.npy")
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "floats"])
+def test_files_that_hold_no_rows_are_refused(tmp_path, damage):
+    path = tmp_path / "rows.npy"
+    if damage == "cut":
+        token_rows.save_rows(path, np.zeros((100, 8), np.uint16))
+        path.write_bytes(path.read_bytes()[:200])
+    if damage == "floats":
+        np.save(path, np.zeros((3, 4)))
+    with pytest.raises(token_rows.CorpusError):
+        token_rows.open_rows(path)

@@ -1,0 +1,40 @@
+"""The widths that a config promises are those of the loaded model."""
+
+import json
+
+import pytest
+
+from features.engine.model import hook_points
+from features.engine.model.language_model import load_model
+
+from .. import small
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_a_config_promises_the_hook_points_that_the_model_has(tmp_path, n_layers):
+    small.write_model(tmp_path, n_layers)
+    assert hook_points.hook_widths(tmp_path) == load_model(tmp_path, "cpu").hook_points
+
+
+@pytest.mark.parametrize(
+    ("config", "mlp", "heads"),
+    [
+        ({"n_layer": 2, "n_embd": 12, "n_head": 3, "n_inner": None}, 48, 12),
+        ({"num_hidden_layers": 2, "hidden_size": 12, "num_attention_heads": 2, "head_dim": 8,
+          "intermediate_size": 30}, 30, 16),
+        ({"text_config": {"num_hidden_layers": 2, "hidden_size": 12, "num_attention_heads": 2,
+                          "intermediate_size": 30}}, 30, 12),
+    ],
+)  # fmt: skip
+def test_families_of_models_are_read_by_their_own_names(tmp_path, config, mlp, heads):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = hook_points.hook_widths(tmp_path)
+    assert found["blocks.1.mlp.hook_post"] == mlp and found["blocks.0.attn.hook_z"] == heads
+    assert found["blocks.0.hook_resid_post"] == 12
+    assert hook_points.hooks_of_width(tmp_path, mlp)[0] == "blocks.1.mlp.hook_post"
+
+
+def test_a_folder_that_is_no_model_promises_nothing(tmp_path):
+    assert hook_points.hook_widths(tmp_path) == {}
+    (tmp_path / "config.json").write_text("[1]")
+    assert hook_points.hook_widths(tmp_path) == {}

@@ -1,0 +1,170 @@
+"""Models open from a folder, and both ways through them say what transformer_lens says."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from features.engine.model import language_model as models
+from features.engine.model.one_layer import HOOKS, OneBlockModel
+
+from .. import small
+
+
+@pytest.fixture(scope="module")
+def tokens(subject):
+    g = torch.Generator().manual_seed(3)
+    return torch.randint(3, subject.model.d_vocab, (3, 20), generator=g)
+
+
+@pytest.fixture(scope="module")
+def bridge(small_folder):
+    """The same one-block model through transformer_lens."""
+    folder = small_folder / "model"
+    return models.BridgeModel(models._boot(folder, models.read_config(folder), "cpu"))
+
+
+def test_a_one_block_model_is_run_without_transformer_lens(subject):
+    assert isinstance(subject.model, OneBlockModel)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_direct_activations_equal_transformer_lens(subject, bridge, tokens, hook):
+    direct, residual = subject.model.activations_and_residual(tokens, hook)
+    theirs, last = bridge.activations_and_residual(tokens, hook)
+    torch.testing.assert_close(direct, theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(residual, last, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(subject.model.activations(tokens, hook), direct, rtol=0, atol=0)
+    torch.testing.assert_close(bridge.activations(tokens, hook), theirs, rtol=0, atol=0)
+
+
+def test_logits_equal_transformer_lens(subject, bridge, tokens):
+    residual = subject.model.activations_and_residual(tokens, small.HOOK)[1]
+    theirs = bridge.bridge(tokens, return_type="logits", prepend_bos=False)
+    torch.testing.assert_close(subject.model.head.logits(residual), theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(bridge.head.logits(residual), theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_replacing_activations_by_themselves_changes_nothing_and_by_others_something(subject, bridge, tokens, hook):
+    for model in (subject.model, bridge):
+        _, residual = model.activations_and_residual(tokens, hook)
+        torch.testing.assert_close(model.residual_with(tokens, hook, lambda h: h), residual, rtol=1e-5, atol=1e-5)
+        assert (model.residual_with(tokens, hook, torch.zeros_like) - residual).abs().max() > 0.01
+    ours, theirs = (m.residual_with(tokens, hook, lambda h: h * 0.5) for m in (subject.model, bridge))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_output_maps_lead_into_the_residual_stream(subject, bridge, tokens):
+    for hook in ("blocks.0.mlp.hook_post", "blocks.0.attn.hook_z"):
+        ours, theirs = (model.output_map(hook) for model in (subject.model, bridge))
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+        assert ours.shape == (subject.model.hook_points[hook], small.D_MODEL)
+    assert subject.model.output_map("blocks.0.hook_mlp_out") is None
+
+
+def test_a_deeper_model_goes_through_transformer_lens(tmp_path):
+    small.write_model(tmp_path / "deep", n_layers=2)
+    model = models.load_model(tmp_path / "deep", "cpu")
+    assert isinstance(model, models.BridgeModel)
+    tokens = torch.tensor([[0, 5, 6, 7]])
+    for hook in ("blocks.0.hook_resid_post", "blocks.1.mlp.hook_post"):
+        h, residual = model.activations_and_residual(tokens, hook)
+        assert h.shape == (1, 4, model.hook_points[hook])
+        theirs = model.bridge(tokens, return_type="logits", prepend_bos=False)
+        torch.testing.assert_close(model.head.logits(residual), theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_after_the_hook_is_run(bridge, tokens):
+    ran = []
+    unembed = bridge.bridge.unembed.register_forward_hook(lambda *_: ran.append("unembed"))
+    try:
+        bridge.activations(tokens, small.HOOK)
+        bridge.activations_and_residual(tokens, small.HOOK)
+    finally:
+        unembed.remove()
+    assert not ran
+
+
+def test_passes_side_by_side_do_not_see_each_others_hooks(bridge, subject):
+    prompts = [torch.full((1, 12), token) for token in range(3, 23)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda tokens: bridge.activations(tokens, small.HOOK), prompts))
+    for tokens, activations in zip(prompts, found, strict=True):
+        expected = subject.model.activations(tokens, small.HOOK)
+        torch.testing.assert_close(activations, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_hugging_face_folder_opens_without_the_hub(tmp_path, monkeypatch):
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    small.write_tokenizer(tmp_path)
+    PreTrainedTokenizerFast.from_pretrained(str(tmp_path)).save_pretrained(str(tmp_path))
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=262, n_positions=32, n_embd=16, n_layer=2, n_head=2)
+    theirs = GPT2LMHeadModel(config).eval()
+    theirs.save_pretrained(str(tmp_path))
+    model = models.load_model(tmp_path, "cpu")
+    tokens = torch.tensor([[0, 9, 8, 7]])
+    h, residual = model.activations_and_residual(tokens, "blocks.1.mlp.hook_post")
+    assert h.shape == (1, 4, 64)
+    torch.testing.assert_close(model.head.logits(residual), theirs(tokens).logits, rtol=1e-4, atol=1e-5)
+    assert models.context_length(tmp_path) == 32
+
+
+def test_half_precision_weights_are_computed_in_float32(small_folder, tmp_path):
+    small.write_model(tmp_path / "half")
+    path = tmp_path / "half" / "model.safetensors"
+    save_file({name: weight.half() for name, weight in load_file(path).items()}, path)
+    model = models.load_model(tmp_path / "half", "cpu")
+    assert model.activations(torch.tensor([[0, 5]]), small.HOOK).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("no config", "needs a config.json"),
+        ("bad config", "not valid JSON"),
+        ("no weights", "cannot be loaded"),
+        ("cut weights", "damaged|cannot be loaded"),
+        ("missing tensor", "unembed.W_U"),
+    ],
+)
+def test_a_damaged_model_says_what_is_wrong(tmp_path, damage, says):
+    folder = tmp_path / "broken"
+    small.write_model(folder)
+    weights = folder / "model.safetensors"
+    if damage == "no config":
+        (folder / "config.json").unlink()
+    elif damage == "bad config":
+        (folder / "config.json").write_text("{")
+    elif damage == "no weights":
+        weights.unlink()
+    elif damage == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        save_file({k: v for k, v in load_file(weights).items() if k != "unembed.W_U"}, weights)
+    with pytest.raises(models.ModelError, match=says):
+        models.load_model(folder, "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_named():
+    with pytest.raises(models.ModelError, match="sees no GPU. Use 'cpu'"):
+        models.device_named("cuda")
+
+
+def test_an_unknown_hook_point_names_those_that_fit(subject):
+    from features.engine.subject import Subject, SubjectError
+
+    with pytest.raises(SubjectError, match="blocks.0.mlp.hook_post"):
+        Subject(subject.model, subject.sae, "blocks.7.mlp.hook_post", subject.vocabulary)
+    with pytest.raises(SubjectError, match="reads 24 values, blocks.0.hook_mlp_out has 16"):
+        Subject(subject.model, subject.sae, "blocks.0.hook_mlp_out", subject.vocabulary)
+
+
+def test_total_effects_are_claimed_only_where_nothing_comes_after(subject):
+    assert subject.total_effect
+    assert subject.reads_neurons

@@ -1,0 +1,59 @@
+"""Tokens read as whole characters, and text comes back from its tokens."""
+
+import pytest
+
+from features.engine.model.vocabulary import CONTINUED, TokenizerMissing, Vocabulary, visible
+
+from .. import small
+
+
+@pytest.fixture(scope="module")
+def vocabulary(small_folder):
+    return Vocabulary.load(small_folder / "model")
+
+
+def test_text_survives_the_way_there_and_back(vocabulary):
+    for text in ("plain", " naïve 日本 🎉\n\tx", "\x00\x7f", "‥"):
+        ids = vocabulary.ids(text, bos=False)
+        assert b"".join(vocabulary.bytes_of(id) for id in ids).decode() == text
+
+
+def test_a_character_of_several_tokens_stands_on_the_first(vocabulary):
+    assert vocabulary.pieces(vocabulary.ids("a日b", bos=False)) == ["a", "日", CONTINUED, CONTINUED, "b"]
+
+
+def test_half_a_character_is_spelled_not_garbled(vocabulary):
+    ids = vocabulary.ids("日🎉", bos=False)
+    assert vocabulary.pieces(ids[1:5]) == ["\\x97", "\\xa5", "\\xf0", "\\x9f"]
+    assert vocabulary.label(ids[0]) == "\\xe6"
+
+
+def test_bos_comes_in_front_only_when_asked_for(vocabulary):
+    assert vocabulary.ids("w", bos=True)[0] == vocabulary.bos_id == 0
+    assert 0 not in vocabulary.ids("w", bos=False)
+
+
+def test_text_that_spells_a_special_token_is_text(vocabulary):
+    ids = vocabulary.ids("<|BOS|>", bos=False)
+    assert not set(ids) & vocabulary.special
+    assert "".join(vocabulary.pieces(ids)) == "<|BOS|>"
+
+
+def test_many_texts_at_once_are_tokenised_as_one_by_one(vocabulary):
+    texts = ["the win", "", "in the"]
+    assert vocabulary.many_ids(texts) == [vocabulary.ids(text, bos=False) for text in texts]
+
+
+def test_a_folder_without_a_tokenizer_says_so(tmp_path):
+    with pytest.raises(TokenizerMissing, match="No usable tokenizer.json"):
+        Vocabulary.load(tmp_path)
+
+
+def test_whitespace_can_be_made_visible():
+    assert visible("a\n\tb\r") == "a⏎⇥b␍"
+
+
+def test_a_tokenizer_of_another_bos_name_is_understood(tmp_path):
+    small.write_tokenizer(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": {"content": "<|PAD|>"}}')
+    assert Vocabulary.load(tmp_path).bos_id == 2

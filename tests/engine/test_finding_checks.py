@@ -1,0 +1,94 @@
+"""Does each kind of claim say what the figures say, and does a claim that cannot be read say why?"""
+
+import numpy as np
+import pytest
+
+from features.engine import finding_checks
+from features.engine.model.vocabulary import Vocabulary
+from features.engine.results import Examples, ShownRows, TokenValues
+
+TEXTS = ("a red fox", "a red hen", "the blue fox")
+
+
+@pytest.fixture(scope="module")
+def vocabulary(small_folder):
+    return Vocabulary.load(small_folder / "model")
+
+
+@pytest.fixture(scope="module")
+def evidence(vocabulary):
+    """A feature whose top activations are on the "d" or "e" of each colour; byte by byte, as the tokenizer cuts."""
+    ids = [vocabulary.ids(text, bos=False) for text in TEXTS]
+    width = max(map(len, ids))
+    rows = np.array([one + [0] * (width - len(one)) for one in ids])
+    before = ("a red", "a red", "the blue")
+    at = np.array([len(vocabulary.ids(text, bos=False)) - 1 for text in before], np.int32)
+    top = Examples(np.arange(3), at, np.array([3, 2, 1], np.float32), np.ones(3, np.int32))
+    nan = np.full(3, np.nan, np.float32)
+    effects = np.array([-0.5, -0.3, np.nan], np.float32)
+    shown = ShownRows(np.arange(3), np.arange(4), at.astype(np.int16), top.activations, nan, effects, nan)
+
+    def logits(*tokens):
+        return TokenValues(np.array([vocabulary.tokenizer.token_to_id(token) for token in tokens], np.int32), nan)
+
+    return finding_checks.Evidence(0.01, top, shown, logits("x", "y", "Ġthe"), logits("z", "q"), rows, vocabulary)
+
+
+def outcome(evidence, kind, **needs):
+    claim = {"kind": kind, **needs}
+    assert finding_checks.why_unreadable(claim) == ""
+    found = finding_checks.check(claim, evidence)
+    return found.holds, found.figure
+
+
+@pytest.mark.parametrize("share, holds", [(0.6, True), (0.7, False)])
+def test_ends_with_reads_the_text_up_to_the_token(evidence, share, holds):
+    assert outcome(evidence, "ends_with", texts=["a red"], share=share) == (holds, "2 of 3 top activations")
+    assert outcome(evidence, "ends_with", texts=["a red", "blue"], share=1) == (True, "3 of 3 top activations")
+
+
+def test_followed_by_reads_what_comes_after_it(evidence):
+    assert outcome(evidence, "followed_by", texts=[" fox"], share=0.6) == (True, "2 of 3 top activations")
+    assert outcome(evidence, "followed_by", texts=["fox"], share=0.1) == (False, "0 of 3 top activations")
+
+
+def test_context_reads_what_stands_before_and_not_after(evidence):
+    assert outcome(evidence, "context", texts=["the "], share=0.3) == (True, "1 of 3 top activations")
+    assert outcome(evidence, "context", texts=["fox"], share=0.3) == (False, "0 of 3 top activations")
+
+
+def test_boosts_and_lowers_know_the_place_of_a_token(evidence):
+    assert outcome(evidence, "boosts", token=" the", rank=3) == (True, "place 3")
+    assert outcome(evidence, "boosts", token=" the", rank=2) == (False, "place 3")
+    assert outcome(evidence, "boosts", token="z", rank=3) == (False, "not among the first 3")
+    assert outcome(evidence, "lowers", token="z", rank=1) == (True, "place 1")
+
+
+def test_density_lies_between(evidence):
+    assert outcome(evidence, "density", between=[0.01, 0.02]) == (True, "1.000% of tokens")
+    assert outcome(evidence, "density", between=[0.02, 1])[0] is False
+
+
+def test_helps_is_the_mean_of_the_effects_that_are_known(evidence):
+    assert outcome(evidence, "helps", nats=0.39) == (True, "0.400 nats")
+    assert outcome(evidence, "helps", nats=0.41)[0] is False
+
+
+@pytest.mark.parametrize(
+    "claim, said",
+    [
+        ("boosts", 'a check has a "kind"'),
+        ({"kind": "praises"}, 'a check has a "kind"'),
+        ({"kind": []}, 'a check has a "kind"'),
+        ({"kind": "boosts", "token": "x"}, "boosts needs token and rank, nothing else"),
+        ({"kind": "boosts", "token": "x", "rank": 0}, "rank of boosts does not fit: 0"),
+        ({"kind": "boosts", "token": "x", "rank": True}, "rank of boosts does not fit"),
+        ({"kind": "ends_with", "texts": "x", "share": 1}, "texts of ends_with does not fit"),
+        ({"kind": "ends_with", "texts": [""], "share": 1}, "texts of ends_with does not fit"),
+        ({"kind": "ends_with", "texts": ["x"], "share": 90}, "share of ends_with does not fit: 90"),
+        ({"kind": "density", "between": [0.2, 0.1]}, "between of density does not fit"),
+        ({"kind": "helps", "nats": "1"}, "nats of helps does not fit"),
+    ],
+)
+def test_a_claim_that_cannot_be_checked_says_why(claim, said):
+    assert said in finding_checks.why_unreadable(claim)

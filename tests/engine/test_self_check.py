@@ -1,0 +1,101 @@
+"""A well-read SAE passes; a misread one is found out, and the right reading is named."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from features.engine import self_check
+from features.engine.sae.sae import SAEConfig, SparseAutoencoder
+from features.engine.subject import Subject
+
+from . import small
+
+MLP_OUT, RESIDUAL = "blocks.0.hook_mlp_out", "blocks.0.hook_resid_post"
+
+
+@pytest.fixture(scope="module")
+def model(subject):
+    return subject.model
+
+
+def principal(model, rows, hook, norm="none"):
+    """An SAE that explains its hook point: both directions of each principal axis, the mean as bias."""
+    h = model.activations(torch.from_numpy(rows.astype(np.int64)), hook).flatten(0, 1)
+    width = h.shape[1]
+    if norm == "layer_norm":
+        h = (h - h.mean(-1, keepdim=True)) / h.std(-1, keepdim=True)
+    mean = h.mean(0)
+    axes = torch.linalg.svd(h - mean, full_matrices=False).Vh[: width // 2]
+    W_dec = torch.cat([axes, -axes])
+    config = SAEConfig(width, len(W_dec), input_norm=norm, hook_point=hook)
+    return SparseAutoencoder(config, W_dec.T, W_dec, -(mean @ W_dec.T), mean)
+
+
+def read_at(subject, sae, hook):
+    return replace(subject, sae=sae, hook_point=hook)
+
+
+def test_an_sae_at_its_own_hook_point_passes(subject, model, rows):
+    checked = self_check.check(read_at(subject, principal(model, rows, MLP_OUT), MLP_OUT), rows)
+    assert not [f for f in checked.findings if "variance" in f]
+    assert checked.explained_variance > 0.8 and checked.tokens <= rows.size
+
+
+def test_the_figures_are_those_of_the_whole_computation(subject, rows):
+    from features.engine.collect.collect import collect
+
+    checked = self_check.check(subject, rows, tokens=10**6)
+    summary = collect(subject, rows, tokens=checked.tokens).summary
+    assert checked.l0 == pytest.approx(summary.l0)
+    assert checked.explained_variance == pytest.approx(summary.explained_variance, rel=1e-4)
+    assert checked.loss_clean == pytest.approx(summary.loss_clean, rel=1e-5)
+    assert checked.loss_recovered == pytest.approx(summary.loss_recovered, rel=1e-4)
+
+
+def test_a_wrong_hook_point_is_found_out_and_the_right_one_named(subject, model, rows):
+    sae = principal(model, rows, MLP_OUT)
+    checked = self_check.check(read_at(subject, sae, "blocks.0.hook_attn_out"), rows)
+    assert not checked.passed
+    assert checked.others[0].hook_point == MLP_OUT
+    assert f"The same weights at {MLP_OUT} give 0." in checked.findings[-1]
+    assert checked.to_dict()["others"][0].startswith(f"at {MLP_OUT} give 0.")
+
+
+def test_a_wrong_input_norm_is_found_out_and_the_right_one_named(subject, model, rows):
+    sae = principal(model, rows * 1, RESIDUAL, norm="layer_norm")
+    sae = SparseAutoencoder(replace(sae.config, input_norm="none"), *sae._weights())
+    checked = self_check.check(read_at(subject, sae, RESIDUAL), rows)
+    best = checked.others[0]
+    assert (best.hook_point, best.input_norm) == (RESIDUAL, "layer_norm")
+    assert "with input norm layer_norm" in checked.findings[-1]
+
+
+def test_weights_that_fit_nowhere_say_so(subject, rows):
+    g = torch.Generator().manual_seed(0)
+    W = torch.randn(small.D_MLP, 40, generator=g) * 5
+    sae = SparseAutoencoder(SAEConfig(small.D_MLP, 40), W, W.T.contiguous(), torch.zeros(40), torch.zeros(small.D_MLP))
+    checked = self_check.check(replace(subject, sae=sae), rows)
+    assert "below 0: hook point or input norm is probably wrong" in checked.findings[0]
+    assert "is it the right model?" in checked.findings[-1]
+
+
+def test_an_sae_that_never_fires_is_told_by_its_l0(subject, rows):
+    still = replace(subject, sae=SparseAutoencoder(subject.sae.config, *subject.sae._weights()))
+    still.sae.b_enc = still.sae.b_enc - 1e6  # not in place: other tests read these weights
+    checked = self_check.check(still, rows)
+    assert any("0.00 active features a token" in finding for finding in checked.findings)
+
+
+def test_recomputed_activations_are_the_dense_ones(subject, rows):
+    dense = subject.sae.encode(subject.activations(rows.astype(np.int64)))
+    features, at_rows, positions = np.array([0, 5, 7, 5]), np.array([3, 3, 8, 0]), np.array([4, 9, 2, 31])
+    found = self_check.recompute(subject, rows, features, at_rows, positions)
+    np.testing.assert_allclose(found, dense[at_rows, positions, features], rtol=1e-5, atol=1e-5)
+
+
+def test_a_subject_of_another_width_is_refused_before_any_of_this(small_folder, tmp_path):
+    small.write_sae(tmp_path, d_in=small.D_MODEL)
+    with pytest.raises(ValueError, match="The SAE reads 16 values, blocks.0.mlp.hook_post has 24"):
+        Subject.load(small_folder / "model", tmp_path, small.HOOK, device="cpu")

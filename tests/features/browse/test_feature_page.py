@@ -1,0 +1,121 @@
+"""The dict of a feature's page says what the engine found, and nothing that JSON cannot carry."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from features.browse.feature_page import feature_page, missing_page, numbers, rounded
+from features.engine.activity.quantiles import quantile
+from features.models import Feature
+from features.storage.payload import unpack
+from features.storage.readers import rows_of, vocabulary_of
+
+from .. import shown
+
+
+@pytest.fixture
+def sae(db, tmp_path):
+    return shown.shown_sae(tmp_path)
+
+
+def page_of(sae, index=0):
+    row = Feature.objects.shown_of(sae).get(index=index)
+    return row, unpack(row.payload), feature_page(sae, row, None, 1)
+
+
+def sequences_of(data):
+    found = data["sequences"]
+    return [
+        *found["top"],
+        *found["random"],
+        *(s for interval in found["intervals"] for s in interval["sequences"]),
+    ]
+
+
+def close(one, other):
+    return one == other == 0 or math.isclose(one, other, rel_tol=1e-4)
+
+
+def test_every_active_token_carries_the_numbers_the_engine_stored(sae):
+    row, payload, data = page_of(sae)
+    at = {
+        (int(r), int(payload.shown.positions[e])): e
+        for n, r in enumerate(payload.shown.rows)
+        for e in range(payload.shown.starts[n], payload.shown.starts[n + 1])
+    }
+    ladder = np.frombuffer(row.quantiles, np.float32)
+    seen = 0
+    for sequence in sequences_of(data):
+        for entry in sequence["active"]:
+            e = at[sequence["row"], entry["position"]]
+            activation = payload.shown.activations[e]
+            assert close(entry["activation"], activation)
+            expected = quantile(ladder, row.count, row.tokens, activation)
+            assert entry["quantile"] == pytest.approx(float(expected), abs=1e-9)
+            loss, effect = float(payload.shown.losses[e]), float(payload.shown.loss_effects[e])
+            assert close(entry["probability"], math.exp(-loss))
+            if math.isnan(effect):
+                assert entry["loss_effect"] is None
+                assert entry["probability_without"] is None
+            else:
+                assert close(entry["loss_effect"], effect)
+                assert close(entry["probability_without"], math.exp(-(loss - effect)))
+            seen += 1
+    assert seen > 100
+
+
+def test_a_sequence_shows_the_corpus_row_with_the_chosen_token_active(sae):
+    _, payload, data = page_of(sae)
+    text = rows_of(sae.statistics.corpus)
+    for sequence, row, position in zip(data["sequences"]["top"], payload.top.rows, payload.top.positions, strict=True):
+        assert sequence["ids"] == text[row].tolist()
+        assert sequence["tokens"] == vocabulary_of(sae).pieces(text[row].tolist())
+        assert sequence["position"] == position
+        assert position in [entry["position"] for entry in sequence["active"]]
+        assert sequence["bos"] == 1
+
+
+@pytest.mark.parametrize("index", [0, 3], ids=["alive", "dead"])
+def test_json_can_carry_it(sae, index):
+    _, _, data = page_of(sae, index)
+    assert json.loads(json.dumps(data, allow_nan=False)) == json.loads(json.dumps(data))
+
+
+def test_a_dead_feature_has_no_histogram_and_no_sequences(sae):
+    _, _, data = page_of(sae, 3)
+    assert data["dead"] and data["activation_histogram"] is None
+    assert data["sequences"] == {"top": [], "random": [], "intervals": []}
+    assert data["logits"]["positive"]  # what it would write is known all the same
+
+
+def test_interval_shares_are_of_all_counted_tokens(sae):
+    row, payload, data = page_of(sae)
+    shares = [interval["share"] for interval in data["sequences"]["intervals"]]
+    assert shares == [interval.count / row.tokens for interval in payload.intervals]
+
+
+def test_links_carry_the_figures_of_the_features_they_lead_to(sae):
+    row = Feature.objects.shown_of(sae).get(index=0)
+    asked = []
+    feature_page(sae, row, None, 1, previews=lambda of, indices: asked.extend(indices) or {})
+    assert asked == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_logit_beyond_the_tokenizer_has_no_text(sae, monkeypatch):
+    monkeypatch.setattr(vocabulary_of(sae), "size", 5)
+    _, _, data = page_of(sae)
+    assert {entry["text"] for entry in data["logits"]["positive"] if entry["token"] >= 5} == {""}
+
+
+def test_a_missing_feature_still_says_where_it_is(sae):
+    data = missing_page(sae, 9, 8, 10)
+    assert data["missing"] and (data["previous"], data["index"], data["next"]) == (8, 9, 10)
+    assert data["sae"]["slug"] == "tiny"
+
+
+def test_rounding_keeps_five_digits_of_any_size():
+    assert rounded([123456.0, 0.000123456, -1.23456789, 0.0]).tolist() == [123460.0, 0.00012346, -1.2346, 0.0]
+    assert numbers(np.array([np.nan, np.inf, 1.5], np.float32)) == [None, None, 1.5]
+    assert numbers(np.array([3, 2**40])) == [3, 2**40]

@@ -1,0 +1,118 @@
+"""Are the sparse gradients those of the dense formula, and is the error weighed as it acts on the
+predictions?
+"""
+
+import pytest
+import torch
+
+from features.demo.making import dictionary, metric
+
+N, D_IN, D_SAE, K = 64, 12, 40, 5
+
+
+@pytest.fixture
+def problem():
+    torch.manual_seed(0)
+    x = torch.randn(N, D_IN) * 2 + torch.randn(D_IN)
+    w = dictionary.initial(x, D_SAE, K)
+    w["b_enc"] += torch.randn(D_SAE) * 0.1
+    objective = dictionary.Objective(torch.randn(D_IN, 4), 3.0, 5.0, own=0.3, low=torch.float32)
+    return w, x, objective
+
+
+def dense_loss(w, x, objective, threshold):
+    a = x @ w["W_enc"] + w["b_enc"]
+    e = (a * (a > threshold)) @ w["W_dec"] + w["b_dec"] - x
+    own, said = (
+        e.square().sum() / N / objective.variance,
+        (e @ objective.K).square().sum() / N / objective.output_variance,
+    )
+    return own, said, objective.own * own + (1 - objective.own) * said
+
+
+def test_sparse_gradients_are_autograds_of_the_dense_formula(problem):
+    w, x, objective = problem
+    none = torch.zeros(0, dtype=torch.int64)
+    step = dictionary.gradients(w, x, K, objective, none, low=torch.float32)
+    trained = {name: value.requires_grad_() for name, value in w.items()}
+    own, said, loss = dense_loss(trained, x, objective, step.threshold)
+    expected = dict(zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True))
+    assert step.own == pytest.approx(own.item(), rel=1e-5) and step.said == pytest.approx(said.item(), rel=1e-5)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(step.gradients[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_the_threshold_lets_k_features_through(problem, monkeypatch):
+    w, x, objective = problem
+    monkeypatch.setattr(dictionary, "SAMPLED", 1)
+    step = dictionary.gradients(w, x, K, objective, torch.zeros(0, dtype=torch.int64), low=torch.float32)
+    assert int(step.fired.sum()) == K * N
+
+
+def test_silent_features_learn_to_rebuild_what_is_left(problem):
+    w, x, objective = problem
+    asleep = torch.tensor([3, 7])
+    without = dictionary.gradients(w, x, K, objective, asleep[:0], low=torch.float32)
+    helped = dictionary.gradients(w, x, K, objective, asleep, low=torch.float32)
+    trained = {name: w[name].requires_grad_() for name in ("W_enc", "b_enc", "W_dec")}
+    a = x @ trained["W_enc"] + trained["b_enc"]
+    e = ((a * (a > without.threshold)) @ w["W_dec"] + w["b_dec"] - x).detach()
+    rebuilt = a[:, asleep].clamp_min(0) @ trained["W_dec"][asleep]
+    loss = (e + rebuilt).square().sum() / N / 32 / e.square().sum(1).mean()
+    for name, gradient in zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True):
+        added = helped.gradients[name] - without.gradients[name]
+        torch.testing.assert_close(added, gradient, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_output_map_measures_the_spread_of_the_logit_error(shape, weights):
+    shares = torch.rand(shape.d_vocab, dtype=torch.float64)
+    shares /= shares.sum()
+    K = metric.output_map(weights, shares)
+    e = torch.randn(6, shape.d_mlp, dtype=torch.float64)
+    moved = e @ weights["blocks.0.mlp.W_out"].double()
+    moved = (moved - moved.mean(1, keepdim=True)) * weights["ln_final.w"]
+    logits = moved @ weights["unembed.W_U"].double()
+    spread = (shares * logits.square()).sum(1) - (shares * logits).sum(1).square()
+    torch.testing.assert_close((e @ K).square().sum(1), spread)
+
+
+def test_divergence_of_a_small_error_is_what_the_metric_says():
+    """D(p || softmax(log p + d)) -> d'(diag(p) - pp')d / 2."""
+    torch.manual_seed(1)
+    p, d = torch.softmax(torch.randn(30).double(), 0), torch.randn(30).double() * 1e-3
+    divergence = (p * (p.log() - torch.log_softmax(p.log() + d, 0))).sum()
+    spread = (p * d * d).sum() - (p * d).sum() ** 2
+    torch.testing.assert_close(divergence, spread / 2, rtol=1e-2, atol=0)
+
+
+def test_neurons_of_the_demo_have_as_many_directions_as_the_stream(shape, weights):
+    K = metric.output_map(weights, torch.full((shape.d_vocab,), 1 / shape.d_vocab, dtype=torch.float64))
+    assert K.shape == (shape.d_mlp, shape.d_model)
+
+
+def test_no_two_first_directions_are_much_alike():
+    torch.manual_seed(2)
+    x = torch.randn(40, D_IN).repeat_interleave(5, 0) + torch.randn(200, D_IN) * 0.01
+    rows = dictionary.initial(x, 100, K)["W_dec"]
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(100))
+    directions = (x - x.mean(0)) / (x - x.mean(0)).norm(dim=1, keepdim=True)
+    slow = []
+    for direction in directions:
+        if all(direction @ other < 0.6 for other in slow):
+            slow.append(direction)
+    assert len(slow) <= 40
+    kept = dictionary.spread_out(directions, 100, 0.6, batch=64)
+    assert (kept @ kept.T - torch.eye(len(kept))).max() < 0.6
+    torch.testing.assert_close(rows[: len(kept)], kept)
+
+
+def test_the_first_reconstruction_has_the_right_length():
+    torch.manual_seed(3)
+    x = torch.randn(500, D_IN) * 3 + torch.randn(D_IN)
+    w = dictionary.initial(x, D_SAE, K)
+    a = x @ w["W_enc"] + w["b_enc"]
+    rebuilt = (a * (a > dictionary.cutoff(a, K))) @ w["W_dec"]
+    left = (x - x.mean(0) - rebuilt).square().sum()
+    assert left < (x - x.mean(0)).square().sum()
+    for factor in (0.9, 1.1):
+        assert left < (x - x.mean(0) - rebuilt * factor).square().sum()

@@ -1,0 +1,117 @@
+"""Does a run that was killed end with the weights of one that was not?"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from features.demo.making import checkpoints, train_model, train_sae
+
+MODEL = train_model.Settings(
+    tokens=24 * 8 * 30, batch=8, warm=24 * 8 * 5, low=torch.float32, bigram_passes=2, common=100, sampled=50
+)
+SAE = train_sae.Settings(tokens=24 * 8 * 20, features=64, k=4, start_k=8, anneal=24 * 8 * 5, batch=8, asleep=24 * 8 * 3)
+
+
+class Killed(BaseException):
+    """As sudden as a signal: nothing in the training code catches it."""
+
+
+def kill_after(monkeypatch, run, steps):
+    taken, whole = [], run.step
+
+    def step(self, *given):
+        if len(taken) == steps:
+            raise Killed
+        taken.append(1)
+        return whole(self, *given)
+
+    monkeypatch.setattr(run, "step", step)
+
+
+def train_lm(path, rows, shape, settings=MODEL):
+    return train_model.train(rows, path, shape, settings, save_every=0, report=lambda line: None, report_every=4)
+
+
+def train_dictionary(path, rows, weights, settings=SAE, keep=lambda run, number: None):
+    return train_sae.train(weights, rows, path, settings, keep, 0, lambda line: None, 4)
+
+
+def test_a_killed_language_model_ends_as_if_it_had_not_been(token_rows, shape, tmp_path, monkeypatch):
+    whole = train_lm(tmp_path / "whole.pt", token_rows, shape)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, train_model.Run, 13)
+        train_lm(tmp_path / "cut.pt", token_rows, shape)
+    assert checkpoints.load(tmp_path / "cut.pt")["done"] == 13 * 24 * 8
+    again = train_lm(tmp_path / "cut.pt", token_rows, shape)
+    for name, weight in whole.weights.items():
+        torch.testing.assert_close(again.weights[name], weight, rtol=0, atol=0, msg=name)
+
+
+def test_the_number_of_threads_changes_nothing(token_rows, shape, tmp_path):
+    one = train_lm(tmp_path / "one.pt", token_rows, shape, replace(MODEL, workers=1, tokens=24 * 8 * 6))
+    three = train_lm(tmp_path / "three.pt", token_rows, shape, replace(MODEL, workers=3, tokens=24 * 8 * 6))
+    for name, weight in one.weights.items():
+        torch.testing.assert_close(three.weights[name], weight, rtol=0, atol=0, msg=name)
+
+
+def test_training_learns(token_rows, shape, tmp_path):
+    run = train_lm(tmp_path / "model.pt", token_rows, shape)
+    first, last = run.curve[0][1], run.curve[-1][1]  # the bigrams' loss, and that of the last steps
+    assert last < first < np.log(shape.d_vocab)
+
+
+def test_a_budget_beyond_the_corpus_is_refused_with_both_numbers(token_rows, shape, tmp_path):
+    with pytest.raises(ValueError, match=r"1,000,000 tokens, the corpus has [\d,]+"):
+        train_lm(tmp_path / "model.pt", token_rows, shape, replace(MODEL, tokens=1_000_000))
+
+
+def test_a_killed_sae_ends_as_if_it_had_not_been(token_rows, weights, tmp_path, monkeypatch):
+    marks = []
+    whole = train_dictionary(
+        tmp_path / "whole.pt", token_rows, weights, keep=lambda run, n: marks.append((n, run.done))
+    )
+    assert [number for number, _ in marks] == [0, 1, 2, 3]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, train_sae.Run, 9)
+        train_dictionary(tmp_path / "cut.pt", token_rows, weights)
+    again = train_dictionary(tmp_path / "cut.pt", token_rows, weights)
+    for name, weight in whole.finished().items():
+        torch.testing.assert_close(again.finished()[name], weight, rtol=0, atol=0, msg=name)
+
+
+def test_an_exported_sae_rebuilds_what_the_trained_one_does(token_rows, weights, tmp_path):
+    run = train_dictionary(tmp_path / "sae.pt", token_rows, weights)
+    sae, h = run.finished(), run.neurons(0, 4, torch.float32)
+    w, x = run.weights, h * run.scale
+    a = x @ w["W_enc"] + w["b_enc"]
+    expected = ((a * (a > run.threshold)) @ w["W_dec"] + w["b_dec"]) / run.scale
+    b = h @ sae["W_enc"] + sae["b_enc"]
+    torch.testing.assert_close(
+        (b * (b > sae["threshold"])) @ sae["W_dec"] + sae["b_dec"], expected, rtol=1e-4, atol=1e-4
+    )
+    torch.testing.assert_close(sae["W_dec"].norm(dim=1), torch.ones(64))
+
+
+def test_half_a_checkpoint_is_never_met(tmp_path, monkeypatch):
+    path = tmp_path / "state.pt"
+    checkpoints.save(path, {"done": 1})
+
+    def torn(state, temporary):
+        temporary.write_bytes(b"half")
+        raise Killed
+
+    monkeypatch.setattr(torch, "save", torn)
+    with pytest.raises(Killed):
+        checkpoints.save(path, {"done": 2})
+    assert checkpoints.load(path) == {"done": 1}
+
+
+def test_a_freak_batch_moves_the_sae_no_further_than_twice_the_usual(token_rows, weights):
+    run = train_sae.Run(weights, token_rows, SAE)
+    for length in (1.0, 1.0, 100.0):
+        gradients = {"W_dec": torch.full((4, 1), length / 2)}
+        run.clip(gradients)
+    assert gradients["W_dec"].norm() == pytest.approx(2.0)
+    assert run.usual == pytest.approx(0.98 + 0.02 * 2)

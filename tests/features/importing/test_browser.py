@@ -1,0 +1,53 @@
+"""Staff watch an import in a browser: bytes as they come, and a button that stops it."""
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from features.importing import job
+from features.models import Import
+from tests.browser import browser, page  # noqa: F401
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def row(monkeypatch):
+    monkeypatch.setattr(job.jobs, "send", lambda task, number: True)
+    coming = {"step": "model_final.pth", "done": 50_000_000, "total": 200_000_000, "rate": 5e6}
+    return Import.objects.create(path=job.GELU1L, state="running", **coming)
+
+
+@pytest.fixture
+def listed(page, live_server, client, row):  # noqa: F811
+    """The list of imports, as staff see it."""
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    cookie = client.cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+    page.goto(f"{live_server.url}/admin/features/import/")
+    return page.locator("[data-job]")
+
+
+def test_bytes_rate_and_time_left_are_followed_until_the_end(listed, page, row):  # noqa: F811
+    listed.get_by_text("running: model_final.pth: 50 of 200 MB, 5.0 MB/s, 30 s left …").wait_for()
+    listed.locator("progress").wait_for()
+    assert float(listed.locator("progress").get_attribute("value")) == 0.25
+    Import.objects.filter(pk=row.pk).update(done=150_000_000)
+    listed.get_by_text("150 of 200 MB, 5.0 MB/s, 10 s left").wait_for()
+    Import.objects.filter(pk=row.pk).update(state="done")
+    page.locator("[data-job][data-state=done]").wait_for()  # the list itself is new
+    assert listed.text_content() == "done" and page.get_by_role("button", name="Cancel").count() == 0
+
+
+def test_the_button_asks_it_to_stop(listed, page, row):  # noqa: F811
+    with page.expect_response("**/cancel/") as answer:
+        page.get_by_role("button", name="Cancel").click()
+    assert answer.value.status == 200
+    listed.get_by_text("stops as soon as the step it is in has ended").wait_for()
+    assert page.get_by_role("button", name="Cancel").count() == 0
+    row.refresh_from_db()
+    assert row.cancel_requested
+    job.Report(row.pk).ended("cancelled", job.STOPPED)
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Cancel").wait_for()
+    row.refresh_from_db()
+    assert (row.state, row.error) == ("queued", "")

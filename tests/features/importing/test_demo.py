@@ -1,0 +1,116 @@
+"""Is the demo bundle whole, and does it become rows once, quickly, as the engine would read it?"""
+
+import hashlib
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+
+from features.engine.corpus import token_rows as corpora
+from features.engine.model.vocabulary import Vocabulary
+from features.importing import demo, register
+from features.importing.demo import BUNDLE
+from features.models import SAE, Corpus, Statistics
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The token rows of the demo, built once for all tests of this file."""
+    path = tmp_path_factory.mktemp("data") / "rows.npy"
+    demo._build_rows(path)
+    return path
+
+
+@pytest.fixture
+def quick(built, settings, tmp_path, monkeypatch):
+    """As if they had to be built, but quicker."""
+    settings.DATA_DIR, calls = tmp_path, []
+
+    def build(path):
+        calls.append(path)
+        corpora.save_rows(path, np.load(built))
+
+    monkeypatch.setattr(demo, "_build_rows", build)
+    return calls
+
+
+def test_every_file_of_the_bundle_has_its_checksum():
+    listed = dict(line.split("  ./")[::-1] for line in (BUNDLE / "SHA256SUMS").read_text().splitlines())
+    found = {
+        str(file.relative_to(BUNDLE)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in BUNDLE.rglob("*")
+        if file.is_file() and file.name != "SHA256SUMS"
+    }
+    assert found == listed
+
+
+def test_every_text_of_the_corpus_has_its_licence_named():
+    notice = (BUNDLE / "corpus" / "NOTICE.md").read_text()
+    assert [f.name for f in (BUNDLE / "corpus").glob("*.txt") if f.name not in notice] == []
+
+
+@pytest.mark.django_db
+def test_the_demo_is_loaded_once(quick, capsys):
+    call_command("load_demo")
+    before = [list(SAE.objects.values()), list(Corpus.objects.values())]
+    call_command("load_demo")
+    assert [list(SAE.objects.values()), list(Corpus.objects.values())] == before
+    assert len(quick) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert "nothing to do" in second and "nothing to do" not in first
+
+
+@pytest.mark.django_db
+def test_loading_again_keeps_statistics(quick):
+    sae, _ = demo.load()
+    SAE.objects.update(statistics=Statistics.objects.create(sae=sae, corpus=sae.corpus))
+    assert demo.load()[0].statistics_id
+
+
+@pytest.mark.django_db
+def test_statistics_of_another_checkpoint_are_shown_no_longer(quick):
+    sae, _ = demo.load()
+    statistics = Statistics.objects.create(sae=sae, corpus=sae.corpus)
+    SAE.objects.update(statistics=statistics, checkpoint_hash="of the one before")
+    assert demo.load()[0].statistics_id is None
+
+
+@pytest.mark.django_db
+def test_statistics_of_other_texts_are_shown_no_longer(quick):
+    sae, _ = demo.load()
+    SAE.objects.update(statistics=Statistics.objects.create(sae=sae, corpus=sae.corpus))
+    Corpus.objects.update(sha256="of the rows before")
+    demo.load()
+    assert SAE.objects.get().statistics_id is None
+
+
+def test_the_first_rows_are_a_mix_of_all_the_texts(built):
+    """Each of the sources has words of its own; the first tenth of the rows knows them all."""
+    vocabulary, rows = Vocabulary.load(BUNDLE / "model"), np.load(built)
+    text = "".join(vocabulary.pieces(rows[: len(rows) // 10, 1:].ravel()))
+    for word in (
+        "Django",
+        "SQLite",
+        "def ",
+        "#include",
+        "function",
+        "LORD",
+        "Congress",
+        "Mueller",
+        "Rust",
+        "Next.js",
+    ):
+        assert word in text
+
+
+def test_rows_begin_with_bos_and_hold_nothing_but_tokens(built):
+    vocabulary, rows = Vocabulary.load(BUNDLE / "model"), np.load(built, mmap_mode="r")
+    assert rows.shape[1] == register.config_of(BUNDLE / "model")["n_ctx"]
+    assert (rows[:, 0] == vocabulary.bos_id).all() and rows.max() < vocabulary.size
+
+
+def test_the_demo_is_what_the_engine_reads_in_its_files():
+    read = register.facts_of(BUNDLE / "sae", BUNDLE / "model")
+    known = demo.facts()
+    assert {k: v for k, v in read.items() if k != "format"} == {k: v for k, v in known.items() if k != "format"}
+    assert read["format"].lower() == known["format"]

@@ -1,0 +1,158 @@
+"""With real processes: is a job done by a worker, and found again when that worker is killed?"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from saeviz.running import embedded_redis
+
+pytestmark = pytest.mark.service
+PATIENCE = 60  # seconds in which a job has to be picked up
+
+
+class Site:
+    """A database, a Redis and workers in a folder of their own; `ask` runs a line of Python in it."""
+
+    def __init__(self, folder):
+        self.folder, self.processes = folder, []
+        self.environment = os.environ | {
+            "DATA_DIR": str(folder),
+            "DJANGO_SETTINGS_MODULE": "saeviz.settings",
+            "DATABASE_URL": f"sqlite:///{folder}/saeviz.sqlite3",
+            "REDIS_URL": f"redis+socket://{folder}/redis.sock",
+            "SAEVIZ_SILENT_AFTER": "6",
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def start(self, *command):
+        process = subprocess.Popen(
+            command, env=self.environment, cwd=self.folder, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=(self.folder / "errors.log").open("a"),
+        )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def redis(self):
+        socket = str(self.folder / "redis.sock")
+        process = self.start(str(embedded_redis.executable()), "--port", "0", "--unixsocket", socket, "--save", "")
+        wait_for((self.folder / "redis.sock").exists)
+        return process
+
+    def worker(self):
+        self.environment["PYTHONPATH"] = str(Path.cwd())
+        return self.start(sys.executable, "-m", "celery", "--app", "saeviz", "worker", "--loglevel", "INFO")
+
+    def ask(self, line, before=""):
+        script = f"import django; django.setup(); from features.models import *; {before}\nprint({line})"
+        environment = self.environment | {"PYTHONPATH": str(Path.cwd())}
+        ran = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        return ran.stdout.strip().splitlines()[-1]
+
+    def manage(self, *words):
+        subprocess.run([sys.executable, "manage.py", *words], env=self.environment, check=True, capture_output=True)
+
+    def state(self):
+        return self.ask("*Job.objects.values_list('state', 'attempts').first()")
+
+    def kill(self, process):
+        """The whole group at once, as when memory or power goes."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def end(self):
+        for process in self.processes:
+            if process.poll() is None:
+                self.kill(process)
+
+
+def wait_for(condition, seconds=PATIENCE):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    site = Site(tmp_path_factory.mktemp("loaded"))
+    site.manage("migrate", "-v0")
+    site.manage("load_demo")
+    return site.folder
+
+
+@pytest.fixture
+def site(loaded, tmp_path):
+    shutil.copytree(loaded, tmp_path / "site")
+    site = Site(tmp_path / "site")
+    yield site
+    site.end()
+
+
+def test_a_job_whose_worker_was_killed_is_taken_up_by_the_next(site):
+    site.redis()
+    site.manage("compute_features", "gelu-1l-mini", "--tokens", "4000000", "--queue")
+    worker = site.worker()
+    wait_for(lambda: site.state() == "running 1")
+    site.kill(worker)
+    assert site.state() == "running 1"
+    site.worker()
+    wait_for(lambda: site.state() == "running 2")
+
+
+def test_a_job_asked_for_while_the_queue_was_away_is_done_when_it_is_back(site):
+    site.manage("compute_features", "gelu-1l-mini", "--tokens", "4000000", "--queue")
+    assert site.state() == "queued 0"
+    site.redis()
+    site.worker()
+    wait_for(lambda: site.state() == "running 1")
+
+
+def test_a_running_job_is_cancelled_and_leaves_nothing(site):
+    site.redis()
+    site.manage("compute_features", "gelu-1l-mini", "--tokens", "4000000", "--queue")
+    site.worker()
+    wait_for(lambda: site.state() == "running 1")
+    site.ask("__import__('features.jobs').jobs.cancel(Job.objects.get())")
+    wait_for(lambda: site.state() == "cancelled 1")
+    assert site.ask("Statistics.objects.count()") == "0"
+
+
+FIGURES = """{
+    f.index: (f.count, [e.tolist() for g in (p.top, p.random, *(i.examples for i in p.intervals))
+                        for e in (g.rows, g.positions, g.copies)])
+    for f in Feature.objects.filter(index__lt=60) for p in [unpack(f.payload)]
+}"""
+
+
+def figures(site):
+    """Counts and examples as text, and how many features there are."""
+    told = f"(Feature.objects.count(), hashlib.sha256(repr({' '.join(FIGURES.split())}).encode()).hexdigest())"
+    return site.ask(told, "import hashlib; from features.storage.payload import unpack")
+
+
+def test_two_workers_one_of_them_killed_come_to_what_one_process_does(site):
+    site.environment["SAEVIZ_SHARE"] = "database"
+    site.redis()
+    site.manage("compute_features", "gelu-1l-mini", "--tokens", "250000", "--queue")
+    places = [site.folder / name for name in ("here", "there")]
+    workers = []
+    for place in places:  # as on two machines: each sees a folder of its own
+        site.environment["SAEVIZ_SHARDS"] = str(place)
+        workers.append(site.worker())
+    running = "JobPart.objects.filter(stage=1, state='running').count()"
+    wait_for(lambda: site.ask(running) == "2")
+    site.kill(workers[0])
+    wait_for(lambda: site.state().startswith("done"), seconds=400)
+    assert site.ask("JobPart.objects.filter(stage=1, attempts=2).count()") == "1"
+    wait_for(lambda: site.ask("ShardFile.objects.count()") == "0")  # they go after the result is shown
+    shared = figures(site)
+    site.manage("compute_features", "gelu-1l-mini", "--tokens", "250000")
+    assert figures(site) == shared and shared.startswith("(4096,")

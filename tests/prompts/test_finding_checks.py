@@ -1,0 +1,120 @@
+"""Does what the demo's findings say of its features and prompts hold for the weights and texts that are shipped?"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from features import runtime
+from features.engine.collect.collect import collect
+from features.engine.corpus import token_rows as corpora
+from features.engine.model.vocabulary import Vocabulary
+from features.importing import demo as bundle
+from features.importing import register
+from features.models import SAE
+from features.storage import write
+from features.storage.findings_file import read_of
+from prompts import finding_checks
+from prompts.sample_prompts import EXAMPLES, examples_for
+
+TOKENS = 75_000
+FIRST = 300  # token rows from the beginning of the demo's order: few documents, but long ones
+OF_EACH = 18  # rows of every source, evenly spaced: what is said of a source has to be seen there
+
+
+@pytest.fixture(scope="module")
+def rows_file(tmp_path_factory):
+    """Token rows of the demo's corpus: the first ones, and some of every source."""
+    path = tmp_path_factory.mktemp("corpus") / "rows.npy"
+    vocabulary, length = Vocabulary.load(bundle.MODEL), register.config_of(bundle.MODEL)["n_ctx"]
+
+    def rows_of(texts, documents):
+        return corpora.build_rows(corpora.shuffled(corpora.read_documents(texts))[:documents], vocabulary, length)
+
+    sources = [rows_of(file, 60) for file in sorted(bundle.TEXTS.glob("*.txt"))]
+    spread = [rows[:: len(rows) // OF_EACH][:OF_EACH] for rows in sources]
+    corpora.save_rows(path, np.concatenate([rows_of(bundle.TEXTS, 100)[:FIRST], *spread]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def collected(rows_file):
+    """Figures of every feature that is named, and of all that compete with them for a place by quantile."""
+    from features.engine.subject import Subject
+
+    facts = bundle.facts()
+    subject = Subject.load(bundle.MODEL, bundle.CHECKPOINT, facts["hook_point"], device="cpu")
+    found = read_of(SAE(path=bundle.CHECKPOINT, d_sae=facts["d_sae"]))
+    wanted = {finding.feature for finding in found.features}
+    for prompt in found.prompts:
+        active = subject.sae.encode(subject.activations(subject.vocabulary.ids(prompt.text))[0])
+        for part in prompt.expect:
+            wanted.add(part["feature"])
+            if part["rank"] == "act_quantile":
+                wanted |= set(active[part["position"]].nonzero()[:, 0].tolist())
+    done = collect(subject, corpora.open_rows(rows_file), tokens=TOKENS, features=sorted(wanted))
+    return done.summary, list(done.features())
+
+
+@pytest.fixture
+def demo(db, rows_file, collected):
+    corpus = register.register_corpus("demo", rows_file, name="Demo", model_path=bundle.MODEL)
+    sae = register.register_sae("demo", bundle.CHECKPOINT, bundle.MODEL, corpus, name="Demo", facts=bundle.facts())
+    write.store(sae, Collected(*collected))
+    yield SAE.objects.for_pages().get(pk=sae.pk)
+    runtime.forget()
+
+
+class Collected:
+    def __init__(self, summary, features):
+        self.summary, self._features = summary, features
+
+    def features(self):
+        return iter(self._features)
+
+
+def test_every_finding_and_every_expectation_of_the_demo_holds(demo):
+    outcomes = list(finding_checks.outcomes(demo))
+    assert len(outcomes) > 20
+    assert [f"{name}: {claim}: {found.figure}" for name, claim, found in outcomes if not found.holds] == []
+
+
+def test_every_finding_has_a_check_and_every_prompt_an_expectation_of_each_ranking(demo):
+    found = read_of(demo)
+    assert [finding.name for finding in found.features if not finding.checks] == []
+    for prompt in found.prompts:
+        assert {part["rank"] for part in prompt.expect} == {"act_size", "act_quantile", "loss_effect"}, prompt.name
+
+
+def test_the_command_tells_every_figure_and_fails_when_one_does_not_hold(demo, capsys, monkeypatch):
+    call_command("check_findings", "demo")
+    told = capsys.readouterr().out
+    assert "FAILS" not in told and told.splitlines()[-1].startswith("All ")
+    found = read_of(demo)
+    broken = replace(found.prompts[0], expect=({"position": 2, "rank": "act_size", "feature": 0, "within": 1},))
+    monkeypatch.setattr(finding_checks, "read_of", lambda sae: replace(found, prompts=(broken,)))
+    with pytest.raises(CommandError, match="1 of .* do not hold"):
+        call_command("check_findings", "demo")
+    assert f"FAILS {broken.name}: position 2" in capsys.readouterr().out
+
+
+def test_the_command_names_what_is_missing(db, demo, monkeypatch):
+    with pytest.raises(CommandError, match="no statistics of 'other'"):
+        call_command("check_findings", "other")
+    found = read_of(demo)
+    far = replace(found.prompts[0], expect=({"position": 99, "rank": "act_size", "feature": 0, "within": 1},))
+    monkeypatch.setattr(finding_checks, "read_of", lambda sae: replace(found, prompts=(far,)))
+    with pytest.raises(CommandError, match="there is no position 99"):
+        call_command("check_findings", "demo")
+
+
+def test_the_prompt_page_offers_the_prompts_of_the_sae(client, demo):
+    page = client.get("/saes/demo/prompt/").content.decode()
+    for prompt in read_of(demo).prompts:
+        assert prompt.name in page
+
+
+def test_without_findings_it_offers_prompts_that_fit_any_model(demo, tmp_path):
+    demo.path = str(tmp_path)
+    assert [example["text"] for example in examples_for(demo)] == [example.text for example in EXAMPLES]
