@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
+from .storage.files import complaints
+
 log = logging.getLogger(__name__)
 
 KEPT_TOKENS = 2048  # of analysed prompts per SAE: each keeps its activations and logits
@@ -144,9 +146,7 @@ def _load(place, sae):
 
 
 def _subject(sae):
-    from .checks import _complaints
-
-    for what, _ in _complaints(sae):  # a look at the files, told long before torch is imported
+    for what, _ in complaints(sae):  # a look at the files, told long before torch is imported
         raise OSError(what)
     from .engine.subject import Subject
 
