@@ -4,10 +4,8 @@ On weights of GELU-1L's shape and statistics (made once, a few minutes, into BEN
 on the bundled demo. BENCH_TOKENS (262144) and BENCH_SIZES (corpus sizes whose peak memory is compared) may be set.
 """
 
-import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +20,7 @@ from features.engine.encoder.encoder import Encoder
 from features.engine.model.vocabulary import Vocabulary
 from features.engine.subject import Subject
 
-from . import gelu1l_shape
+from . import gelu1l_shape, measured
 
 DEMO = Path("features/demo")
 HOOK = "blocks.0.mlp.hook_post"
@@ -38,32 +36,19 @@ def main():
         folder = Path(kept or temporary)
         if not (folder / "rows.npy").exists():
             gelu1l_shape.write(folder, tokens=max(TOKENS, *SIZES) * 11 // 10)
-        _told("GELU-1L's shape", _in_its_own_process("shape", folder, TOKENS))
+        print("  GELU-1L's shape", flush=True)
+        _in_its_own_process("shape", folder, TOKENS)
         for size in SIZES:
-            memory = _in_its_own_process("memory", folder, size)
-            print(f"  {size:>9,} tokens: {memory['peak']:.2f} GB at the most, weights {memory['weights']:.2f} GB")
-        _told("the demo", _in_its_own_process("demo", DEMO, TOKENS))
+            _in_its_own_process("memory", folder, size)
+        print("  the demo", flush=True)
+        _in_its_own_process("demo", DEMO, TOKENS)
 
 
-def _in_its_own_process(what: str, folder: Path, tokens: int) -> dict:
-    command = [sys.executable, "-m", "tests.bench.bench_engine", what, str(folder), str(tokens)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _told(name: str, t: dict) -> None:
-    print(f"  {name}: {t['features']:,} features, {t['tokens']:,} tokens, L0 {t['l0']:.0f}, {t['threads']} threads")
-    bare = t["bare"]
-    for what, key in [
-        ("bare float32 encoder product", "bare"),
-        ("activations, entries, sums", "pass"),
-        ("products between features", "merge"),
-        ("examples, correlations, logits", "examples"),
-        ("the whole without loss effects", "whole"),
-        ("loss effects of shown examples", "effects"),
-        ("all of it", "all"),
-    ]:
-        print(f"    {what:<34}{t[key]:7.1f} s  ratio {t[key] / bare:.2f}")
-    print(f"    {t['candidates']:.0f} entries a token pass the {t['screen']} screen, {t['l0']:.0f} of them are active")
+def _in_its_own_process(what: str, folder: Path, tokens: int) -> None:
+    """Prints a line as each part ends."""
+    command = [sys.executable, "-m", "tests.bench.bench_engine", what, folder, tokens]
+    if code := measured.run(command).code:
+        sys.exit(f"The benchmark of {what} ended with {code}.")
 
 
 def _subject_and_rows(what: str, folder: Path):
@@ -73,35 +58,41 @@ def _subject_and_rows(what: str, folder: Path):
     return subject, build_rows(shuffled(read_documents(folder / "corpus")), Vocabulary.load(folder / "model"), 128)
 
 
-def measure(what: str, folder: Path, tokens: int) -> dict:
+class Lines:
+    """Prints how long each part took, as it ends, and its ratio to the bare product."""
+
+    def __init__(self, bare: float):
+        self.bare = bare
+        self("bare float32 encoder product", bare)
+
+    def __call__(self, part: str, seconds: float):
+        print(f"    {part:<34}{seconds:7.1f} s  ratio {seconds / self.bare:.2f}", flush=True)
+
+
+def measure(what: str, folder: Path, tokens: int) -> None:
     subject, rows = _subject_and_rows(what, folder)
-    before = bare_product(subject, rows, tokens)
+    line = Lines(bare_product(subject, rows, tokens))
     began = {}
 
     def progress(now):
+        if now.phase == "merging" and "merging" not in began:
+            line("activations, entries, sums", time.perf_counter() - start)
         began.setdefault(now.phase, time.perf_counter())
 
     start = time.perf_counter()
     collected = collect(subject, rows, tokens=tokens, progress=progress)
     merged = time.perf_counter()
+    line("products between features", merged - began["merging"])
     effects = _timed_effects(collected)
     count = sum(1 for _ in collected.features())
     end, effects = time.perf_counter(), sum(effects)
-    bare = (before + bare_product(subject, rows, tokens)) / 2
-    return {
-        "bare": bare,
-        "pass": began["merging"] - start,
-        "merge": merged - began["merging"],
-        "examples": end - merged - effects,
-        "whole": end - start - effects,
-        "effects": effects,
-        "all": end - start,
-        "features": count,
-        "tokens": collected.tokens,
-        "l0": collected.summary.l0,
-        "threads": torch.get_num_threads(),
-        **screened(subject, rows),
-    }
+    line("examples, correlations, logits", end - merged - effects)
+    line("the whole without loss effects", end - start - effects)
+    line("loss effects of shown examples", effects)
+    line("all of it", end - start)
+    line("the bare product once more", bare_product(subject, rows, tokens))
+    print(f"    {screened(subject, rows, collected.summary.l0)}")
+    print(f"    {count:,} features, {collected.tokens:,} tokens, {torch.get_num_threads()} threads", flush=True)
 
 
 def _timed_effects(collected) -> list[float]:
@@ -133,22 +124,29 @@ def bare_product(subject: Subject, rows: np.ndarray, tokens: int) -> float:
     return (time.perf_counter() - start) / ROUNDS / len(hook) * tokens
 
 
-def screened(subject: Subject, rows: np.ndarray) -> dict:
+def screened(subject: Subject, rows: np.ndarray, l0: float) -> str:
     """Which screen is the quickest here, and the entries a token that it lets through."""
     hook, encoder = _hook(subject, rows)[:1024], Encoder(subject.sae, "on")
     encoder.settle(hook)
-    return {"screen": encoder.kind, "candidates": len(encoder.screen.candidates(hook)) / len(hook)}
+    passed = len(encoder.screen.candidates(hook)) / len(hook)
+    return f"{passed:.0f} entries a token pass the {encoder.kind} screen, {l0:.0f} of them are active"
 
 
-def memory(folder: Path, tokens: int) -> dict:
-    """Gigabytes: the most this process held while it did the whole pass, and what the weights alone take."""
+def memory(folder: Path, tokens: int) -> None:
+    """The most this process held while it did the whole pass, and what the weights alone take."""
     subject, rows = _subject_and_rows("memory", folder)
-    weights = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    weights = _peak()
     for _ in collect(subject, rows, tokens=tokens).features():
         pass
-    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, "weights": weights}
+    print(f"    {tokens:>9,} tokens: {_peak():.2f} GB at the most, weights {weights:.2f} GB", flush=True)
+
+
+def _peak() -> float:
+    """Gigabytes that this process held at the most. Its own: see measured.py."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 if __name__ == "__main__":
     what, folder, tokens = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    print(json.dumps(memory(folder, tokens) if what == "memory" else measure(what, folder, tokens)))
+    memory(folder, tokens) if what == "memory" else measure(what, folder, tokens)

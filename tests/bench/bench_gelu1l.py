@@ -8,7 +8,6 @@ any more.
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
 django.setup()
 
-from tests.bench import made_hub  # noqa: E402
+from tests.bench import made_hub, measured  # noqa: E402
 from tests.hub import Hub  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,20 +64,17 @@ class Steps:
 
     def __call__(self, name: str, what: str, *command, hub: str = NOBODY, program: str = "", fails: bool = False):
         called = [sys.executable, "-c", program] if program else [sys.executable, "manage.py", *command]
-        start = time.perf_counter()
         with tempfile.TemporaryFile("w+") as errors:  # and progress bars
-            child = subprocess.Popen(called, cwd=ROOT, env=self.environment | {"HF_ENDPOINT": hub}, stderr=errors)
-            _, status, used = os.wait4(child.pid, 0)
+            used = measured.run(called, cwd=ROOT, env=self.environment | {"HF_ENDPOINT": hub}, stderr=errors)
             errors.seek(0)
             said = errors.read()
-        seconds, code = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
         print(
-            f"{name:8} {what}: {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of processor, "
-            f"{used.ru_maxrss / 1024:,.0f} MiB at most",
+            f"{name:8} {what}: {used.seconds:.1f} s, {used.processor_seconds:.1f} s of processor, "
+            f"{used.peak_bytes / 2**20:,.0f} MiB at most",
             flush=True,
         )
-        if bool(code) != fails:
-            sys.exit(f"{said}\n{' '.join(called[1:])} ended with {code}.")
+        if bool(used.code) != fails:
+            sys.exit(f"{said}\n{' '.join(called[1:])} ended with {used.code}.")
 
 
 def _size(path: Path) -> str:
