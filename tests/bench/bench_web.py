@@ -42,7 +42,7 @@ UNPACKING = """
 import django, statistics, time
 django.setup()
 from features.models import Feature
-from features.payload import unpack
+from features.storage.payload import unpack
 def milliseconds(payload):
     start = time.process_time()
     unpack(payload)
