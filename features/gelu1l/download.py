@@ -53,7 +53,7 @@ class Prepared:
 def prepare(text: str = "", say=lambda step: None, progress=lambda received: None) -> Prepared:
     """Everything but the rows, on the published corpus or on `text`. What is there is not done again.
 
-    `say(sentence)` hears of each step, `progress(hub.Received)` of each download; what they raise ends it, and the
+    `say(sentence)` hears of each step, `progress(DownloadProgress)` of each download; what they raise ends it, and the
     next one goes on from there. Raises HubError, and what `incoming.check` raises.
     """
     files = download(with_texts=not text, progress=progress)
@@ -69,7 +69,7 @@ def download(with_texts: bool = True, progress=lambda received: None) -> Files:
     """All files, those that are here already without the network."""
 
     def fetch(repository, name):
-        return hub.fetch(repository, name, settings.DATA_DIR / "hub", progress)
+        return hub.fetch_file(repository, name, settings.DATA_DIR / "hub", progress)
 
     tokenizer = [fetch(TOKENS, name) for name in TOKENIZER]
     checkpoints = {}
@@ -89,7 +89,7 @@ def _parquet_names() -> list[str]:
     """As the hub lists them; asked once, the answer is kept beside the files."""
     kept = settings.DATA_DIR / "hub" / CORPUS / "names.txt"
     if not kept.exists():
-        found = hub.names(CORPUS, ".parquet")
+        found = hub.files_ending(CORPUS, ".parquet", settings.DATA_DIR / "hub")
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text("\n".join(found))
     return kept.read_text().split("\n")

@@ -1,6 +1,7 @@
 """Which files of a hub repository make up one SAE, and how do they get here? For commands; no page asks a hub."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.conf import settings
 from ..engine.sae.reading.errors import CheckpointError, in_bytes
 from . import hub
 from .folders import NO_SAE, WEIGHTS
+from .hub_transfer import DownloadProgress
 
 NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w./-]+))?")
 MOST_NAMED = 12  # folders or files that a refusal lists
@@ -19,24 +21,24 @@ def is_on_hub(name: str) -> bool:
     return known and not name.startswith(("/", ".")) and not Path(name).expanduser().exists()
 
 
-def fetch(name: str, progress=None) -> Path:
+def fetch_sae(name: str, progress: Callable[[DownloadProgress], None] | None = None) -> Path:
     """The weight file of an SAE with its configs beside it, downloaded once.
 
     Raises CheckpointError where the name is that of no SAE or of several, or its weights are too large; HubError.
     """
     repository, inside = NAME.fullmatch(name).groups(default="")
     inside = inside.strip("/")
-    sizes = hub.listing_meant(repository, name).sizes
+    folder = settings.DATA_DIR / "hub"
+    sizes = hub.list_named_repo(repository, name, folder).sizes
     weights = _weights(name, sizes, inside)
     if sizes[weights] > settings.SAEVIZ_MAX_BYTES:
         raise CheckpointError(
             f"{name}: {weights} has {in_bytes(sizes[weights])}, more than the {in_bytes(settings.SAEVIZ_MAX_BYTES)} "
             "allowed. Raise SAEVIZ_MAX_BYTES if the machine has the memory."
         )
-    folder = settings.DATA_DIR / "hub"
     for config in _configs(sizes, weights):
-        hub.fetch(repository, config, folder, progress)
-    return hub.fetch(repository, weights, folder, progress)
+        hub.fetch_file(repository, config, folder, progress)
+    return hub.fetch_file(repository, weights, folder, progress)
 
 
 def _weights(name: str, sizes: dict[str, int], inside: str) -> str:
@@ -44,18 +46,18 @@ def _weights(name: str, sizes: dict[str, int], inside: str) -> str:
     if inside in sizes:
         return inside
     below = [file for file in sizes if not inside or file.startswith(f"{inside}/")]
-    found = [file for file in below if file.endswith(WEIGHTS) and Path(file).name not in NO_SAE]
-    here = [file for file in found if _folder(file) == inside]
-    if len(here) == 1 or len(found) == 1:
-        return (here or found)[0]
-    if not found:
+    weights = [file for file in below if file.endswith(WEIGHTS) and Path(file).name not in NO_SAE]
+    here = [file for file in weights if _folder(file) == inside]
+    if len(here) == 1 or len(weights) == 1:
+        return (here or weights)[0]
+    if not weights:
         listed = ", ".join(sorted(below or sizes)[:MOST_NAMED]) or "nothing"
         endings = ", ".join(WEIGHTS)
         raise CheckpointError(f"{name} holds no weights ({endings}); it has {listed}. Name the SAE's folder.")
     repository = name.removesuffix(f"/{inside}") if inside else name
-    choices = sorted(here or {_folder(file) or file for file in found})
+    choices = sorted(here or {_folder(file) or file for file in weights})
     listed = ", ".join(f"{repository}/{choice}" for choice in choices[:MOST_NAMED])
-    raise CheckpointError(f"{name} holds {len(found):,} weight files. Name one of {len(choices):,}: {listed}.")
+    raise CheckpointError(f"{name} holds {len(weights):,} weight files. Name one of {len(choices):,}: {listed}.")
 
 
 def _configs(sizes: dict[str, int], weights: str) -> list[str]:

@@ -59,7 +59,7 @@ class Report:
         self._write(step=sentence[:300], done=0, total=0, rate=0)
 
     def received(self, file):
-        """Of a download: `hub.Received`."""
+        """Of a download: `DownloadProgress`."""
         self._write(step=file.name[:300], done=file.done, total=file.total, rate=file.rate)
 
     def done(self, sae: SAE):

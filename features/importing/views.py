@@ -9,7 +9,7 @@ from ..jobs import verification
 from ..jobs.views import may_compute
 from ..models import SAE, Import
 from . import job
-from .hub import Received
+from .hub_transfer import DownloadProgress
 
 STAFF_ONLY = "Only staff who may compute statistics can do this. Log in first."
 STOPS = "stops as soon as the step it is in has ended"
@@ -57,7 +57,7 @@ def to_dict(row: Import) -> dict:
         "total": row.total,
         "share": row.done / row.total if row.total else None,
         "rate": row.rate,
-        "seconds_left": _received(row).seconds_left if row.total else None,
+        "seconds_left": _download(row).seconds_left if row.total else None,
         "can_cancel": row.can_be_cancelled,
         "can_retry": row.can_be_retried,
     }
@@ -67,11 +67,11 @@ def sentence_of(row: Import) -> str:
     """How far an import is, and what became of it."""
     if row.state not in Import.UNFINISHED:
         return f"{row.state}: {row.error}" if row.error else row.state
-    step = str(_received(row)) if row.total else row.step
+    step = str(_download(row)) if row.total else row.step
     parts = [step, STOPS if row.cancel_requested else ""]
     said = "; ".join(filter(None, parts))
     return f"{row.state}: {said} …" if said else row.state
 
 
-def _received(row: Import) -> Received:
-    return Received(row.step, row.done, row.total, row.rate)
+def _download(row: Import) -> DownloadProgress:
+    return DownloadProgress(row.step, row.done, row.total, row.rate)

@@ -60,7 +60,8 @@ class Steps:
     """Runs commands on a data folder; prints what they say, seconds, processor seconds and peak memory."""
 
     def __init__(self, data: str):
-        self.environment = {**os.environ, "DATA_DIR": data, "DATABASE_URL": f"sqlite:///{data}/saeviz.sqlite3"}
+        made = {"DATA_DIR": data, "DATABASE_URL": f"sqlite:///{data}/saeviz.sqlite3", "HF_HUB_OFFLINE": "0"}
+        self.environment = {**os.environ, **made}
 
     def __call__(self, name: str, what: str, *command, hub: str = NOBODY, program: str = "", fails: bool = False):
         called = [sys.executable, "-c", program] if program else [sys.executable, "manage.py", *command]

@@ -42,6 +42,6 @@ class Command(TellsDownloads, BaseCommand):
 
     def _fetched(self, dataset, pattern, given):
         """Where a dataset's texts lie by now, and what is said of them."""
-        texts = hub_datasets.fetch(dataset, pattern, self.received)
+        texts = hub_datasets.fetch_dataset(dataset, pattern, self.received)
         named = {"name": given["name"] or dataset, "licence": given["licence"] or texts.licence}
         return texts.folder, given | named | {"files": texts.files}

@@ -38,7 +38,7 @@ class Command(TellsDownloads, BaseCommand):
         given = {name: options[name] for name in ("model", "hook", "corpus", "encoder_b", "slug", "name", "tokens")}
         try:
             if hub_saes.is_on_hub(path):
-                path = str(hub_saes.fetch(path, self.received))
+                path = str(hub_saes.fetch_sae(path, self.received))
             sae = carry_out(_plan(Asked(path, **given, answers=_answers(answer))), self._say)
         except (ValueError, OSError) as error:
             raise CommandError(f"Nothing was imported. {error}") from error

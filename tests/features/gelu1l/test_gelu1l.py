@@ -25,7 +25,7 @@ from features.engine.subject import Subject
 from features.gelu1l import download
 from features.gelu1l.convert import published_rows
 from features.gelu1l.published_numbers import read_published
-from features.importing import demo, hub, job
+from features.importing import demo, hub, hub_transfer, job
 from features.management.commands import verify_gelu1l
 from features.models import SAE, Corpus, Import, Job
 from tests.hub import Hub
@@ -84,9 +84,7 @@ def _save_sae(folder, run, width, seed):
 def served(files, settings, tmp_path, monkeypatch):
     settings.DATA_DIR = tmp_path / "data"
     monkeypatch.setattr(hub, "PAUSE", 0)
-    here = Hub(files)
-    with here.open() as address:
-        monkeypatch.setenv("HF_ENDPOINT", address)
+    with Hub(files).used(monkeypatch) as here:
         yield here
 
 
@@ -121,17 +119,17 @@ def test_one_command_leads_from_the_hub_to_pages_and_a_second_needs_no_network(d
 
 def test_a_download_that_broke_leaves_no_rows_and_the_next_run_goes_on(db, served, monkeypatch):
     monkeypatch.setattr(hub, "ATTEMPTS", 1)
-    receive = hub._receive
+    fetch = hub._fetch
 
-    def breaks_at_the_weights(url, target, progress):
-        served.breaks_after = 100_000 if url.endswith("model_final.pth") else None
-        return receive(url, target, progress)
+    def breaks_at_the_weights(repository, name, target, progress):
+        served.breaks_after = 100_000 if name == "model_final.pth" else None
+        return fetch(repository, name, target, progress)
 
-    monkeypatch.setattr(hub, "_receive", breaks_at_the_weights)
+    monkeypatch.setattr(hub, "_fetch", breaks_at_the_weights)
     with pytest.raises(CommandError, match="100,000 bytes are kept"):
         call_command("import_gelu1l", how="none", verbosity=0)
     assert not SAE.objects.exists() and not Corpus.objects.exists()
-    monkeypatch.setattr(hub, "_receive", receive)
+    monkeypatch.setattr(hub, "_fetch", fetch)
     call_command("import_gelu1l", how="none", verbosity=0)
     assert (f"/{download.MODEL}/resolve/main/model_final.pth", "bytes=100000-") in served.asked
 
@@ -244,7 +242,7 @@ def test_parquet_without_a_column_called_text_is_read_where_there_is_only_one(tm
 
 
 def test_the_button_asks_a_worker_and_no_hub(db, client, monkeypatch, no_network):
-    monkeypatch.setattr(job.jobs, "send", lambda task, number: True)
+    monkeypatch.setattr(job.lifecycle, "send", lambda task, number: True)
     client.force_login(User.objects.create_superuser("staff", password="x"))
     client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
     client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
@@ -265,8 +263,7 @@ def test_a_worker_brings_it_and_says_how_it_ended(db, served, sent):
 
 def bytes_told(monkeypatch, act):
     """Every block is told; `act(row, file)` happens with each of the model's weights."""
-    monkeypatch.setattr(hub, "TOLD_EVERY", 0)
-    monkeypatch.setattr(hub, "BLOCK", 200_000)
+    monkeypatch.setattr(hub_transfer, "TOLD_EVERY", 0)
     received = job.Report.received
 
     def told(report, file):
@@ -365,6 +362,6 @@ def test_only_staff_may_cancel(client, db):
 
 
 def test_an_import_that_is_done_is_not_tried_again(db, monkeypatch):
-    monkeypatch.setattr(job.jobs, "send", lambda task, number: pytest.fail("sent"))
+    monkeypatch.setattr(job.lifecycle, "send", lambda task, number: pytest.fail("sent"))
     row = Import.objects.create(path=job.GELU1L, state="done")
     assert job.retry(row).state == "done"

@@ -18,8 +18,7 @@ def test_made_files_of_a_small_shape_are_imported_and_fire_as_often_as_they_shou
     before = (root / "NeelNanda/sparse_autoencoder/25.pt").stat().st_mtime_ns
     made_hub.write(root, SMALL, d_sae=64, documents=300)  # is there already
     assert (root / "NeelNanda/sparse_autoencoder/25.pt").stat().st_mtime_ns == before
-    with Hub(root).open() as address:
-        monkeypatch.setenv("HF_ENDPOINT", address)
+    with Hub(root).used(monkeypatch):
         call_command("import_gelu1l", how="none", verbosity=0)
     first, second = SAE.objects.order_by("slug")
     assert (first.format, first.d_in, first.d_sae, first.encoder_b) == ("neel", 48, 64, second)

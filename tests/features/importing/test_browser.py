@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def row(monkeypatch):
-    monkeypatch.setattr(job.jobs, "send", lambda task, number: True)
+    monkeypatch.setattr(job.lifecycle, "send", lambda task, number: True)
     coming = {"step": "model_final.pth", "done": 50_000_000, "total": 200_000_000, "rate": 5e6}
     return Import.objects.create(path=job.GELU1L, state="running", **coming)
 

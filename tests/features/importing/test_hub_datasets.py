@@ -32,9 +32,7 @@ def served(tmp_path, settings, monkeypatch):
     (folder / "README.md").write_text("about")
     (folder / "notes.jsonl").write_text(json.dumps({"text": "something else"}))
     small.write_model(tmp_path / "small")
-    here = Hub(tmp_path / "hub")
-    with here.open() as address:
-        monkeypatch.setenv("HF_ENDPOINT", address)
+    with Hub(tmp_path / "hub").used(monkeypatch) as here:
         yield here
 
 
@@ -80,7 +78,7 @@ def test_what_is_too_much_is_refused_before_any_of_it_is_fetched(served, monkeyp
     ("name", "files", "words"),
     [
         (NAME, "*.txt", "No file of somebody/some-texts fits '.*txt'; it has data/test-0.parquet"),
-        ("somebody/nothing", "", "the hub answers 404 .* There is no such file"),
+        ("somebody/nothing", "", "http://.* has no datasets/somebody/nothing, or it is private: .* Is the name right"),
     ],
 )
 def test_what_is_not_there_is_said(served, name, files, words):
@@ -104,6 +102,8 @@ def test_a_folder_of_that_name_is_no_dataset(served, tmp_path):
 
 def test_without_a_network_it_says_so(served, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    words = "some-texts is no path here; as a name on the hub: http://127.0.0.1:9.*Run it again with a network"
+    words = (
+        "some-texts is no path here; as a name on the hub: http://127.0.0.1:9 does not answer .*Run it again with one"
+    )
     with pytest.raises(CommandError, match=f"No corpus was added. somebody/{words}"):
         added(served)

@@ -4,6 +4,7 @@ import io
 
 import pytest
 from django.core.management import CommandError, call_command
+from huggingface_hub import constants
 
 from features.importing import hub
 from features.models import SAE
@@ -29,9 +30,7 @@ def served(tmp_path, settings, monkeypatch):
     (root / "mlp/run.json").write_text("{}")
     (root / "mlp/layer_0/trainer_state.pt").write_bytes(b"optimiser")
     (root / "README.md").write_text("about")
-    here = Hub(tmp_path / "hub")
-    with here.open() as address:
-        monkeypatch.setenv("HF_ENDPOINT", address)
+    with Hub(tmp_path / "hub").used(monkeypatch) as here:
         yield here
 
 
@@ -64,7 +63,10 @@ def test_what_came_once_is_not_fetched_again_and_a_file_may_be_named(served, tmp
         (NAME, "holds 2 weight files. Name one of 2: somebody/some-saes/mlp/layer_0, somebody/some-saes/mlp/layer_1"),
         (f"{NAME}/mlp", "holds 2 weight files. Name one of 2: somebody/some-saes/mlp/layer_0, "),
         (f"{NAME}/attn", "holds no weights .*; it has README.md, mlp/layer_0/cfg.json.* Name the SAE's folder"),
-        ("somebody/nobody", "somebody/nobody is no path here; as a name on the hub: .* answers 404"),
+        (
+            "somebody/nobody",
+            "somebody/nobody is no path here; as a name on the hub: .* has no somebody/nobody, or it is private",
+        ),
         ("./somebody/nobody", "somebody/nobody does not exist"),
         ("../somebody/nobody", "does not exist"),
     ],
@@ -80,6 +82,25 @@ def test_weights_that_are_too_large_are_not_fetched(served, tmp_path, settings):
     with pytest.raises(CommandError, match=r"sae_weights.safetensors has \d+.\d KiB, more than the 4.9 KiB allowed"):
         imported(tmp_path, f"{NAME}/mlp/layer_0")
     assert len(served.asked) == 1
+
+
+def test_a_gated_sae_is_said_to_be_and_offline_what_came_before_is_enough(served, tmp_path, monkeypatch):
+    served.gated = {NAME}
+    with pytest.raises(
+        CommandError, match=f"Nothing was imported. {NAME} is gated: .* set HF_TOKEN .* `hf auth login`"
+    ):
+        imported(tmp_path, f"{NAME}/mlp/layer_0")
+    assert not SAE.objects.exists()
+    served.tokens = served.let_in = {"hf_mine"}
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    imported(tmp_path, f"{NAME}/mlp/layer_0")
+    SAE.objects.all().delete()
+    before = len(served.requests)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    imported(tmp_path, f"{NAME}/mlp/layer_0")
+    assert SAE.objects.count() == 1 and len(served.requests) == before
+    with pytest.raises(CommandError, match="HF_HUB_OFFLINE is set, and .*/layer_1/cfg.json was not downloaded before"):
+        imported(tmp_path, f"{NAME}/mlp/layer_1")
 
 
 def test_a_path_that_is_here_is_not_asked_of_the_hub(served, tmp_path):
