@@ -72,6 +72,7 @@ class PromptActivations:
         """At token p: what each feature's activation on token p - 1 does to the loss of predicting p, nats.
 
         [n, tokens] float32, negative helps; NaN where there is no such activation.
+        Same as reference.prompt_loss_effects: float32 rounding of logits.
         """
         activations = self.matrix(features)
         which, at = np.nonzero(activations[:, :-1])
@@ -131,6 +132,7 @@ def rank(
     on the token before, whose effect falls on predicting this one, most helpful (most negative) first. Every
     score names the activation, its quantile (with `quantiles`) and its loss effect on the token after it.
     Special tokens are not ranked. Raises ValueError for another metric or act_quantile without `quantiles`.
+    Same as reference.rank: exact of the scores that are ranked.
     """
     if metric not in METRICS:
         raise ValueError(f"Metric {metric!r} is none of {', '.join(METRICS)}.")

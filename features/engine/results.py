@@ -134,7 +134,7 @@ class FeatureStatistics:
 
     @property
     def density(self) -> float:
-        """Share of counted tokens on which the feature is active."""
+        """Share of counted tokens on which the feature is active. Same as reference.density: exact."""
         return self.count / self.tokens if self.tokens else 0.0
 
 
@@ -157,7 +157,7 @@ class Summary:
 
     @property
     def loss_recovered(self) -> float:
-        """(zero-ablated - reconstructed) / (zero-ablated - clean)."""
+        """(zero-ablated - reconstructed) / (zero-ablated - clean). Same as reference.loss_recovered: exact."""
         gap = self.loss_zero_ablated - self.loss_clean
         return (self.loss_zero_ablated - self.loss_reconstructed) / gap if gap else float("nan")
 

@@ -118,7 +118,10 @@ def _counted(subject: Subject, rows: np.ndarray, hook: str) -> Tensor:
 
 
 def _variance_and_l0(sae: SparseAutoencoder, h: Tensor) -> tuple[float, float]:
-    """1 - sum |h - h'|^2 / sum |h - mean h|^2, in float64, and the mean number of active features."""
+    """1 - sum |h - h'|^2 / sum |h - mean h|^2, in float64, and the mean number of active features.
+
+    Same as reference.explained_variance and reference.l0: float32 rounding of h'.
+    """
     error = active = 0.0
     for part in h.split(summary.ROWS_AT_ONCE * 8):
         f = sae.encode(part)

@@ -78,7 +78,10 @@ class Subject:
         return self.model.activations_and_residual(self.tokens(ids), self.hook_point)
 
     def output_directions(self, features) -> Tensor:
-        """What chosen features write into the residual stream per unit, a copy. [n, d_model]"""
+        """What chosen features write into the residual stream per unit, a copy. [n, d_model]
+
+        Same as reference.output_directions: float32 rounding.
+        """
         through = self.model.output_map(self.hook_point)
         some = torch.as_tensor(features, device=self.device).split(ROWS)
         return torch.cat([self.sae.W_dec[own] if through is None else self.sae.W_dec[own] @ through for own in some])

@@ -1,9 +1,10 @@
-"""The first features of a prompt are those a full sort by brute force would put first."""
+"""The first features of a prompt are those that the reference, which sorts all of them, puts first."""
 
 import numpy as np
 import pytest
 import torch
 
+from features.engine import reference
 from features.engine.prompt import analyse, rank
 
 from .twin import Twin
@@ -26,7 +27,14 @@ def prompt(subject, ids):
 
 @pytest.fixture(scope="module")
 def dense(twin, ids):
-    return twin.encode(twin.run(torch.tensor(ids))[0]).numpy()
+    """[tokens, d_sae]"""
+    return twin.encode(twin.run(torch.tensor(ids))[0])
+
+
+@pytest.fixture(scope="module")
+def effects(twin, ids):
+    """Under the predicted token. [tokens, d_sae]"""
+    return twin.loss_effects(torch.tensor(ids))
 
 
 def _quantiles(features, activations):
@@ -45,46 +53,38 @@ def test_activations_are_the_dense_ones(prompt, dense):
 def test_act_size_puts_the_largest_first_over_all_features(prompt, dense):
     for position in range(1, len(prompt)):
         ranking = rank(prompt, position, "act_size", top=5)
-        expected = np.argsort(-dense[position], kind="stable")[: min(5, (dense[position] > 0).sum())]
-        assert [score.feature for score in ranking.scores] == list(expected)
-        assert ranking.active == (dense[position] > 0).sum()
-        assert [s.score for s in ranking.scores] == pytest.approx(dense[position, expected], rel=1e-4, abs=1e-5)
+        expected = reference.rank("act_size", position, dense)
+        assert [score.feature for score in ranking.scores] == expected[:5]
+        assert ranking.active == len(expected)
+        sizes = dense[position, expected[:5]].tolist()
+        assert [s.score for s in ranking.scores] == pytest.approx(sizes, rel=1e-4, abs=1e-5)
 
 
 def test_act_quantile_puts_the_rarest_value_first(prompt, dense):
     ranking = rank(prompt, 4, "act_quantile", quantiles=_quantiles)
-    features = np.flatnonzero(dense[4])
-    expected = features[np.argsort(-_quantiles(features, dense[4, features]), kind="stable")][:10]
-    assert [score.feature for score in ranking.scores] == list(expected)
+    expected = reference.rank("act_quantile", 4, dense, quantiles=_quantiles(torch.arange(dense.shape[1]), dense))
+    assert [score.feature for score in ranking.scores] == expected[:10]
     assert all(score.score == score.quantile for score in ranking.scores)
 
 
-def test_loss_effect_ranks_what_was_active_before_by_what_it_does_to_the_token(prompt, dense, twin, ids):
+def test_loss_effect_ranks_what_was_active_before_by_what_it_does_to_the_token(prompt, dense, effects):
     for position in (2, 5, len(prompt) - 1):
         ranking = rank(prompt, position, "loss_effect", top=4)
-        features = np.flatnonzero(dense[position - 1])
-        effects = np.array([twin.loss_effect(torch.tensor(ids), position - 1, f) for f in features])
-        order = np.argsort(effects)[:4]
+        expected = reference.rank("loss_effect", position, dense, effects=effects)[:4]
         assert ranking.activation_position == position - 1
-        assert [score.feature for score in ranking.scores] == list(features[order])
-        np.testing.assert_allclose([s.score for s in ranking.scores], effects[order], atol=1e-5)
+        assert [score.feature for score in ranking.scores] == expected
+        np.testing.assert_allclose([s.score for s in ranking.scores], effects[position, expected], atol=1e-5)
 
 
-def test_effects_over_the_prompt_stand_under_the_predicted_token(prompt, dense, twin, ids):
-    found = prompt.loss_effects([0, 7])
-    for n, feature in enumerate((0, 7)):
-        for position in range(1, len(ids)):
-            if dense[position - 1, feature]:
-                effect = twin.loss_effect(torch.tensor(ids), position - 1, feature)
-                assert found[n, position] == pytest.approx(effect, abs=1e-5)
-            else:
-                assert np.isnan(found[n, position])
-        assert np.isnan(found[n, 0])
+def test_effects_over_the_prompt_stand_under_the_predicted_token(prompt, effects):
+    found = prompt.loss_effects(range(effects.shape[1]))
+    assert np.isfinite(found).sum() > 20
+    np.testing.assert_allclose(found, effects.T, rtol=0, atol=1e-5)  # NaN in the same places
 
 
-def test_every_score_says_what_its_activation_does_to_the_next_token(prompt, twin, ids):
+def test_every_score_says_what_its_activation_does_to_the_next_token(prompt, effects, ids):
     for score in rank(prompt, 3, "act_size", top=3).scores:
-        assert score.loss_effect == pytest.approx(twin.loss_effect(torch.tensor(ids), 3, score.feature), abs=1e-5)
+        assert score.loss_effect == pytest.approx(float(effects[4, score.feature]), abs=1e-5)
     last = rank(prompt, len(ids) - 1, "act_size", top=1).scores[0]
     assert last.loss_effect is None
 

@@ -1,6 +1,6 @@
-"""The slow, obvious way to every figure of a feature: dense, float64, one thing at a time.
+"""The small model and its SAE in float64, one sequence and one head at a time; every number from the reference.
 
-Nothing here is shared with the engine but the weights it is given.
+Nothing here is shared with the engine's fast ways but the weights it is given.
 """
 
 from dataclasses import dataclass
@@ -8,6 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import layer_norm
+
+from features.engine import reference
+
+
+def unembedding_of(head) -> reference.Unembedding:
+    """The engine's unembedding, whose norm's gain and bias are folded in, as the reference takes it."""
+    norm = ("LN" if head.centred else "RMS") if head.normed else None
+    return reference.Unembedding(head.U.double(), head.b.double(), norm=norm, eps=head.eps)
 
 
 @dataclass
@@ -26,10 +35,7 @@ class Twin:
         return cls(doubles(folder / "model/model.safetensors"), doubles(folder / "sae/sae_weights.safetensors"))
 
     def norm(self, x, name):
-        centred = x - x.mean(-1, keepdim=True)
-        return centred / (centred.pow(2).mean(-1, keepdim=True) + self.eps).sqrt() * self.w(f"{name}.w") + self.w(
-            f"{name}.b"
-        )
+        return layer_norm(x, x.shape[-1:], self.w(f"{name}.w"), self.w(f"{name}.b"), self.eps)
 
     def w(self, name):
         return self.model[name]
@@ -53,57 +59,46 @@ class Twin:
         used = post if change is None else change(post)
         return post, x + used @ self.w("blocks.0.mlp.W_out") + self.w("blocks.0.mlp.b_out")
 
-    def logits(self, x):
-        return self.norm(x, "ln_final") @ self.w("unembed.W_U") + self.w("unembed.b_U")
+    @property
+    def unembedding(self):
+        names = "unembed.W_U", "unembed.b_U", "ln_final.w", "ln_final.b"
+        return reference.Unembedding(*map(self.w, names), norm="LN", eps=self.eps)
+
+    @property
+    def directions(self):
+        return reference.output_directions(self.sae["W_dec"], self.w("blocks.0.mlp.W_out"))
 
     def losses(self, ids, change=None):
         """Loss of each token but the first, by a whole forward pass. [tokens - 1]"""
-        logits = self.logits(self.run(ids, change)[1])[:-1]
-        return -logits.log_softmax(-1)[torch.arange(len(ids) - 1), ids[1:]]
+        return reference.losses(self.run(ids, change)[1][:-1], ids[1:], self.unembedding)
 
     def encode(self, h):
-        return ((h - self.sae["b_dec"]) @ self.sae["W_enc"] + self.sae["b_enc"]).clamp_min(0)
+        return reference.encode(h, self.sae["W_enc"], self.sae["b_enc"], b_pre=self.sae["b_dec"])
 
     def decode(self, f):
-        return f @ self.sae["W_dec"] + self.sae["b_dec"]
+        return reference.decode(f, self.sae["W_dec"], self.sae["b_dec"])
 
-    def loss_effect(self, ids, position, feature):
-        """Brute force: the forward pass again with the feature taken out at one position."""
-        activation = self.encode(self.run(ids)[0])[position, feature]
-
-        def ablate(post):
-            post = post.clone()
-            post[position] -= activation * self.sae["W_dec"][feature]
-            return post
-
-        return float(self.losses(ids)[position] - self.losses(ids, ablate)[position])
+    def loss_effects(self, ids):
+        """Of every feature on the token before, under the predicted token. [tokens, d_sae]"""
+        h, x = self.run(ids)
+        return reference.prompt_loss_effects(x, ids, self.encode(h), self.directions, self.unembedding)
 
     def logit_effects(self, feature):
-        """Output direction through the final norm's gain, its mean taken out, to every vocabulary entry."""
-        direction = self.sae["W_dec"][feature] @ self.w("blocks.0.mlp.W_out")
-        return (direction - direction.mean()) * self.w("ln_final.w") @ self.w("unembed.W_U")
+        return reference.logit_effects(self.directions[feature], self.unembedding)  # [d_vocab]
 
 
 @dataclass
 class DenseCorpus:
     """Every activation of every counted token, dense."""
 
-    h: np.ndarray  # [tokens, d_in] float64
-    f: np.ndarray  # [tokens, d_sae] float64
-    rows: np.ndarray  # [tokens]
-    positions: np.ndarray  # [tokens]
+    h: torch.Tensor  # [tokens, d_in] float64
+    f: torch.Tensor  # [tokens, d_sae] float64
+    rows: torch.Tensor  # [tokens]
+    positions: torch.Tensor  # [tokens]
 
     @classmethod
     def of(cls, twin, rows, special=(0, 1, 2)):
-        h, f, at = [], [], []
-        for n, row in enumerate(rows):
-            ids = torch.from_numpy(row.astype(np.int64))
-            post = twin.run(ids)[0]
-            for position in range(len(row)):
-                if row[position] not in special:
-                    h.append(post[position].numpy())
-                    at.append((n, position))
-            f = np.array(h)
-        f = twin.encode(torch.from_numpy(np.array(h))).numpy()
-        at = np.array(at)
-        return cls(np.array(h), f, at[:, 0], at[:, 1])
+        ids = torch.from_numpy(rows.astype(np.int64))
+        counted = reference.counted(ids, special)
+        h = torch.stack([twin.run(row)[0] for row in ids])[counted]
+        return cls(h, twin.encode(h), *counted.nonzero().T)

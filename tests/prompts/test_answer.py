@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from features.engine import reference
 from features.engine.model.vocabulary import Vocabulary
 
 TEXT = "What are you doing?"  # BOS, What, are, you, doing, ?
@@ -39,8 +41,8 @@ def test_the_last_token_is_chosen_where_none_is_named(answer):
 
 def test_act_size_ranks_what_is_active_on_the_token(answer, prompt):
     found = answer(position=3)
-    expected = np.argsort(-prompt.activations[:, 3])[:10]
-    assert [score["feature"] for score in found["ranking"]] == expected.tolist()
+    expected = reference.rank("act_size", 3, torch.from_numpy(prompt.activations.T))[:10]
+    assert [score["feature"] for score in found["ranking"]] == expected
     assert [score["score"] for score in found["ranking"]] == [float(prompt.activations[i, 3]) for i in expected]
     assert found["active"] == (prompt.activations[:, 3] > 0).sum()
     assert found["activation_position"] == 3
@@ -62,10 +64,10 @@ def test_act_quantile_ranks_by_the_stored_distribution(answer, prompt):
 
 def test_loss_effect_belongs_to_the_predicted_token(answer, prompt):
     found = answer(position=3, rank="loss_effect")
-    effects = prompt.loss_effects(range(64))[:, 3]  # of the activations on token 2
-    order = [i for i in np.argsort(effects) if not np.isnan(effects[i])][:10]
+    f, effects = (torch.from_numpy(each.T) for each in (prompt.activations, prompt.loss_effects(range(64))))
+    order = reference.rank("loss_effect", 3, f, effects=effects)[:10]
     assert [score["feature"] for score in found["ranking"]] == order
-    assert [score["score"] for score in found["ranking"]] == [float(effects[i]) for i in order]
+    assert [score["score"] for score in found["ranking"]] == effects[3, order].tolist()
     assert found["activation_position"] == 2
     assert (found["unit"], found["order"]) == ("nats", "ascending")
 

@@ -1,9 +1,12 @@
-"""The whole way once, nothing made up: the demo's model and SAE answer about a prompt as a slow twin says."""
+"""The whole way once, nothing made up: the demo's model and SAE answer about a prompt as the reference says."""
 
 import numpy as np
 import pytest
+import torch
 
 from features import runtime
+from features.engine import reference
+from tests.engine.twin import unembedding_of
 
 TEXT = "The date today is September 4th, 2012."
 PREDICTED = 13  # the 1 of 2012, BOS in front
@@ -18,25 +21,19 @@ def answer(client, bare_sae):
 
 
 def test_loss_effects_are_those_of_ablating_each_feature_in_turn(answer, bare_sae):
-    import torch
-
-    subject = runtime.subject_of(bare_sae)
-    hook, residual = (part[0] for part in subject.activations_and_residual(answer["token_ids"]))
-    before = PREDICTED - 1
-    activations = subject.sae.encode(hook[before])
-    target = torch.tensor(answer["token_ids"][PREDICTED : PREDICTED + 1])
-    loss = subject.model.head.losses(residual[before, None], target)
-
-    def effect(feature):
-        without = residual[before] - activations[feature] * subject.output_directions([feature])[0]
-        return (loss - subject.model.head.losses(without[None], target)).item()
-
-    effects = {feature: effect(feature) for feature in activations.nonzero()[:, 0].tolist()}
-    expected = sorted(effects, key=effects.get)[:10]
+    subject, ids = runtime.subject_of(bare_sae), torch.tensor(answer["token_ids"])
+    h, x = (part[0].double() for part in subject.activations_and_residual(answer["token_ids"]))
+    W_enc, b_enc, threshold = (w.double() for w in (subject.sae.W_enc, subject.sae.b_enc, subject.sae.threshold))
+    f = reference.encode(h, W_enc, b_enc, act=lambda p: reference.jumprelu(p, threshold))
+    e = subject.output_directions(range(subject.d_sae)).double()
+    unembedding = unembedding_of(subject.model.head)
+    effects = reference.prompt_loss_effects(x, ids, f, e, unembedding)
+    expected = reference.rank("loss_effect", PREDICTED, f, effects=effects)[:10]
     found = [score["feature"] for score in answer["ranking"]]
     assert found == expected
     scores = [score["score"] for score in answer["ranking"]]
-    np.testing.assert_allclose(scores, [effects[feature] for feature in expected], atol=2e-5)
+    np.testing.assert_allclose(scores, effects[PREDICTED, expected], atol=2e-5)
+    loss = reference.losses(x[PREDICTED - 1], ids[PREDICTED], unembedding)
     assert answer["losses"][PREDICTED] == pytest.approx(loss.item(), rel=1e-4)
 
 

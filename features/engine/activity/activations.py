@@ -57,7 +57,7 @@ class Ordered:
         return np.abs(self.values[self.starts[n] : self.starts[n + 1]])
 
     def mean(self, n: int) -> float:
-        """Of the active values; summed in float64."""
+        """Of the active values; summed in float64. Same as reference.mean_active: exact of float32 activations."""
         return float(self.sizes(n).mean(dtype=np.float64)) if self.counts[n] else 0.0
 
     def ladder(self, n: int) -> np.ndarray:
@@ -65,13 +65,16 @@ class Ordered:
         return values_at_ranks(self.sizes(n))
 
     def histograms(self) -> list[Histogram | None]:
-        """Of the active values, in equal bins from 0 to the maximum. None where there are none."""
+        """Of the active values, in equal bins from 0 to the maximum. None where there are none.
+
+        Same as reference.activation_histogram: edges are rounded to float32.
+        """
         found = zip(self.bars, np.diff(self.below).astype(np.int64), self.counts, strict=True)
         return [Histogram(edges, counts) if total else None for edges, counts, total in found]
 
     def intervals(self, n: int) -> list[tuple[float, float, int]]:
         """Equal-width slices low < size <= high of 0 to the maximum, highest first, as (low, high, how many values).
-        Empty when there are no values."""
+        Empty when there are no values. Same as reference.intervals: exact of float32 activations."""
         if not self.counts[n]:
             return []
         edges = self.edges[n].tolist()
@@ -100,7 +103,10 @@ def interval_edges(maxima: np.ndarray) -> np.ndarray:
 
 
 def histogram(ascending: np.ndarray, edges: np.ndarray) -> Histogram:
-    """Counts of sorted values between edges, left edges inside, the last bin closed."""
+    """Counts of sorted values between edges, left edges inside, the last bin closed.
+
+    Same as reference.histogram: exact between these edges.
+    """
     return Histogram(edges, np.diff(_below(ascending, edges)).astype(np.int64))
 
 

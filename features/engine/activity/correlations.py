@@ -62,7 +62,10 @@ class Second:
 
 
 class Correlations:
-    """Pearson correlations and cosines of chosen features with neurons, with all features, and with those of B."""
+    """Pearson correlations and cosines of chosen features with neurons, with all features, and with those of B.
+
+    Same as reference.pearson, cosine, correlates and decoder_cosine: exact of float32 activations, summed in float64.
+    """
 
     def __init__(self, sums: Sums, moments: Moments, pairs: PairProducts, decoder: Tensor, second: Second | None):
         """`decoder` [d_sae, d_in] for the cosine of decoder rows."""

@@ -44,7 +44,7 @@ def tops(ordered: Ordered, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     came up before the list was full; 0 where there is none. [n, TOP] each
 
     Most often they are simply the highest ones. Where two of those are close or perhaps the same text, they are gone
-    through one by one.
+    through one by one. Same as reference.top_activations: exact.
     """
     shape = len(ordered.counts), TOP
     places, copies = np.tile(np.arange(TOP), (shape[0], 1)), np.ones(shape, np.int32)
@@ -68,7 +68,8 @@ def _all_different(tokens: np.ndarray, grid: Grid) -> np.ndarray:
 
 def top_places(tokens: np.ndarray, grid: Grid) -> tuple[np.ndarray, list[int]]:
     """Which of a feature's `tokens`, highest activation first, are its top examples: no two of a row closer than a
-    window, windows of the same text once. Also how often each text came up before the list was full."""
+    window, windows of the same text once. Also how often each text came up before the list was full.
+    Same as reference.top_activations: exact."""
     chosen, copies, taken = [], {}, {}
     for at, (token, row, text) in enumerate(_candidates(tokens, grid)):
         near_by = taken.setdefault(row, [])

@@ -69,7 +69,10 @@ class Encoder:
         return best
 
     def __call__(self, hook: Tensor) -> Entries:
-        """Every activation of hook [tokens, d_in] that is not 0. Some tokens are encoded at a time."""
+        """Every activation of hook [tokens, d_in] that is not 0. Some tokens are encoded at a time.
+
+        Same as reference.encode: float32 rounding, whatever screen rules entries out before.
+        """
         step = TOKENS if self.screens else max(1, min(TOKENS, DENSE_BYTES // (4 * self.sae.config.d_sae)))
         parts = [self._encode(part) for part in hook.split(step)]
         if len(parts) == 1:
@@ -130,7 +133,7 @@ def active_entries(sae: SparseAutoencoder, hook: Tensor, scratch: Scratch | None
     """The same in float32 from first to last: the plain way.
 
     The product is taken with features as rows, so that no entry has to be sorted; bias, ReLU and threshold are
-    applied to what survives a comparison, not to the whole matrix.
+    applied to what survives a comparison, not to the whole matrix. Same as reference.encode: float32 rounding.
     """
     if not sae.is_plain:
         dense = sae.encode(hook).t().contiguous()

@@ -49,7 +49,10 @@ class Finder:
         self.room = max(self.room, int(ROOM * entries), LEAST_ROOM)
 
     def __call__(self, hook: Tensor, fh: Tensor | None = None) -> Found:
-        """Of hook [n, d_in] float32, contiguous. To fh [d_sae, d_in] float64 sums of activation times h are added."""
+        """Of hook [n, d_in] float32, contiguous. To fh [d_sae, d_in] float64 sums of activation times h are added.
+
+        Same as reference.encode: float32 rounding.
+        """
         with torch.cuda.device_of(hook):  # kernels run on the current one
             return self._found(hook, fh)
 

@@ -19,7 +19,7 @@ def squared_error(sae: SparseAutoencoder, hook: Tensor, *entries: Tensor) -> Ten
 
 
 def reconstructed(sae: SparseAutoencoder, hook: Tensor, *entries: Tensor) -> Tensor:
-    """h' [n, d_in]"""
+    """h' [n, d_in]. Same as reference.decode: float32 rounding."""
     return torch.cat([part for _, part in _strips(sae, hook, *entries)], 1)
 
 

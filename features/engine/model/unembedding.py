@@ -55,6 +55,7 @@ class Head:
     def unscaled(self, xc: Tensor, scratch: Scratch | None = None) -> Tensor:
         """Logits before the division by the scale and without the bias; linear in xc. [..., d_vocab]
 
+        Of centred output directions the same as reference.logit_effects: float32 rounding.
         Rows lie ALIGNED; in memory of the scratch, if there is one.
         """
         flat, width = xc.reshape(-1, xc.shape[-1]), self.U.shape[1]
@@ -63,12 +64,12 @@ class Head:
         return torch.mm(flat, self.U, out=found).view(*xc.shape[:-1], width)
 
     def logits(self, x: Tensor) -> Tensor:
-        """[..., d_model] -> [..., d_vocab]"""
+        """[..., d_model] -> [..., d_vocab]. Same as reference.logits: float32 rounding."""
         xc = self.centre(x)
         return torch.addcmul(self.b, self.unscaled(xc), 1 / self.scale(xc)[..., None])
 
     def losses(self, x: Tensor, targets: Tensor) -> Tensor:
-        """-log p(target), nats. x [n, d_model], targets [n] -> [n]"""
+        """-log p(target), nats. x [n, d_model], targets [n] -> [n]. Same as reference.losses: float32 rounding."""
         parts = zip(x.split(ROWS), targets.split(ROWS), strict=True)
         return torch.cat(results_of([partial(self._losses, *part) for part in parts], x.device))
 

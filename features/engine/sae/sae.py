@@ -95,7 +95,10 @@ class SparseAutoencoder:
 
     @torch.no_grad()
     def encode(self, h):  # [*, d_in]
-        """Feature activations of h, dense float32 [*, d_sae]."""
+        """Feature activations of h, dense float32 [*, d_sae].
+
+        Same as reference.encode: float32 rounding.
+        """
         x = self._normalise(h.to(self.device, torch.float32))[0]
         return self.activate(x @ self.W_enc + self.b_enc)
 
@@ -104,6 +107,7 @@ class SparseAutoencoder:
         """Reconstruction from activations, float32 [*, d_in].
 
         An SAE with an input norm undoes it with the mean and size of `h`; ValueError where `h` is missing.
+        Same as reference.decode: float32 rounding.
         """
         reconstruction = f.to(self.device, torch.float32) @ self.W_dec + self.b_dec
         if self.config.input_norm == "none":
@@ -124,7 +128,10 @@ class SparseAutoencoder:
         return self.undoing(h)[1]
 
     def undoing(self, h):  # [*, d_in]
-        """How the input norm is undone: shift and scale of h' = x' * scale + shift, [*, 1] each."""
+        """How the input norm is undone: shift and scale of h' = x' * scale + shift, [*, 1] each.
+
+        Same as reference.input_norm: float32 rounding.
+        """
         return self._normalise(h.to(self.device, torch.float32))[1:]
 
     def _normalise(self, h):

@@ -28,7 +28,7 @@ class Sums:
 
     @property
     def explained_variance(self) -> float:
-        """1 - sum |h - h'|^2 / sum |h - mean h|^2"""
+        """1 - sum |h - h'|^2 / sum |h - mean h|^2. Same as reference.explained_variance: float32 rounding of h'."""
         total = float(self.hh.sum() - np.square(self.h).sum() / max(self.tokens, 1))
         return 1 - self.error / total if total > 0 else float("nan")
 

@@ -54,6 +54,8 @@ def ablate(
     residual stream per unit. Both are overwritten: they are large, and used centred. `unscaled` [p, d_vocab] is what
     `head.unscaled` makes of the centred residuals, where that is known. `run` carries out pieces of work (see
     parallel.py); `progress(done, total)` hears of the vocabulary.
+
+    Same as reference.losses, reference.loss_effect and reference.logit_effect_on_token: float32 rounding of logits.
     """
     if not len(at):
         return Ablated(*(activations.new_zeros(0) for _ in range(3)))

@@ -44,7 +44,7 @@ class DecoderRows:
         return self.W[which] / self.lengths[which, None]
 
     def neighbours(self, features: np.ndarray) -> list[Neighbours]:
-        """Of each of `features` [n]."""
+        """Of each of `features` [n]. Same as reference.decoder_neighbours: float32 rounding."""
         own = torch.from_numpy(features).to(self.W.device)
         count = min(NEIGHBOURS, len(self.W) - 1)
         found = self._screened(own, count) if self.low is not None else None

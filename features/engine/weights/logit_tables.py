@@ -25,7 +25,7 @@ class LogitTable:
 
 
 def logit_tables(effects: Tensor) -> list[LogitTable]:
-    """Of each row of logit effects [n, d_vocab]."""
+    """Of each row of logit effects [n, d_vocab]. Histograms are the same as reference.histogram: edges in float32."""
     width, rows = effects.shape[1], _whole_rows(effects)
     count = min(LOGITS, width)
     high, low = (np.full((len(rows), count), -np.inf, np.float32) for _ in range(2))
@@ -60,7 +60,10 @@ def histograms(
 
 
 def alignments(subject: Subject, features: np.ndarray) -> list[Alignment]:
-    """Of each of `features` [n]; empty ones when the SAE does not read neurons."""
+    """Of each of `features` [n]; empty ones when the SAE does not read neurons.
+
+    Same as reference.neuron_alignment: float32 rounding.
+    """
     if not subject.reads_neurons:
         none = np.zeros(0, np.float32)
         return [Alignment(none.astype(np.int32), none, none)] * len(features)

@@ -20,6 +20,7 @@ def effects_at(subject: Subject, rows: np.ndarray, shown: np.ndarray, progress: 
     """What shown entries [n] do to the prediction of the next token, as COLUMNS; NaN where their row ends. [n, 3] f4
 
     `rows` [m, length] token ids; entries row by row; `progress(done, total)` in entries.
+    Same as reference.losses, reference.loss_effect and reference.logit_effect_on_token: float32 rounding of logits.
     """
     found = np.full((len(shown), len(COLUMNS)), np.nan, np.float32)
     predicting = np.flatnonzero(shown["position"] < rows.shape[1] - 1)

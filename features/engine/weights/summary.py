@@ -19,7 +19,10 @@ ROWS_AT_ONCE = 8
 
 
 def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
-    """From a plan, what was summed by it, each feature's active tokens [d_sae], and what `losses` found."""
+    """From a plan, what was summed by it, each feature's active tokens [d_sae], and what `losses` found.
+
+    Same as reference.l0 and reference.dead_and_dense: exact, of whole numbers.
+    """
     loss_tokens = int(losses[3])
     clean, reconstructed, zero = (losses[:3] / max(loss_tokens, 1)).tolist()
     return Summary(
@@ -46,7 +49,8 @@ def loss_rows(used_rows: int) -> np.ndarray:
 
 def losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
     """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
-    the number of tokens. Special tokens are not counted as predictions. [4] float64"""
+    the number of tokens. Special tokens are not counted as predictions. Same as reference.losses: float32 rounding.
+    [4] float64"""
     cores = torch.get_num_threads() if subject.device.type == "cpu" else 1
     size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core
     parts = [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
+from features.engine import reference
 from features.engine.activity import top_examples
 from features.engine.activity.activations import Ordered
 from features.engine.activity.examples import choose
-from features.engine.activity.top_examples import TOP, WINDOW, Grid, tops
+from features.engine.activity.top_examples import TOP, Grid, tops
 from features.engine.store.active_entries import FeatureEntries
 
 SEED = 5
@@ -35,21 +37,12 @@ def block(grid):
     ] + [FeatureEntries(99, np.arange(2, dtype=np.uint32), np.float32([0.10490011423826218, 0.09441009908914566]))]
 
 
-def _one_by_one(entries, grid):
-    """The definition, entry after entry: [(token, how often its text came up)]."""
-    order = sorted(range(len(entries.tokens)), key=lambda n: (-abs(entries.values[n]), n))
-    found, taken = {}, []
-    for token in (int(entries.tokens[n]) for n in order):
-        row, at = divmod(token, grid.width)
-        if any(row == other // grid.width and abs(token - other) < WINDOW for other in taken):
-            continue
-        taken.append(token)
-        padded = np.pad(grid.rows[row], 5, constant_values=-1)
-        text = tuple(padded[at + 1 : at + 12])
-        found.setdefault(text, [token, 0])[1] += 1
-        if len(found) == TOP:
-            break
-    return [tuple(one) for one in found.values()]
+def _by_reference(entries, grid):
+    """[(token, how often its text came up)]"""
+    f_i = torch.zeros(len(grid.rows) * grid.width)
+    f_i[entries.tokens.astype(np.int64)] = torch.from_numpy(entries.values)
+    rows, positions = grid.places(np.arange(len(f_i)))
+    return reference.top_activations(f_i, rows, positions, torch.from_numpy(grid.rows))
 
 
 def test_top_examples_are_those_of_going_through_all_one_by_one(block, grid):
@@ -58,7 +51,7 @@ def test_top_examples_are_those_of_going_through_all_one_by_one(block, grid):
     for n, entries in enumerate(block):
         at = ordered.starts[n] + places[n][copies[n] > 0]
         found = list(zip(ordered.tokens[at].tolist(), copies[n][copies[n] > 0].tolist(), strict=True))
-        assert found == _one_by_one(entries, grid)
+        assert found == _by_reference(entries, grid)
 
 
 def test_most_top_examples_of_a_long_text_are_found_at_once(block, grid, monkeypatch):

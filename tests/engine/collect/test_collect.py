@@ -1,4 +1,4 @@
-"""One pass over the corpus gives what a dense, float64, one-at-a-time twin gives."""
+"""One pass over the corpus gives what the reference gives of all activations, dense and in float64."""
 
 import itertools
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.engine import reference
 from features.engine.activity.quantiles import quantile
 from features.engine.collect.collect import collect
 from features.engine.corpus.token_rows import NotEnoughTokens, counted_tokens, rows_needed
@@ -53,21 +54,20 @@ def test_only_whole_rows_and_no_special_tokens_are_counted(features, dense, used
 
 
 def test_counts_moments_and_maxima_are_the_dense_ones(features, dense):
+    density, maximum, mean = (of(dense.f) for of in (reference.density, reference.maximum, reference.mean_active))
     for feature in features:
-        active = dense.f[:, feature.index][dense.f[:, feature.index] > 0]
-        assert feature.count == len(active)
-        assert feature.density == len(active) / len(dense.f)
-        assert feature.maximum == pytest.approx(active.max(initial=0), rel=1e-5)
-        assert feature.mean == pytest.approx(active.mean() if len(active) else 0, rel=1e-5)
+        assert feature.count == (dense.f[:, feature.index] > 0).sum()
+        assert feature.density == density[feature.index]
+        assert feature.maximum == pytest.approx(float(maximum[feature.index]), rel=1e-5)
+        assert feature.mean == pytest.approx(float(mean[feature.index]), rel=1e-5)
 
 
 def test_activation_histograms_count_the_active_values(features, dense):
     for feature in features:
-        active = dense.f[:, feature.index][dense.f[:, feature.index] > 0]
-        if not len(active):
+        if not feature.count:
             assert feature.activation_histogram is None
             continue
-        counts, edges = np.histogram(active, bins=50, range=(0, active.max()))
+        counts, edges = (part.numpy() for part in reference.activation_histogram(dense.f[:, feature.index]))
         np.testing.assert_allclose(feature.activation_histogram.edges, edges, rtol=1e-5)
         # A value on an edge may fall to either side of it by rounding.
         assert np.abs(feature.activation_histogram.counts - counts).sum() <= 2
@@ -77,101 +77,78 @@ def test_activation_histograms_count_the_active_values(features, dense):
 def test_quantiles_are_shares_of_all_tokens_below(features, dense):
     for feature in features:
         column = dense.f[:, feature.index]
-        for value in np.unique(column[column > 0])[:-1:7]:
+        for value in column[column > 0].unique()[:-1:7]:
             between = np.float32(value * 1.0001)
             found = quantile(feature.quantiles, feature.count, feature.tokens, [between])[0]
-            tail = (column >= between).mean()
+            tail = 1 - float(reference.act_quantile(column, torch.tensor(between)))
             assert abs((1 - found) - tail) <= max(0.02 * tail, 0.5 / len(column))
 
 
 def test_logit_effects_and_their_histogram(features, twin):
     for feature in features[::5]:
-        effects = twin.logit_effects(feature.index).numpy()
+        logit_effects = twin.logit_effects(feature.index)
+        effects = logit_effects.numpy()
         order = np.argsort(-effects)
         np.testing.assert_array_equal(feature.positive_logits.tokens, order[:10])
         np.testing.assert_array_equal(feature.negative_logits.tokens, order[::-1][:10])
         np.testing.assert_allclose(feature.positive_logits.values, effects[order[:10]], atol=1e-5)
-        counts, edges = np.histogram(effects, bins=50)
+        spread = reference.histogram(logit_effects, logit_effects.min(), logit_effects.max())
+        counts, edges = (part.numpy() for part in spread)
         np.testing.assert_allclose(feature.logit_histogram.edges, edges, atol=1e-5)
         assert np.abs(feature.logit_histogram.counts - counts).sum() <= 2
 
 
 def test_neuron_alignment_is_by_size_with_sign_and_share(features, twin):
     for feature in features:
-        row = twin.sae["W_dec"][feature.index].numpy()
-        order = np.argsort(-np.abs(row))[:10]
-        np.testing.assert_array_equal(feature.alignment.neurons, order)
-        np.testing.assert_allclose(feature.alignment.values, row[order], rtol=1e-6)
-        np.testing.assert_allclose(feature.alignment.shares, np.abs(row[order]) / np.abs(row).sum(), rtol=1e-5)
-
-
-def _pearson(x, y):
-    x, y = x - x.mean(), y - y.mean(0)
-    with np.errstate(invalid="ignore"):
-        return x @ y / np.sqrt((x @ x) * (y * y).sum(0))
+        neurons, values, shares = reference.neuron_alignment(twin.sae["W_dec"][feature.index])
+        np.testing.assert_array_equal(feature.alignment.neurons, neurons)
+        np.testing.assert_allclose(feature.alignment.values, values, rtol=1e-6)
+        np.testing.assert_allclose(feature.alignment.shares, shares, rtol=1e-5)
 
 
 @pytest.mark.parametrize("others", ["correlated_neurons", "correlated_features"])
 def test_correlates_are_the_highest_and_the_lowest(features, dense, twin, others):
     for feature in features:
-        found, x = getattr(feature, others), dense.f[:, feature.index]
+        found, x = getattr(feature, others), dense.f[:, feature.index, None]
         if not feature.count:
             assert len(found.indices) == 0
             continue
         y = dense.h if others == "correlated_neurons" else dense.f
-        pearson = _pearson(x, y)
+        pearson, cosine = reference.pearson(x, y)[0], reference.cosine(x, y)[0]
         if others == "correlated_features":
-            pearson[feature.index] = np.nan
-        known = np.flatnonzero(np.isfinite(pearson))
-        order = known[np.argsort(-pearson[known])]
-        expected = [*order[:7], *(n for n in order[7:][-3:] if pearson[n] < 0)]
+            pearson[feature.index] = torch.nan
+        expected = reference.correlates(pearson)
         np.testing.assert_allclose(found.pearson, pearson[expected], atol=2e-6)
         np.testing.assert_allclose(found.pearson, pearson[found.indices], atol=2e-6)
-        cosine = x @ y[:, found.indices] / np.linalg.norm(x) / np.linalg.norm(y[:, found.indices], axis=0)
-        np.testing.assert_allclose(found.cosine, cosine, atol=2e-6)
+        np.testing.assert_allclose(found.cosine, cosine[found.indices], atol=2e-6)
 
 
 def test_decoder_neighbours_are_the_nearest_rows_but_itself(features, twin):
-    rows = twin.sae["W_dec"].numpy()
-    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = twin.sae["W_dec"]
+    cosines = reference.decoder_cosine(rows, rows)
     for feature in features[::3]:
-        cosine = rows @ rows[feature.index]
-        cosine[feature.index] = -2
-        np.testing.assert_array_equal(feature.neighbours.indices, np.argsort(-cosine)[:10])
-        np.testing.assert_allclose(feature.neighbours.cosine, np.sort(cosine)[::-1][:10], atol=1e-6)
+        expected = reference.decoder_neighbours(rows, feature.index)
+        np.testing.assert_array_equal(feature.neighbours.indices, expected)
+        np.testing.assert_allclose(feature.neighbours.cosine, cosines[feature.index, expected], atol=1e-6)
 
 
 def test_top_examples_keep_apart_and_show_equal_text_once(features, dense, used):
+    ids = torch.from_numpy(used.astype(np.int64))
     for feature in features:
-        chosen, texts = [], {}
-        order = np.argsort(-dense.f[:, feature.index], kind="stable")
-        near = []
-        for at in order[: feature.count]:
-            row, position = int(dense.rows[at]), int(dense.positions[at])
-            if any(row == r and abs(position - p) < 11 for r, p in near):
-                continue
-            near.append((row, position))
-            text = tuple(used[row, max(0, position - 5) : position + 6])
-            if text in texts:
-                texts[text] += 1
-                continue
-            texts[text] = 1
-            chosen.append((row, position))
-            if len(chosen) == 20:
-                break
+        top = reference.top_activations(dense.f[:, feature.index], dense.rows, dense.positions, ids)
+        chosen = [(int(dense.rows[token]), int(dense.positions[token])) for token, _ in top]
         assert list(zip(feature.top.rows, feature.top.positions, strict=True)) == chosen
-        assert list(feature.top.copies) == list(texts.values())
+        assert list(feature.top.copies) == [copies for _, copies in top]
 
 
 def test_intervals_share_out_the_active_tokens_by_equal_widths(features, dense):
     for feature in features:
-        values = dense.f[:, feature.index]
+        edges, _ = reference.intervals(torch.tensor([feature.maximum], dtype=torch.float64))
+        _, shares = reference.intervals(dense.f[:, feature.index])
         assert len(feature.intervals) == (10 if feature.count else 0)
         for n, interval in enumerate(feature.intervals):
-            top, bottom = (feature.maximum * k / 10 for k in (10 - n, 9 - n))
-            assert (interval.high, interval.low) == pytest.approx((top, bottom))
-            inside = ((values > max(bottom, 0)) & (values <= top * (1 + 1e-6))).sum()
-            assert abs(interval.count - inside) <= 1  # a value on the edge, rounded
+            assert (interval.high, interval.low) == pytest.approx((float(edges[n]), float(edges[n + 1])))
+            assert abs(interval.count - float(shares[n]) * len(dense.f)) <= 1 + 1e-6  # a value on the edge, rounded
             assert len(interval.examples.rows) == min(5, interval.count)
             assert all(interval.low < a <= interval.high for a in interval.examples.activations)
         assert sum(interval.count for interval in feature.intervals) == feature.count
@@ -184,28 +161,44 @@ def test_shown_rows_hold_every_active_token_of_the_examples_rows(features, dense
         assert set(shown.rows) == set(itertools.chain.from_iterable(group.rows for group in groups))
         for n, row in enumerate(shown.rows):
             part = slice(shown.starts[n], shown.starts[n + 1])
-            active = (dense.rows == row) & (dense.f[:, feature.index] > 0)
+            active = (dense.rows == int(row)) & (dense.f[:, feature.index] > 0)
             np.testing.assert_array_equal(shown.positions[part], dense.positions[active])
             np.testing.assert_allclose(shown.activations[part], dense.f[active, feature.index], rtol=1e-4, atol=1e-5)
 
 
-def test_loss_effects_are_those_of_a_forward_pass_without_the_feature(features, twin, used):
+def test_the_references_loss_effects_are_those_of_a_forward_pass_without_the_feature(twin, used):
+    ids = torch.from_numpy(used[1].astype(np.int64))
+    effects, f = twin.loss_effects(ids), twin.encode(twin.run(ids)[0])
+    for position, feature in f[:-1].nonzero()[::9].tolist():
+        written = torch.zeros(len(ids), twin.sae["W_dec"].shape[1], dtype=torch.float64)
+        written[position] = f[position, feature] * twin.sae["W_dec"][feature]
+        without = twin.losses(ids, lambda post, written=written: post - written)
+        expected = float(twin.losses(ids)[position] - without[position])
+        assert float(effects[position + 1, feature]) == pytest.approx(expected, abs=1e-10)
+
+
+def test_effects_are_those_of_the_reference(features, twin, used):
+    """Of the activation that is shown; what that is off by in float32 is seen to above."""
     checked, worst = 0, 0.0
+    ids = torch.from_numpy(used.astype(np.int64))
+    residuals, losses = [twin.run(row)[1] for row in ids], [twin.losses(row) for row in ids]
     for feature in features[::2]:
-        shown = feature.shown
+        shown, e = feature.shown, twin.directions[feature.index]
         for n, row in enumerate(shown.rows[:4]):
-            ids = torch.from_numpy(used[row].astype(np.int64))
-            for e in range(shown.starts[n], shown.starts[n + 1]):
-                position = int(shown.positions[e])
-                if position + 1 == len(ids) or np.isnan(shown.loss_effects[e]):
+            for at in range(shown.starts[n], shown.starts[n + 1]):
+                position = int(shown.positions[at])
+                if position + 1 == len(ids[row]) or np.isnan(shown.loss_effects[at]):
                     continue
-                worst = max(worst, abs(shown.loss_effects[e] - twin.loss_effect(ids, position, feature.index)))
-                assert shown.losses[e] == pytest.approx(float(twin.losses(ids)[position]), abs=1e-5)
-                logit = twin.logit_effects(feature.index)[ids[position + 1]] * shown.activations[e]
-                assert shown.logit_effects[e] == pytest.approx(float(logit), abs=1e-4)
+                f, x, target = float(shown.activations[at]), residuals[row][position], ids[row, position + 1]
+                of = torch.tensor(f).double(), e
+                effect = float(reference.loss_effect(x, target, *of, twin.unembedding))
+                worst = max(worst, abs(float(shown.loss_effects[at]) - effect))
+                assert shown.losses[at] == pytest.approx(float(losses[row][position]), abs=1e-5)
+                logit = float(reference.logit_effect_on_token(*of, target, twin.unembedding))
+                assert shown.logit_effects[at] == pytest.approx(logit, abs=1e-4)
                 checked += 1
     assert checked > 50
-    assert worst < 1e-5
+    assert worst < 5e-6
 
 
 def test_effects_are_missing_only_at_a_rows_end_and_far_from_every_example(features, used):
@@ -221,20 +214,21 @@ def test_effects_are_missing_only_at_a_rows_end_and_far_from_every_example(featu
 
 
 def test_summary_says_l0_variance_explained_losses_dead_and_dense(collected, dense, twin, used):
-    summary, h = collected.summary, torch.from_numpy(dense.h)
-    f = torch.from_numpy(dense.f)
-    assert summary.l0 == pytest.approx((dense.f > 0).sum() / len(dense.f))
-    error = (h - twin.decode(f)).pow(2).sum() / (h - h.mean(0)).pow(2).sum()
-    assert summary.explained_variance == pytest.approx(1 - float(error), rel=1e-6)
-    assert summary.dead == (~(dense.f > 0).any(0)).sum()
-    assert summary.dense == ((dense.f > 0).mean(0) > 0.1).sum()
+    summary = collected.summary
+    assert summary.l0 == pytest.approx(float(reference.l0(dense.f)))
+    explained = reference.explained_variance(dense.h, twin.decode(dense.f))
+    assert summary.explained_variance == pytest.approx(float(explained), rel=1e-6)
+    assert [summary.dead, summary.dense] == [int(which.sum()) for which in reference.dead_and_dense(dense.f)]
     expected = [[], [], []]
     for row in used:
         ids = torch.from_numpy(row.astype(np.int64))
         for n, change in enumerate((None, lambda post: twin.decode(twin.encode(post)), torch.zeros_like)):
             expected[n] += [float(x) for x, to in zip(twin.losses(ids, change), row[1:], strict=True) if to > 2]
     found = summary.loss_clean, summary.loss_reconstructed, summary.loss_zero_ablated
-    assert found == pytest.approx([np.mean(part) for part in expected], abs=1e-5)
+    means = [np.mean(part) for part in expected]
+    assert found == pytest.approx(means, abs=1e-5)
+    recovered = reference.loss_recovered(clean=means[0], reconstructed=means[1], zero=means[2])
+    assert summary.loss_recovered == pytest.approx(recovered, abs=1e-4)
     assert summary.loss_tokens == len(expected[0])
 
 

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
+from features.engine import reference
 from features.engine.activity.quantiles import quantile
 from features.engine.collect.collect import collect
 from features.engine.prompt import analyse, rank
@@ -36,28 +38,27 @@ def dense(subject, rows, tokens):
     """Activations of the counted tokens, and where they stand."""
     parts, at = [], []
     for n, row in enumerate(rows.astype(np.int64)):
-        f = subject.sae.encode(subject.activations(row)[0]).numpy()
+        f = subject.sae.encode(subject.activations(row)[0]).double()
         counted = [p for p in range(len(row)) if row[p] > 2]
         parts.append(f[counted])
         at += [(n, p) for p in counted]
         if sum(map(len, parts)) >= tokens:
-            return np.concatenate(parts), np.array(at)
+            return torch.cat(parts), np.array(at)
     raise AssertionError("too few rows")
 
 
 def test_both_signs_count_and_figures_are_of_sizes(found):
     subject, rows, features = found
     f, _ = dense(subject, rows, TOKENS)
-    assert (f < 0).any() and (np.count_nonzero(f, axis=1) == K).all()
+    assert (f < 0).any() and ((f != 0).sum(1) == K).all()
+    density, maximum, mean = (of(f).tolist() for of in (reference.density, reference.maximum, reference.mean_active))
     for feature in features:
-        column = f[:, feature.index]
-        sizes = np.abs(column[column != 0])
-        assert (feature.count, feature.tokens) == (len(sizes), len(f))
-        assert feature.maximum == pytest.approx(sizes.max(initial=0), rel=1e-5)
-        assert feature.mean == pytest.approx(sizes.mean() if len(sizes) else 0, rel=1e-5)
-        if len(sizes):
-            assert feature.activation_histogram.counts.sum() == len(sizes)
-            assert sum(interval.count for interval in feature.intervals) == len(sizes)
+        assert (feature.density, feature.tokens) == (density[feature.index], len(f))
+        assert feature.maximum == pytest.approx(maximum[feature.index], rel=1e-5)
+        assert feature.mean == pytest.approx(mean[feature.index], rel=1e-5)
+        if feature.count:
+            assert feature.activation_histogram.counts.sum() == feature.count
+            assert sum(interval.count for interval in feature.intervals) == feature.count
             assert np.diff(feature.activation_histogram.edges).min() > 0
 
 
@@ -84,7 +85,7 @@ def test_quantiles_are_shares_of_tokens_with_a_smaller_size(found):
     f, _ = dense(subject, rows, TOKENS)
     for feature in (feature for feature in features if feature.count):
         values = f[:, feature.index][f[:, feature.index] != 0][:5]
-        naive = np.array([(np.abs(f[:, feature.index]) < abs(value)).mean() for value in values])
+        naive = reference.act_quantile(f[:, feature.index], values).numpy()
         off = np.abs(quantile(feature.quantiles, feature.count, len(f), values) - naive)
         assert (off <= 0.01 * (1 - naive) + 1 / len(f)).all()
 
@@ -92,9 +93,10 @@ def test_quantiles_are_shares_of_tokens_with_a_smaller_size(found):
 def test_a_prompt_ranks_by_size_whatever_the_sign(found):
     subject, rows, _ = found
     prompt = analyse(subject, rows[0].astype(int).tolist())
-    activations = [score.activation for score in rank(prompt, 9, "act_size").scores]
-    assert len(activations) == K and min(activations) < 0
-    assert np.abs(activations).tolist() == sorted(np.abs(activations).tolist(), reverse=True)
+    scores = rank(prompt, 9, "act_size").scores
+    assert len(scores) == K and min(score.activation for score in scores) < 0
+    f = torch.from_numpy(prompt.matrix(range(subject.d_sae)).T)
+    assert [score.feature for score in scores] == reference.rank("act_size", 9, f)
 
 
 def test_the_self_check_counts_both_signs(found):

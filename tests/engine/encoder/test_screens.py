@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.engine import reference
 from features.engine.collect.collect import collect
 from features.engine.encoder import encoder
 from features.engine.encoder.autotune import multiplies_bytes_exactly
@@ -106,8 +107,9 @@ def test_no_active_entry_is_missed(case, jump, offset, screen, device):
     threshold = 0.1 * _draw(11, FEATURES).abs() if jump else None
     sae, h = _sae(W, b + (threshold if jump else 0), threshold).to(device), h.to(device)
     features, tokens, values = active_entries(sae, h)
-    exact = h.double() @ sae.W_enc.double() + sae.b_enc.double()
-    truly = (exact > (0 if threshold is None else sae.threshold.double())).t().reshape(-1).nonzero()[:, 0]
+    weights = sae.W_enc.double(), sae.b_enc.double()
+    exact = reference.encode(h.double(), *weights, act=lambda p: reference.jumprelu(p, sae.floor.double()))
+    truly = exact.t().reshape(-1).nonzero()[:, 0]
     candidates = screen(sae, h.mean(0) * offset).candidates(h)
     assert len(features), "the case has nothing to miss"
     assert not set((features * TOKENS + tokens).tolist()) - set(candidates.tolist())

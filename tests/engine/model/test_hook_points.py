@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.engine import reference
 from features.engine.collect.collect import collect
 from features.engine.model.language_model import SITES
 from features.engine.prompt import analyse
@@ -13,6 +14,7 @@ from features.engine.sae.sae import SparseAutoencoder
 from features.engine.subject import Subject
 
 from .. import small
+from ..twin import unembedding_of
 
 WIDTHS = {"mlp.hook_post": small.D_MLP, "attn.hook_z": small.HEADS * small.D_HEAD}
 TOTAL = ("mlp.hook_post", "hook_mlp_out", "hook_resid_post")  # in the last block
@@ -55,20 +57,18 @@ def test_an_input_norm_stretches_what_a_feature_writes(models, norm):
     without = f.clone()
     without[0, feature] = 0
     written = (sae.decode(f, h) - sae.decode(without, h))[0] @ subject.model.output_map(small.HOOK)
-    residual = subject.model.activations_and_residual(subject.tokens(ids), small.HOOK)[1][0, 5]
-    target = torch.tensor([ids[6]])
-    before, after = (subject.model.head.losses(x[None], target)[0] for x in (residual, residual - written))
-    assert value > 0 and float(before - after) == pytest.approx(
-        float(prompt.loss_effects(features)[0, 6]), rel=1e-3, abs=1e-5
-    )
+    residual = subject.model.activations_and_residual(subject.tokens(ids), small.HOOK)[1][0, 5].double()
+    unembedding, one = unembedding_of(subject.model.head), torch.ones([])
+    effect = float(reference.loss_effect(residual, torch.tensor(ids[6]), one, written.double(), unembedding))
+    assert value > 0 and effect == pytest.approx(float(prompt.loss_effects(features)[0, 6]), rel=1e-3, abs=1e-5)
     shown = next(iter(collect(subject, rows, tokens=100, features=[feature]).features())).shown
     at = np.flatnonzero((np.repeat(shown.rows, np.diff(shown.starts)) == 1) & (shown.positions == 5))
-    assert shown.loss_effects[at[0]] == pytest.approx(float(before - after), rel=1e-3, abs=1e-5)
+    assert shown.loss_effects[at[0]] == pytest.approx(effect, rel=1e-3, abs=1e-5)
 
 
 def brute_force(subject, ids, position, feature, activation, total):
     """Loss of the next token, less that without the feature: the model run again, or its last residual changed."""
-    tokens = subject.tokens(ids)
+    tokens, unembedding = subject.tokens(ids), unembedding_of(subject.model.head)
     written = activation * subject.sae.W_dec[feature]
 
     def without(h):
@@ -76,20 +76,14 @@ def brute_force(subject, ids, position, feature, activation, total):
         h[0, position] -= written
         return h
 
-    residual = subject.model.activations_and_residual(tokens, subject.hook_point)[1]
+    residual = subject.model.activations_and_residual(tokens, subject.hook_point)[1][0, position].double()
+    target = tokens[0, position + 1]
     if total:
-        changed = subject.model.residual_with(tokens, subject.hook_point, without)
-    else:
-        through = subject.model.output_map(subject.hook_point)
-        changed = residual.clone()
-        changed[0, position] -= written if through is None else written @ through
-
-    def loss(x):
-        return torch.nn.functional.cross_entropy(
-            subject.model.head.logits(x[0, position]).double(), tokens[0, position + 1]
-        )
-
-    return float(loss(residual) - loss(changed))
+        changed = subject.model.residual_with(tokens, subject.hook_point, without)[0, position].double()
+        before, after = (reference.losses(x, target, unembedding) for x in (residual, changed))
+        return float(before - after)
+    direction = reference.output_directions(written[None], subject.model.output_map(subject.hook_point))[0].double()
+    return float(reference.loss_effect(residual, target, torch.ones([]), direction, unembedding))
 
 
 def test_total_is_claimed_only_where_nothing_comes_after(place):

@@ -5,6 +5,8 @@ import json
 import torch
 from safetensors.torch import save_file
 
+from features.engine import reference
+
 D, H, K = 8, 24, 4
 
 
@@ -49,9 +51,8 @@ def write(folder, name, tensors, **configs):
     return path
 
 
-def keep_largest(values, k):
-    """Zero all but the k largest of each row."""
-    return values * (values >= values.topk(k, dim=-1).values[..., -1:])
+keep_largest = reference.signed_topk
+jumprelu = reference.jumprelu
 
 
 def close(actual, expected, tolerance=1e-5):
@@ -67,9 +68,9 @@ def check(sae, f, back, h=None):
 
 
 def standardised(h):
-    centred = h - h.mean(-1, keepdim=True)
-    return centred / (centred.std(-1, keepdim=True) + 1e-5)
+    return reference.input_norm(h, "layer_norm")[0]
 
 
 def restored(x, h):
-    return x * h.std(-1, keepdim=True) + h.mean(-1, keepdim=True)
+    _, shift, scale = reference.input_norm(h, "layer_norm")
+    return x * scale + shift

@@ -8,7 +8,20 @@ import pytest
 import torch
 
 from features.engine.sae.checkpoint import describe, read_sae
-from tests.engine.sae.sae_files import D, H, K, check, four, inputs, keep_largest, normal, restored, standardised, write
+from tests.engine.sae.sae_files import (
+    D,
+    H,
+    K,
+    check,
+    four,
+    inputs,
+    jumprelu,
+    keep_largest,
+    normal,
+    restored,
+    standardised,
+    write,
+)
 
 # Neel Nanda, Bussmann, bare
 
@@ -60,7 +73,7 @@ def test_bussmann_batchtopk_with_a_threshold_or_per_token(tmp_path):
     w, h = four(), inputs()
     path = write(tmp_path, "sae.pt", w, config=BUSSMANN | {"sae_type": "batchtopk"})
     p = ((h - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
-    f = p * (p > 0.7)
+    f = jumprelu(p, 0.7)
     check(read_sae(path, answers={"threshold": 0.7}), f, f @ w["W_dec"] + w["b_dec"])
     f = keep_largest(p, K)
     check(read_sae(path, answers={"threshold": "per_token"}), f, f @ w["W_dec"] + w["b_dec"])
@@ -72,7 +85,7 @@ def test_bussmann_jumprelu_has_no_pre_bias_and_a_log_threshold(tmp_path):
     tensors = w | {"jumprelu.log_threshold": log}
     sae = read_sae(write(tmp_path, "sae.pt", tensors, config=BUSSMANN | {"sae_type": "jumprelu"}))
     p = (h @ w["W_enc"] + w["b_enc"]).relu()
-    f = p * (p > log.exp())
+    f = jumprelu(p, log.exp())
     check(sae, f, f @ w["W_dec"] + w["b_dec"])
 
 
@@ -143,7 +156,7 @@ def test_mid_training_jumprelu_of_old_stores_the_logarithm(tmp_path):
     cfg = flat(architecture="jumprelu", apply_b_dec_to_input=False)
     sae = read_sae(write(tmp_path, "sae_weights.safetensors", w | {"log_threshold": log}, cfg=cfg))
     p = h @ w["W_enc"] + w["b_enc"]
-    f = p.relu() * (p > log.exp())
+    f = jumprelu(p, log.exp())
     check(sae, f, f @ w["W_dec"] + w["b_dec"])
 
 

@@ -15,6 +15,7 @@ from tests.engine.sae.sae_files import (
     close,
     four,
     inputs,
+    jumprelu,
     keep_largest,
     linear,
     normal,
@@ -49,7 +50,7 @@ def test_without_a_config_the_class_is_asked_for(tmp_path, kind):
     path = write(tmp_path, "ae.pt", w)
     assert [q.name for q in describe(path).questions if q.required] == ["dict_class"]
     p = ((h - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"]).relu()
-    f = keep_largest(p, K) if kind == "AutoEncoderTopK" else p * (p > 0.9)
+    f = keep_largest(p, K) if kind == "AutoEncoderTopK" else jumprelu(p, 0.9)
     check(read_sae(path, answers={"dict_class": kind}), f, f @ w["decoder.weight"].T + w["b_dec"])
 
 
@@ -169,7 +170,7 @@ def test_gemma_scope_has_no_pre_bias_and_its_path_names_the_subject(tmp_path):
     folder = tmp_path / "google" / "gemma-scope-2b-pt-mlp" / "layer_20" / "width_16k" / "average_l0_71"
     w = gemma(folder)
     p = h @ w["W_enc"] + w["b_enc"]
-    f = p.relu() * (p > w["threshold"])
+    f = jumprelu(p, w["threshold"])
     check(read_sae(folder), f, f @ w["W_dec"] + w["b_dec"])
     config = read_sae(folder).config
     assert (config.model_name, config.hook_point) == ("gemma-2-2b", "blocks.20.hook_mlp_out")
@@ -190,7 +191,7 @@ def test_gemma_scope_on_embeddings_divides_by_the_root_of_the_width(tmp_path):
     folder = tmp_path / "gemma-scope-2b-pt-res" / "embedding" / "width_4k" / "average_l0_6"
     w = gemma(folder)
     p = (h / D**0.5) @ w["W_enc"] + w["b_enc"]
-    f = p.relu() * (p > w["threshold"])
+    f = jumprelu(p, w["threshold"])
     sae = read_sae(folder)
     check(sae, f, (f @ w["W_dec"] + w["b_dec"]) * D**0.5)
     assert sae.config.hook_point == "hook_embed"
@@ -203,7 +204,7 @@ def test_gemma_scope_2_writes_its_names_small(tmp_path):
     config = {"model_name": "google/gemma-3-1b-pt", "hf_hook_point_in": "model.layers.7.output"}
     sae = read_sae(write(tmp_path, "params.safetensors", small, config=config).parent)
     p = h @ w["W_enc"] + w["b_enc"]
-    f = p.relu() * (p > w["threshold"])
+    f = jumprelu(p, w["threshold"])
     check(sae, f, f @ w["W_dec"] + w["b_dec"])
     assert (sae.config.format, sae.config.hook_point) == ("gemma-scope-2", "blocks.7.hook_resid_post")
 
@@ -298,7 +299,7 @@ def test_llama_scope_with_a_pre_bias_and_every_token_rescaled(tmp_path):
     path = llama_scope(tmp_path, w, norm_activation="token-wise", apply_decoder_bias_to_pre_encoder=True)
     scale = D**0.5 / h.norm(dim=-1, keepdim=True)
     p = (scale * h - w["decoder.bias"]) @ w["encoder.weight"].T + w["encoder.bias"]
-    f = p.relu() * (p > 0.3)
+    f = jumprelu(p, 0.3)
     close(read_sae(path).encode(h), f)
     close(read_sae(path).decode(f, h), (f @ w["decoder.weight"].T + w["decoder.bias"]) / scale)
 
@@ -323,5 +324,5 @@ def test_llama_scope_r1_stores_thresholds_and_norms_as_tensors(tmp_path):
     config = {"d_model": D, "hook_point_in": hook, "norm_activation": "dataset-wise"}
     sae = read_sae(write(tmp_path, "sae_weights.safetensors", w | more, config=config))
     p = scale * h @ w["encoder.weight"].T + w["encoder.bias"]
-    f = p.relu() * (p > log.exp()) / scale
+    f = jumprelu(p, log.exp()) / scale
     check(sae, f, f @ w["decoder.weight"].T + w["decoder.bias"] / scale)

@@ -1,11 +1,14 @@
-"""Loss effects of many pairs are two losses taken apart, wherever vocabulary and positions are cut, compiled or not."""
+"""Loss effects of many pairs are the reference's, wherever vocabulary and positions are cut, compiled or not."""
 
 import pytest
 import torch
 
+from features.engine import reference
 from features.engine.model.unembedding import Head
 from features.engine.weights import ablation
 from features.engine.weights.ablation import ablate
+
+from ..twin import unembedding_of
 
 KINDS = ["layer norm", "rms norm", "no norm", "huge logits", "huge activation"]
 
@@ -33,16 +36,13 @@ def _head(centred=True, normed=True, size=1.0):
     return Head.fold(W, b, gain, bias if centred else None, centred=centred, normed=normed)
 
 
-def _double(head):
-    return Head(head.U.double(), head.b.double(), head.eps, head.centred, head.normed)
-
-
-def _brute(head, x, target, direction, activation):
-    """Loss, effect on it, and on the true token's logit before the norm's scale, in float64 one after another."""
-    head, x, direction = _double(head), x.double(), direction.double()
-    losses = [head.losses(y[None], target[None]) for y in (x, x - activation * direction)]
-    written = activation * (head.centre(direction) @ head.U[:, target])
-    return float(losses[0]), float(losses[0] - losses[1]), float(written)
+def _expected(head, x, target, direction, activation):
+    """Loss, effect on it, and on the true token's logit before the norm's scale, in float64."""
+    x, direction, activation, unembedding = x.double(), direction.double(), activation.double(), unembedding_of(head)
+    loss = reference.losses(x, target, unembedding)
+    effect = reference.loss_effect(x, target, activation, direction, unembedding)
+    on_logit = reference.logit_effect_on_token(activation, direction, target, unembedding)
+    return float(loss), float(effect), float(on_logit)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -55,7 +55,7 @@ def test_ablations_equal_two_losses_taken_apart(kind):
     f = torch.tensor([0.5, 1.0, 2.0, 0.1, 0.7]) * (1e4 if kind == "huge activation" else 1)
     found = ablate(head, x, targets, e, at, which, f)
     for n in range(5):
-        expected = _brute(head, x[at[n]], targets[at[n]], e[which[n]], f[n])
+        expected = _expected(head, x[at[n]], targets[at[n]], e[which[n]], f[n])
         for value, exact in zip((found.losses[n], found.on_loss[n], found.on_logit[n]), expected, strict=True):
             assert float(value) == pytest.approx(exact, rel=1e-4, abs=1e-5)
 

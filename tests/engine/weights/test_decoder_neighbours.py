@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.engine import reference
 from features.engine.weights import decoder_neighbours
 from features.engine.weights.decoder_neighbours import DecoderRows
 
@@ -31,8 +32,7 @@ def test_screened_neighbours_are_the_nearest(rows, many, monkeypatch):
     monkeypatch.setattr(decoder_neighbours, "low_is_faster", lambda device: True)
     monkeypatch.setattr(decoder_neighbours, "MANY", many)
     features = np.arange(0, len(rows), 3)
-    unit = (rows / rows.norm(dim=1, keepdim=True)).double()
-    exact = unit[features] @ unit.T
+    exact = reference.decoder_cosine(rows[features].double(), rows.double())
     exact[np.arange(len(features)), features] = -2
     count = min(10, len(rows) - 1)
     for own, found in zip(exact, DecoderRows(rows).neighbours(features), strict=True):

@@ -5,8 +5,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from features.browse.feature_page import feature_page, missing_page, numbers, rounded
+from features.engine import reference
 from features.engine.activity.quantiles import quantile
 from features.models import Feature
 from features.storage.payload import unpack
@@ -55,13 +57,14 @@ def test_every_active_token_carries_the_numbers_the_engine_stored(sae):
             expected = quantile(ladder, row.count, row.tokens, activation)
             assert entry["quantile"] == pytest.approx(float(expected), abs=1e-9)
             loss, effect = float(payload.shown.losses[e]), float(payload.shown.loss_effects[e])
-            assert close(entry["probability"], math.exp(-loss))
+            with_it, without = map(float, reference.probabilities(*torch.tensor([loss, effect], dtype=torch.float64)))
+            assert close(entry["probability"], with_it)
             if math.isnan(effect):
                 assert entry["loss_effect"] is None
                 assert entry["probability_without"] is None
             else:
                 assert close(entry["loss_effect"], effect)
-                assert close(entry["probability_without"], math.exp(-(loss - effect)))
+                assert close(entry["probability_without"], without)
             seen += 1
     assert seen > 100
 

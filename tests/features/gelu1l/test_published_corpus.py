@@ -1,9 +1,9 @@
 """Published counts, quantiles and correlations are found again on the corpus, and wrong ones are told."""
 
-import numpy as np
 import pytest
 import torch
 
+from features.engine import reference
 from features.engine.sae.checkpoint import read_sae
 from features.gelu1l.published_corpus import compare_on_corpus, part_of
 
@@ -24,25 +24,22 @@ def other(tmp_path_factory):
 def published(subject, rows, other):
     """Counted one feature after another, over every token of the first rows, BOS too."""
     h = torch.cat([subject.activations(row.astype(int))[0] for row in rows[:ROWS]])
-    f, g = subject.sae.encode(h).double().numpy(), other.encode(h).double().numpy()
-    on_prompt = subject.sae.encode(subject.activations(PROMPT))[0].numpy()
+    f, g = subject.sae.encode(h).double(), other.encode(h).double()
+    on_prompt = subject.sae.encode(subject.activations(PROMPT))[0].double()
     found = {"row_numbers": [0, 7], "rows": [rows[n, :9].tolist() for n in (0, 7)], "corpus_rows": ROWS}
     found |= {"prompt": PROMPT, "counts": [[i, int((f[:, i] > 0).sum())] for i in FEATURES]}
-    for kind, values in (("neurons", h.double().numpy()), ("features", f), ("b", g)):
+    for kind, values in (("neurons", h.double()), ("features", f), ("b", g)):
         pairs = [(i, j) for i in (0, 4, 7, 11) for j in (2, 9)]
-        found[f"correlated_{kind}"] = [[i, j, *_correlations(f[:, i], values[:, j])] for i, j in pairs]
+        pearson, cosine = reference.pearson(f, values), reference.cosine(f, values)
+        found[f"correlated_{kind}"] = [[i, j, float(pearson[i, j]), float(cosine[i, j])] for i, j in pairs]
     quantiles = [
-        [p, i, 1e-5, float((f[:, i] < on_prompt[p, i]).mean())]
+        [p, i, 1e-5, float(reference.act_quantile(f[:, i], on_prompt[p, i]))]
         for p in range(len(PROMPT))
         for i in FEATURES
         if on_prompt[p, i] > 0
     ]
     assert len(quantiles) > 5
     return found | {"act_quantile": sorted(quantiles, key=lambda number: (number[0], -number[3]))}
-
-
-def _correlations(one, other):
-    return np.corrcoef(one, other)[0, 1], one @ other / np.sqrt((one @ one) * (other @ other))
 
 
 def beyond(subject, published, rows, other):

@@ -4,9 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from features.engine import reference
 from features.gelu1l.published_numbers import compare
 
 from ...engine import small
+from ...engine.twin import unembedding_of
 
 PROMPT = [5, 17, 40, 8, 99, 23]
 
@@ -39,10 +41,10 @@ def _activation(subject, ids, position, feature):
 
 
 def _loss_effect(subject, out, position, feature):
-    x = subject.activations_and_residual(PROMPT)[1][0, position]
-    aim = torch.tensor([PROMPT[position + 1]])
-    without = x - _activation(subject, PROMPT, position, feature) * subject.sae.W_dec[feature] @ out
-    return float((subject.model.head.losses(x[None], aim) - subject.model.head.losses(without[None], aim))[0])
+    x = subject.activations_and_residual(PROMPT)[1][0, position].double()
+    aim, f = torch.tensor(PROMPT[position + 1]), torch.tensor(_activation(subject, PROMPT, position, feature))
+    direction = reference.output_directions(subject.sae.W_dec[feature].double(), out.double())
+    return float(reference.loss_effect(x, aim, f, direction, unembedding_of(subject.model.head)))
 
 
 def test_numbers_of_these_weights_are_found_again(subject, published):

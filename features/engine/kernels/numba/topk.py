@@ -47,7 +47,10 @@ def extremes(rows, width, high, high_at, low, low_at):
 
 @njit(fastmath=QUICK, nogil=True, error_model="numpy", cache=True)
 def _correlate(products, sums, scales, x, scale, tokens, found):
-    """Pearson correlations of one with some others; the highest and the lowest of them."""
+    """Pearson correlations of one with some others; the highest and the lowest of them.
+
+    Same as reference.pearson: exact of sums in float64.
+    """
     highest = lowest = (tokens * products[0] - x * sums[0]) * scale * scales[0]
     for j in range(len(products)):
         r = (tokens * products[j] - x * sums[j]) * scale * scales[j]

@@ -48,6 +48,7 @@ def _gated(checkpoint, recipe, W_enc):
 
     With s = exp(log_scale), q = s p + magnitude_bias: the gate p + gate_bias > 0 opens where
     q > magnitude_bias - s gate_bias, so f = max(q, 0) there (arXiv:2404.16014, section 3.2.1).
+    Same as reference.gated: float32 rounding of W_enc.
     """
     gate_bias = _vector(checkpoint, recipe.gate.gate_bias) * recipe.bias_scale
     magnitude_bias = _vector(checkpoint, recipe.gate.magnitude_bias) * recipe.bias_scale
