@@ -4,72 +4,79 @@ import math
 
 from features import runtime
 from features.browse.feature_page import numbers, sae_facts
+from features.engine.results import Score
+from features.models import SAE
 from features.storage.readers import vocabulary_of
 
 from .dashboards import dashboards_of
-from .forms import Refused
-from .heatmap import overview_of
-from .ranking import ranked
-from .stored_features import Stored
+from .forms import PromptQuestion, Refused
+from .heatmap import heatmap_of
+from .ranking import ranking_of
+from .stored_features import StoredFeatures
 
 UNITS = {"act_size": "activation", "act_quantile": "share of tokens below", "loss_effect": "nats"}
 ORDERS = {"act_size": "descending", "act_quantile": "descending", "loss_effect": "ascending"}
 
 
-def answer(sae, asked, patience=None):
-    """Everything a prompt page shows. Waits `patience` seconds for the model (runtime.StillLoading)."""
-    with runtime.analysed(sae, asked.ids, patience) as prompt:
-        stored = Stored(sae)
-        ranking = ranked(prompt, asked, stored)
-        features = [score.feature for score in ranking.scores]
-        asking = question(sae, asked)
+def answer(sae: SAE, question: PromptQuestion, patience: float | None = None) -> dict:
+    """Everything a prompt page shows.
+
+    Waits `patience` seconds for the model; raises runtime.StillLoading, and runtime.Unavailable where it cannot be had.
+    """
+    with runtime.analysed(sae, question.ids, patience) as prompt:
+        stored = StoredFeatures(sae)
+        ranking = ranking_of(prompt, question, stored)
+        asked = asked_of(sae, question)
         return {
-            **asking,
+            **asked,
             "activation_position": ranking.activation_position,
             "active": ranking.active,
             "note": ranking.why_empty,
             "ranking": [_score(score) for score in ranking.scores],
             "losses": numbers(prompt.losses),
-            "overview": overview_of(prompt, asking["special"], asked.max_density, stored),
-            "dashboards": dashboards_of(sae, prompt, features, stored),
+            "overview": heatmap_of(prompt, asked["special"], question.max_density, stored),
+            "dashboards": dashboards_of(sae, prompt, [score.feature for score in ranking.scores], stored),
         }
 
 
-def question(sae, asked):
-    """The half of the answer that needs no model: what was asked, in tokens."""
+def asked_of(sae: SAE, question: PromptQuestion) -> dict:
+    """The half of the answer that needs no model: what was asked, in tokens; the metric is called `rank` there."""
     vocabulary = vocabulary_of(sae)
     return {
         "sae": sae_facts(sae),
-        "text": asked.text,
-        "bos": asked.bos,
-        "tokens": vocabulary.pieces(list(asked.ids)),
-        "token_ids": list(asked.ids),
-        "special": [id in vocabulary.special for id in asked.ids],
-        "position": asked.position,
-        "positions": list(asked.positions),
-        "rank": asked.rank,
-        "unit": UNITS[asked.rank],
-        "order": ORDERS[asked.rank],
-        "max_density": asked.max_density,
+        "text": question.text,
+        "bos": question.bos,
+        "tokens": vocabulary.pieces(list(question.ids)),
+        "token_ids": list(question.ids),
+        "special": [id in vocabulary.special for id in question.ids],
+        "position": question.position,
+        "positions": list(question.positions),
+        "rank": question.metric,
+        "unit": UNITS[question.metric],
+        "order": ORDERS[question.metric],
+        "max_density": question.max_density,
     }
 
 
-def tried(sae, index, asked):
-    """One feature on a text: its activation on each token, and its loss effect on the token predicted."""
+def tried(sae: SAE, index: int, question: PromptQuestion) -> dict:
+    """One feature on a text: its activation on each token, and its loss effect on the token predicted, in nats.
+
+    Raises Refused where there is no such feature, and as `answer` does.
+    """
     if index >= sae.d_sae:
         raise Refused(f"Feature {index:,} does not exist: this SAE has features 0 to {sae.d_sae - 1:,}.", 404)
-    with runtime.analysed(sae, asked.ids) as prompt:
-        activations, effects = prompt.matrix([index])[0], prompt.loss_effects([index])[0]
-    asking = question(sae, asked)
+    with runtime.analysed(sae, question.ids) as prompt:
+        activations, effects = prompt.matrix([index])[0], prompt.loss_effects([index])[0]  # [tokens] each
+    asked = asked_of(sae, question)
     return {
         "feature": index,
-        **{name: asking[name] for name in ("text", "bos", "tokens", "token_ids", "special")},
+        **{name: asked[name] for name in ("text", "bos", "tokens", "token_ids", "special")},
         "activations": numbers(activations),
         "loss_effects": numbers(effects),
     }
 
 
-def _score(score):
+def _score(score: Score) -> dict:
     """Every digit: quantiles differ where short numbers would not."""
     return {
         "feature": int(score.feature),
@@ -80,5 +87,5 @@ def _score(score):
     }
 
 
-def _finite(value):
+def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None

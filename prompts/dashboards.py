@@ -1,18 +1,26 @@
 """What is shown of each ranked feature? Its part in the prompt, and an extract of its stored page."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from features.browse.feature_page import Text, active_tokens, examples, histogram, numbers, token_values
 from features.engine.results import Examples, ShownRows
+from features.models import SAE, Feature
 from features.storage.payload import unpack
 from features.storage.readers import rows_of, vocabulary_of
+
+from .stored_features import StoredFeatures
+
+if TYPE_CHECKING:
+    from features.engine.prompt import PromptActivations
 
 LOGITS = 5  # of each sign
 SEQUENCES = 10
 LEFT, RIGHT = 10, 8  # tokens around the top activation, as the short context of sequences.js
 
 
-def dashboards_of(sae, prompt, features, stored):
+def dashboards_of(sae: SAE, prompt: "PromptActivations", features: list[int], stored: StoredFeatures) -> list[dict]:
     """One dict a feature, in the order given."""
     rows = stored.whole(features)
     text = _text_of(sae) if rows else None
@@ -21,20 +29,20 @@ def dashboards_of(sae, prompt, features, stored):
     return [
         {
             "feature": feature,
-            "activations": numbers(activations[at]),
-            "loss_effects": numbers(effects[at]),
-            **_known(rows.get(feature), text, activations[at]),
+            "activations": numbers(activations[i]),
+            "loss_effects": numbers(effects[i]),
+            **_known(rows.get(feature), text, activations[i]),
         }
-        for at, feature in enumerate(features)
+        for i, feature in enumerate(features)
     ]
 
 
-def _text_of(sae):
+def _text_of(sae: SAE) -> Text:
     corpus = sae.statistics.corpus
     return Text(vocabulary_of(sae), rows_of(corpus), corpus.bos)
 
 
-def _known(feature, text, activations):
+def _known(feature: Feature | None, text: Text | None, activations: np.ndarray) -> dict:
     """What is stored of a feature; without a readable row only what the prompt shows, and why."""
     why = "No statistics of this feature yet: only its part in the prompt is known."
     if feature is not None:
@@ -45,7 +53,7 @@ def _known(feature, text, activations):
     return {"missing": True, "why": why, "maximum": float(activations.max(initial=0.0))}
 
 
-def _stored(feature, text):
+def _stored(feature: Feature, text: Text) -> dict:
     payload = unpack(feature.payload)
     top = Examples(*(column[:SEQUENCES] for column in vars(payload.top).values()))
     shown = only_rows(payload.shown, top.rows)
@@ -67,17 +75,18 @@ def _stored(feature, text):
     }
 
 
-def only_rows(shown, rows):
+def only_rows(shown: ShownRows, rows: np.ndarray) -> ShownRows:
     """The part of ShownRows that lies in some corpus rows."""
-    kept = np.flatnonzero(np.isin(shown.rows, rows))
-    lengths = np.diff(shown.starts)[kept]
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    entries = np.repeat(shown.starts[kept] - starts[:-1], lengths) + np.arange(starts[-1])
+    kept = np.flatnonzero(np.isin(shown.rows, rows))  # [kept]
+    lengths = np.diff(shown.starts)[kept]  # [kept], entries of each row
+    starts = np.concatenate([[0], np.cumsum(lengths)])  # [kept + 1]
+    # Each kept row's entries move from its old start to its new one: the shift is repeated for all of them.
+    entries = np.repeat(shown.starts[kept] - starts[:-1], lengths) + np.arange(starts[-1])  # [entries]
     columns = ("positions", "activations", "losses", "loss_effects", "logit_effects")
     return ShownRows(rows=shown.rows[kept], starts=starts, **{name: getattr(shown, name)[entries] for name in columns})
 
 
-def short(sequence):
+def short(sequence: dict) -> dict:
     """A window around the chosen token; its positions count from the window's start, which `start` tells."""
     start = max(0, sequence["position"] - LEFT)
     stop = sequence["position"] + RIGHT + 1

@@ -1,68 +1,124 @@
 """What is asked of a prompt, and can it be answered? Read, checked and refused before any model work."""
 
-import functools
-import json
-import math
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+from django import forms
 from django.conf import settings
+from django.http import HttpRequest
 
+from features.engine.model.hook_points import context_length
+from features.engine.model.vocabulary import Vocabulary
+from features.models import SAE
 from features.runtime import Unavailable
 from features.storage.readers import vocabulary_of
 
-RANKS = ("act_size", "act_quantile", "loss_effect")
+METRICS = ("act_size", "act_quantile", "loss_effect")
 FORM_TYPE = "application/x-www-form-urlencoded"
-CONTEXT_NAMES = ("n_ctx", "max_position_embeddings", "n_positions", "max_sequence_length")
 
 
 class Refused(Exception):
     """What is asked cannot be answered; the message says why and what to do."""
 
-    def __init__(self, message, status=400):
+    def __init__(self, message: str, status: int = 400):
         super().__init__(message)
         self.status = status
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptQuestion:
     """A prompt, its tokens, and what is asked of them. Positions count the tokens, BOS included."""
 
     text: str
     ids: tuple[int, ...]
     bos: bool
-    positions: tuple[int, ...]
-    rank: str
+    positions: tuple[int, ...]  # at least one, ascending
+    metric: str  # one of METRICS
     max_density: float  # features active on a larger share of tokens are left out
 
     @property
-    def position(self):
+    def position(self) -> int:
         return self.positions[-1]
 
 
-def asked_of(request, sae):
-    """The checked question, or Refused. Line ends of forms (CRLF) are read as plain newlines."""
-    fields = fields_of(request)
-    text = _text(fields)
-    bos = _choice(fields, "bos", {"1": True, "0": False}, "1")
-    rank = _choice(fields, "rank", {name: name for name in RANKS}, "act_size")
-    max_density = _share(fields, "max_density")
-    positions = _numbers(fields, "position")
-    ids = tuple(ids_of(sae, text, bos))
-    if not positions:
-        positions = (len(ids) - 1,)
+class PromptField(forms.Field):
+    """Text of a prompt; line ends of forms (CRLF) are read as plain newlines."""
+
+    def to_python(self, value: str | None) -> str:
+        return (value or "").replace("\r\n", "\n")
+
+    def validate(self, text: str) -> None:
+        if not text:
+            raise forms.ValidationError("The prompt is empty. Type some text or choose an example.")
+        if "\0" in text:
+            raise forms.ValidationError(f"The prompt has a NUL character at {text.index(chr(0)):,}. Take it out.")
+
+
+class PositionsField(forms.Field):
+    """Positions, as in 3 or 3,4,5; each once, ascending. Empty where none is given."""
+
+    def to_python(self, value: str | None) -> tuple[int, ...]:
+        try:
+            return tuple(sorted({int(part) for part in value.split(",")})) if value and value.strip() else ()
+        except ValueError:
+            raise forms.ValidationError("is not a number. Give a token's index from 0 on, or several: 3,4,5.") from None
+
+
+class PromptForm(forms.Form):
+    """The fields of a question by their names in addresses; errors are sentences, or what follows "name='value' "."""
+
+    NO_CHOICE = "is unknown. Choose one of: {}."
+    NO_SHARE = dict.fromkeys(("invalid", "min_value", "max_value"), "is not a share. Give a number from 0 to 1.")
+
+    text = PromptField()
+    bos = forms.TypedChoiceField(
+        choices=[("1", "BOS in front"), ("0", "as it is")],
+        coerce=lambda value: value == "1",
+        empty_value=True,
+        required=False,
+        error_messages={"invalid_choice": NO_CHOICE.format("1, 0")},
+    )
+    rank = forms.TypedChoiceField(
+        choices=[(metric, metric) for metric in METRICS],
+        empty_value=METRICS[0],
+        required=False,
+        error_messages={"invalid_choice": NO_CHOICE.format(", ".join(METRICS))},
+    )
+    max_density = forms.FloatField(min_value=0, max_value=1, required=False, error_messages=NO_SHARE)
+    position = PositionsField(required=False)
+
+    def clean_max_density(self) -> float:
+        share = self.cleaned_data["max_density"]
+        return 1.0 if share is None else share
+
+    def refusal(self) -> str:
+        """All that is wrong, a sentence or two a field."""
+        return " ".join(
+            error if name == "text" else f"{name}={_short(self.data[name])} {error}"
+            for name, errors in self.errors.items()
+            for error in errors
+        )
+
+
+def question_of(request: HttpRequest, sae: SAE) -> PromptQuestion:
+    """The checked question. Raises Refused, and Unavailable where the tokenizer cannot be read."""
+    form = PromptForm(fields_of(request))
+    if not form.is_valid():
+        raise Refused(form.refusal())
+    given = form.cleaned_data
+    ids = tuple(ids_of(sae, given["text"], given["bos"]))
+    positions = given["position"] or (len(ids) - 1,)
     for position in positions:
         if not 0 <= position < len(ids):
             raise Refused(
                 f"Position {position:,} is outside the prompt: its {len(ids):,} tokens have positions 0 to "
                 f"{len(ids) - 1:,}. Choose one of them."
             )
-    return Asked(text, ids, bos, positions, rank, max_density)
+    return PromptQuestion(given["text"], ids, given["bos"], positions, given["rank"], given["max_density"])
 
 
-def refuse_unread(request):
-    """Refuse what is far too long by its announced size alone, before anybody reads the body."""
+def refuse_unread(request: HttpRequest) -> None:
+    """Raises Refused for what is far too long by its announced size alone, before anybody reads the body."""
     announced = request.META.get("CONTENT_LENGTH") or "0"
     size = int(announced) if announced.isdigit() else 0
     most = 3 * settings.SAEVIZ_PROMPT_BYTES + 1000  # a byte may take three in a form; and the other fields
@@ -74,8 +130,11 @@ def refuse_unread(request):
         )
 
 
-def fields_of(request):
-    """The fields of the query and of a posted form, decoded strictly: Django replaces what is not UTF-8."""
+def fields_of(request: HttpRequest) -> dict[str, str]:
+    """The fields of the query and of a posted form. Raises Refused for other content, too many bytes, no UTF-8.
+
+    Decoded here, and strictly: Django replaces what is not UTF-8.
+    """
     raw = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
     if request.method == "POST":
         if request.content_type != FORM_TYPE:
@@ -84,8 +143,8 @@ def fields_of(request):
     return dict(_field(pair) for pair in raw.split(b"&") if pair)
 
 
-def ids_of(sae, text, bos):
-    """Token ids of a prompt that this model can read whole, or Refused. Needs the tokenizer only."""
+def ids_of(sae: SAE, text: str, bos: bool) -> list[int]:
+    """Token ids of a prompt that this model can read whole; needs the tokenizer only. Raises Refused, Unavailable."""
     ids = tokenizer_of(sae).ids(text, bos=bos)
     most = most_tokens(sae)
     if len(ids) > most:
@@ -93,8 +152,8 @@ def ids_of(sae, text, bos):
     return ids
 
 
-def tokenizer_of(sae):
-    """The model's vocabulary, or Unavailable."""
+def tokenizer_of(sae: SAE) -> Vocabulary:
+    """The model's vocabulary. Raises Unavailable."""
     try:
         return vocabulary_of(sae)
     except (OSError, ValueError) as error:
@@ -104,28 +163,17 @@ def tokenizer_of(sae):
         ) from error
 
 
-def most_tokens(sae):
+def most_tokens(sae: SAE) -> int:
     """The most tokens of one prompt: what the site allows, and never beyond the model's context."""
-    try:
-        return min(settings.SAEVIZ_PROMPT_TOKENS, _context(sae.model_path))
-    except (OSError, ValueError):  # not kept: the files may come back
-        return settings.SAEVIZ_PROMPT_TOKENS
+    return min(settings.SAEVIZ_PROMPT_TOKENS, context_length(sae.model_path) or settings.SAEVIZ_PROMPT_TOKENS)
 
 
-@functools.lru_cache(maxsize=64)
-def _context(model_path):
-    """Tokens the model reads at once, from the config beside its weights."""
-    config = json.loads((Path(model_path) / "config.json").read_text())
-    named = (config.get(name) for name in CONTEXT_NAMES)
-    return next((n for n in named if isinstance(n, int)), settings.SAEVIZ_PROMPT_TOKENS)
-
-
-def _field(pair):
+def _field(pair: bytes) -> tuple[str, str]:
     name, _, value = (part.replace(b"+", b" ") for part in pair.partition(b"="))
-    name = unquote_to_bytes(name).decode("latin-1")
-    value = unquote_to_bytes(value)
-    if name == "text":
-        _refuse_size(value)
+    name, value = unquote_to_bytes(name).decode("latin-1"), unquote_to_bytes(value)
+    most = settings.SAEVIZ_PROMPT_BYTES
+    if name == "text" and len(value) > most:
+        raise Refused(f"Prompt has {len(value):,} bytes; this site reads {most:,}. Shorten it.", 413)
     try:
         return name, value.decode()
     except UnicodeDecodeError as error:
@@ -135,49 +183,5 @@ def _field(pair):
         ) from None
 
 
-def _refuse_size(value):
-    most = settings.SAEVIZ_PROMPT_BYTES
-    if len(value) > most:
-        raise Refused(f"Prompt has {len(value):,} bytes; this site reads {most:,}. Shorten it.", 413)
-
-
-def _text(fields):
-    text = fields.get("text", "").replace("\r\n", "\n")
-    if not text:
-        raise Refused("The prompt is empty. Type some text or choose an example.")
-    if "\0" in text:
-        raise Refused(f"The prompt has a NUL character at {text.index(chr(0)):,}. Take it out.")
-    return text
-
-
-def _choice(fields, name, choices, default):
-    value = fields.get(name) or default
-    if value not in choices:
-        raise Refused(f"{name}={_short(value)} is unknown. Choose one of: {', '.join(choices)}.")
-    return choices[value]
-
-
-def _numbers(fields, name):
-    """Positions, as in 3 or 3,4,5; each once, ascending. Empty where none is given."""
-    value = fields.get(name, "")
-    try:
-        return tuple(sorted({int(part) for part in value.split(",")})) if value.strip() else ()
-    except ValueError:
-        raise Refused(
-            f"{name}={_short(value)} is not a number. Give a token's index from 0 on, or several: 3,4,5."
-        ) from None
-
-
-def _share(fields, name):
-    value = fields.get(name) or "1"
-    try:
-        share = float(value)
-    except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        raise Refused(f"{name}={_short(value)} is not a share. Give a number from 0 to 1.")
-    return share
-
-
-def _short(value):
+def _short(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "…")

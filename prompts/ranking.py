@@ -1,10 +1,17 @@
 """Which ten features come first on the chosen tokens? The engine's ranking, without the dense ones."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from features.templatetags.formatting import percent
 
-from .ranking_several import summed
+from .forms import PromptQuestion
+from .ranking_several import summed_scores
+from .stored_features import StoredFeatures
+
+if TYPE_CHECKING:
+    from features.engine.prompt import PromptActivations, Ranking
 
 SHOWN = 10
 NO_STATISTICS = (
@@ -13,46 +20,49 @@ NO_STATISTICS = (
 )
 
 
-def ranked(prompt, asked, stored):
-    """A Ranking of at most SHOWN features, whose `why_empty` says why there are none."""
-    if asked.rank == "act_quantile" and not stored.exists:
-        return replace(_nothing(prompt, asked), why_empty=NO_STATISTICS.format(slug=stored.sae.slug))
-    ranking, dense = (_of_one if len(asked.positions) == 1 else _of_several)(prompt, asked, stored)
+def ranking_of(prompt: "PromptActivations", question: PromptQuestion, stored: StoredFeatures) -> "Ranking":
+    """A ranking of at most SHOWN features by the question's metric, whose `why_empty` says why there are none."""
+    if question.metric == "act_quantile" and not stored.exists:
+        return replace(_empty(prompt, question), why_empty=NO_STATISTICS.format(slug=stored.sae.slug))
+    rank_tokens = _rank_one if len(question.positions) == 1 else _rank_several
+    ranking, dense = rank_tokens(prompt, question, stored)
     scores = [score for score in ranking.scores if score.feature not in dense][:SHOWN]
     if ranking.scores and not scores:
-        return replace(ranking, scores=[], why_empty=_all_dense(ranking.active, asked.max_density))
+        return replace(ranking, scores=[], why_empty=_all_dense(ranking.active, question.max_density))
     return replace(ranking, scores=scores)
 
 
-def _of_one(prompt, asked, stored):
-    """The engine's ranking on one token, long enough that SHOWN are left without the dense features."""
+def _rank_one(prompt, question: PromptQuestion, stored: StoredFeatures) -> tuple["Ranking", set[int]]:
+    """The engine's ranking on one token, long enough that SHOWN are left without the dense features; and those."""
     from features.engine.prompt import rank
 
-    dense = stored.denser_than(asked.max_density, _active(prompt, asked))
+    dense = stored.denser_than(question.max_density, _active(prompt, question))
     quantiles = stored.quantiles if stored.exists else None
-    return rank(prompt, asked.position, asked.rank, top=SHOWN + len(dense), quantiles=quantiles), dense
+    return rank(prompt, question.position, question.metric, top=SHOWN + len(dense), quantiles=quantiles), dense
 
 
-def _of_several(prompt, asked, stored):
-    scores = summed(prompt, asked, stored)
-    dense = stored.denser_than(asked.max_density, [score.feature for score in scores])
+def _rank_several(prompt, question: PromptQuestion, stored: StoredFeatures) -> tuple["Ranking", set[int]]:
+    """All features active on the tokens, by their summed scores; and the dense ones among them."""
+    scores = summed_scores(prompt, question, stored)
+    dense = stored.denser_than(question.max_density, [score.feature for score in scores])
     why = "" if scores else "No feature is active on the chosen tokens. Choose others."
-    return replace(_nothing(prompt, asked), scores=scores, active=len(scores), why_empty=why), dense
+    return replace(_empty(prompt, question), scores=scores, active=len(scores), why_empty=why), dense
 
 
-def _nothing(prompt, asked):
+def _empty(prompt, question: PromptQuestion) -> "Ranking":
     from features.engine.prompt import rank
 
-    return replace(rank(prompt, asked.position, "act_size", top=0), scores=[], activation_position=None)
+    return replace(rank(prompt, question.position, "act_size", top=0), scores=[], activation_position=None)
 
 
-def _active(prompt, asked):
-    """Features whose activation the ranking reads: on the token, or on the one before for loss effects."""
-    at = asked.position - (asked.rank == "loss_effect")
-    return prompt.active(at)[0] if at >= 0 else []
+def _active(prompt, question: PromptQuestion) -> Sequence[int]:
+    """Features whose activation the ranking reads."""
+    # An activation's loss effect falls on the next token: for it, the token before the chosen one is read.
+    position = question.position - (question.metric == "loss_effect")
+    return prompt.active(position)[0] if position >= 0 else []
 
 
-def _all_dense(active, max_density):
+def _all_dense(active: int, max_density: float) -> str:
     return (
         f"All {active:,} active features are active on more than {percent(max_density)} of tokens. "
         "Move the density slider to the right to see them."

@@ -1,45 +1,66 @@
 """Which features come first on several tokens together? Their scores, summed over the tokens."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from features.engine.results import Score
 
+from .forms import PromptQuestion
+from .stored_features import StoredFeatures
 
-def summed(prompt, asked, stored):
+if TYPE_CHECKING:
+    from features.engine.prompt import PromptActivations
+
+
+def summed_scores(prompt: "PromptActivations", question: PromptQuestion, stored: StoredFeatures) -> list[Score]:
     """Scores of all features active on the chosen tokens, best first.
 
     Activations (ordered by size) and loss effects are sums; the quantile is the mean over the tokens, where an
     inactive feature has quantile 0 as the definition says. BOS takes no part.
     """
-    effect = asked.rank == "loss_effect"
-    read = [(p, p - effect) for p in asked.positions if p >= effect]  # token asked about, token read
-    at = np.array([q for p, q in read if not prompt.is_special(p) and not prompt.is_special(q)], dtype=int)
-    features = np.unique(np.concatenate([prompt.active(int(p))[0] for p in at] or [[]])).astype(int)
-    activations = np.asarray(prompt.matrix(features))[:, at]  # [features, chosen]
-    effects = np.asarray(prompt.loss_effects(features))[:, np.minimum(at + 1, len(asked.ids) - 1)]
-    effects = np.where(at + 1 < len(asked.ids), effects, np.nan)
-    quantiles = _mean_quantiles(stored, features, activations)
-    found = {
+    read = _positions_read(prompt, question)  # [read]
+    features = np.unique(np.concatenate([prompt.active(int(p))[0] for p in read] or [[]])).astype(int)  # [n], ascending
+    activations = np.asarray(prompt.matrix(features))[:, read]  # [n, read]
+    effects = _effects_after(prompt, features, read, tokens=len(question.ids))  # [n, read]
+    quantiles = _mean_quantiles(stored, features, activations)  # [n]
+    scores = {
         "act_size": activations.sum(axis=1),
         "act_quantile": quantiles,
         "loss_effect": np.where(np.isnan(effects).all(axis=1), np.nan, np.nansum(effects, axis=1)),
     }
-    keys = found["loss_effect"] if effect else -np.abs(found[asked.rank])
-    order = np.argsort(keys, kind="stable")
+    # Loss effects sort ascending: the most helpful is the most negative. The others sort descending, by size.
+    keys = scores["loss_effect"] if question.metric == "loss_effect" else -np.abs(scores[question.metric])
     return [
         Score(
             feature=int(features[i]),
-            score=float(found[asked.rank][i]),
-            activation=float(found["act_size"][i]),
+            score=float(scores[question.metric][i]),
+            activation=float(scores["act_size"][i]),
             quantile=float(quantiles[i]) if stored.exists else None,
-            loss_effect=None if np.isnan(found["loss_effect"][i]) else float(found["loss_effect"][i]),
+            loss_effect=None if np.isnan(scores["loss_effect"][i]) else float(scores["loss_effect"][i]),
         )
-        for i in order
+        for i in np.argsort(keys, kind="stable")
     ]
 
 
-def _mean_quantiles(stored, features, activations):
-    """Mean over the tokens of each feature's quantiles; zeros where it is not active. [features]"""
+def _positions_read(prompt, question: PromptQuestion) -> np.ndarray:
+    """Tokens whose activations count. [read] int"""
+    # An activation's loss effect falls on the next token: for it, the token before each chosen one is read.
+    shift = int(question.metric == "loss_effect")
+    pairs = [(chosen, chosen - shift) for chosen in question.positions if chosen >= shift]
+    special = prompt.is_special
+    return np.array([read for chosen, read in pairs if not special(chosen) and not special(read)], dtype=int)
+
+
+def _effects_after(prompt, features: np.ndarray, read: np.ndarray, tokens: int) -> np.ndarray:
+    """Loss effects that activations on the tokens read have on the next; NaN after the last. [n, read]"""
+    # The next token's column holds the effect. The last token has none: its index is clipped, its column blanked.
+    effects = np.asarray(prompt.loss_effects(features))[:, np.minimum(read + 1, tokens - 1)]
+    return np.where(read + 1 < tokens, effects, np.nan)
+
+
+def _mean_quantiles(stored: StoredFeatures, features: np.ndarray, activations: np.ndarray) -> np.ndarray:
+    """Mean over the tokens of each feature's quantiles; NaN without statistics. [n], [n, read] -> [n]"""
     if not stored.exists or not activations.size:
         return np.full(len(features), np.nan)
     return stored.many_quantiles(features, activations).mean(axis=1)

@@ -1,63 +1,65 @@
 """What do the stored statistics say of the features of a prompt? One query a question."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from features.engine.activity.quantiles import quantile
-from features.models import Feature
+from features.models import SAE, Feature
 
 
-class Stored:
+class StoredFeatures:
     """The statistics that an SAE's pages show, asked for the few features that a prompt wakes."""
 
-    def __init__(self, sae):
+    def __init__(self, sae: SAE):
         self.sae = sae
-        self._ladders = {}  # feature -> (count, tokens, ladder), or None without a row
+        self._sketches = {}  # feature -> (count, tokens, bytes of its quantile sketch), or None without a row
 
     @property
-    def exists(self):
+    def exists(self) -> bool:
         return self.sae.statistics_id is not None
 
-    def quantiles(self, features, activations):
+    def quantiles(self, features: Sequence[int], activations: np.ndarray) -> np.ndarray:
         """Share of the counted tokens below each feature's activation; NaN without a row. [n], [n] -> [n]"""
         return self.many_quantiles(features, np.reshape(activations, (-1, 1)))[:, 0]
 
-    def many_quantiles(self, features, activations):
+    def many_quantiles(self, features: Sequence[int], activations: np.ndarray) -> np.ndarray:
         """The same for several activations of each feature. [n], [n, m] -> [n, m]"""
-        self._fetch_ladders(features)
-        found = np.full(np.shape(activations), np.nan)
-        for at, feature in enumerate(features):
-            if self._ladders[feature]:
-                count, tokens, ladder = self._ladders[feature]
-                found[at] = quantile(np.frombuffer(ladder, np.float32), count, tokens, activations[at])
-        return found
+        self._fetch_sketches(features)
+        quantiles = np.full(np.shape(activations), np.nan)
+        for i, feature in enumerate(features):
+            if self._sketches[feature]:
+                count, tokens, sketch = self._sketches[feature]
+                quantiles[i] = quantile(np.frombuffer(sketch, np.float32), count, tokens, activations[i])
+        return quantiles
 
-    def denser_than(self, share, features):
-        """Those of the features that are active on a larger share of the counted tokens."""
+    def denser_than(self, share: float, features: Iterable[int]) -> set[int]:
+        """Those of the features that are active on a larger share (0 to 1) of the counted tokens."""
         if share >= 1 or not self.exists:
             return set()
         rows = self._rows(features, "index", "density")
         return {feature for feature, (_, density) in rows.items() if density > share}
 
-    def scales(self, features):
+    def scales(self, features: Iterable[int]) -> dict[int, tuple[float, float]]:
         """{feature: (density, highest activation)} on the corpus, of those that have a row."""
         rows = self._rows(features, "index", "density", "maximum")
         return {feature: row[1:] for feature, row in rows.items()}
 
-    def whole(self, features):
+    def whole(self, features: Iterable[int]) -> dict[int, Feature]:
         """Full rows, for dashboards."""
         if not self.exists:
             return {}
         rows = Feature.objects.shown_of(self.sae).filter(index__in=[int(feature) for feature in features])
         return {row.index: row for row in rows}
 
-    def _fetch_ladders(self, features):
+    def _fetch_sketches(self, features: Sequence[int]) -> None:
         """Once each: a ranking asks for all active features, then again for the first of them."""
-        missing = [feature for feature in features if feature not in self._ladders]
+        missing = [feature for feature in features if feature not in self._sketches]
         if missing:
             rows = self._rows(missing, "index", "count", "tokens", "quantiles")
-            self._ladders.update({f: rows[f][1:] if f in rows else None for f in missing})
+            self._sketches.update({f: rows[f][1:] if f in rows else None for f in missing})
 
-    def _rows(self, features, *columns):
+    def _rows(self, features: Iterable[int], *columns: str) -> dict[int, tuple]:
         if not self.exists:
             return {}
         rows = Feature.objects.shown_of(self.sae).filter(index__in=[int(feature) for feature in features])

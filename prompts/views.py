@@ -2,7 +2,7 @@
 
 from urllib.parse import urlencode
 
-from django.http import Http404, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -12,19 +12,20 @@ from features import runtime
 from features.models import SAE
 
 from . import answer, forms
-from .sample_prompts import examples_for
+from .sample_prompts import sample_prompts_for
 
 PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
 LONGEST_ADDRESS = 3500  # characters; servers and proxies may refuse more than 4,094 in a request line
-SHARED = ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
-OWN = ("asking", "dashboard", "heatmap", "tokens")
+SHARED_MODULES = ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
+PROMPT_MODULES = ("asking", "dashboard", "heatmap", "tokens")
 # What the page's script imports, so that the browser fetches all at once instead of one after the other.
-MODULES = [f"prompts/{name}.js" for name in OWN] + [f"shared/{name}.js" for name in SHARED]
+MODULES = [f"prompts/{name}.js" for name in PROMPT_MODULES] + [f"shared/{name}.js" for name in SHARED_MODULES]
 
 
 @csrf_exempt  # only until the announced size is checked: the CSRF check reads the body
 @require_http_methods(["GET", "HEAD", "POST"])
-def prompt(request, slug):
+def prompt(request: HttpRequest, slug: str) -> HttpResponse:
+    """The page, or with format=json its twin; what is refused keeps the text, what fails says so (503)."""
     try:
         forms.refuse_unread(request)
         return _prompt(request, slug)
@@ -35,30 +36,30 @@ def prompt(request, slug):
 
 
 @csrf_protect
-def _prompt(request, slug):
+def _prompt(request: HttpRequest, slug: str) -> HttpResponse:
     sae = _sae(slug)
     if _wants_json(request):
-        return JsonResponse(answer.answer(sae, forms.asked_of(request, sae)))
+        return JsonResponse(answer.answer(sae, forms.question_of(request, sae)))
     if "text" not in (request.POST if request.method == "POST" else request.GET):
         runtime.warm(sae)  # whoever opens the page will ask soon
         return _page(request, sae)
-    asked = forms.asked_of(request, sae)
-    address = f"{request.path}?{_query(asked)}"
+    question = forms.question_of(request, sae)
+    address = f"{request.path}?{_query(question)}"
     if request.method == "POST" and len(address) <= LONGEST_ADDRESS:
         return redirect(address)
     try:
-        data = answer.answer(sae, asked, PATIENCE)
+        data = answer.answer(sae, question, PATIENCE)
     except runtime.StillLoading:
-        data = answer.question(sae, asked)
+        data = answer.asked_of(sae, question)
     return _page(request, sae, data)
 
 
 @require_GET
-def try_text(request, slug, index):
+def try_text(request: HttpRequest, slug: str, index: int) -> JsonResponse:
     """Where one feature fires on a typed text, as JSON."""
     try:
         sae = _sae(slug)
-        return JsonResponse(answer.tried(sae, index, forms.asked_of(request, sae)))
+        return JsonResponse(answer.tried(sae, index, forms.question_of(request, sae)))
     except forms.Refused as refusal:
         return JsonResponse({"error": str(refusal)}, status=refusal.status)
     except runtime.Unavailable as failure:
@@ -67,12 +68,12 @@ def try_text(request, slug, index):
 
 @require_GET
 @never_cache
-def model_json(request, slug):
+def model_json(request: HttpRequest, slug: str) -> JsonResponse:
     """Whether this process has the SAE loaded."""
     return JsonResponse(runtime.state(get_object_or_404(SAE, slug=slug)))
 
 
-def _sae(slug):
+def _sae(slug: str) -> SAE:
     try:
         return SAE.objects.for_pages().get(slug=slug)
     except SAE.DoesNotExist:
@@ -80,7 +81,7 @@ def _sae(slug):
         raise forms.Refused(f"No SAE is called {slug!r} here. Known: {known}.", 404) from None
 
 
-def _page(request, sae, data=None, problem="", status=200, text=""):
+def _page(request, sae: SAE, data: dict | None = None, problem="", status=200, text="") -> HttpResponse:
     """The page of a question, answered (`data` with a ranking), still waiting for its model, or refused."""
     model = runtime.state(sae)
     context = {
@@ -92,14 +93,14 @@ def _page(request, sae, data=None, problem="", status=200, text=""):
         "text": data["text"] if data else text,
         "bos": data["bos"] if data else True,
         "most_tokens": forms.most_tokens(sae),
-        "examples": examples_for(sae),
+        "examples": sample_prompts_for(sae),
         "modules": MODULES,
         "setup": {"longest_address": LONGEST_ADDRESS, "warming": model["state"] == "loading"},
     }
     return render(request, "prompts/prompt.html", context, status=status)
 
 
-def _problem(request, slug, sentence, status):
+def _problem(request, slug: str, sentence: str, status: int) -> HttpResponse:
     """The refusal or failure as the asker reads it: JSON, or the page with the sentence and the text kept."""
     if _wants_json(request):
         return JsonResponse({"error": sentence}, status=status)
@@ -110,15 +111,15 @@ def _problem(request, slug, sentence, status):
     return _page(request, sae, problem=sentence, status=status, text=text)
 
 
-def _wants_json(request):
+def _wants_json(request) -> bool:
     return request.GET.get("format") == "json"
 
 
-def _query(asked):
+def _query(question: forms.PromptQuestion) -> str:
     """The address of a question: what it says differs from the defaults."""
-    query = {"text": asked.text, "position": ",".join(map(str, asked.positions)), "rank": asked.rank}
-    if not asked.bos:
+    query = {"text": question.text, "position": ",".join(map(str, question.positions)), "rank": question.metric}
+    if not question.bos:
         query["bos"] = "0"
-    if asked.max_density < 1:
-        query["max_density"] = f"{asked.max_density:g}"
+    if question.max_density < 1:
+        query["max_density"] = f"{question.max_density:g}"
     return urlencode(query)

@@ -16,7 +16,7 @@ from features.models import SAE
 from features.storage import write
 from features.storage.findings_file import read_of
 from prompts import finding_checks
-from prompts.sample_prompts import EXAMPLES, examples_for
+from prompts.sample_prompts import SAMPLE_PROMPTS, sample_prompts_for
 
 TOKENS = 75_000
 FIRST = 300  # token rows from the beginning of the demo's order: few documents, but long ones
@@ -117,4 +117,4 @@ def test_the_prompt_page_offers_the_prompts_of_the_sae(client, demo):
 
 def test_without_findings_it_offers_prompts_that_fit_any_model(demo, tmp_path):
     demo.path = str(tmp_path)
-    assert [example["text"] for example in examples_for(demo)] == [example.text for example in EXAMPLES]
+    assert [example["text"] for example in sample_prompts_for(demo)] == [example.text for example in SAMPLE_PROMPTS]

@@ -78,6 +78,22 @@ def test_a_density_that_is_no_share(refused):
     assert "max_density='nan' is not a share" in refused(400, text="What?", max_density="nan")
 
 
+def test_all_that_is_wrong_is_told_at_once_and_cut_where_it_is_long(refused):
+    told = refused(400, text="What?", rank="x" * 50, bos="2", max_density="inf", position="")
+    assert told == (
+        "bos='2' is unknown. Choose one of: 1, 0. "
+        f"rank='{'x' * 40}…' is unknown. Choose one of: act_size, act_quantile, loss_effect. "
+        "max_density='inf' is not a share. Give a number from 0 to 1."
+    )
+
+
+def test_what_is_left_empty_has_its_default(ask):
+    empty = ask(text="What?", rank="", bos="", max_density="", position="").json()
+    assert empty == ask(text="What?").json()
+    assert [empty[name] for name in ("rank", "bos", "max_density", "position")] == ["act_size", True, 1.0, 2]
+    assert ask(text="What?", max_density="0").json()["max_density"] == 0
+
+
 def test_an_unknown_sae_names_the_known_ones(client, sae):
     found = client.get(reverse("prompts:prompt", args=["other"]), {"text": "a", "format": "json"})
     assert found.status_code == 404

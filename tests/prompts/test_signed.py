@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from prompts.heatmap import overview_of
-from prompts.ranking_several import summed
+from prompts.heatmap import heatmap_of
+from prompts.ranking_several import summed_scores
 
 IDS = [1, 40, 50, 60]
 ACTIVATIONS = np.array([[0, 1, 0, 1], [0, -5, 0, 1], [0, 0, -3, 0], [0, 2, 0, 2]], np.float32)  # [feature, token]
@@ -30,13 +30,13 @@ class Prompt:
 
 def test_the_overview_takes_the_largest_in_size_and_scales_by_it():
     stored = SimpleNamespace(scales=lambda features: {})
-    found = overview_of(Prompt(), [True, False, False, False], 1, stored)
+    found = heatmap_of(Prompt(), [True, False, False, False], 1, stored)
     assert found["features"] == [1, 3, 0, 2]  # in the order of their peaks along the prompt
     assert found["maxima"] == [5, 2, 1, 3]
     assert found["activations"][0] == [0, -5, 0, 1] and found["activations"][3] == [0, 0, -3, 0]
 
 
 def test_sums_over_tokens_keep_the_sign_and_are_ordered_by_size():
-    asked = SimpleNamespace(rank="act_size", positions=[1, 2, 3], ids=IDS)
-    scores = summed(Prompt(), asked, SimpleNamespace(exists=False))
+    question = SimpleNamespace(metric="act_size", positions=[1, 2, 3], ids=IDS)
+    scores = summed_scores(Prompt(), question, SimpleNamespace(exists=False))
     assert [(score.feature, score.score) for score in scores] == [(1, -4), (3, 4), (2, -3), (0, 2)]

@@ -17,7 +17,7 @@ LAYERS = ("n_layers", "n_layer", "num_hidden_layers", "num_layers")
 RESIDUAL = ("d_model", "n_embd", "hidden_size")
 HEADS = ("n_heads", "n_head", "num_attention_heads")
 HEAD = ("d_head", "head_dim")
-CONTEXT = ("n_ctx", "n_positions", "max_position_embeddings")
+CONTEXT = ("n_ctx", "n_positions", "max_position_embeddings", "max_sequence_length")
 MLP = ("d_mlp", "n_inner", "intermediate_size", "ffn_dim")
 
 
