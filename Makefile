@@ -3,7 +3,7 @@
 PYTHON ?= python3
 IN_ENVIRONMENT = exec $(PYTHON) saeviz/running/bootstrap.py
 
-.PHONY: help run test lint bench bench-engine clean
+.PHONY: help run check test test-peers lint bench bench-engine clean
 
 help:           ## this list
 	@sed -n 's|^\([a-z-]*\):.*## \(.*\)|  make \1  \2|p' Makefile
@@ -13,6 +13,12 @@ run:            ## the site with everything it needs, at http://127.0.0.1:8000; 
 
 test: lint      ## every test that can run here; what cannot says why
 	@OMP_NUM_THREADS=2 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest $(ARGS)
+
+check: lint     ## in a minute: form, linter, arrows, the engine against its definitions
+	@OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest tests/saeviz/test_arrows.py tests/saeviz/test_docs.py tests/engine $(ARGS)
+
+test-peers:     ## the same figures by other tools, each in an environment of its own (minutes, some GB)
+	@$(IN_ENVIRONMENT) requirements-dev.txt -m tests.bench.peer_environments $(ARGS)
 
 lint:           ## what ruff has to say of errors and form
 	@$(IN_ENVIRONMENT) requirements-dev.txt -m ruff check .

@@ -39,11 +39,15 @@ def main(features: int = BLOCK, rows: int = 160):
         folder = Path(os.environ.get("BENCH_FOLDER") or place)
         if not (folder / "rows.npy").exists():
             write(folder)
-        chosen = sorted(np.random.default_rng(0).choice(_d_sae(folder), features, replace=False).tolist())
+        chosen = _chosen(folder, features)
         ours, here = _saeviz(folder, chosen, rows)
         print(f"  saeviz: {here:.4f} s a feature, on {rows * 127:,} tokens, {torch.get_num_threads()} thread(s)")
         for name, python in there.items():
             _compare(name, _peer(name, python, folder, chosen, rows, Path(place)), ours, here)
+
+
+def _chosen(folder: Path, features: int) -> list[int]:
+    return sorted(np.random.default_rng(0).choice(_d_sae(folder), features, replace=False).tolist())
 
 
 def _d_sae(folder: Path) -> int:
@@ -76,8 +80,18 @@ def _peer(name: str, python: str, folder: Path, chosen: list[int], rows: int, pl
 def _compare(name: str, peer: dict, ours: dict, here: float) -> None:
     each, how = seconds_per_feature(peer)
     print(f"  {name}: {each:.3f} s a feature ({how}), {each / here:.0f} times saeviz's")
-    for line in differences({int(index): one for index, one in peer["features"].items()}, ours):
+    for line in _differences(peer, ours):
         print(f"    {line}")
+
+
+def _differences(peer: dict, ours: dict) -> list[str]:
+    return differences({int(index): one for index, one in peer["features"].items()}, ours)
+
+
+def compared(name: str, python: str, folder: Path, features: int, rows: int, place: Path) -> list[str]:
+    """A line for each quantity: how far some features' figures are from a peer's. `place` takes its output."""
+    chosen = _chosen(folder, features)
+    return _differences(_peer(name, python, folder, chosen, rows, place), _saeviz(folder, chosen, rows)[0])
 
 
 def seconds_per_feature(peer: dict) -> tuple[float, str]:

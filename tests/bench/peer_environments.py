@@ -1,0 +1,47 @@
+"""Environments of the tools that saeviz is compared with, and the tests that need them: `make test-peers`.
+
+Each lies in build/peers and is made once, from tests/bench/peers/requirements-*.txt; several GB and some minutes.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = {"PEER_PYTHON_SAE_VIS": "sae_vis", "PEER_PYTHON_SAEDASHBOARD": "sae_dashboard"}
+DO_NOT_LOAD = ("torchvision", "torchaudio")  # beside a build of torch for CPUs
+
+
+def python_of(name: str) -> Path:
+    """The Python of a peer's environment, which is made where it is not there or its requirements have changed."""
+    requirements = ROOT / f"tests/bench/peers/requirements-{name}.txt"
+    folder = ROOT / "build" / "peers" / name
+    python, made = folder / "bin" / "python", folder / "made-of"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if not (made.exists() and made.read_text() == wanted):
+        print(f"Making an environment for {name} in {folder.relative_to(ROOT)} ...", flush=True)
+        venv.create(folder, clear=True, with_pip=True)
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
+        subprocess.run([*pip, "install", "-r", requirements], check=True)
+        if is_for_cpus(python):
+            subprocess.run([*pip, "uninstall", "-y", *DO_NOT_LOAD], check=True)
+        made.write_text(wanted)
+    return python
+
+
+def is_for_cpus(python: Path) -> bool:
+    program = "import torch; print(torch.version.cuda)"
+    return subprocess.run([python, "-c", program], capture_output=True, text=True).stdout.strip() == "None"
+
+
+def main(arguments: list[str]) -> int:
+    environment = os.environ | {variable: str(python_of(name)) for variable, name in PEERS.items()}
+    command = [sys.executable, "-m", "pytest", "-m", "peers", "tests", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
