@@ -1,4 +1,4 @@
-"""What can a worker be asked to do? Tasks take the number of a row and call a service."""
+"""What does a worker do, and who looks after it? One task, which is a doorbell; what it finds stands in rows."""
 
 import logging
 
@@ -6,36 +6,41 @@ from celery import shared_task
 from django.db import DatabaseError, connections
 
 from .importing import job
-from .jobs import artifacts, leftovers, lifecycle, verification, worker
+from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
+from .models import Import, Job, Verification
 
 log = logging.getLogger(__name__)
 
-
-@shared_task(name=lifecycle.TASK)
-def compute(job_id):
-    """One part of it."""
-    worker.run_one(job_id)
+BEFORE = ("features.compute", "features.import_sae", "features.verify")  # names in messages of earlier versions
 
 
-@shared_task(name=job.TASK)
-def import_sae(import_id):
+def import_sae(lease):
     from .gelu1l import download  # brings torch
 
-    job.run_import(import_id, download.prepare)
+    job.run_import(lease, download.prepare)
 
 
-@shared_task(name=verification.TASK)
-def verify(sae_id):
-    verification.run_verification(sae_id)
+KINDS = {Verification: verification.run_verification, Import: import_sae, Job: worker.run_part}  # in this order
 
 
-def watch():
-    """One look for jobs that nobody works on. A database that is away now is asked again next time."""
+def work(*numbers):
+    """Do what waits, whatever the number in a message of an earlier version was."""
+    worker.work(KINDS)
+
+
+for name in (doorbell.TASK, *BEFORE):
+    shared_task(name=name)(work)
+
+
+def watch(is_idle: bool):
+    """Find what nobody works on, clean up, and ring for what an idle worker could do. A database that is away now is
+    asked again next time."""
     try:
-        lifecycle.pick_up_silent_jobs()
+        lifecycle.pick_up_silent(*KINDS)
         leftovers.forget_long_ended()
         artifacts.remove_leftovers()
-        job.look_after()
+        if is_idle and leases.something_waits(KINDS):
+            doorbell.ring()
     except DatabaseError:
         log.warning("Cannot look after jobs now", exc_info=True)
     finally:

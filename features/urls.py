@@ -4,7 +4,7 @@ from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
 from .browse import views
-from .importing import views as import_views
+from .jobs import status
 from .jobs import views as job_views
 
 
@@ -24,12 +24,12 @@ urlpatterns = [
     path("saes/<slug:slug>/features/random/", views.random, name="random"),
     path("saes/<slug:slug>/features/<number:index>/", views.feature, name="feature"),
     path("saes/<slug:slug>/features/<number:index>.json", views.feature_json, name="feature-json"),
-    path("saes/<slug:slug>/jobs.json", job_views.newest, name="jobs-json"),
-    path("saes/<slug:slug>/verify/", import_views.verify, name="verify"),
-    path("imports/<int:id>.json", import_views.import_json, name="import-json"),
-    path("imports/<int:id>/cancel/", import_views.cancel, name="import-cancel"),
-    path("imports/<int:id>/retry/", import_views.retry, name="import-retry"),
-    path("jobs/<int:id>.json", job_views.job, name="job-json"),
-    path("jobs/<int:id>/cancel/", job_views.cancel, name="job-cancel"),
-    path("jobs/<int:id>/retry/", job_views.retry, name="job-retry"),
+    path("saes/<slug:slug>/jobs.json", job_views.newest_job, name="jobs-json"),
+    path("saes/<slug:slug>/verify/", job_views.verify, name="verify"),
 ]
+for kind in status.KINDS:
+    urlpatterns += [
+        path(f"{kind}s/<int:id>.json", job_views.work_json, {"kind": kind}, name=f"{kind}-json"),
+        path(f"{kind}s/<int:id>/cancel/", job_views.cancel, {"kind": kind}, name=f"{kind}-cancel"),
+        path(f"{kind}s/<int:id>/retry/", job_views.retry, {"kind": kind}, name=f"{kind}-retry"),
+    ]

@@ -1,9 +1,8 @@
-"""How do computations reach a worker? The Celery app, and the watch that a worker keeps over silent jobs.
+"""How does work reach a worker? The Celery app, and the watch that a worker keeps over what waits and what is silent.
 
     celery -A saeviz worker
 
-Messages carry the number of a job and nothing else; who gets one does the next part that waits. The rows in the
-database are what counts.
+A message is a doorbell and carries nothing: who hears it does what waits in the rows of the database.
 """
 
 import os
@@ -12,24 +11,25 @@ from celery import Celery, bootsteps
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
 
-LOOK_EVERY = 10.0  # seconds between two looks for jobs that nobody works on
+LOOK_EVERY = 10.0  # seconds between two looks for work that nobody does
 
 app = Celery("saeviz")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     worker_concurrency=1,  # torch uses every core by itself
-    worker_max_tasks_per_child=100,  # the parts of a job share a loaded model; what else was left goes with a process
+    worker_max_tasks_per_child=100,  # what is left in memory goes with a process; a task is a turn of half a minute
     broker_connection_timeout=4,
 )
 app.autodiscover_tasks()
 
 
 class Watch(bootsteps.StartStopStep):
-    """Looks after jobs from the worker's main process, at its start and then every few seconds."""
+    """Looks after work from the worker's main process, at its start and then every few seconds."""
 
     requires = {"celery.worker.components:Timer"}
 
     def start(self, worker):
+        self.worker = worker
         self.timer = worker.timer.call_repeatedly(LOOK_EVERY, self.look)
         worker.timer.call_after(0, self.look)
 
@@ -37,9 +37,11 @@ class Watch(bootsteps.StartStopStep):
         self.timer.cancel()
 
     def look(self):
+        from celery.worker import state  # not for the site, which rings and never works
+
         from features.tasks import watch
 
-        watch()
+        watch(is_idle=len(state.active_requests) < self.worker.concurrency)
 
 
 app.steps["worker"].add(Watch)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from django.test import override_settings
 
-from features.jobs import lifecycle, worker
+from features.jobs import doorbell, loaded_job
 from features.storage import write
 from tests import made_up
 
@@ -16,11 +16,10 @@ def no_waiting(monkeypatch):
 
 @pytest.fixture
 def sent(monkeypatch):
-    """The numbers of the jobs put in the queue, instead of a queue."""
-    numbers = []
-    monkeypatch.setattr(lifecycle, "_send", lambda job: numbers.append(job.pk) or True)
-    monkeypatch.setattr(lifecycle, "_messages_in_queue", lambda: 0)
-    return numbers
+    """A doorbell for each message sent, instead of a queue."""
+    rung = []
+    monkeypatch.setattr(doorbell, "ring", lambda: rung.append("ring") or True)
+    return rung
 
 
 @pytest.fixture
@@ -64,5 +63,5 @@ def shards(tmp_path):
 def engine(monkeypatch):
     """Jobs get made-up figures; what is set on this object is what they get."""
     collected = made_up.Collected()
-    monkeypatch.setattr(worker, "Loaded", lambda job: made_up.Loaded(job, collected))
+    monkeypatch.setattr(loaded_job, "LoadedJob", lambda job: made_up.Loaded(job, collected))
     return collected

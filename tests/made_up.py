@@ -106,13 +106,13 @@ class Collected:
 
 @dataclass
 class Loaded:
-    """What `computing.Loaded` is to the parts of a job: `cut` shards that leave an empty folder each."""
+    """What `LoadedJob` is to the parts of a job: `cut` shards that leave an empty folder each."""
 
     job: object
     figures: Collected
     cut: int = 1
 
-    def shards(self):
+    def shard_tokens(self):
         return [self.job.tokens // self.cut] * self.cut
 
     def shard(self, number, place, progress):

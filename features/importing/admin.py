@@ -2,17 +2,16 @@
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
-from django.middleware.csrf import get_token
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from ..jobs.admin import ReadOnly
+from ..jobs.admin import QueuedWorkAdmin, say_queued
 from ..models import SAE, Corpus, Import
-from . import folders, job, language_models, views
+from . import folders, job, language_models
 from .plan import Asked, Unanswered
 
 ANSWER = "answer_"  # in front of the names of questions among the fields
@@ -68,20 +67,10 @@ class ImportForm(forms.Form):
 
 
 @admin.register(Import)
-class ImportAdmin(ReadOnly):
+class ImportAdmin(QueuedWorkAdmin):
     """Imports that were asked for here, and the page that asks for one."""
 
     list_display = ["id", "path", "progress", "page", "requested_by", "created", "buttons"]
-    list_display_links = None
-    list_select_related = ["sae", "requested_by"]
-    actions = None
-
-    class Media:
-        js = ["admin/jobs.js"]
-
-    def changelist_view(self, request, extra_context=None):
-        get_token(request)  # sets the cookie that the buttons of the rows send back
-        return super().changelist_view(request, extra_context)
 
     def has_add_permission(self, request):
         return request.user.has_perm("features.add_job")
@@ -105,8 +94,7 @@ class ImportAdmin(ReadOnly):
 
     def _request_gelu1l(self, request):
         row = job.request_gelu1l(request.user)
-        level = messages.WARNING if row.note else messages.SUCCESS
-        self.message_user(request, f"Import {row.pk} of {row.path} is queued. {row.note}".strip(), level)
+        say_queued(self, request, row, f"Import {row.pk} of {row.path}")
         return HttpResponseRedirect(reverse("admin:features_import_changelist"))
 
     def _only_for(self, request):
@@ -122,23 +110,8 @@ class ImportAdmin(ReadOnly):
         except (ValueError, OSError) as refusal:
             form.add_error(None, str(refusal))
         else:
-            level = messages.WARNING if row.note else messages.SUCCESS
-            self.message_user(request, f"Import {row.pk} of {row.path} is queued. {row.note}".strip(), level)
+            say_queued(self, request, row, f"Import {row.pk} of {row.path}")
         return form.is_valid()
-
-    @admin.display(ordering="state")
-    def progress(self, row):
-        """Kept up to date by jobs.js while the import is unfinished."""
-        address = reverse("features:import-json", args=[row.pk])
-        return format_html('<div data-job="{}" data-state="{}">{}</div>', address, row.state, views.sentence_of(row))
-
-    @admin.display(description="")
-    def buttons(self, row):
-        if not (row.can_be_cancelled or row.can_be_retried):
-            return ""
-        action, text = ("cancel", "Cancel") if row.can_be_cancelled else ("retry", "Retry")
-        address = reverse(f"features:import-{action}", args=[row.pk])
-        return format_html('<button type="button" class="button" data-post="{}">{}</button>', address, text)
 
     @admin.display(description="page")
     def page(self, row):

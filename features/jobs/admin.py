@@ -1,4 +1,4 @@
-"""Staff's page of jobs: which there are, how far they are, and the form that asks for one."""
+"""Staff's lists of long work: which there is, how far it is, and the form that asks for a computation."""
 
 from django import forms
 from django.contrib import admin, messages
@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from ..messages import BadRequest
-from ..models import Corpus, Job
-from . import lifecycle, requests
+from ..models import Corpus, Job, Verification
+from . import lifecycle, requests, status
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -26,8 +26,14 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
+def say_queued(page, request, work, what: str):
+    """That it is, or waits for the queue to be back."""
+    level = messages.WARNING if work.note else messages.SUCCESS
+    page.message_user(request, f"{what} is queued. {work.note}".strip(), level)
+
+
 class RecomputeForm(forms.Form):
-    """What to compute with; the rules are those of `asking.request_statistics`."""
+    """What to compute with; the rules are those of `requests.request_statistics`."""
 
     tokens = forms.IntegerField(min_value=1, required=False, help_text="Empty: as many as the settings say.")
     device = forms.CharField(initial="auto", max_length=20, help_text="auto, cpu, mps, cuda, cuda:1 ...")
@@ -70,9 +76,7 @@ class ComputesStatistics(admin.ModelAdmin):
             except (BadRequest, lifecycle.Unfinished) as refusal:
                 form.add_error(None, str(refusal))
             else:
-                note = getattr(job, "note", "")
-                level = messages.WARNING if note else messages.SUCCESS
-                self.message_user(request, f"Job {job.pk} for {sae} is queued. {note}".strip(), level)
+                say_queued(self, request, job, f"Job {job.pk} for {sae}")
         return form.is_valid()
 
     def describe(self, sae, features):
@@ -81,48 +85,47 @@ class ComputesStatistics(admin.ModelAdmin):
         return f"{sae}: {what} of {sae.d_sae:,} features, on {sae.corpus} ({sae.corpus.tokens:,} tokens)"
 
 
-@admin.register(Job)
-class JobAdmin(ReadOnly):
-    """Who asked for what, how far it is, how it ended. Nothing to edit: jobs are cancelled or tried again."""
+class QueuedWorkAdmin(ReadOnly):
+    """A list of pieces of work: how far each is, and the button that stops it or tries it again. Nothing to edit."""
 
-    list_display = [
-        "id",
-        "sae",
-        "what",
-        "progress",
-        "parts",
-        "error",
-        "requested_by",
-        "requested_how",
-        "created",
-        "buttons",
-    ]
     list_display_links = None
-    list_filter = ["state", "sae"]
+    list_filter = ["state"]
     list_select_related = ["sae", "requested_by"]
     actions = None
 
     class Media:
-        js = ["admin/jobs.js"]
+        js = [forms.Script("admin/jobs.js", type="module")]
 
     def changelist_view(self, request, extra_context=None):
         get_token(request)  # sets the cookie that the buttons of the rows send back
         return super().changelist_view(request, extra_context)
 
+    @admin.display(ordering="state")
+    def progress(self, work):
+        """Kept up to date by jobs.js while the work is unfinished."""
+        address = status.address(work, "json")
+        return format_html(
+            '<div data-progress="{}" data-state="{}">{}</div>', address, work.state, status.sentence(work)
+        )
+
+    @admin.display(description="")
+    def buttons(self, work):
+        if not (work.can_be_cancelled or work.can_be_retried):
+            return ""
+        action, text = ("cancel", "Cancel") if work.can_be_cancelled else ("retry", "Try again")
+        address = status.address(work, action)
+        return format_html('<button type="button" class="button" data-post="{}">{}</button>', address, text)
+
+
+@admin.register(Job)
+class JobAdmin(QueuedWorkAdmin):
+    list_display = ["id", "sae", "what", "progress", "parts", "requested_by", "requested_how", "created", "buttons"]
+    list_filter = ["state", "sae"]
+
     @admin.display(description="features and tokens")
     def what(self, job):
         which = "all" if job.features is None else f"{len(job.features):,} chosen"
         return f"{which}, {job.tokens:,} tokens, {job.device}"
-
-    @admin.display(ordering="state")
-    def progress(self, job):
-        """Drawn by jobs.js, and kept up to date while the job is unfinished."""
-        return format_html(
-            '<div data-job="{}" data-state="{}">{}</div>',
-            reverse("features:job-json", args=[job.pk]),
-            job.state,
-            job.get_state_display(),
-        )
 
     def get_queryset(self, request):
         return super().get_queryset(request).with_parts()
@@ -131,13 +134,7 @@ class JobAdmin(ReadOnly):
     def parts(self, job):
         return f"{job.parts_done:,} of {job.parts_all:,}" if job.parts_all else ""
 
-    @admin.display(description="")
-    def buttons(self, job):
-        if job.can_be_cancelled or job.can_be_retried:
-            action, text = ("cancel", "Cancel") if job.can_be_cancelled else ("retry", "Retry")
-            return format_html(
-                '<button type="button" class="button" data-post="{}">{}</button>',
-                reverse(f"features:job-{action}", args=[job.pk]),
-                text,
-            )
-        return ""
+
+@admin.register(Verification)
+class VerificationAdmin(QueuedWorkAdmin):
+    list_display = ["id", "sae", "progress", "requested_by", "created", "buttons"]

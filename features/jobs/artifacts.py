@@ -47,19 +47,19 @@ def name_of(part: JobPart) -> str:
 
 
 @contextmanager
-def attempt(claim):
+def attempt(lease):
     """A folder for the work on a part; nobody else, not even a lost worker with the same part, writes into it."""
-    place = folder(claim.job) / f"attempt-{name_of(claim.part)}-{uuid.uuid4().hex[:8]}"
-    place.mkdir(parents=True)
+    path = folder(lease.job) / f"attempt-{name_of(lease.part)}-{uuid.uuid4().hex[:8]}"
+    path.mkdir(parents=True)
     try:
-        yield place
+        yield path
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def keep(claim, made: Path) -> None:
-    """Put what an attempt made in its place, and store it for other machines."""
-    final = folder(claim.job) / made.name
+def keep(lease, made: Path) -> None:
+    """Put what an attempt made where other parts look for it, and store it for other machines."""
+    final = folder(lease.job) / made.name
     try:
         made.rename(final)
     except OSError:
@@ -67,31 +67,31 @@ def keep(claim, made: Path) -> None:
             raise
         # Whoever had the part before came as far as this; what it made is the same.
     if _in_database():
-        _store(claim, final)
+        _store(lease, final)
 
 
 def _in_database() -> bool:
     return settings.SAEVIZ_SHARE == "database"
 
 
-def _store(claim, place: Path) -> None:
-    pieces = _Pieces(claim, place.name)
+def _store(lease, path: Path) -> None:
+    pieces = _Pieces(lease, path.name)
     pieces.begin()
     with tarfile.open(fileobj=pieces, mode="w|", bufsize=1 << 20) as tar:
-        tar.add(place, place.name)
+        tar.add(path, path.name)
     pieces.end()
 
 
 class _Pieces:
-    """A file to write into that becomes rows; each is written only while the claim holds."""
+    """A file to write into that becomes rows; each is written only while the lease holds."""
 
-    def __init__(self, claim, name):
-        self.claim, self.name, self.number, self.rest = claim, name, 0, bytearray()
+    def __init__(self, lease, name):
+        self.lease, self.name, self.number, self.rest = lease, name, 0, bytearray()
 
     def begin(self):
         with transaction.atomic():
-            self.claim.check()
-            self.claim.job.files.filter(name=self.name).delete()
+            self.lease.check()
+            self.lease.job.files.filter(name=self.name).delete()
 
     def write(self, data) -> int:
         self.rest += data
@@ -105,8 +105,8 @@ class _Pieces:
 
     def _row(self, piece):
         with transaction.atomic():
-            self.claim.check()
-            ShardFile.objects.create(job=self.claim.job, name=self.name, number=self.number, piece=piece)
+            self.lease.check()
+            ShardFile.objects.create(job=self.lease.job, name=self.name, number=self.number, piece=piece)
         self.number += 1
 
 
@@ -128,24 +128,24 @@ def _fetched(job, part) -> Path:
             f"What the part '{part}' left is not in {final}. Workers on several machines need a folder they all see "
             "(SAEVIZ_SHARDS), or SAEVIZ_SHARE=database. Retry."
         )
-    with _whole_or_nothing(final) as place, tarfile.open(fileobj=_Rows(numbers), mode="r|", bufsize=1 << 20) as tar:
-        tar.extractall(place, filter="data")
+    with _whole_or_nothing(final) as path, tarfile.open(fileobj=_Rows(numbers), mode="r|", bufsize=1 << 20) as tar:
+        tar.extractall(path, filter="data")
     return final
 
 
 @contextmanager
 def _whole_or_nothing(final: Path):
-    place = final.parent / f"attempt-fetch-{uuid.uuid4().hex[:8]}"
-    place.mkdir(parents=True)
+    path = final.parent / f"attempt-fetch-{uuid.uuid4().hex[:8]}"
+    path.mkdir(parents=True)
     try:
-        yield place
+        yield path
         try:
-            (place / final.name).rename(final)
+            (path / final.name).rename(final)
         except OSError:
             if not final.is_dir():  # another worker of this machine was faster
                 raise
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class _Rows:
@@ -155,17 +155,17 @@ class _Rows:
         self.numbers, self.piece = iter(numbers), io.BytesIO()
 
     def read(self, size) -> bytes:
-        found = self.piece.read(size)
-        while len(found) < size and (number := next(self.numbers, None)) is not None:
+        data = self.piece.read(size)
+        while len(data) < size and (number := next(self.numbers, None)) is not None:
             self.piece = io.BytesIO(ShardFile.objects.values_list("piece", flat=True).get(pk=number))
-            found += self.piece.read(size - len(found))
-        return found
+            data += self.piece.read(size - len(data))
+        return data
 
 
-def lay_out(job: Job, place: Path) -> None:
+def lay_out(job: Job, path: Path) -> None:
     """Let an attempt find all shards beside each other under their names."""
     for shard in needed(job, Stage.SHARD):
-        (place / shard.name).symlink_to(os.path.relpath(shard, place))
+        (path / shard.name).symlink_to(os.path.relpath(shard, path))
 
 
 def do_missing_again(job: Job) -> None:
@@ -187,9 +187,9 @@ def remove(job: Job) -> None:
 
 def remove_leftovers() -> None:
     """The folders of jobs that no longer need them. A folder is made after its job says that it has one."""
-    there = list(Path(settings.SAEVIZ_SHARDS).glob("*"))
+    paths = list(Path(settings.SAEVIZ_SHARDS).glob("*"))
     kept = {(str(pk), inputs[:8]) for pk, inputs in Job.objects.exclude(inputs="").values_list("pk", "inputs")}
-    for place in there:
-        named = FOLDERS.fullmatch(place.name)
+    for path in paths:
+        named = FOLDERS.fullmatch(path.name)
         if named and named.groups() not in kept:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)

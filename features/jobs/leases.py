@@ -1,6 +1,9 @@
-"""Who works on which part of a job, how is that heard of, and how does it end?
+"""Who works on what, how is that heard of, and how does it end?
 
-A part is taken while its job's row is locked, so two workers never have the same one. A claim is known by the moment
+A worker takes verifications first, then imports, then a part of the computation that has the fewest parts left (one
+that is not cut into parts yet has none): between two parts of a long computation a short one goes first.
+
+A part is taken while its job's row is locked, so two workers never have the same one. A lease is known by the moment
 it began: whoever lost it has no row to write, and everything of a part is written in the transaction that looks.
 """
 
@@ -12,100 +15,73 @@ import time
 from contextlib import contextmanager
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from ..engine.results import Cancelled, Progress
-from ..models import Job, JobPart
-from . import plan
+from ..models import Job, JobPart, QueuedWork
+from . import lifecycle, plan
 
 log = logging.getLogger(__name__)
 
 WRITE_EVERY = 1.0  # seconds between two writes of a part's progress
-BEAT_EVERY = 5.0  # seconds between two signs of life, whatever the computation is at
+BEAT_EVERY = 5.0  # seconds between two signs of life, whatever the work is at
 
-State = Job.State
-
-
-class LostClaim(Cancelled):
-    """Another worker has this part, or its job has ended; nothing of ours may be written."""
+State = QueuedWork.State
 
 
-class Claim:
-    """The right of this process to work on a part of a job, and its way to tell how far it is."""
+class LeaseLost(Cancelled):
+    """Another worker has this, or it has ended, or is asked to stop; nothing of ours may be written."""
 
-    def __init__(self, job: Job, part: JobPart, watcher=None, first=False):
-        self.job, self.part, self.watcher = job, part, watcher
-        self.first = first  # nobody worked on the job before
-        self.phase, self.written = None, 0.0
-        self.others = plan.of_others(part)
-        self.mine = JobPart.objects.filter(pk=part.pk, state=JobPart.State.RUNNING, started=part.started)
 
-    def progress(self, progress):
-        """The callback of the engine: written about once a second; raises Cancelled when asked to stop."""
-        if self.watcher:
-            self.watcher(self._with_others(progress))
-        now = time.monotonic()
-        if progress.phase == self.phase and now - self.written < WRITE_EVERY:
-            return
-        self.phase, self.written = progress.phase, now
-        self.check(done=progress.done, total=progress.total)
-        self.others = plan.of_others(self.part)
-        told = self._with_others(progress)
-        plan.tell(self.job.pk, told.phase, told.done, told.total)
+class Lease:
+    """The right of this process to do a piece of work, and its way to tell how far it is."""
 
-    def _with_others(self, progress):
-        done, total = self.others
-        return Progress(progress.phase, done + progress.done, total + progress.total)
+    opened = 0  # parts that can be begun because this is done
+
+    def __init__(self, work: QueuedWork):
+        self.work = work
+        self.mine = lifecycle.row(work).filter(state=State.RUNNING, started=work.started)
+
+    def __str__(self):
+        return str(self.work)
+
+    def wanted(self):
+        """The row, while nobody asked the work to stop."""
+        return self.mine.filter(cancel_requested=False)
 
     def check(self, **how_far):
-        """Raise Cancelled when the job was asked to stop, has ended, or the part was given to another worker.
+        """Say how far it is. Raises LeaseLost when it was asked to stop, has ended or was given to another worker.
 
-        Within a transaction nobody else gets the part before that ends.
+        Within a transaction nobody else gets it before that ends.
         """
-        wanted = self.mine.filter(job__state=State.RUNNING, job__cancel_requested=False)
-        if not wanted.update(heartbeat=timezone.now(), **how_far):
-            raise LostClaim(f"{self.part} is no longer wanted from here.")
+        if not self.wanted().update(heartbeat=timezone.now(), **how_far):
+            raise LeaseLost(f"{self} is no longer wanted from here.")
 
-    def finish(self, following=()) -> int:
-        """The part is done, and `following` are planned; returns how many parts can be begun because of that."""
-        with transaction.atomic():
-            self._finish()
-            JobPart.objects.bulk_create(following)
-            return plan.opened_by(self.part)
+    def phase(self, phase: str, done=0, total=0, rate=0.0):
+        """Say what it is at; of what is counted, how much is done, and how fast in units per second."""
+        self.check(phase=phase[:300], done=done, total=total, rate=rate)
 
-    def finish_job(self):
-        """The last part is done, and the job with it: in the transaction that shows what came of it."""
-        self._finish()
-        Job.objects.filter(pk=self.job.pk).update(
-            state=State.DONE, error="", finished=timezone.now(), rate=0, done=F("total"), inputs="", result=None
-        )
-
-    def _finish(self):
-        Job.objects.select_for_update().get(pk=self.job.pk)
+    def finish(self, **outcome):
+        """In the transaction of what came of it."""
         self.check()
-        self.mine.update(**plan.whole(self.part))
-        Job.objects.filter(pk=self.job.pk).update(attempts=1)  # they count while nothing gets done
+        lifecycle.finish(self.mine, phase="", **outcome)
 
-    def give_up(self, error=None, cancel=False, undo=lambda: None):
-        """The part waits for another time, and `undo` removes what was written of it. With an error the job has
-        failed; with `cancel`, or where somebody asked, it is cancelled when nobody works on it any more."""
-        with transaction.atomic():
-            job = Job.objects.select_for_update().get(pk=self.job.pk)
-            if not plan.give_back(self.mine):
-                return
-            undo()
-            if error and job.state == State.RUNNING:
-                end(job, State.FAILED, error)
-            elif cancel or job.cancel_requested:
-                Job.objects.filter(pk=job.pk).update(cancel_requested=True)
-                end_if_nobody_works(job)
+    def give_up(self, error: str = "", cancel=False):
+        """With an error it has failed; without, it is cancelled: it ends early for no other reason."""
+        if error:
+            lifecycle.fail(self.mine, error)
+        else:
+            lifecycle.stop(self.mine)
+
+    def beat(self):
+        """A sign of life."""
+        self.mine.update(heartbeat=timezone.now())
 
     @contextmanager
     def beating(self):
         """Signs of life from a thread of their own: loading a model or a long block tells no progress."""
         stop = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(stop,), name=f"job {self.job.pk}", daemon=True)
+        thread = threading.Thread(target=self._keep_beating, args=(stop,), name=f"beat of {self.work}", daemon=True)
         thread.start()
         try:
             yield
@@ -113,19 +89,105 @@ class Claim:
             stop.set()
             thread.join()
 
-    def _beat(self, stop):
+    def _keep_beating(self, stop):
         while not stop.wait(BEAT_EVERY):
             try:
-                if self.mine.update(heartbeat=timezone.now()):
-                    Job.objects.filter(pk=self.job.pk, state=State.RUNNING).update(heartbeat=timezone.now())
+                self.beat()
             except DatabaseError:
-                log.warning("Job %s: no sign of life could be written", self.job.pk, exc_info=True)
+                log.warning("%s: no sign of life could be written", self, exc_info=True)
             finally:
                 connection.close()
 
 
-def claim(job_id, watcher=None) -> Claim | None:
-    """Take the next part of a job. None when there is none: cancelled, ended, or others have what is left."""
+class PartLease(Lease):
+    """The same of a part of a computation."""
+
+    def __init__(self, job: Job, part: JobPart, watcher=None):
+        self.work = self.job = job
+        self.part, self.watcher = part, watcher
+        self.undo = lambda: None  # removes what was written of a part that is given up
+        self.last_phase, self.written = None, 0.0
+        self.others = plan.of_others(part)
+        self.mine = JobPart.objects.filter(pk=part.pk, state=JobPart.State.RUNNING, started=part.started)
+
+    def __str__(self):
+        return str(self.part)
+
+    def wanted(self):
+        return self.mine.filter(job__state=State.RUNNING, job__cancel_requested=False)
+
+    def progress(self, progress: Progress):
+        """The callback of the engine: written about once a second; raises Cancelled when asked to stop."""
+        if self.watcher:
+            self.watcher(self._with_others(progress))
+        now = time.monotonic()
+        if progress.phase == self.last_phase and now - self.written < WRITE_EVERY:
+            return
+        self.last_phase, self.written = progress.phase, now
+        self.check(done=progress.done, total=progress.total)
+        self.others = plan.of_others(self.part)
+        together = self._with_others(progress)
+        plan.write_progress(self.job.pk, together.phase, together.done, together.total)
+
+    def _with_others(self, progress):
+        done, total = self.others
+        return Progress(progress.phase, done + progress.done, total + progress.total)
+
+    def finish(self, following=()):
+        """The part is done, and `following` are planned."""
+        with transaction.atomic():
+            self._finish()
+            JobPart.objects.bulk_create(following)
+            self.opened = plan.opened_by(self.part)
+
+    def finish_job(self):
+        """The last part is done, and the job with it: in the transaction that shows what came of it."""
+        self._finish()
+        lifecycle.finish(lifecycle.row(self.job), inputs="", result=None)
+
+    def _finish(self):
+        Job.objects.select_for_update().get(pk=self.job.pk)
+        self.check()
+        self.mine.update(**plan.whole(self.part))
+        Job.objects.filter(pk=self.job.pk).update(attempts=1)  # they count while nothing gets done
+
+    def give_up(self, error: str = "", cancel=False):
+        """The part waits for another time. With an error the job has failed; with `cancel`, or where somebody asked, it
+        is cancelled when nobody works on it any more."""
+        with transaction.atomic():
+            job = Job.objects.select_for_update().get(pk=self.job.pk)
+            if not self.mine.give_back():
+                return
+            self.undo()
+            if error:
+                lifecycle.fail(lifecycle.row(job), error)
+            elif cancel or job.cancel_requested:
+                Job.objects.filter(pk=job.pk).update(cancel_requested=True)
+                lifecycle.end_if_unattended(job)
+
+    def beat(self):
+        if self.mine.update(heartbeat=timezone.now()):
+            Job.objects.filter(pk=self.job.pk, state=State.RUNNING).update(heartbeat=timezone.now())
+
+
+def claim_next(kinds) -> Lease | None:
+    """Take what waits: of the first of these kinds of work that has any. None when nothing can be begun."""
+    waiting = (work for kind in kinds for work in kind.objects.waiting())
+    return next(filter(None, map(claim, waiting)), None)
+
+
+def something_waits(kinds) -> bool:
+    return any(kind.objects.waiting().exists() for kind in kinds)
+
+
+def claim(work: QueuedWork, watcher=None) -> Lease | None:
+    """Take it, or its next part. None when there is none: cancelled, ended, or others have what is left."""
+    if isinstance(work, Job):
+        return _claim_part(work.pk, watcher)
+    return Lease(lifecycle.row(work).get()) if lifecycle.begin(work) else None
+
+
+def _claim_part(job_id, watcher):
     with transaction.atomic():
         wanted = Job.objects.unfinished().filter(pk=job_id, cancel_requested=False)
         job = wanted.select_for_update().first()
@@ -136,26 +198,11 @@ def claim(job_id, watcher=None) -> Claim | None:
         part.state, part.started, part.heartbeat, part.worker = JobPart.State.RUNNING, now, now, _me()
         part.attempts += 1
         part.save()
-        first = Job.objects.filter(pk=job_id, state=State.QUEUED).update(
-            state=State.RUNNING, started=now, attempts=F("attempts") + 1, **plan.NOWHERE
-        )
-        Job.objects.filter(pk=job_id).update(heartbeat=now)
+        if not lifecycle.begin(job):
+            Job.objects.filter(pk=job_id).update(heartbeat=now)
     job = Job.objects.select_related("sae__corpus", "corpus", "encoder_b").get(pk=job_id)
-    return Claim(job, part, watcher, bool(first))
+    return PartLease(job, part, watcher)
 
 
 def _me() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
-
-
-def end_if_nobody_works(job: Job) -> bool:
-    """A job that was asked to stop is cancelled as soon as no part of it is in work. Only while its row is locked."""
-    if job.parts.running().exists():
-        return False
-    return end(job, State.CANCELLED)
-
-
-def end(job: Job, state, error="") -> bool:
-    """False when it has ended already."""
-    ended = {"state": state, "error": error, "finished": timezone.now(), "rate": 0}
-    return bool(Job.objects.unfinished().filter(pk=job.pk).update(**ended))

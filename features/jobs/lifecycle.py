@@ -1,29 +1,44 @@
-"""How does a job live: asked for, cancelled, lost and found again, told of? What becomes of its parts: leases.py.
+"""How does a piece of work live? Every state of a computation, an import, a verification, and who changes it.
 
-Every change of state is one UPDATE that names the state it expects, or is made while the job's row is locked, so
-two workers, a late message and a user's click cannot both win.
+    from                to          who                                                      here
+    -                   queued      a user, a command, an import                             enqueue
+    queued              running     a worker, which takes it or its first part               begin
+    queued              cancelled   a user                                                   cancel
+    running             done        its worker, in the transaction of what came of it        finish
+    running             failed      its worker, by an error                                  fail
+    running             cancelled   its worker, once a user has asked it to stop             stop
+    running             queued      who looks after silent ones: its worker is gone          pick_up_silent
+    running             failed      the same, when workers go away again and again           pick_up_silent
+    running             cancelled   the same, when a user has asked it to stop               pick_up_silent
+    failed, cancelled   queued      a user                                                   retry
+
+Every change is one UPDATE that names the states it may come from, or is made while the row is locked: two workers, a
+late one and a user's click cannot both win. What becomes of a computation's parts: leases.py.
 """
 
 import logging
-from contextlib import contextmanager
 from datetime import timedelta
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
-from ..models import SAE, Job, JobPart
-from . import leases, plan
+from ..models import SAE, Job, JobPart, QueuedWork
+from . import doorbell
 
 log = logging.getLogger(__name__)
 
-TASK = "features.compute"
-SENT_AGAIN_AFTER = 10  # seconds a message has to arrive
-UNREACHABLE = "The queue cannot be reached now; the job waits and starts as soon as a worker is back."
+UNREACHABLE = "The queue cannot be reached now; it waits and starts as soon as a worker is back."
 
-State = Job.State
+State = QueuedWork.State
+COMES_FROM = {
+    State.QUEUED: (State.RUNNING, State.FAILED, State.CANCELLED),
+    State.RUNNING: (State.QUEUED,),
+    State.DONE: (State.RUNNING,),
+    State.FAILED: (State.RUNNING,),
+    State.CANCELLED: (State.QUEUED, State.RUNNING),
+}
 
 
 class Unfinished(ValueError):
@@ -34,232 +49,181 @@ class Unfinished(ValueError):
         self.job = job
 
 
+def _move(rows, state, **changes) -> bool:
+    """The only change of state. False where no row is in a state that this one comes from."""
+    return bool(rows.filter(state__in=COMES_FROM[state]).update(state=state, **changes))
+
+
+def row(work: QueuedWork):
+    """The work's row, to be changed."""
+    return type(work).objects.filter(pk=work.pk)
+
+
+def _parts(work):
+    return work.parts.all() if isinstance(work, Job) else JobPart.objects.none()
+
+
+def _is_attended(work) -> bool:
+    """Whether somebody works on it. Only while its row is locked."""
+    return _parts(work).running().exists() if isinstance(work, Job) else work.state == State.RUNNING
+
+
 # Asked for
 
 
-def enqueue(job: Job, *, send: bool = True) -> Job:
-    """Save a new job and send it, or leave it to the caller.
+def enqueue(work: QueuedWork) -> QueuedWork:
+    """Save new work and ring for it. Of a job that is `alone`, the caller does the work.
 
     Raises Unfinished: all features of an SAE are computed once at a time.
     """
     with transaction.atomic():
-        _only_one(job)
-        job.heartbeat, job.alone = timezone.now(), not send
-        job.save()
-        if send:
-            transaction.on_commit(lambda: _send(job))
-    return job
+        _only_one(work)
+        work.save()
+        _ring_for(work)
+    return work
 
 
-def retry(job: Job, user=None, *, send: bool = True) -> Job:
-    """Put a job that failed or was cancelled in the queue again, or leave it to the caller. Any other is left as it
-    is. Parts that are done stay so, if nothing they depend on has changed."""
+def retry(work: QueuedWork, user=None, *, alone=False) -> QueuedWork:
+    """Queue again what failed or was cancelled; with `alone` the caller does the work. Any other is left as it is.
+
+    Parts of a job that are done stay so, if nothing they depend on has changed.
+    """
+    anew = {"attempts": 0, "error": "", "cancel_requested": False, "finished": None, "started": None}
     with transaction.atomic():
-        _only_one(job)
-        fresh = {"attempts": 0, "error": "", "cancel_requested": False, "finished": None, "started": None}
-        changed = Job.objects.filter(pk=job.pk, state__in=Job.ENDED_EARLY).update(
-            state=State.QUEUED,
-            heartbeat=timezone.now(),
-            requested_by=user or job.requested_by,
-            alone=not send,
-            **fresh,
-            **plan.NOWHERE,
-        )
-        if changed:
-            plan.give_back(job.parts)
-            job.parts.update(attempts=0)
-        if changed and send:
-            transaction.on_commit(lambda: _send(job))
-    job.refresh_from_db()
-    return job
+        _only_one(work)
+        if _move(row(work).ended_early(), State.QUEUED, **anew, **_nowhere(work)):
+            row(work).update(requested_by=user or work.requested_by)
+            _parts(work).running().give_back()
+            _parts(work).update(attempts=0)
+            _leave_to(work, alone)
+            work.refresh_from_db()
+            _ring_for(work)
+    work.refresh_from_db()
+    return work
 
 
-def interrupted(wanted: Job) -> Job | None:
-    """A job that was asked for the same before and stopped with some of its parts done."""
-    names = ("sae", "corpus", "encoder_b", "tokens", "seed", "device")
-    same = Job.objects.filter(**{name: getattr(wanted, name) for name in names}).newest_first()
-    done = JobPart.objects.filter(stage__gt=JobPart.Stage.PLAN, state=JobPart.State.DONE).values("job")
-    stopped = same.filter(state__in=(*Job.ENDED_EARLY, State.QUEUED), pk__in=done)
-    return next((job for job in stopped if job.features == wanted.features), None)
+def _nowhere(work) -> dict:
+    """How far work is that nobody does."""
+    return {"phase": "", "done": 0, "total": 0, "rate": 0} | ({"phase_began": None} if isinstance(work, Job) else {})
 
 
-def _only_one(job):
-    if job.features is not None:
+def _leave_to(work, alone: bool):
+    """The process that asked, or the workers."""
+    if isinstance(work, Job):
+        row(work).update(alone=alone)
+
+
+def _only_one(work):
+    if not isinstance(work, Job) or work.features is not None:
         return
-    SAE.objects.select_for_update().get(pk=job.sae_id)  # two requests at once: the second waits here
-    running = Job.objects.unfinished().filter(sae=job.sae_id, features__isnull=True).exclude(pk=job.pk).first()
+    SAE.objects.select_for_update().get(pk=work.sae_id)  # two requests at once: the second waits here
+    running = Job.objects.unfinished().filter(sae=work.sae_id, features__isnull=True).exclude(pk=work.pk).first()
     if running:
         raise Unfinished(running)
 
 
-def _send(job: Job) -> bool:
-    """Put the job's number in the queue. False, and a sentence in `job.note`, where the queue is away."""
-    if not send(TASK, job.pk):
-        job.note = UNREACHABLE
-        return False
-    return True
+def _ring_for(work):
+    def ring():
+        work.note = "" if doorbell.ring() else UNREACHABLE
+
+    if not getattr(work, "alone", False):
+        transaction.on_commit(ring)
 
 
-def send_for(job: Job, count: int) -> None:
-    """A message for each of so many parts that wait."""
-    for _ in range(0 if job.alone else count):
-        if not _send(job):
-            return  # those that look after silent jobs send the others
+# Begun and ended by workers
 
 
-def send(task: str, number: int) -> bool:
-    """Put the number of a row in the queue. False where the queue is away."""
-    try:
-        with _broker() as broker:
-            current_app.send_task(task, [number], connection=broker, retry=False)
-    except (OperationalError, OSError):
-        log.warning("%s %s: the queue at %s cannot be reached", task, number, settings.REDIS_URL, exc_info=True)
-        return False
-    return True
+def begin(work: QueuedWork) -> bool:
+    """A worker takes it, or its first part. False when it does not wait any more."""
+    now = timezone.now()
+    mine = row(work).filter(cancel_requested=False)
+    return _move(mine, State.RUNNING, started=now, heartbeat=now, attempts=F("attempts") + 1, **_nowhere(work))
 
 
-@contextmanager
-def _broker():
-    """A connection that fails in a few seconds; the pool's would try for ever while the broker is away."""
-    quick = {"max_retries": 1, "interval_start": 0, "socket_connect_timeout": 2}
-    with current_app.connection_for_write(transport_options=quick) as broker:
-        yield broker
+def finish(rows, **outcome) -> bool:
+    """In the transaction of what came of it."""
+    return _move(rows, State.DONE, error="", finished=timezone.now(), rate=0, done=F("total"), **outcome)
 
 
-# Cancelled
+def fail(rows, error: str) -> bool:
+    return _move(rows, State.FAILED, error=error, finished=timezone.now(), rate=0)
 
 
-def cancel(job: Job) -> Job:
-    """A job nobody works on ends at once, another when its workers next tell their progress; an ended one stays so."""
+def end_if_unattended(work: QueuedWork) -> bool:
+    """Work that was asked to stop is cancelled as soon as nobody does it. Only while its row is locked."""
+    return not _is_attended(work) and stop(row(work))
+
+
+def stop(rows) -> bool:
+    return _move(rows, State.CANCELLED, error=rows.model.CANCELLED_ERROR, finished=timezone.now(), rate=0)
+
+
+# Cancelled by a user
+
+
+def cancel(work: QueuedWork) -> QueuedWork:
+    """Work that nobody does ends at once, other when its workers next tell their progress; an ended one stays so."""
     with transaction.atomic():
-        locked = Job.objects.select_for_update().get(pk=job.pk)
-        Job.objects.unfinished().filter(pk=job.pk).update(cancel_requested=True)
-        leases.end_if_nobody_works(locked)
-    job.refresh_from_db()
-    return job
+        locked = row(work).select_for_update().get()
+        row(work).unfinished().update(cancel_requested=True)
+        end_if_unattended(locked)
+    work.refresh_from_db()
+    return work
 
 
 # Lost and found again
 
 
-def pick_up_silent_jobs():
-    """Give parts whose worker is gone to another, or end their job; send again what the queue has lost."""
+def pick_up_silent(*kinds: type[QueuedWork]) -> None:
+    """Queue what no worker is heard from, or end it where workers go away again and again."""
     silent = timezone.now() - timedelta(seconds=settings.SAEVIZ_SILENT_AFTER)
-    for job in Job.objects.silent_since(silent):
-        _pick_up(job)
-    for part in JobPart.objects.silent_since(silent).select_related("job"):
+    for kind in kinds:
+        for work in kind.objects.silent_since(silent):
+            _pick_up(work)
+    for part in JobPart.objects.silent_since(silent).select_related("job") if Job in kinds else ():
         _pick_up_part(part)
-    _send_again_what_was_lost()
 
 
-def _pick_up(job):
-    """A job of which nobody has been heard at all."""
-    as_seen = Job.objects.filter(pk=job.pk, state=State.RUNNING, started=job.started, heartbeat=job.heartbeat)
-    now = timezone.now()
+def _pick_up(work):
+    """Of which nobody has been heard at all."""
+    as_seen = row(work).filter(state=State.RUNNING, started=work.started, heartbeat=work.heartbeat)
     with transaction.atomic():
         if not as_seen.select_for_update().first():
             return
-        only_waits = job.parts.exists() and not job.parts.running().exists()  # for a message, behind others
-        plan.give_back(job.parts)
-        if job.cancel_requested:
-            as_seen.update(state=State.CANCELLED, finished=now, rate=0)
-            return
-        if job.attempts >= settings.SAEVIZ_ATTEMPTS and not only_waits:
-            as_seen.update(state=State.FAILED, finished=now, rate=0, error=_lost(job, job.attempts))
-            return
-        attempts = 0 if only_waits else job.attempts
-        as_seen.update(state=State.QUEUED, heartbeat=now, alone=False, attempts=attempts, **plan.NOWHERE)
-    log.warning("Job %s: nobody works on it, attempt %s is queued", job.pk, attempts + 1)
-    _send(job)
+        only_waits = _parts(work).exists() and not _is_attended(work)  # behind other work
+        _parts(work).running().give_back()
+        if work.cancel_requested:
+            stop(as_seen)
+        elif work.attempts >= settings.SAEVIZ_ATTEMPTS and not only_waits:
+            fail(as_seen, _lost(work, work.attempts))
+        else:
+            attempts = 0 if only_waits else work.attempts
+            _move(as_seen, State.QUEUED, heartbeat=timezone.now(), attempts=attempts, **_nowhere(work))
+            _leave_to(work, alone=False)
+            work.alone = False
+            log.warning("%s: nobody works on it, attempt %s is queued", work, attempts + 1)
+            _ring_for(work)
 
 
 def _pick_up_part(part):
     """A part that was lost while others of its job go on."""
-    as_seen = JobPart.objects.running().filter(pk=part.pk, started=part.started, heartbeat=part.heartbeat)
+    as_seen = JobPart.objects.filter(pk=part.pk, started=part.started, heartbeat=part.heartbeat)
     with transaction.atomic():
         job = Job.objects.select_for_update().get(pk=part.job_id)
-        if job.state != State.RUNNING or not plan.give_back(as_seen):
+        if job.state != State.RUNNING or not as_seen.give_back():
             return
+        log.warning("Job %s: the worker of the part %s is gone", job.pk, part)
         if job.cancel_requested:
-            leases.end_if_nobody_works(job)
-            return
-        if part.attempts >= settings.SAEVIZ_ATTEMPTS:
-            leases.end(job, State.FAILED, _lost(job, part.attempts))
-            return
-    log.warning("Job %s: the worker of the part %s is gone", job.pk, part)
-    send_for(job, 1)
+            end_if_unattended(job)
+        elif part.attempts >= settings.SAEVIZ_ATTEMPTS:
+            fail(row(job), _lost(job, part.attempts))
+        else:
+            _ring_for(job)
 
 
-def _lost(job, times):
+def _lost(work, times):
     return (
         f"The worker went away {times} times while it ran, at last in the phase "
-        f"{job.phase or 'loading'!r}: it was stopped, or ran out of memory. Retry; with fewer tokens, "
-        "should memory be short."
+        f"{work.phase or 'loading'!r}: it was stopped, or ran out of memory. Retry"
+        + ("; with fewer tokens, should memory be short." if isinstance(work, Job) else ".")
     )
-
-
-def _send_again_what_was_lost():
-    """What waits without a message: Redis was away or emptied. A message too many does no harm."""
-    waited = timezone.now() - timedelta(seconds=SENT_AGAIN_AFTER)
-    queued = Job.objects.filter(state=State.QUEUED, alone=False).exclude(heartbeat__gt=waited).order_by("id")
-    waiting = JobPart.objects.waiting().filter(job__state=State.RUNNING, job__alone=False, heartbeat__lte=waited)
-    wanted = [*queued, *(part.job for part in waiting.select_related("job").order_by("job", "stage", "number"))]
-    if wanted and (missing := len(wanted) - _messages_in_queue()) > 0:
-        for job in wanted[-missing:]:
-            _send(job)
-        now = timezone.now()
-        Job.objects.filter(pk__in=[job.pk for job in wanted], state=State.QUEUED).update(heartbeat=now)
-        waiting.update(heartbeat=now)
-
-
-def _messages_in_queue():
-    try:
-        with _broker() as broker:
-            queue = current_app.amqp.queues[current_app.conf.task_default_queue]
-            return queue(broker.default_channel).queue_declare(passive=True).message_count
-    except (OperationalError, OSError):
-        return float("inf")  # nothing can be sent now
-    except broker.channel_errors:
-        return 0  # the queue itself is gone
-
-
-# Told
-
-
-def to_dict(job: Job) -> dict:
-    return {
-        "id": job.pk,
-        "sae": job.sae.slug,
-        "state": job.state,
-        "phase": job.phase,
-        "done": job.done,
-        "total": job.total,
-        "share": job.share_done,
-        "rate": job.rate,
-        "seconds_left": job.seconds_left,
-        "error": job.error,
-        "note": note(job),
-        "requested_by": job.requested_by.get_username() if job.requested_by else None,
-        "requested_how": job.requested_how,
-        "created": job.created,
-        "started": job.started,
-        "finished": job.finished,
-        "parts": Job.objects.with_parts().values("parts_done", "parts_all").get(pk=job.pk),
-        "features": None if job.features is None else len(job.features),
-        "can_cancel": job.can_be_cancelled,
-        "can_retry": job.can_be_retried,
-    }
-
-
-def note(job: Job) -> str:
-    """What a waiting user should know beyond the state."""
-    quiet = (timezone.now() - (job.heartbeat or job.created)).total_seconds()
-    if getattr(job, "note", ""):
-        return job.note
-    if job.state == State.QUEUED and (timezone.now() - job.created).total_seconds() > SENT_AGAIN_AFTER:
-        return "Waits for a worker."
-    if job.state == State.RUNNING and job.cancel_requested:
-        return "Stops as soon as the step it is in has ended."
-    if job.state == State.RUNNING and quiet > settings.SAEVIZ_SILENT_AFTER:
-        return f"Not heard from for {quiet:.0f} s; a worker picks it up again."
-    return ""

@@ -18,7 +18,6 @@ from ..models import Job, JobPart
 
 FEATURES_A_BLOCK = 2048  # some seconds of work: enough parts for several workers, few rows to write again
 ENGINE = Path(__file__).parents[1] / "engine"
-NOWHERE = {"phase": "", "done": 0, "total": 0, "rate": 0, "phase_began": None}  # of a job nobody works on
 
 Stage, State = JobPart.Stage, JobPart.State
 
@@ -56,8 +55,8 @@ def _wanted(job):
 def inputs_of(job: Job) -> str:
     """Changes when the finished parts of a job are of no use any more: other files, other text, another engine."""
     corpus = job.corpus or job.sae.corpus
-    told = [_files(job.sae), _files(job.encoder_b), corpus.sha256, corpus.bos, job.tokens, job.seed, job.features]
-    return hashlib.sha256(json.dumps([*told, FEATURES_A_BLOCK, _engine()]).encode()).hexdigest()
+    inputs = [_files(job.sae), _files(job.encoder_b), corpus.sha256, corpus.bos, job.tokens, job.seed, job.features]
+    return hashlib.sha256(json.dumps([*inputs, FEATURES_A_BLOCK, _engine()]).encode()).hexdigest()
 
 
 def _files(sae):
@@ -75,21 +74,24 @@ def _engine() -> str:
 
 def first_waiting(job: Job) -> JobPart | None:
     """The next part that somebody can do. Only while the job's row is locked; a new job gets its first part here."""
-    _keep_what_fits(job)
+    if not _fits(job):
+        return None
     stage = job.parts.unfinished().values_list("stage", flat=True).order_by("stage").first()
     return job.parts.waiting().filter(stage=stage).order_by("number").first()
 
 
-def _keep_what_fits(job):
-    """What was done of the same work before is kept; otherwise the job begins anew."""
-    if job.state == Job.State.RUNNING:
-        return
+def _fits(job) -> bool:
+    """What was done of the same work before is kept; otherwise the job begins anew, once nobody works on it: workers of
+    another version may, and would not have cut it as this one does."""
     inputs = inputs_of(job)
     if job.inputs != inputs:
+        if job.parts.running().exists():
+            return False
         forget(job)
         Job.objects.filter(pk=job.pk).update(inputs=inputs)
     if not job.parts.exists():
         JobPart.objects.create(job=job, stage=Stage.PLAN, total=1)
+    return True
 
 
 def forget(job: Job) -> None:
@@ -99,26 +101,15 @@ def forget(job: Job) -> None:
     Job.objects.filter(pk=job.pk).update(result=None, inputs="")
 
 
-def waiting_beside(part: JobPart) -> int:
-    """How many others could be done at the same time and wait for somebody."""
-    return JobPart.objects.waiting().filter(job=part.job_id, stage=part.stage).update(heartbeat=timezone.now())
-
-
 def opened_by(part: JobPart) -> int:
     """How many parts can be begun now that this one is done: those of the next stage, when it was the last of its."""
     unfinished = JobPart.objects.filter(job=part.job_id).unfinished()
     if unfinished.filter(stage=part.stage).exists():
         return 0
-    following = unfinished.filter(stage=part.stage + 1)
-    return following.update(heartbeat=timezone.now())
+    return unfinished.filter(stage=part.stage + 1).count()
 
 
-def give_back(parts) -> int:
-    """Parts that nobody works on wait for another worker."""
-    return parts.running().update(state=State.WAITING, done=0, heartbeat=timezone.now())
-
-
-# Told
+# How far
 
 
 def of_others(part: JobPart) -> tuple[int, int]:
@@ -128,7 +119,7 @@ def of_others(part: JobPart) -> tuple[int, int]:
     return sums["done"] or 0, sums["total"] or 0
 
 
-def tell(job_id: int, phase: str, done: int, total: int) -> None:
+def write_progress(job_id: int, phase: str, done: int, total: int) -> None:
     """Write into the job's row how far its phase is, and how fast it went since it began or was taken up again."""
     now, mine = timezone.now(), Job.objects.filter(pk=job_id, state=Job.State.RUNNING)
     how_far = {"heartbeat": now, "phase": phase, "done": done, "total": total}

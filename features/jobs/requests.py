@@ -5,7 +5,7 @@ import re
 from django.conf import settings
 
 from ..messages import BadRequest
-from ..models import SAE, Corpus, Job
+from ..models import SAE, Corpus, Job, JobPart
 from ..storage.write import same_encoder_b
 from . import lifecycle
 
@@ -50,10 +50,20 @@ def request_statistics(
         seed=_checked_seed(seed),
         requested_by=user,
         requested_how=how,
+        alone=not send,
     )
-    if not send and (before := lifecycle.interrupted(job)):
-        return lifecycle.retry(before, user, send=False)
-    return lifecycle.enqueue(job, send=send)
+    if not send and (before := _interrupted(job)):
+        return lifecycle.retry(before, user, alone=True)
+    return lifecycle.enqueue(job)
+
+
+def _interrupted(wanted: Job) -> Job | None:
+    """A job that was asked for the same before and stopped with some of its parts done."""
+    names = ("sae", "corpus", "encoder_b", "tokens", "seed", "device")
+    same = Job.objects.filter(**{name: getattr(wanted, name) for name in names}).newest_first()
+    done = JobPart.objects.filter(stage__gt=JobPart.Stage.PLAN, state=JobPart.State.DONE).values("job")
+    stopped = same.filter(state__in=(*Job.ENDED_EARLY, Job.State.QUEUED), pk__in=done)
+    return next((job for job in stopped if job.features == wanted.features), None)
 
 
 def _checked_corpus(sae, corpus):

@@ -1,9 +1,21 @@
 """Rows and their named queries: what the site knows without touching a model or a weight."""
 
 from .corpus import Corpus
-from .jobs import Import, Job
+from .jobs import Import, Job, QueuedWork, Verification
 from .parts import JobPart, ShardFile
 from .sae import SAE
 from .statistics import DENSE_ABOVE, Feature, Statistics
 
-__all__ = ["DENSE_ABOVE", "SAE", "Corpus", "Feature", "Import", "Job", "JobPart", "ShardFile", "Statistics"]
+__all__ = [
+    "DENSE_ABOVE",
+    "SAE",
+    "Corpus",
+    "Feature",
+    "Import",
+    "Job",
+    "JobPart",
+    "QueuedWork",
+    "ShardFile",
+    "Statistics",
+    "Verification",
+]

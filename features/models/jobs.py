@@ -1,32 +1,36 @@
-"""Rows of long work: computations and imports, who asked, how far they are, how they ended."""
+"""Rows of long work: computations, imports and verifications, who asked, how far they are, how they ended."""
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from .corpus import Corpus
+from .parts import JobPart
 from .sae import SAE
 
 
-class JobQuerySet(models.QuerySet):
+class QueuedWorkQuerySet(models.QuerySet):
     def unfinished(self):
-        return self.filter(state__in=Job.UNFINISHED)
+        return self.filter(state__in=self.model.UNFINISHED)
+
+    def ended_early(self):
+        return self.filter(state__in=self.model.ENDED_EARLY)
+
+    def waiting(self):
+        """What a worker can begin, the longest asked for first."""
+        return self.filter(state=self.model.State.QUEUED, cancel_requested=False).order_by("pk")
 
     def silent_since(self, moment):
         """Running, but not heard from since: their worker is gone."""
-        return self.filter(state=Job.State.RUNNING).filter(Q(heartbeat__lt=moment) | Q(heartbeat=None))
+        return self.filter(state=self.model.State.RUNNING).filter(Q(heartbeat__lt=moment) | Q(heartbeat=None))
 
     def newest_first(self):
         return self.order_by("-id")
 
-    def with_parts(self):
-        """How many parts each has (none before it is planned), and how many are done."""
-        return self.annotate(parts_all=Count("parts"), parts_done=Count("parts", filter=Q(parts__state="done")))
 
-
-class Job(models.Model):
-    """A requested computation of statistics: who asked, how far it is, how it ended."""
+class QueuedWork(models.Model):
+    """What a worker was asked to do: who asked, how far it is, how it ended. Only jobs/lifecycle.py changes states."""
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -37,20 +41,13 @@ class Job(models.Model):
 
     UNFINISHED = (State.QUEUED, State.RUNNING)
     ENDED_EARLY = (State.FAILED, State.CANCELLED)
+    CANCELLED_ERROR = ""  # what is said of one that was cancelled
+    note = ""  # what whoever asked should know at once; not stored
 
-    sae = models.ForeignKey(SAE, models.CASCADE, related_name="jobs")
-    corpus = models.ForeignKey(
-        Corpus, models.PROTECT, null=True, blank=True, related_name="+", help_text="Empty: the SAE's."
-    )
-    encoder_b = models.ForeignKey(SAE, models.SET_NULL, null=True, blank=True, related_name="+")
-    features = models.JSONField(null=True, blank=True, help_text="Chosen feature indices; empty: all of them.")
-    tokens = models.PositiveBigIntegerField(help_text="Tokens to count.")
-    device = models.CharField(max_length=20, default="auto")
-    seed = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
-    phase = models.CharField(max_length=40, blank=True)
-    done = models.PositiveBigIntegerField(default=0)
-    total = models.PositiveBigIntegerField(default=0)
+    phase = models.CharField(max_length=300, blank=True, help_text="What it is at; while a file comes, its name.")
+    done = models.PositiveBigIntegerField(default=0, help_text="Of the phase.")
+    total = models.PositiveBigIntegerField(default=0, help_text="Of the phase; 0: nothing is counted.")
     rate = models.FloatField(default=0, help_text="Units of the phase per second.")
     attempts = models.PositiveSmallIntegerField(default=0)
     cancel_requested = models.BooleanField(default=False)
@@ -59,23 +56,14 @@ class Job(models.Model):
     requested_how = models.CharField(max_length=60, blank=True, help_text="admin, command, first start ...")
     created = models.DateTimeField(default=timezone.now)
     started = models.DateTimeField(null=True)
-    heartbeat = models.DateTimeField(null=True)
+    heartbeat = models.DateTimeField(null=True, help_text="When it was last heard of.")
     finished = models.DateTimeField(null=True)
-    phase_began = models.DateTimeField(null=True, help_text="Or was taken up again; the rate counts from here.")
-    phase_from = models.PositiveBigIntegerField(default=0, help_text="What was done then.")
-    inputs = models.CharField(max_length=64, blank=True, help_text="Hash of all that its finished parts depend on.")
-    alone = models.BooleanField(default=False, help_text="Done by the process that asked; no message is sent for it.")
-    result = models.ForeignKey(
-        "Statistics", models.SET_NULL, null=True, blank=True, related_name="+", help_text="What its parts write into."
-    )
 
-    objects = JobQuerySet.as_manager()
+    objects = QueuedWorkQuerySet.as_manager()
 
     class Meta:
+        abstract = True
         ordering = ["-id"]
-
-    def __str__(self):
-        return f"job {self.pk}: {self.sae.slug}, {self.get_state_display().lower()}"
 
     @property
     def share_done(self):
@@ -95,42 +83,64 @@ class Job(models.Model):
         return self.state in self.ENDED_EARLY
 
 
-class Import(models.Model):
-    """A request to bring an SAE from disk to the site: who asked, how far it is, how it ended."""
+class JobQuerySet(QueuedWorkQuerySet):
+    def with_parts(self):
+        """How many parts each has (none before it is planned), and how many are done."""
+        return self.annotate(parts_all=Count("parts"), parts_done=Count("parts", filter=Q(parts__state="done")))
 
-    class State(models.TextChoices):
-        QUEUED = "queued"
-        RUNNING = "running"
-        DONE = "done"
-        FAILED = "failed"
-        CANCELLED = "cancelled"
+    def waiting(self):
+        """Of which a part can be begun: first those without parts yet, then those with the fewest to do."""
+        unfinished = JobPart.objects.unfinished().filter(job=OuterRef("pk")).order_by("stage")
+        jobs = self.unfinished().filter(cancel_requested=False, alone=False)
+        jobs = jobs.annotate(stage=Subquery(unfinished.values("stage")[:1]))
+        waits = Q(parts__state=JobPart.State.WAITING, parts__stage=F("stage"))
+        jobs = jobs.annotate(left=Count("parts", filter=~Q(parts__state="done")), waiting=Count("parts", filter=waits))
+        return jobs.filter(Q(stage=None) | Q(waiting__gt=0)).order_by("left", "pk")
 
-    UNFINISHED = (State.QUEUED, State.RUNNING)
+
+class Job(QueuedWork):
+    """A requested computation of statistics, which is cut into parts."""
+
+    sae = models.ForeignKey(SAE, models.CASCADE, related_name="jobs")
+    corpus = models.ForeignKey(
+        Corpus, models.PROTECT, null=True, blank=True, related_name="+", help_text="Empty: the SAE's."
+    )
+    encoder_b = models.ForeignKey(SAE, models.SET_NULL, null=True, blank=True, related_name="+")
+    features = models.JSONField(null=True, blank=True, help_text="Chosen feature indices; empty: all of them.")
+    tokens = models.PositiveBigIntegerField(help_text="Tokens to count.")
+    device = models.CharField(max_length=20, default="auto")
+    seed = models.PositiveIntegerField(default=0)
+    phase_began = models.DateTimeField(null=True, help_text="Or was taken up again; the rate counts from here.")
+    phase_from = models.PositiveBigIntegerField(default=0, help_text="What was done then.")
+    inputs = models.CharField(max_length=64, blank=True, help_text="Hash of all that its finished parts depend on.")
+    alone = models.BooleanField(default=False, help_text="Done by the process that asked; workers leave it alone.")
+    result = models.ForeignKey(
+        "Statistics", models.SET_NULL, null=True, blank=True, related_name="+", help_text="What its parts write into."
+    )
+
+    objects = JobQuerySet.as_manager()
+
+    def __str__(self):
+        return f"job {self.pk}: {self.sae.slug}, {self.get_state_display().lower()}"
+
+
+class Import(QueuedWork):
+    """A request to bring an SAE from disk to the site."""
+
+    CANCELLED_ERROR = "Nothing was imported. What was downloaded is kept, and gone on with next time."
 
     path = models.CharField(max_length=1000)
     asked = models.JSONField(default=dict, help_text="Model, hook point, corpus, answers: see importing/plan.py.")
-    state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
-    step = models.CharField(max_length=300, blank=True, help_text="What it is at; while a file comes, its name.")
-    done = models.PositiveBigIntegerField(default=0, help_text="Bytes that have come.")
-    total = models.PositiveBigIntegerField(default=0, help_text="Bytes of the file; 0: none is coming.")
-    rate = models.FloatField(default=0, help_text="Bytes per second.")
-    cancel_requested = models.BooleanField(default=False)
-    error = models.TextField(blank=True)
     sae = models.ForeignKey(SAE, models.SET_NULL, null=True, blank=True, related_name="imports")
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
-    created = models.DateTimeField(default=timezone.now)
-    heard = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ["-id"]
 
     def __str__(self):
         return f"import {self.pk}: {self.path}, {self.get_state_display().lower()}"
 
-    @property
-    def can_be_retried(self):
-        return self.state in (self.State.FAILED, self.State.CANCELLED)
 
-    @property
-    def can_be_cancelled(self):
-        return self.state in self.UNFINISHED and not self.cancel_requested
+class Verification(QueuedWork):
+    """A request to compute stored activations anew; what came of it is `SAE.verification`."""
+
+    sae = models.ForeignKey(SAE, models.CASCADE, related_name="verifications")
+
+    def __str__(self):
+        return f"verification {self.pk}: {self.sae.slug}, {self.get_state_display().lower()}"

@@ -13,6 +13,10 @@ class JobPartQuerySet(models.QuerySet):
     def running(self):
         return self.filter(state=JobPart.State.RUNNING)
 
+    def give_back(self) -> int:
+        """Those that somebody works on wait for another worker; how many."""
+        return self.running().update(state=JobPart.State.WAITING, done=0)
+
     def silent_since(self, moment):
         """Running in a job that goes on, but not heard from since: their worker is gone."""
         return self.running().filter(heartbeat__lt=moment, job__state="running")
@@ -46,7 +50,7 @@ class JobPart(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=200, blank=True, help_text="Machine and process that has or had it.")
     started = models.DateTimeField(null=True)
-    heartbeat = models.DateTimeField(null=True, help_text="Of a waiting part: when a message was sent for it.")
+    heartbeat = models.DateTimeField(null=True, help_text="When its worker was last heard of.")
 
     objects = JobPartQuerySet.as_manager()
 

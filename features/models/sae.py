@@ -35,7 +35,7 @@ class SAE(models.Model):
     dtype = models.CharField(max_length=20, blank=True, help_text="Of the stored weights; computed in float32.")
     prepend_bos = models.BooleanField(null=True, blank=True, help_text="Its training sequences started with BOS.")
     self_check = models.JSONField(null=True, blank=True, editable=False, help_text="See engine/self_check.py.")
-    verification = models.JSONField(null=True, blank=True, editable=False, help_text="See jobs/verification.py.")
+    verification = models.JSONField(null=True, blank=True, editable=False, help_text="The last that was done.")
     corpus = models.ForeignKey(Corpus, models.PROTECT, related_name="saes")
     encoder_b = models.ForeignKey(
         "self",

@@ -52,23 +52,23 @@ def _new_set(sae, corpus, b, summary):
     )
 
 
-def write_block(claim, summary, features) -> None:
+def write_block(lease, summary, features) -> None:
     """Write some features of a job into the set that nobody is shown yet."""
-    job, statistics = claim.job, _set_of(claim, summary)
+    job, statistics = lease.job, _set_of(lease, summary)
     for rows in _batches(_rows(job.sae, statistics, features)):
         with transaction.atomic():
-            claim.check()
+            lease.check()
             _block(statistics.pk, [row.index for row in rows]).delete()  # of a worker that was killed here
             Feature.objects.bulk_create(rows)
 
 
-def _set_of(claim, summary):
+def _set_of(lease, summary):
     """The set that the job's parts write into; made by whichever is the first."""
     with transaction.atomic():
-        job = Job.objects.select_for_update().select_related(None).get(pk=claim.job.pk)
-        claim.check()
+        job = Job.objects.select_for_update().select_related(None).get(pk=lease.job.pk)
+        lease.check()
         if job.result is None:
-            job.result = _new_set(claim.job.sae, job.corpus or claim.job.sae.corpus, job.encoder_b, summary)
+            job.result = _new_set(lease.job.sae, job.corpus or lease.job.sae.corpus, job.encoder_b, summary)
             Job.objects.filter(pk=job.pk).update(result=job.result)
         return job.result
 
@@ -89,19 +89,19 @@ def _block(statistics_id, indices):
     return written.filter(index__in=indices)
 
 
-def show(claim) -> None:
+def show(lease) -> None:
     """Show what all parts of a job wrote, in one step that also ends the job; or put it among the others, where only
     some features were asked for."""
-    job, old = claim.job, None
+    job, old = lease.job, None
     with transaction.atomic():
         sae = SAE.objects.select_for_update().get(pk=job.sae_id)
-        claim.check()
+        lease.check()
         result = Job.objects.select_related("result__corpus").get(pk=job.pk).result
         if job.features is None:
             old = _switch(sae, result)
         else:
             _join(sae.statistics, result, job)
-        claim.finish_job()
+        lease.finish_job()
     _remove_after_reading(old)
 
 

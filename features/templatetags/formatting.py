@@ -46,6 +46,17 @@ def count(number) -> str:
     return "–" if number is None else f"{number:,}"
 
 
+@register.filter
+def duration(seconds) -> str:
+    """75 as "1 min 15 s"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {round(whole % 3600 / 60)} min"
+
+
 @register.simple_tag
 def listing_query(listing, **changes) -> str:
     """The listing's query string with something changed: a sort, a page, a filter."""

@@ -6,7 +6,7 @@ import { traveller } from "./travel.js";
 import { bindKeys } from "../shared/keys.js";
 import { previewCards } from "../shared/links.js";
 import { recall, remember, stars } from "../shared/memory.js";
-import { watchJob } from "../shared/progress.js";
+import { watchWork } from "../shared/progress.js";
 import { tokenKeys } from "../shared/sequences.js";
 import { element } from "../shared/text.js";
 
@@ -160,7 +160,7 @@ if (query) {
     element("a", { href: location.pathname }, "Leave it"));
   at("listed").hidden = false;
 }
-if (at("progress")) watchJob(at("progress"), { done: () => travel.reload(data.index) });
+if (at("progress")) watchWork(at("progress"), { done: () => travel.reload(data.index) });
 show(data);
 if (tryBox)
   import(tryBox).then((module) => {

@@ -2,7 +2,7 @@
 
 import { histogram } from "../shared/histogram.js";
 import { bindKeys } from "../shared/keys.js";
-import { watchJob } from "../shared/progress.js";
+import { watchWork } from "../shared/progress.js";
 
 const data = JSON.parse(document.getElementById("sae-data").textContent);
 const place = document.getElementById("densities");
@@ -10,8 +10,7 @@ const power = (exponent) => `${Number((100 * 10 ** exponent).toPrecision(1))} %`
 if (place && data.density_histogram)
   place.replaceChildren(histogram(data.density_histogram, { name: "Features by density", write: power, whole: true }).node);
 
-const progress = document.getElementById("progress");
-if (progress) watchJob(progress, { done: () => location.reload() });
+for (const panel of document.querySelectorAll(".progress-panel")) watchWork(panel, { done: () => location.reload() });
 
 const door = (ending) => document.querySelector(`.doors a[href$="features/${ending}"]`);
 bindKeys([

@@ -2,7 +2,7 @@
 
 import { facts, hoverCard } from "../shared/card.js";
 import { bindKeys } from "../shared/keys.js";
-import { watchJob } from "../shared/progress.js";
+import { watchWork } from "../shared/progress.js";
 import { activeAt, legend, tokenAt, tokenKeys } from "../shared/sequences.js";
 import { count, element, figure, percent, quantileText, signed, visible } from "../shared/text.js";
 import { fetchAnswer } from "./asking.js";
@@ -309,7 +309,7 @@ function start() {
     { keys: ["/"], label: "/", does: "to the prompt", run: () => byId("text").focus() },
   ]);
   const progress = byId("progress");
-  if (progress) watchJob(progress, { done: () => location.reload() });
+  if (progress) watchWork(progress, { done: () => location.reload() });
   if (data?.ranking) show(data);
   else if (data) ask(data, { remember: false });
   else if (setup.warming) watchLoad();

@@ -1,90 +1,78 @@
-// How far is the computation, and what can be done about it?
+// How far is a piece of work (a computation, an import, a verification), and what can be done about it?
 
-import { count, duration, element } from "./text.js";
+import { element } from "./text.js";
 
-const PHASES = {
-  loading: ["Loading the model", ""],
-  activations: ["Reading activations", "tokens"],
-  examples: ["Gathering examples", "features"],
-  merging: ["Adding up products of features", "tokens"],
-  "loss effects": ["Computing loss effects", "tokens"],
-  features: ["Working out features", "features"],
-};
 const UNFINISHED = ["queued", "running"];
+const EVERY = { unfinished: 1_500, otherwise: 15_000 }; // milliseconds between two looks
 
 /**
- * Keeps `place` (an element with data-jobs, the address of the newest job's JSON, and for staff data-csrf and
- * data-cancel / data-retry with 0 for the job's number) up to date. Calls `done(job)` once when a job that was
- * seen unfinished is done. Polls every 1.5 s while there is something to see, every 15 s otherwise.
+ * Keeps a panel (an element with data-progress, the address of the work's JSON, and for staff data-csrf) up to date.
+ * Calls `done(work)` once when work that was seen unfinished is done, `ended(work)` when it has ended in any way.
  */
-export function watchJob(place, { done = () => {} } = {}) {
-  let seen = null; // the unfinished job last seen
+export function watchWork(panel, { done = () => {}, ended = () => {}, draw = drawPanel } = {}) {
+  let seen = null; // the unfinished work last seen
   let failures = 0;
   let timer = null;
   async function look() {
     clearTimeout(timer);
-    let wait = 15_000;
+    let wait = EVERY.otherwise;
     try {
-      const response = await fetch(place.dataset.jobs, { headers: { Accept: "application/json" } });
+      const response = await fetch(panel.dataset.progress, { headers: { Accept: "application/json" } });
       const answer = response.ok ? await response.json() : null;
-      const job = answer?.id ? answer : answer?.job ?? null;
+      const work = answer?.id ? answer : answer?.job ?? null;
       failures = 0;
-      if (job && UNFINISHED.includes(job.state)) {
-        seen = job.id;
-        wait = 1_500;
-      } else if (job?.state === "done" && seen === job.id) {
+      if (work && UNFINISHED.includes(work.state)) {
+        seen = work.id;
+        wait = EVERY.unfinished;
+      } else if (work && seen === work.id) {
         seen = null;
-        done(job);
+        if (work.state === "done") done(work);
+        ended(work);
       }
-      place.replaceChildren(...panel(job, place.dataset, look));
-      place.hidden = !place.hasChildNodes();
+      panel.replaceChildren(...draw(work, panel.dataset.csrf, look));
+      panel.hidden = !panel.hasChildNodes();
     } catch {
       wait = Math.min(30_000, 2_000 * 2 ** failures++);
-      if (seen) place.replaceChildren(element("p", {}, `The site does not answer; next try in ${wait / 1000} s.`));
+      if (seen) panel.replaceChildren(element("p", {}, `The site does not answer; next try in ${wait / 1000} s.`));
     }
-    timer = setTimeout(look, document.hidden ? 15_000 : wait);
+    timer = setTimeout(look, document.hidden ? EVERY.otherwise : wait);
   }
   document.addEventListener("visibilitychange", () => document.hidden || look());
   look();
 }
 
-/** What is shown of a job; nothing once it is done. */
-function panel(job, { csrf, cancel, retry }, again) {
-  if (!job || job.state === "done") return [];
-  const parts = [element("p", {}, element("strong", {}, headline(job)), " ", detail(job))];
-  if (job.state === "running")
-    parts.push(element("progress", { max: 1, value: job.share ?? 0, "aria-label": headline(job) }));
-  if (job.note) parts.push(element("p", { class: "muted" }, job.note));
-  if (job.error) parts.push(element("pre", { class: "error" }, job.error));
-  const button = (text, address) =>
-    element("button", { type: "button", onclick: (event) => post(event.target, address.replace("/0/", `/${job.id}/`), csrf).then(again) }, text);
-  if (csrf && cancel && job.can_cancel) parts.push(button("Cancel", cancel));
-  if (csrf && retry && job.can_retry) parts.push(button("Try again", retry));
-  if (!csrf && job.state === "failed") parts.push(element("p", {}, "Staff can try again from this page."));
+/** What is shown of a piece of work; nothing once it is done. Text alone: nothing of it is read as HTML. */
+export function drawPanel(work, csrf, again) {
+  if (!work || work.state === "done") return [];
+  const parts = [element("p", {}, element("strong", {}, headline(work)), " ", work.state === "running" ? work.progress : "")];
+  if (work.state === "running" && work.share != null)
+    parts.push(element("progress", { max: 1, value: work.share, "aria-label": headline(work) }));
+  if (work.note) parts.push(element("p", { class: "muted" }, work.note));
+  if (work.error) parts.push(element("pre", { class: "error" }, work.error));
+  if (csrf && work.can_cancel) parts.push(button("Cancel", work.cancel, csrf, again));
+  if (csrf && work.can_retry) parts.push(button("Try again", work.retry, csrf, again));
+  if (!csrf && work.state === "failed") parts.push(element("p", {}, "Staff can try again from this page."));
   return parts;
 }
 
-const headline = (job) => ({
-  queued: "Statistics are waiting for a worker.",
-  running: `${PHASES[job.phase]?.[0] ?? "Computing"}:`,
-  failed: "The last computation failed.",
-  cancelled: "The last computation was cancelled.",
-})[job.state] ?? job.state;
+const headline = (work) => ({
+  queued: `The ${work.kind} waits for a worker.`,
+  running: `The ${work.kind} runs:`,
+  failed: `The last ${work.kind} failed.`,
+  cancelled: `The last ${work.kind} was cancelled.`,
+})[work.state] ?? work.state;
 
-function detail(job) {
-  if (job.state !== "running") return "";
-  const unit = PHASES[job.phase]?.[1] ?? "";
-  if (!job.rate) return "";
-  return `${count(job.done)} of ${count(job.total)} ${unit}, ${count(Math.round(job.rate ?? 0))} per second, ` +
-    `${duration(job.seconds_left)} left`;
+function button(text, address, csrf, again) {
+  return element("button", { type: "button", class: "button", onclick: (event) => press(event.target, address, csrf).then(again) }, text);
 }
 
-/** Press a button of the panel; a refusal is said beside it and stays until the next look. */
-async function post(button, address, csrf) {
+/** Press a button: whether it did what it says. A refusal is said beside it and stays until the next look. */
+export async function press(button, address, csrf) {
   button.disabled = true;
   const response = await fetch(address, { method: "POST", headers: { "X-CSRFToken": csrf, Accept: "application/json" } });
-  if (response.ok) return;
+  if (response.ok) return true;
   const answer = await response.json().catch(() => null);
   button.after(element("span", { class: "muted" }, ` ${answer?.error ?? `The site answered ${response.status}.`}`));
   await new Promise((resolve) => setTimeout(resolve, 4_000));
+  return false;
 }

@@ -67,12 +67,3 @@ export function quantileText(q) {
   const decimals = Math.min(9, Math.max(2, 2 - Math.floor(Math.log10((1 - q) * 100))));
   return (q * 100).toFixed(decimals) + " %";
 }
-
-/** A duration a person can plan with: 75 -> "1 min 15 s". */
-export function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "unknown";
-  const s = Math.round(seconds);
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
-}

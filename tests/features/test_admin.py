@@ -132,7 +132,7 @@ def test_the_jobs_are_listed_with_their_ends_and_buttons(client, tiny, staff):
     assert "&lt;script&gt;alert(1)&lt;/script&gt; is no device" in page and "<script>alert" not in page
     assert f'data-post="/jobs/{failed.pk}/retry/"' in page
     assert f'data-post="/jobs/{queued.pk}/cancel/"' in page
-    assert f'data-job="/jobs/{queued.pk}.json"' in page
+    assert f'data-progress="/jobs/{queued.pk}.json"' in page
     assert "ada" in page and "admin/jobs.js" in page
 
 

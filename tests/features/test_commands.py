@@ -37,7 +37,7 @@ def test_with_the_queue_a_worker_does_the_work(tiny, sent, capsys, django_captur
     with django_capture_on_commit_callbacks(execute=True):
         call_command("compute_features", "tiny", "--queue")
     job = Job.objects.get()
-    assert sent == [job.pk] and job.state == "queued"
+    assert sent == ["ring"] and job.state == "queued"
     assert capsys.readouterr().out == f"Job {job.pk} is queued.\n"
 
 

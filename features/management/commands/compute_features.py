@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from features import messages
 from features.jobs import requests, worker
-from features.jobs.lifecycle import Unfinished, pick_up_silent_jobs
+from features.jobs.lifecycle import Unfinished, pick_up_silent
 from features.models import SAE, Corpus, Job
 
 LOOK_EVERY = 1.0  # seconds between two looks at what workers do of this job
@@ -31,13 +31,13 @@ class Command(BaseCommand):
         asked = {"corpus": _corpus(corpus)} if corpus else {}
         asked |= {name: options[name] for name in ("tokens", "device", "seed", "features")}
         if not queue:
-            pick_up_silent_jobs()  # one like it may have been killed
+            pick_up_silent(Job)  # one like it may have been killed
         try:
             job = requests.request_statistics(_sae(sae), how="command", send=queue, **asked)
         except (messages.BadRequest, Unfinished) as refusal:
             raise CommandError(str(refusal)) from refusal
         if queue:
-            self.stdout.write(f"Job {job.pk} is queued. {getattr(job, 'note', '')}".strip())
+            self.stdout.write(f"Job {job.pk} is queued. {job.note}".strip())
         else:
             self._compute(job)
 
@@ -61,7 +61,7 @@ def _run(job, bar):
     job.refresh_from_db()
     while job.state in Job.UNFINISHED:
         time.sleep(LOOK_EVERY)
-        pick_up_silent_jobs()
+        pick_up_silent(Job)
         worker.run_job(job.pk, watcher=bar)
         job.refresh_from_db()
 

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import socket
+from datetime import timedelta
 
 import numpy as np
 import pyarrow
@@ -14,8 +15,10 @@ import torch
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils import timezone
 from safetensors.torch import load_file
 
+from features import tasks
 from features.engine.corpus.documents import CorpusError, read_documents
 from features.engine.corpus.parquet import read_parquet_documents
 from features.engine.corpus.token_rows import open_rows
@@ -26,6 +29,7 @@ from features.gelu1l import download
 from features.gelu1l.convert import published_rows
 from features.gelu1l.published_numbers import read_published
 from features.importing import demo, hub, hub_transfer, job
+from features.jobs import leases, lifecycle, worker
 from features.management.commands import verify_gelu1l
 from features.models import SAE, Corpus, Import, Job
 from tests.hub import Hub
@@ -241,13 +245,12 @@ def test_parquet_without_a_column_called_text_is_read_where_there_is_only_one(tm
         read_parquet_documents(tmp_path / "cut.parquet")
 
 
-def test_the_button_asks_a_worker_and_no_hub(db, client, monkeypatch, no_network):
-    monkeypatch.setattr(job.lifecycle, "send", lambda task, number: True)
+def test_the_button_asks_a_worker_and_no_hub(db, client, sent, no_network):
     client.force_login(User.objects.create_superuser("staff", password="x"))
     client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
     client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
     assert [row.path for row in Import.objects.all()] == [job.GELU1L]
-    job.cancel(Import.objects.get())
+    lifecycle.cancel(Import.objects.get())
     assert Import.objects.get().state == "cancelled"
     client.post(reverse("admin:features_import_add"), {"gelu1l": "yes"})
     assert Import.objects.count() == 2
@@ -255,23 +258,28 @@ def test_the_button_asks_a_worker_and_no_hub(db, client, monkeypatch, no_network
 
 def test_a_worker_brings_it_and_says_how_it_ended(db, served, sent):
     row = Import.objects.create(path=job.GELU1L)
-    job.run_import(row.pk, download.prepare)
+    work()
     row.refresh_from_db()
     assert (row.state, row.error, row.sae.slug) == ("done", "", "gelu-1l-run1")
     assert Job.objects.count() == 2
 
 
+def work():
+    """What a worker does that is woken, of imports."""
+    worker.work({Import: tasks.KINDS[Import]})
+
+
 def bytes_told(monkeypatch, act):
     """Every block is told; `act(row, file)` happens with each of the model's weights."""
     monkeypatch.setattr(hub_transfer, "TOLD_EVERY", 0)
-    received = job.Report.received
+    received = job._received
 
-    def told(report, file):
-        received(report, file)
+    def told(lease, file):
+        received(lease, file)
         if file.name == "model_final.pth" and file.done:
-            act(report.mine.get(), file)
+            act(lease.mine.get(), file)
 
-    monkeypatch.setattr(job.Report, "received", told)
+    monkeypatch.setattr(job, "_received", told)
 
 
 def test_while_a_file_comes_staff_see_how_far_it_is(db, served, sent, client, monkeypatch):
@@ -279,7 +287,7 @@ def test_while_a_file_comes_staff_see_how_far_it_is(db, served, sent, client, mo
     row, seen = Import.objects.create(path=job.GELU1L), []
     address = reverse("features:import-json", args=[row.pk])
     bytes_told(monkeypatch, lambda row, file: seen.append(client.get(address).json()))
-    job.run_import(row.pk, download.prepare)
+    work()
     size = (served.root / download.MODEL / "model_final.pth").stat().st_size
     assert len(seen) > 5 and {told["total"] for told in seen} == {size} and seen[-1]["done"] == size
     middle = seen[len(seen) // 2]
@@ -299,7 +307,7 @@ def test_a_cancelled_import_stops_between_two_blocks_and_the_next_one_goes_on(db
             assert told["sentence"].endswith("; stops as soon as the step it is in has ended …")
 
     bytes_told(monkeypatch, cancel)
-    job.run_import(row.pk, download.prepare)
+    work()
     row.refresh_from_db()
     assert (row.state, row.can_be_cancelled) == ("cancelled", False) and "What was downloaded is kept" in row.error
     assert len(kept) == 1 and not (SAE.objects.exists() or Corpus.objects.exists() or Job.objects.exists())
@@ -308,7 +316,7 @@ def test_a_cancelled_import_stops_between_two_blocks_and_the_next_one_goes_on(db
     had = part.stat().st_size
     told = client.post(reverse("features:import-retry", args=[row.pk])).json()
     assert (told["state"], told["error"], told["can_cancel"], told["can_retry"]) == ("queued", "", True, False)
-    job.run_import(row.pk, download.prepare)
+    work()
     assert (f"/{download.MODEL}/resolve/main/model_final.pth", f"bytes={had}-") in served.asked
     assert SAE.objects.count() == 2
 
@@ -319,11 +327,11 @@ def test_cancelled_while_its_rows_are_written_it_leaves_none(db, served, sent, m
 
     def cancelled_meanwhile(prepared):
         saes = register(prepared)
-        job.cancel(row)
+        lifecycle.cancel(row)
         return saes
 
     monkeypatch.setattr(download.Prepared, "register", cancelled_meanwhile)
-    job.run_import(row.pk, download.prepare)
+    work()
     row.refresh_from_db()
     assert row.state == "cancelled" and not SAE.objects.exists() and not Corpus.objects.exists()
 
@@ -333,7 +341,7 @@ def test_a_second_sae_that_cannot_be_read_leaves_neither(db, served, sent):
     try:
         (served.root / download.SAES / "47.pt").write_bytes(whole[:-200])
         row = Import.objects.create(path=job.GELU1L)
-        job.run_import(row.pk, download.prepare)
+        work()
     finally:
         (served.root / download.SAES / "47.pt").write_bytes(whole)
     row.refresh_from_db()
@@ -341,14 +349,16 @@ def test_a_second_sae_that_cannot_be_read_leaves_neither(db, served, sent):
     assert not SAE.objects.exists() and not Corpus.objects.exists() and not Job.objects.exists()
 
 
-def test_an_import_told_to_stop_whose_worker_is_gone_ends_soon(db, sent):
-    row = Import.objects.create(path=job.GELU1L, state="running", cancel_requested=True)
-    job.end_silent_imports()
+def test_an_import_told_to_stop_whose_worker_is_gone_ends_soon(db, sent, settings):
+    row = lifecycle.enqueue(Import(path=job.GELU1L))
+    lease = leases.claim(row)
+    lifecycle.cancel(row)
+    lifecycle.pick_up_silent(Import)
     assert Import.objects.get().state == "running"
-    Import.objects.update(heard=row.heard - job.STOPS_WITHIN)
-    job.end_silent_imports()
+    Import.objects.update(heartbeat=timezone.now() - timedelta(seconds=settings.SAEVIZ_SILENT_AFTER + 1))
+    lifecycle.pick_up_silent(Import)
     assert Import.objects.get().state == "cancelled"
-    job.Report(row.pk).ended("failed", "late")  # the worker was only slow
+    lease.give_up("late")  # the worker was only slow
     assert Import.objects.get().state == "cancelled"
 
 
@@ -361,7 +371,8 @@ def test_only_staff_may_cancel(client, db):
     assert Import.objects.get().state == "failed"
 
 
-def test_an_import_that_is_done_is_not_tried_again(db, monkeypatch):
-    monkeypatch.setattr(job.lifecycle, "send", lambda task, number: pytest.fail("sent"))
+def test_an_import_that_is_done_is_not_tried_again(db, sent, django_capture_on_commit_callbacks):
     row = Import.objects.create(path=job.GELU1L, state="done")
-    assert job.retry(row).state == "done"
+    with django_capture_on_commit_callbacks(execute=True):
+        assert lifecycle.retry(row).state == "done"
+    assert sent == []

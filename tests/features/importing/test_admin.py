@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils import timezone
 from safetensors.torch import load_file, save_file
 
 from features import tasks
-from features.importing import job
-from features.jobs import lifecycle, verification
-from features.models import SAE, Feature, Import, Job
+from features.importing import job, plan
+from features.jobs import leases, lifecycle, worker
+from features.jobs.verification import request_verification
+from features.models import SAE, Feature, Import, Job, Verification
 from tests.engine import small
 
 from .. import checkpoints
@@ -24,15 +26,7 @@ ADD, LIST = "/admin/features/import/add/", "/admin/features/import/"
 
 
 @pytest.fixture
-def queue(monkeypatch):
-    """(task, number) of every message sent."""
-    messages = []
-    monkeypatch.setattr(lifecycle, "send", lambda task, number: messages.append((task, number)) or True)
-    return messages
-
-
-@pytest.fixture
-def files(tmp_path, settings, queue, monkeypatch):
+def files(tmp_path, settings, sent, monkeypatch):
     settings.DATA_DIR = tmp_path / "data"
     settings.SAEVIZ_FOLDERS = [str(tmp_path / "open")]
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
@@ -52,6 +46,11 @@ def _logged_in(client):
     client.force_login(get_user_model().objects.create_superuser("ada"))
 
 
+def work(kind):
+    """What a worker does that is woken, of one kind."""
+    worker.work({kind: tasks.KINDS[kind]})
+
+
 def asked(files, **more):
     return {"path": files.sae, "model": files.model, "corpus": "pines"} | more
 
@@ -62,25 +61,26 @@ def test_the_page_offers_saes_below_the_configured_folders_and_models(client, fi
     assert page.count("run1") == 2 and "Import an SAE" in page  # the model's own weights are no SAE
 
 
-def test_a_worker_imports_what_was_chosen(client, files, corpus, queue):
-    answer = client.post(ADD, asked(files, name="Mine", tokens="300"), follow=True)
+def test_a_worker_imports_what_was_chosen(client, files, corpus, sent, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = client.post(ADD, asked(files, name="Mine", tokens="300"), follow=True)
     row = Import.objects.get()
-    assert queue == [(job.TASK, row.pk)] and not SAE.objects.exists()
+    assert sent == ["ring"] and not SAE.objects.exists()
     assert f"Import {row.pk} of {files.sae} is queued." in answer.content.decode()
-    tasks.import_sae(row.pk)
+    work(Import)
     row.refresh_from_db()
     assert (row.state, row.error, row.sae.name) == ("done", "", "Mine")
     asked_for = Job.objects.get()
     assert (asked_for.sae, asked_for.tokens, asked_for.requested_by.username) == (row.sae, 300, "ada")
     assert row.sae.get_absolute_url() in client.get(LIST).content.decode()
-    tasks.import_sae(row.pk)  # a message that came twice
+    work(Import)  # a message that came twice
     assert Job.objects.count() == 1
 
 
 def test_encoder_b_is_chosen_with_the_files(client, files, corpus, imported, tmp_path):
     small.write_sae(tmp_path / "open" / "second", seed=4)
     client.post(ADD, asked(files, path=str(tmp_path / "open" / "second"), encoder_b="mine"))
-    tasks.import_sae(Import.objects.get().pk)
+    work(Import)
     row = Import.objects.get()
     assert (row.error, row.sae.encoder_b) == ("", imported)
     assert Job.objects.order_by("pk").last().encoder_b == imported
@@ -105,7 +105,7 @@ def test_what_the_files_do_not_say_becomes_fields(client, files, corpus):
     page = client.post(ADD, bare | {"answer_apply_b_dec_to_input": "yes"}).content.decode()
     assert '<input type="hidden" name="answer_apply_b_dec_to_input" value="yes">' in page
     client.post(ADD, bare | {"answer_apply_b_dec_to_input": "yes", "answer_hook_point": small.HOOK})
-    tasks.import_sae(Import.objects.get().pk)
+    work(Import)
     assert SAE.objects.get().answers == {"apply_b_dec_to_input": "yes"}
 
 
@@ -123,7 +123,7 @@ def test_paths_outside_the_configured_folders_are_refused(client, files, corpus,
 def test_a_link_that_turned_away_since_is_refused_by_the_worker(client, files, corpus, tmp_path):
     small.write_sae(tmp_path / "closed")
     row = Import.objects.create(path="x", asked=asked(files, path=str(tmp_path / "closed"), hook=""))
-    tasks.import_sae(row.pk)
+    work(Import)
     row.refresh_from_db()
     assert row.state == "failed" and "is not below" in row.error and not SAE.objects.exists()
 
@@ -133,33 +133,33 @@ def test_a_failure_is_a_sentence_in_the_list(client, files, corpus):
     weights = Path(files.sae) / "sae_weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-9])
     row = Import.objects.get()
-    tasks.import_sae(row.pk)
+    work(Import)
     assert "cut short or damaged" in client.get(LIST).content.decode()
     told = client.get(f"/imports/{row.pk}.json").json()
     assert told["state"] == "failed" and told["sentence"].startswith("failed: ")
 
 
-def test_an_import_whose_message_was_lost_is_sent_again_ever_more_seldom(files, queue, monkeypatch):
-    begun, sent_at = job.timezone.now(), []
-    row = Import.objects.create(path=files.sae, created=begun, heard=begun)
-    for second in range(0, 700, 10):
-        monkeypatch.setattr(job.timezone, "now", lambda moment=begun + timedelta(seconds=second): moment)
-        before = len(queue)
-        job.look_after()
-        sent_at += [second] * (len(queue) - before)
-    assert sent_at == [20, 40, 80, 160, 320, 640] and set(queue) == {(job.TASK, row.pk)}
-    job.cancel(row)
-    monkeypatch.setattr(job.timezone, "now", lambda: begun + timedelta(days=1))
-    job.look_after()
-    assert len(queue) == 6
-
-
-def test_an_import_whose_worker_is_gone_ends(files):
-    row, fresh = (Import.objects.create(path="x", state="running") for _ in range(2))
-    Import.objects.filter(pk=row.pk).update(heard=row.heard - 2 * job.SILENT_AFTER)
-    job.end_silent_imports()
-    assert "Its worker went away" in Import.objects.get(state="failed").error
+def test_an_import_whose_worker_is_gone_is_queued_again_but_not_for_ever(files, settings):
+    row, fresh = (Import.objects.create(path="x", state="running", heartbeat=timezone.now()) for _ in range(2))
+    settings.SAEVIZ_ATTEMPTS = 2
+    for attempts, state in ((1, "queued"), (2, "failed")):
+        long_ago = timezone.now() - timedelta(seconds=60)
+        Import.objects.filter(pk=row.pk).update(state="running", heartbeat=long_ago, attempts=attempts)
+        lifecycle.pick_up_silent(Import)
+        row.refresh_from_db()
+        assert row.state == state
+    assert row.error.startswith("The worker went away 2 times while it ran") and row.can_be_retried
     assert Import.objects.get(state="running") == fresh
+
+
+def test_a_worker_that_was_only_slow_writes_nothing_of_an_import_it_lost(files, corpus):
+    late = leases.claim(job.request_import(plan.Asked(files.sae, files.model, corpus="pines")))
+    Import.objects.update(heartbeat=timezone.now() - timedelta(seconds=60))
+    lifecycle.pick_up_silent(Import)
+    work(Import)
+    assert SAE.objects.count() == Job.objects.count() == 1
+    assert not worker.do(late, tasks.KINDS[Import])
+    assert SAE.objects.count() == Job.objects.count() == 1 and Import.objects.get().state == "done"
 
 
 def test_only_staff_may(files, corpus):
@@ -179,8 +179,7 @@ def test_only_staff_may(files, corpus):
 
 @pytest.fixture
 def imported(files, corpus, monkeypatch):
-    from features.importing import plan
-    from features.jobs import requests, worker
+    from features.jobs import requests
 
     sae = plan.carry_out(plan.plan(plan.Asked(files.sae, files.model, corpus="pines", slug="mine")))
     worker.run_job(requests.request_statistics(sae, tokens=400, send=False).pk)
@@ -198,34 +197,72 @@ def test_the_page_tells_the_self_check_and_the_provenance(client, imported):
     assert "Please look" in page and "Explained variance -3.10 &lt;b&gt;" in page and "at x give 0.81" in page
 
 
-def test_stored_activations_are_verified_by_a_worker(client, imported, queue):
+def test_stored_activations_are_verified_by_a_worker(client, imported):
     assert client.post("/saes/mine/verify/").url == "/saes/mine/#verification"
-    assert queue[-1] == (verification.TASK, imported.pk)
-    assert "Queued; reload the page" in client.get("/saes/mine/").content.decode()
-    tasks.verify(imported.pk)
+    assert client.post("/saes/mine/verify/").url == "/saes/mine/#verification"  # at work already
+    asked_for = Verification.objects.get()
+    assert (asked_for.state, asked_for.requested_by.username, asked_for.requested_how) == ("queued", "ada", "page")
+    assert f'data-progress="/verifications/{asked_for.pk}.json"' in client.get("/saes/mine/").content.decode()
+    work(Verification)
     imported.refresh_from_db()
     found = imported.verification
     assert found["passed"] and found["activations"] > 20 and found["largest_difference"] < 1e-4
-    assert "The stored activations are those of the files" in client.get("/saes/mine/").content.decode()
+    page = client.get("/saes/mine/").content.decode()
+    assert "The stored activations are those of the files" in page and "/verifications/" not in page
+    assert client.get(f"/verifications/{asked_for.pk}.json").json()["sentence"] == "done"
+
+
+def test_a_verification_whose_worker_is_gone_is_found_again(imported):
+    leases.claim(request_verification(imported))
+    Verification.objects.update(heartbeat=timezone.now() - timedelta(seconds=60))
+    lifecycle.pick_up_silent(Verification)
+    assert Verification.objects.get().state == "queued"
+    work(Verification)
+    assert SAE.objects.get().verification["passed"] and Verification.objects.get().state == "done"
+
+
+def test_a_verification_is_cancelled_and_tried_again_like_a_computation(client, imported):
+    request_verification(imported)
+    number = Verification.objects.get().pk
+    told = client.post(f"/verifications/{number}/cancel/").json()
+    assert (told["kind"], told["state"], told["can_cancel"], told["can_retry"]) == (
+        "verification",
+        "cancelled",
+        False,
+        True,
+    )
+    work(Verification)
+    assert SAE.objects.get().verification is None
+    assert client.post(f"/verifications/{number}/retry/").json()["state"] == "queued"
+    listed = client.get("/admin/features/verification/").content.decode()
+    assert f'data-post="/verifications/{number}/cancel/"' in listed
+    lease = leases.claim(Verification.objects.get())
+    client.post(f"/verifications/{number}/cancel/")
+    assert not worker.do(lease, tasks.KINDS[Verification])
+    assert Verification.objects.get().state == "cancelled" and SAE.objects.get().verification is None
+    assert Client().post(f"/verifications/{number}/retry/").status_code == 403
 
 
 def test_weights_that_were_changed_since_do_not_verify(client, imported):
     path = Path(imported.path) / "sae_weights.safetensors"
     weights = load_file(path)
     save_file(weights | {"W_enc": weights["W_enc"] * 1.01}, path)
-    tasks.verify(imported.pk)
+    request_verification(imported)
+    work(Verification)
     imported.refresh_from_db()
     assert not imported.verification["passed"] and imported.verification["largest_difference"] > 1e-3
     path.unlink()
-    tasks.verify(imported.pk)
-    assert "It failed: " in client.get("/saes/mine/").content.decode()
+    request_verification(imported)
+    work(Verification)
+    page = client.get("/saes/mine/").content.decode()
+    assert "Verification failed: " in page and "The stored activations are not those of the files" in page
 
 
-def test_only_staff_may_have_it_verified(imported, queue):
+def test_only_staff_may_have_it_verified(imported):
     assert Client().post("/saes/mine/verify/").status_code == 403
     assert Client().get("/saes/mine/verify/").status_code == 405
     assert "<button>Verify" not in Client().get("/saes/mine/").content.decode()
-    assert verification.TASK not in dict(queue)
+    assert not Verification.objects.exists()
 
 
 @pytest.mark.parametrize("group", ["alive", "dead"])

@@ -2,8 +2,10 @@
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 
 from features.importing import job
+from features.jobs import lifecycle
 from features.models import Import
 from tests.browser import browser, page  # noqa: F401
 
@@ -11,10 +13,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def row(monkeypatch):
-    monkeypatch.setattr(job.lifecycle, "send", lambda task, number: True)
-    coming = {"step": "model_final.pth", "done": 50_000_000, "total": 200_000_000, "rate": 5e6}
-    return Import.objects.create(path=job.GELU1L, state="running", **coming)
+def row(sent):
+    coming = {"phase": "model_final.pth", "done": 50_000_000, "total": 200_000_000, "rate": 5e6}
+    return Import.objects.create(path=job.GELU1L, state="running", heartbeat=timezone.now(), **coming)
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def listed(page, live_server, client, row):  # noqa: F811
     cookie = client.cookies["sessionid"].value
     page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
     page.goto(f"{live_server.url}/admin/features/import/")
-    return page.locator("[data-job]")
+    return page.locator("[data-progress]")
 
 
 def test_bytes_rate_and_time_left_are_followed_until_the_end(listed, page, row):  # noqa: F811
@@ -34,7 +35,7 @@ def test_bytes_rate_and_time_left_are_followed_until_the_end(listed, page, row):
     Import.objects.filter(pk=row.pk).update(done=150_000_000)
     listed.get_by_text("150 of 200 MB, 5.0 MB/s, 10 s left").wait_for()
     Import.objects.filter(pk=row.pk).update(state="done")
-    page.locator("[data-job][data-state=done]").wait_for()  # the list itself is new
+    page.locator("[data-progress][data-state=done]").wait_for()  # the list itself is new
     assert listed.text_content() == "done" and page.get_by_role("button", name="Cancel").count() == 0
 
 
@@ -46,8 +47,8 @@ def test_the_button_asks_it_to_stop(listed, page, row):  # noqa: F811
     assert page.get_by_role("button", name="Cancel").count() == 0
     row.refresh_from_db()
     assert row.cancel_requested
-    job.Report(row.pk).ended("cancelled", job.STOPPED)
-    page.get_by_role("button", name="Retry").click()
+    lifecycle.stop(Import.objects.all())
+    page.get_by_role("button", name="Try again").click()
     page.get_by_role("button", name="Cancel").wait_for()
     row.refresh_from_db()
     assert (row.state, row.error) == ("queued", "")

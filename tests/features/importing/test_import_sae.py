@@ -100,7 +100,7 @@ def test_a_worker_can_be_left_the_work(files, sent, django_capture_on_commit_cal
     with django_capture_on_commit_callbacks(execute=True):
         told = run(files, how="queue")
     job = Job.objects.get()
-    assert sent == [job.pk] and f"are job {job.pk}" in told and job.corpus == SAE.objects.get().corpus
+    assert sent == ["ring"] and f"are job {job.pk}" in told and job.corpus == SAE.objects.get().corpus
 
 
 # Asked for

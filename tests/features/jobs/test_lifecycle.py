@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
+from features import tasks
 from features.engine.results import Cancelled, Progress
 from features.jobs import leases, lifecycle
 from features.jobs.requests import request_statistics
@@ -40,9 +41,9 @@ def silent(job, seconds=60, **changes):
 
 def test_a_request_is_sent_when_it_is_committed(tiny, sent, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        job = request_statistics(tiny)
+        request_statistics(tiny)
         assert sent == []
-    assert sent == [job.pk]
+    assert sent == ["ring"]
 
 
 def test_all_features_of_an_sae_are_computed_once_at_a_time(tiny, job):
@@ -57,9 +58,9 @@ def test_chosen_features_may_be_asked_for_meanwhile(tiny, job):
     assert request_statistics(tiny, features=[1]).state == Job.State.QUEUED
 
 
-def test_a_job_is_claimed_once(job):
-    assert leases.claim(job.pk)
-    assert leases.claim(job.pk) is None
+def test_a_job_is_taken_once(job):
+    assert leases.claim(job)
+    assert leases.claim(job) is None
 
 
 def test_a_queue_that_is_away_is_told_and_the_job_waits(
@@ -73,16 +74,16 @@ def test_a_queue_that_is_away_is_told_and_the_job_waits(
 
 
 def test_progress_is_written_about_once_a_second_and_never_missed_at_a_new_phase(job, monkeypatch):
-    claim, clock, written = leases.claim(job.pk), [100.0], []
+    lease, clock, written = leases.claim(job), [100.0], []
     monkeypatch.setattr(leases.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(timezone, "now", lambda: datetime.fromtimestamp(clock[0], UTC))
     for step in range(21):
         clock[0] = 100 + step / 4
-        claim.progress(Progress("activations", step * 10, 400))
+        lease.progress(Progress("activations", step * 10, 400))
         written.append(Job.objects.get().done)
     assert sorted(set(written)) == [0, 40, 80, 120, 160, 200]
     assert Job.objects.get().rate == 40
-    claim.progress(Progress("features", 0, 8))
+    lease.progress(Progress("features", 0, 8))
     assert Job.objects.get().phase == "features"
 
 
@@ -92,12 +93,12 @@ def test_the_time_left_is_that_of_the_phase(job):
 
 
 def test_a_running_job_stops_when_it_next_tells_its_progress(job):
-    claim = leases.claim(job.pk)
-    claim.progress(Progress("activations", 0, 400))
+    lease = leases.claim(job)
+    lease.progress(Progress("activations", 0, 400))
     lifecycle.cancel(job)
-    claim.written = 0
+    lease.written = 0
     with pytest.raises(Cancelled):
-        claim.progress(Progress("activations", 10, 400))
+        lease.progress(Progress("activations", 10, 400))
 
 
 def test_a_queued_job_is_cancelled_at_once_and_its_message_does_nothing(job, engine):
@@ -112,22 +113,23 @@ def test_a_job_that_is_done_cannot_be_cancelled(job, engine):
     assert lifecycle.cancel(job).state == Job.State.DONE
 
 
-def test_a_job_whose_worker_was_killed_is_queued_again(job, sent):
+def test_a_job_whose_worker_was_killed_is_queued_again(job, sent, django_capture_on_commit_callbacks):
     silent(job)
-    lifecycle.pick_up_silent_jobs()
+    with django_capture_on_commit_callbacks(execute=True):
+        lifecycle.pick_up_silent(Job)
     assert Job.objects.get().state == Job.State.QUEUED
-    assert sent == [job.pk]
+    assert sent == ["ring"]
 
 
 def test_a_job_that_is_heard_from_is_left_alone(job, sent):
     silent(job, seconds=5)
-    lifecycle.pick_up_silent_jobs()
+    lifecycle.pick_up_silent(Job)
     assert Job.objects.get().state == Job.State.RUNNING and sent == []
 
 
 def test_a_job_that_kills_every_worker_fails_with_a_way_out(job, sent):
     silent(job, attempts=3, phase="activations")
-    lifecycle.pick_up_silent_jobs()
+    lifecycle.pick_up_silent(Job)
     job.refresh_from_db()
     assert job.state == Job.State.FAILED and job.can_be_retried
     assert job.error.startswith("The worker went away 3 times while it ran, at last in the phase 'activations'")
@@ -135,23 +137,18 @@ def test_a_job_that_kills_every_worker_fails_with_a_way_out(job, sent):
 
 def test_a_cancelled_job_whose_worker_was_killed_is_not_picked_up(job, sent):
     silent(job, cancel_requested=True)
-    lifecycle.pick_up_silent_jobs()
+    lifecycle.pick_up_silent(Job)
     assert Job.objects.get().state == Job.State.CANCELLED and sent == []
 
 
-def test_a_job_whose_message_was_lost_is_sent_again(job, sent):
-    Job.objects.update(heartbeat=timezone.now() - timedelta(seconds=60))
-    lifecycle.pick_up_silent_jobs()
-    assert sent == [job.pk]
-    lifecycle.pick_up_silent_jobs()
-    assert sent == [job.pk]  # given time to arrive
-
-
-def test_a_job_whose_message_waits_behind_another_is_not_sent_again(job, sent, monkeypatch):
-    monkeypatch.setattr(lifecycle, "_messages_in_queue", lambda: 1)
-    Job.objects.update(heartbeat=timezone.now() - timedelta(seconds=60))
-    lifecycle.pick_up_silent_jobs()
+def test_an_idle_worker_rings_for_what_waits_and_a_busy_one_does_not(job, sent):
+    tasks.watch(is_idle=False)
     assert sent == []
+    tasks.watch(is_idle=True)  # whatever became of the messages before
+    assert sent == ["ring"]
+    leases.claim(job)
+    tasks.watch(is_idle=True)
+    assert sent == ["ring"]  # nothing that another could begin
 
 
 def test_a_retried_job_begins_anew(job, engine, sent, staff):
@@ -175,8 +172,8 @@ def test_a_retry_does_not_run_beside_another_computation(tiny, job, sent, engine
 @pytest.mark.django_db(transaction=True)
 def test_signs_of_life_come_without_progress_and_stop_with_the_work(tiny, sent, monkeypatch):
     monkeypatch.setattr(leases, "BEAT_EVERY", 0.02)
-    claim = leases.claim(request_statistics(tiny).pk)
-    with claim.beating():
+    lease = leases.claim(request_statistics(tiny))
+    with lease.beating():
         first = Job.objects.get().heartbeat
         deadline = time.monotonic() + 5
         while Job.objects.get().heartbeat == first and time.monotonic() < deadline:

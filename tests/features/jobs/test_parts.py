@@ -3,13 +3,18 @@
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django.utils import timezone
 
-from features.jobs import artifacts, leases, leftovers, lifecycle, plan, worker
+from features import tasks
+from features.jobs import artifacts, doorbell, leases, leftovers, lifecycle, loaded_job, plan, worker
+from features.jobs.loaded_job import model_cache
 from features.jobs.requests import request_statistics
-from features.jobs.worker import run_job, run_one, run_part
-from features.models import SAE, Job, JobPart, ShardFile, Statistics
+from features.jobs.verification import request_verification
+from features.jobs.worker import do, run_job, run_part
+from features.models import SAE, Import, Job, JobPart, ShardFile, Statistics
 from features.storage import write
+from features.storage.write import store
 from tests import made_up
 
 pytestmark = pytest.mark.django_db
@@ -20,9 +25,9 @@ Stage = JobPart.Stage
 def cut(monkeypatch, engine):
     """Jobs of three shards and of four blocks of two features."""
     monkeypatch.setattr(plan, "FEATURES_A_BLOCK", 2)
-    monkeypatch.setattr(worker, "Loaded", lambda job: made_up.Loaded(job, engine, cut=3))
+    monkeypatch.setattr(loaded_job, "LoadedJob", lambda job: made_up.Loaded(job, engine, cut=3))
     yield engine
-    worker.model.drop()
+    model_cache.drop()
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def job(tiny, sent, cut):
 
 
 def planned(job):
-    run_part(leases.claim(job.pk))
+    assert do(leases.claim(job), run_part)
     return job
 
 
@@ -49,73 +54,111 @@ def test_all_parts_in_one_process_are_the_whole_job(job, shards):
 
 def test_a_part_is_had_by_one_worker(job):
     planned(job)
-    taken = [leases.claim(job.pk) for _ in range(4)]
-    assert [claim and claim.part.number for claim in taken] == [0, 1, 2, None]
+    taken = [leases.claim(job) for _ in range(4)]
+    assert [lease and lease.part.number for lease in taken] == [0, 1, 2, None]
 
 
 def test_a_stage_begins_when_the_one_before_is_done_whatever_the_order(job):
-    first, second, third = (leases.claim(planned(job).pk), leases.claim(job.pk), leases.claim(job.pk))
-    assert [run_part(third), run_part(first), leases.claim(job.pk)] == [0, 0, None]
-    assert run_part(second) == 1
-    assert leases.claim(job.pk).part.stage == Stage.MERGE
+    first, second, third = (leases.claim(planned(job)), leases.claim(job), leases.claim(job))
+    assert [do(third, run_part), do(first, run_part), leases.claim(job)] == [True, True, None]
+    assert do(second, run_part) and [lease.opened for lease in (third, first, second)] == [0, 0, 1]
+    assert leases.claim(job).part.stage == Stage.MERGE
 
 
-def test_each_part_that_can_be_begun_gets_a_message_or_is_done_at_once(job, sent):
-    sent.clear()
-    run_one(job.pk)  # plans, and does the first of three shards
-    assert sent == [job.pk] * 2
-    run_one(job.pk)
-    run_one(job.pk)  # the last shard, the merging, the examples of the first of four blocks
-    assert sent == [job.pk] * (2 + 3)
+def test_a_worker_does_all_that_waits_and_wakes_another_when_a_stage_opens(job, sent):
+    tasks.work()
+    assert Job.objects.get().state == "done"
+    # woken itself, then by each stage of several parts: shards, examples, loss effects, features
+    assert len(sent) == 1 + 4
+
+
+def test_a_worker_that_worked_for_a_while_rings_and_lets_go(job, sent, monkeypatch):
+    monkeypatch.setattr(worker, "TURN", 0)
+    tasks.work()
+    assert states(job) == "d" + "w" * 16 and len(sent) == 2
+    monkeypatch.setattr(doorbell, "ring", lambda: False)
+    tasks.work(job.pk)  # as a message of an earlier version; nobody can be woken: it goes on
+    assert Job.objects.get().state == "done"
+
+
+@pytest.mark.parametrize("task", ["features.work", "features.compute", "features.import_sae", "features.verify"])
+def test_messages_of_this_and_of_earlier_versions_ring_for_whatever_waits(job, sent, task):
+    current_app.tasks[task].apply(args=[] if task == "features.work" else [12345])
+    assert Job.objects.get().state == "done"
+
+
+def test_what_is_short_goes_before_the_next_part_of_what_is_long(tiny, sent, cut):
+    """Verifications, then imports, then the computation that is not cut yet or has the fewest parts left."""
+    store(tiny, made_up.Collected())
+    long = request_statistics(tiny)
+    do(leases.claim(planned(long)), run_part)
+    short = request_statistics(SAE.objects.for_pages().get(), features=[1])
+    brought = Import.objects.create(path="x")
+    asked = request_verification(SAE.objects.for_pages().get())
+    taken = [leases.claim_next(tasks.KINDS) for _ in range(4)]
+    # the short one's only part, its planning, is in work: a second worker goes on with the long one
+    assert [lease.work for lease in taken] == [asked, brought, short, long]
+    assert do(taken[2], run_part)
+    assert leases.claim_next(tasks.KINDS).work == short
+
+
+def test_parts_of_another_version_are_neither_mixed_with_ours_nor_taken_from_it(job, sent):
+    first, _ = leases.claim(planned(job)), leases.claim(job)
+    Job.objects.update(inputs="0f another engine")  # its workers go on with what they have
+    assert leases.claim(job) is None
+    assert do(first, run_part)
+    JobPart.objects.filter(state="running").update(state="waiting")
+    assert leases.claim(job).part.stage == Stage.PLAN and states(job) == "r"
 
 
 def test_progress_is_that_of_all_parts(job):
     planned(job)
-    first, second = leases.claim(job.pk), leases.claim(job.pk)
-    for claim, done in ((first, 100), (second, 60)):
-        claim.progress(write.Progress("activations", done, 320))
+    first, second = leases.claim(job), leases.claim(job)
+    for lease, done in ((first, 100), (second, 60)):
+        lease.progress(write.Progress("activations", done, 320))
     job.refresh_from_db()
     assert (job.phase, job.done, job.total) == ("activations", 160, 960)
 
 
-def test_a_lost_part_waits_again_while_the_others_go_on(job, sent):
+def test_a_lost_part_waits_again_while_the_others_go_on(job, sent, django_capture_on_commit_callbacks):
     planned(job)
-    lost, alive = leases.claim(job.pk), leases.claim(job.pk)
+    lost, alive = leases.claim(job), leases.claim(job)
     JobPart.objects.filter(pk=lost.part.pk).update(heartbeat=timezone.now() - timedelta(seconds=60))
     sent.clear()
-    lifecycle.pick_up_silent_jobs()
-    assert sent == [job.pk] and states(job) == "dwr" + "w" * 14
+    with django_capture_on_commit_callbacks(execute=True):
+        lifecycle.pick_up_silent(Job)
+    assert sent == ["ring"] and states(job) == "dwr" + "w" * 14
     assert Job.objects.get().state == "running"
-    with pytest.raises(leases.LostClaim):
+    with pytest.raises(leases.LeaseLost):
         lost.finish()
-    assert leases.claim(job.pk).part.pk == lost.part.pk and run_part(alive) == 0
+    assert leases.claim(job).part.pk == lost.part.pk and do(alive, run_part)
 
 
 def test_a_part_that_kills_every_worker_fails_the_job(job):
-    claim = leases.claim(planned(job).pk)
-    leases.claim(job.pk)
+    lease = leases.claim(planned(job))
+    leases.claim(job)
     long_ago = timezone.now() - timedelta(seconds=60)
-    JobPart.objects.filter(pk=claim.part.pk).update(heartbeat=long_ago, attempts=3)
-    lifecycle.pick_up_silent_jobs()
+    JobPart.objects.filter(pk=lease.part.pk).update(heartbeat=long_ago, attempts=3)
+    lifecycle.pick_up_silent(Job)
     job.refresh_from_db()
     assert (job.state, "went away 3 times" in job.error) == ("failed", True)
 
 
 def test_cancel_stops_all_parts(job):
     planned(job)
-    workers = [leases.claim(job.pk), leases.claim(job.pk)]
+    workers = [leases.claim(job), leases.claim(job)]
     lifecycle.cancel(job)
-    for claim in workers:
+    for lease in workers:
         assert Job.objects.get().state == "running"
-        assert run_part(claim) is None
-    assert Job.objects.get().state == "cancelled" and leases.claim(job.pk) is None
+        assert not do(lease, run_part)
+    assert Job.objects.get().state == "cancelled" and leases.claim(job) is None
 
 
 def test_an_error_fails_the_job_and_stops_the_other_parts(job, cut):
     planned(job)
-    first, second = leases.claim(job.pk), leases.claim(job.pk)
+    first, second = leases.claim(job), leases.claim(job)
     first.give_up("The disk is full.")
-    assert run_part(second) is None
+    assert not do(second, run_part)
     job.refresh_from_db()
     assert (job.state, job.error, states(job)) == ("failed", "The disk is full.", "d" + "w" * 16)
 
@@ -139,7 +182,7 @@ def test_a_retry_with_other_files_begins_anew(job, cut, change):
     run_job(job.pk)
     SAE.objects.update(**change)
     lifecycle.retry(Job.objects.get())
-    assert leases.claim(job.pk).part.stage == Stage.PLAN
+    assert leases.claim(job).part.stage == Stage.PLAN
     assert states(job) == "r"
 
 
@@ -166,21 +209,10 @@ def test_chosen_features_of_several_blocks_join_the_set_shown_in_one_step(tiny, 
     assert sorted(shown.statistics.features.values_list("index", flat=True)) == list(range(8))
 
 
-def test_parts_whose_messages_are_lost_are_sent_again(job, sent):
-    planned(job)
-    leases.claim(job.pk)
-    JobPart.objects.filter(state="waiting", stage=Stage.SHARD).update(heartbeat=timezone.now() - timedelta(seconds=60))
-    sent.clear()
-    lifecycle.pick_up_silent_jobs()
-    assert sent == [job.pk] * 2
-    lifecycle.pick_up_silent_jobs()
-    assert sent == [job.pk] * 2  # given time to arrive
-
-
 def test_a_job_that_waits_behind_others_is_not_taken_for_lost(job, sent):
     planned(job)
     Job.objects.update(heartbeat=timezone.now() - timedelta(seconds=60), attempts=3)
-    lifecycle.pick_up_silent_jobs()
+    lifecycle.pick_up_silent(Job)
     job.refresh_from_db()
     assert (job.state, job.attempts) == ("queued", 0)
 
@@ -194,38 +226,38 @@ class TestOtherMachine:
         monkeypatch.setattr(artifacts, "PIECE", 1000)
 
     def test_files_come_through_the_database(self, job, settings, tmp_path):
-        claim = leases.claim(planned(job).pk)
-        with artifacts.attempt(claim) as place:
-            (place / "shard-0000" / "a").mkdir(parents=True)
-            (place / "shard-0000" / "a" / "values").write_bytes(bytes(range(256)) * 20)
-            artifacts.keep(claim, place / "shard-0000")
+        lease = leases.claim(planned(job))
+        with artifacts.attempt(lease) as path:
+            (path / "shard-0000" / "a").mkdir(parents=True)
+            (path / "shard-0000" / "a" / "values").write_bytes(bytes(range(256)) * 20)
+            artifacts.keep(lease, path / "shard-0000")
         assert ShardFile.objects.count() > 5
         assert max(len(row.piece) for row in ShardFile.objects.all()) == 1000
         settings.SAEVIZ_SHARDS = tmp_path / "another machine"
-        (found,) = [artifacts._fetched(claim.job, claim.part)]
+        (found,) = [artifacts._fetched(lease.job, lease.part)]
         assert (found / "a" / "values").read_bytes() == bytes(range(256)) * 20
         assert found.is_relative_to(tmp_path / "another machine")
 
     def test_a_job_goes_on_elsewhere_and_leaves_nothing_in_the_database(self, job, settings, tmp_path):
         settings.SAEVIZ_SHARDS = tmp_path / "first"
         for _ in range(4):
-            run_part(leases.claim(job.pk))
+            do(leases.claim(job), run_part)
         settings.SAEVIZ_SHARDS = tmp_path / "second"
         run_job(job.pk)
         assert Job.objects.get().state == "done" and not ShardFile.objects.exists()
 
     def test_a_worker_that_lost_its_part_stores_nothing(self, job):
-        claim = leases.claim(planned(job).pk)
-        JobPart.objects.filter(pk=claim.part.pk).update(started=None)
-        with artifacts.attempt(claim) as place, pytest.raises(leases.LostClaim):
-            (place / "shard-0000").mkdir()
-            artifacts.keep(claim, place / "shard-0000")
+        lease = leases.claim(planned(job))
+        JobPart.objects.filter(pk=lease.part.pk).update(started=None)
+        with artifacts.attempt(lease) as path, pytest.raises(leases.LeaseLost):
+            (path / "shard-0000").mkdir()
+            artifacts.keep(lease, path / "shard-0000")
         assert not ShardFile.objects.exists()
 
 
 def test_a_folder_that_workers_do_not_share_is_told_and_done_again(job, settings, tmp_path):
     for _ in range(4):
-        run_part(leases.claim(job.pk))
+        do(leases.claim(job), run_part)
     settings.SAEVIZ_SHARDS = tmp_path / "second"
     run_job(job.pk)
     job.refresh_from_db()
@@ -239,7 +271,7 @@ def test_chosen_features_are_computed_beside_all_of_them_without_harm(tiny, sent
     run_job(request_statistics(tiny).pk)
     everything = request_statistics(tiny)
     for _ in range(1 + 3 + 1 + 4 + 3 + 1):
-        run_part(leases.claim(everything.pk))
+        do(leases.claim(everything), run_part)
     run_job(request_statistics(SAE.objects.for_pages().get(), features=[1, 2]).pk)
     everything.refresh_from_db()
     assert everything.result.features.count() == 2

@@ -120,7 +120,7 @@ def test_a_running_job_is_cancelled_and_leaves_nothing(site):
     site.manage("compute_features", "gelu-1l-mini", "--tokens", "4000000", "--queue")
     site.worker()
     wait_for(lambda: site.state() == "running 1")
-    site.ask("__import__('features.jobs').jobs.cancel(Job.objects.get())")
+    site.ask("lifecycle.cancel(Job.objects.get())", "from features.jobs import lifecycle")
     wait_for(lambda: site.state() == "cancelled 1")
     assert site.ask("Statistics.objects.count()") == "0"
 

@@ -1,0 +1,37 @@
+"""How does a worker hear that something waits? A message without content; what waits stands in the rows.
+
+Rung when something is asked for, when a stage opens, and by every worker that is woken and finds work: so all that are
+idle wake, one after another. A doorbell too many finds nothing to do; for one that is lost, workers look every ten
+seconds.
+"""
+
+import logging
+from contextlib import contextmanager
+
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+log = logging.getLogger(__name__)
+
+TASK = "features.work"
+UNHEARD_AFTER = 60  # seconds; all workers were busy, and look for themselves when they are not
+
+
+def ring() -> bool:
+    """False where the queue is away."""
+    try:
+        with _broker() as broker:
+            current_app.send_task(TASK, connection=broker, retry=False, expires=UNHEARD_AFTER)
+    except (OperationalError, OSError):
+        log.warning("The queue at %s cannot be reached", settings.REDIS_URL, exc_info=True)
+        return False
+    return True
+
+
+@contextmanager
+def _broker():
+    """A connection that fails in a few seconds; the pool's would try for ever while the broker is away."""
+    quick = {"max_retries": 1, "interval_start": 0, "socket_connect_timeout": 2}
+    with current_app.connection_for_write(transport_options=quick) as broker:
+        yield broker

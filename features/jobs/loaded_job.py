@@ -1,0 +1,108 @@
+"""What of a job stays in memory from part to part? Its model, SAEs and token rows, one job's in each worker."""
+
+import threading
+
+from django.conf import settings
+
+from ..models import Job
+from ..storage.readers import rows_of
+from . import artifacts
+
+KEEP = 30.0  # seconds a worker keeps the model for the next part of its job
+
+
+class LoadedJob:
+    """A job's model, SAEs and token rows, and the plan of its shards. Torch comes into the process here."""
+
+    def __init__(self, job: Job):
+        from ..engine.collect import shards, shown_entries
+        from ..engine.sae.checkpoint import read_sae
+        from ..engine.subject import Subject
+
+        sae, b, corpus = job.sae, job.encoder_b, job.corpus or job.sae.corpus
+        device = settings.SAEVIZ_DEVICE if job.device == "auto" else job.device
+        self._shards, self._shown_entries, self.rows = shards, shown_entries, rows_of(corpus)
+        self.subject = Subject.load(
+            sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None
+        )
+        self.encoder_b = b and read_sae(b.path, answers=b.answers or None).to(self.subject.device)
+        self.plan = shards.plan(self.rows, tokens=job.tokens, bos=corpus.bos, special=self.subject.vocabulary.special)
+        self._options = {"seed": job.seed, "features": job.features, "encoder_b": self.encoder_b}
+        self._folder, self._pass, self._collected = artifacts.folder(job), None, None
+
+    def shard_tokens(self) -> list[int]:
+        """The counted tokens of each."""
+        from ..engine.corpus.token_rows import counted_tokens
+
+        special = self.subject.vocabulary.special
+        return [int(counted_tokens(self.rows[slice(*span)], special).sum()) for span in self.plan.spans]
+
+    def shard(self, number, folder, progress):
+        if self._pass is None:
+            self._pass = self._shards.Pass(self.subject, self.plan.bos, self.encoder_b, settings.SAEVIZ_SCREEN)
+        self._shards.collect_shard(self._pass, self.rows, self.plan, number, folder, progress=progress)
+
+    def merge(self, folder, progress):
+        self._pass = None  # its copies of the weights are not needed any more
+        self._shards.merge(self.subject, self.rows, self.plan, folder, progress=progress)
+
+    def choose(self, features, folder, progress):
+        self._shown_entries.write_shown(folder, self._merged(progress).choose(features))
+
+    def effects(self, folders, shard, folder, progress):
+        blocks = self._shown_entries.shown_within(folders, self.plan.spans[shard])
+        self._shown_entries.write_effects(folder, self._merged(progress).effects_of_blocks(blocks))
+
+    def features(self, features, folders, block, progress):
+        """Figures of the SAE, and of its features one after another."""
+        collected = self._merged(progress)
+        return collected.summary, collected.features(features, self._shown_entries.effects_on(folders, block))
+
+    def _merged(self, progress):
+        """What is read off all shards, opened once."""
+        self._pass = None
+        if self._collected is None:
+            self._collected = self._shards.open_collected(
+                self.subject, self.rows, self.plan, self._folder, **self._options
+            )
+        self._collected.tell(progress)
+        return self._collected
+
+
+class ModelCache:
+    """The one model a worker keeps: loading it anew for each part would cost more than small parts do."""
+
+    def __init__(self):
+        self.key = self.loaded = self.timer = None
+        self.lock = threading.Lock()
+
+    def of(self, job: Job) -> LoadedJob:
+        with self.lock:
+            self._stop()
+            if self.key != (job.pk, job.inputs):
+                self.key = self.loaded = None  # the old one goes before the new one comes
+                self.loaded = LoadedJob(job)
+                self.key = job.pk, job.inputs
+            return self.loaded
+
+    def drop(self):
+        with self.lock:
+            self._stop()
+            self.key = self.loaded = None
+
+    def drop_later(self):
+        """Unless another part of the same job comes first."""
+        with self.lock:
+            self._stop()
+            if self.loaded:
+                self.timer = threading.Timer(KEEP, self.drop)
+                self.timer.daemon = True
+                self.timer.start()
+
+    def _stop(self):
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
+
+
+model_cache = ModelCache()
