@@ -1,69 +1,123 @@
-"""What is shipped: model/, sae/, checkpoints/ on the way to it, figures.json and a README that says how it
-was made.
-"""
+"""What is shipped? model/, sae/, checkpoints/ on the way to it, figures.json and a README that says how it was made."""
 
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
-from . import checkpoints, evaluate, rows, sae_files, tokenizer
-from . import language_model as lm
+from features.engine.model.one_layer import OneBlockConfig
+from features.engine.sae.sae import SparseAutoencoder
+from features.engine.subject import Subject
 
-TOKENIZER_CONFIG = {
-    "backend": "tokenizers",
-    "bos_token": tokenizer.SPECIAL[tokenizer.BOS],
-    "eos_token": tokenizer.SPECIAL[tokenizer.EOS],
-    "pad_token": tokenizer.SPECIAL[tokenizer.PAD],
-    "tokenizer_class": "TokenizersBackend",
-}
+from . import figures, held_out, tokenizer, train_sae
+from .checkpoints import write_json
+from .model.forward import Weights
+from .sae.inputs import HOOK
 
-
-def write_model(bundle: Path, weights: lm.Weights, shape: lm.Shape, tokenizer_file: Path) -> None:
-    """model/: weights, config and tokenizer, as transformer_lens and transformers read them."""
-    lm.export(bundle / "model", weights, shape)
-    shutil.copyfile(tokenizer_file, bundle / "model" / "tokenizer.json")
-    checkpoints.write_json(bundle / "model" / "tokenizer_config.json", TOKENIZER_CONFIG)
+MODEL_NAME = "gelu-1l-mini"
+STEPS_PER_DEVIATION = 2  # of the grid that small files round to: adds at most 1/48 of a matrix's own variance
 
 
-def write_checkpoint(bundle: Path, run) -> None:
+def write_model(bundle: Path, weights: Weights, config: OneBlockConfig, tokenizer_folder: Path) -> None:
+    """model/: weights in float16, config and tokenizer, as transformer_lens and transformers read them."""
+    folder = bundle / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: _half(value) for name, value in weights.items()}, folder / "model.safetensors")
+    write_json(
+        folder / "config.json",
+        {
+            "n_layers": 1,
+            **asdict(config),
+            "act_fn": "gelu",
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "attn_only": False,
+            "bos_token_id": tokenizer.BOS,
+            "eos_token_id": tokenizer.EOS,
+        },
+    )
+    for name in tokenizer.FILES:
+        shutil.copyfile(tokenizer_folder / name, folder / name)
+
+
+def write_sae(folder: Path, sae: SparseAutoencoder, tokens: int, context: int, small: bool = False) -> None:
+    """A JumpReLU in SAELens's layout, float16, after so many tokens in rows of `context`.
+
+    `small` rounds the matrices to a coarse grid: as many bytes on disk, a third of them once compressed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+    tensors = {name: _half(getattr(sae, name)) for name in names}
+    if small:
+        tensors |= {name: _half(on_grid(getattr(sae, name))) for name in ("W_enc", "W_dec")}
+    save_file(tensors, folder / "sae_weights.safetensors")
+    config = {
+        "architecture": "jumprelu",
+        "d_in": sae.config.d_in,
+        "d_sae": sae.config.d_sae,
+        "dtype": "float16",
+        "apply_b_dec_to_input": False,
+        "normalize_activations": "none",
+        "metadata": {
+            "model_name": MODEL_NAME,
+            "hook_name": HOOK,
+            "prepend_bos": True,
+            "context_size": context,
+            "training_tokens": tokens,
+        },
+    }
+    write_json(folder / "cfg.json", config)
+
+
+def write_checkpoint(bundle: Path, run: train_sae.Run) -> None:
     """checkpoints/<tokens read>: the SAE as it is now, rounded to compress well, and usable as it stands."""
     folder = bundle / "checkpoints" / f"{run.done:09d}"
-    sae_files.write(folder, run.finished(), run.done, run.rows.shape[1], small=True)
+    write_sae(folder, run.finished(), run.done, run.rows.shape[1], small=True)
 
 
-def measure(bundle: Path, held_out: np.ndarray, corpus: Path, tokens: int = 500_000) -> evaluate.Figures:
-    """Quality of bundle/sae on bundle/model; densities over the texts of a folder. A figure a field, see
-    there.
+def on_grid(W: Tensor) -> Tensor:
+    """W rounded to multiples of a power of two, at most half its standard deviation.
+
+    Of float16's bits these need the upper half, so that git and zip store less than four of sixteen.
     """
-    weights, shape = lm.load(bundle / "model")
-    pieces = tokenizer.load(bundle / "model" / "tokenizer.json")
-    # every eighth document, so that the first sources do not stand for all
-    texts = list(rows.documents(corpus))
-    texts = [text for first in range(8) for text in texts[first::8]]
-    cut = rows.cut(pieces, texts[: max(1, len(texts) // 4)], shape.n_ctx)
-    if len(cut) * shape.n_ctx < tokens * 1.02:
-        cut = rows.cut(pieces, texts, shape.n_ctx)
-    return evaluate.measure(weights, sae_files.read(bundle / "sae"), held_out, cut, tokens)
+    step = 2.0 ** torch.floor(torch.log2(W.std() / STEPS_PER_DEVIATION))
+    return torch.round(W / step) * step
 
 
-def write_readme(bundle: Path, facts: dict, figures: evaluate.Figures | None) -> None:
-    """README.md and figures.json. `facts`: what `recipe.make` knows of its settings, seeds, time and
-    sources.
+def _half(W: Tensor) -> Tensor:
+    return W.detach().cpu().half().contiguous()
+
+
+def measure(
+    bundle: Path, held_out_rows: np.ndarray, corpus: Path, tokens: int = figures.DENSITY_TOKENS
+) -> figures.Figures:
+    """Quality of bundle/sae on bundle/model; densities over the texts of a folder.
+
+    Raises ModelError, CheckpointError, TokenizerMissing or SubjectError where the bundle cannot be read.
     """
-    checkpoints.write_json(bundle / "figures.json", {**facts, "figures": asdict(figures) if figures else None})
-    sources = "\n".join(f"| {name} | {count:,} | {characters / 1e6:.1f} |"
-                        for name, (count, characters) in facts["sources"].items())  # fmt: skip
-    quality = "\n".join(f"    {line}" for line in figures.lines()) if figures else "    not measured"
+    subject = Subject.load(bundle / "model", bundle / "sae", HOOK, "cpu")
+    return figures.measure(subject, held_out_rows, figures.density_rows(subject, corpus, tokens), tokens)
+
+
+def write_readme(bundle: Path, facts: dict, measured: figures.Figures | None) -> None:
+    """README.md and figures.json. `facts`: what `pipeline.make` knows of its settings, seeds, time and sources."""
+    write_json(bundle / "figures.json", {**facts, "figures": asdict(measured) if measured else None})
+    sources = "\n".join(
+        f"| {name} | {count:,} | {characters / 1e6:.1f} |" for name, (count, characters) in facts["sources"].items()
+    )
+    quality = "\n".join(f"    {line}" for line in measured.lines()) if measured else "    not measured"
     (bundle / "README.md").write_text(
-        f"""# gelu-1l-mini and its sparse autoencoder
+        f"""# {MODEL_NAME} and its sparse autoencoder
 
 Made by `python manage.py make_demo`, seed {facts["seed"]}.
 
 - `model/`: one-block GELU transformer in transformer_lens's names, float16.
   Read {facts["model_tokens"]:,} tokens in {facts["model_seconds"] / 3600:.1f} CPU hours.
-- `sae/`: {facts["features"]:,} features on `{sae_files.HOOK}`, JumpReLU, SAELens's layout, float16.
+- `sae/`: {facts["features"]:,} features on `{HOOK}`, JumpReLU, SAELens's layout, float16.
   Read {facts["sae_tokens"]:,} tokens in {facts["sae_seconds"] / 3600:.1f} CPU hours; {facts["k"]:g} fire on a token.
 - `checkpoints/`: the same SAE after so many tokens, its matrices on a coarse grid so that they compress.
 
@@ -72,7 +126,7 @@ Quality (`python manage.py measure_demo`):
 {quality}
 
 Trained on {facts["rows"]:,} rows of these texts, by the names that their corpus gives them. Rows that share
-{rows.WINDOW} tokens in a row with a held-out row were left out.
+{held_out.WINDOW} tokens in a row with a held-out row were left out.
 
 | source | documents | million characters |
 |---|---|---|

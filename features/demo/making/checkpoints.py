@@ -1,17 +1,25 @@
-"""How a training run survives being killed: its whole state in one file that is always either old or new."""
+"""How does a training run survive being killed? Its whole state in one file that is always either old or new."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 
-def save(path: Path, state: dict) -> None:
-    """Writes beside the file, then renames over it: a reader never meets half a checkpoint."""
+@contextmanager
+def whole_or_old(path: Path) -> Iterator[Path]:
+    """A file to write beside `path` that takes its name once it is complete: a reader never meets half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    torch.save(state, temporary)
+    yield temporary
     temporary.replace(path)
+
+
+def save(path: Path, state: dict) -> None:
+    with whole_or_old(path) as temporary:
+        torch.save(state, temporary)
 
 
 def load(path: Path, device: str = "cpu") -> dict | None:
@@ -20,12 +28,25 @@ def load(path: Path, device: str = "cpu") -> dict | None:
 
 
 def write_json(path: Path, value) -> None:
-    """The same promise for a small readable file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    temporary.replace(path)
+    with whole_or_old(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path: Path):
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def state_of(run) -> dict:
+    """Weights and optimisers of a run, and whatever else it names in `STATE`."""
+    optimisers = {name: optimiser.state for name, optimiser in run.optimisers.items()}
+    return {"weights": run.weights, "optimisers": optimisers, **{name: getattr(run, name) for name in run.STATE}}
+
+
+def restore(run, state: dict) -> None:
+    """The reverse, into the run's own tensors."""
+    for name, weight in run.weights.items():
+        weight.copy_(state["weights"][name])
+        for key, value in run.optimisers[name].state.items():
+            value.copy_(state["optimisers"][name][key])
+    for name in run.STATE:
+        setattr(run, name, state[name])

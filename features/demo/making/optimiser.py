@@ -1,8 +1,7 @@
-"""How weights move: Muon for the matrices inside the block, Adam for everything else, and one learning-rate
-curve.
+"""How do weights move? Muon for the matrices inside the block, Adam for everything else.
 
-Muon: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Adam: Kingma and
-Ba (2014).
+Muon: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024).
+Adam: Kingma and Ba, "Adam: a method for stochastic optimization" (2014).
 """
 
 import torch
@@ -12,7 +11,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's: singular values of any size rea
 
 
 def orthogonal(G: Tensor, rounds: int = 5) -> Tensor:
-    """Nearest thing to U V' of G = U S V', by Newton-Schulz: X <- aX + (bA + cA^2)X with A = XX'.
+    """Nearly U V' of G = U S V', by Newton-Schulz: X <- aX + (bA + cA^2)X with A = XX'. Like G.
 
     G is [..., rows, columns]; leading dimensions are separate matrices. bfloat16 is accurate enough.
     """
@@ -34,9 +33,7 @@ class Muon:
         self.state = {"velocity": torch.zeros_like(weight)}
 
     def step(self, gradient: Tensor, scale: float) -> None:
-        """weight -= rate * scale * sqrt(max(1, columns / rows)) * orthogonal(gradient + momentum *
-        velocity).
-        """
+        """weight -= rate * scale * sqrt(max(1, columns / rows)) * orthogonal(gradient + momentum * velocity)."""
         velocity = self.state["velocity"].mul_(self.momentum).add_(gradient)
         update = orthogonal(gradient.add(velocity, alpha=self.momentum))
         rows, columns = self.weight.shape[-2:]
@@ -46,7 +43,7 @@ class Muon:
 class Adam:
     """Adam with bias correction and no weight decay."""
 
-    def __init__(self, weight: Tensor, rate: float, betas=(0.9, 0.98), eps: float = 1e-10):
+    def __init__(self, weight: Tensor, rate: float, betas: tuple[float, float] = (0.9, 0.98), eps: float = 1e-10):
         self.weight, self.rate, self.betas, self.eps = weight, rate, betas, eps
         self.state = {
             "mean": torch.zeros_like(weight),
@@ -55,24 +52,11 @@ class Adam:
         }
 
     def step(self, gradient: Tensor, scale: float) -> None:
-        """weight -= rate * scale * mean / (sqrt(square) + eps), both moments corrected for their start at
-        zero.
-        """
-        (first, second), state = self.betas, self.state
+        """weight -= rate * scale * mean / (sqrt(square) + eps), both moments corrected for their start at zero."""
+        (beta1, beta2), state = self.betas, self.state
         state["steps"] += 1
         n = int(state["steps"])
-        state["mean"].lerp_(gradient, 1 - first)
-        state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        below = (state["square"] / (1 - second**n)).sqrt_().add_(self.eps)
-        self.weight.addcdiv_(state["mean"], below, value=-self.rate * scale / (1 - first**n))
-
-
-def trapezoid(done: int, budget: int, warm: int, decay: float = 0.22) -> float:
-    """Share of the full rate after `done` of `budget` tokens: up over `warm`, level, down to 0 over the
-    last part.
-
-    A level middle means that the budget may be changed on the way: only the last `decay` of it looks at the
-    end.
-    """
-    left = (budget - done) / (decay * budget)
-    return max(0.0, min(1.0, (done + 1) / warm, left))
+        state["mean"].lerp_(gradient, 1 - beta1)
+        state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        below = (state["square"] / (1 - beta2**n)).sqrt_().add_(self.eps)
+        self.weight.addcdiv_(state["mean"], below, value=-self.rate * scale / (1 - beta1**n))

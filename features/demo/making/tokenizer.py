@@ -1,13 +1,29 @@
-"""Which pieces text is cut into: a byte-level BPE whose digits stand alone."""
+"""Which tokens is text cut into? Those of a byte-level BPE whose digits stand alone.
+
+Sennrich et al., "Neural machine translation of rare words with subword units" (2016); on bytes: Radford et al.,
+"Language models are unsupervised multitask learners" (2019).
+"""
 
 import random
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from features.engine.model.vocabulary import Vocabulary
+
+from .checkpoints import write_json
+
 BOS, EOS, PAD = 0, 1, 2
 SPECIAL = ["<|BOS|>", "<|EOS|>", "<|PAD|>"]  # their places in this list are their ids
 SAMPLE_DOCUMENTS, SAMPLE_CHARACTERS = 12_000, 20_000  # enough for stable merges, seconds to train
+FILES = ("tokenizer.json", "tokenizer_config.json")
+CONFIG = {
+    "backend": "tokenizers",
+    "bos_token": SPECIAL[BOS],
+    "eos_token": SPECIAL[EOS],
+    "pad_token": SPECIAL[PAD],
+    "tokenizer_class": "TokenizersBackend",
+}
 
 
 def train(documents: list[str], size: int = 8192, seed: int = 0) -> Tokenizer:
@@ -17,11 +33,9 @@ def train(documents: list[str], size: int = 8192, seed: int = 0) -> Tokenizer:
     the same documents in another order agree on all but a handful of entries.
     """
     tokenizer = Tokenizer(models.BPE())
-    digits, bytes_ = (
-        pre_tokenizers.Digits(individual_digits=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False),
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_])
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, to_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -34,10 +48,17 @@ def train(documents: list[str], size: int = 8192, seed: int = 0) -> Tokenizer:
     return tokenizer
 
 
-def load(path: Path) -> Tokenizer:
-    """A tokenizer.json, refused unless BOS, EOS and PAD have the ids this recipe relies on."""
-    tokenizer = Tokenizer.from_file(str(path))
-    found = [tokenizer.token_to_id(token) for token in SPECIAL]
+def write(folder: Path, tokenizer: Tokenizer) -> None:
+    """FILES, as transformers and the engine's Vocabulary read them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / FILES[0]))
+    write_json(folder / FILES[1], CONFIG)
+
+
+def read(folder: Path) -> Vocabulary:
+    """What `write` wrote. Raises ValueError unless BOS, EOS and PAD have the ids 0, 1 and 2."""
+    vocabulary = Vocabulary.load(folder)
+    found = [vocabulary.tokenizer.token_to_id(token) for token in SPECIAL]
     if found != [BOS, EOS, PAD]:
-        raise ValueError(f"{path} gives {SPECIAL} the ids {found}; this recipe needs [0, 1, 2].")
-    return tokenizer
+        raise ValueError(f"{folder / FILES[0]} gives {SPECIAL} the ids {found}; the demo needs [0, 1, 2].")
+    return vocabulary

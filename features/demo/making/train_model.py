@@ -1,4 +1,4 @@
-"""How the language model learns: one pass over the rows, resumable to the bit."""
+"""How does the language model learn? In one pass over the rows, resumable to the bit."""
 
 import math
 import time
@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import bigrams, checkpoints
-from . import language_model as lm
-from .optimiser import Adam, Muon, trapezoid
-from .processors import Workers
+from features.engine.model.one_layer import OneBlockConfig
+
+from . import checkpoints
+from .model import bigrams
+from .model.forward import Weights, initial
+from .model.next_token_loss import loss
+from .optimiser import Adam, Muon
+from .parallel import Workers
+from .precision import product_dtype
+from .schedules import trapezoid
 
 # Rates that kept the head start of the bigrams in runs of 1 M tokens; three times as much lost 0.05 nats.
 MUON = 0.015
@@ -26,10 +32,10 @@ class Settings:
 
     tokens: int = 37_000_000
     batch: int = 64  # rows
-    warm: int = 400_000  # tokens
+    warm: int = 400_000  # tokens over which the rate rises
     seed: int = 0
     workers: int = 2
-    low: torch.dtype = torch.bfloat16  # of the matrix products
+    dtype: torch.dtype | None = None  # of the matrix products; None: the quicker one, see precision.py
     device: str = "cpu"
     bigram_passes: int = 30
     common: int = 1500  # vocabulary entries in every softmax ...
@@ -38,7 +44,7 @@ class Settings:
     decay: float = 0.22  # share of the tokens over which the rate falls to nothing
 
 
-def optimisers(weights: lm.Weights) -> dict:
+def optimisers(weights: Weights) -> dict[str, Adam | Muon]:
     """One for each weight, by name."""
     rates = {"embed.W_E": EMBEDDING, "unembed.W_U": UNEMBEDDING}
     return {
@@ -50,29 +56,32 @@ def optimisers(weights: lm.Weights) -> dict:
 class Run:
     """A language model on its way: weights, optimisers, and how many tokens it has read."""
 
-    def __init__(self, shape: lm.Shape, settings: Settings):
-        self.shape, self.settings, self.done, self.seconds = shape, settings, 0, 0.0
-        self.weights = {name: w.to(settings.device) for name, w in lm.initial(shape, settings.seed).items()}
+    STATE = ("dtype", "done", "seconds", "curve")
+
+    def __init__(self, config: OneBlockConfig, settings: Settings):
+        self.config, self.settings = config, settings
+        self.done, self.seconds = 0, 0.0  # tokens, of processor time
+        self.weights = {name: w.to(settings.device) for name, w in initial(config, settings.seed).items()}
         self.optimisers = optimisers(self.weights)
         self.workers = Workers(settings.workers)
-        self.curve: list[list[float]] = []  # [tokens, mean loss since the last point]
+        self.dtype = settings.dtype or product_dtype(settings.device)
+        self.curve: list[list[float]] = []  # [tokens, mean loss in nats since the last point]
 
     def begin(self, rows: np.ndarray) -> None:
         """Fits the embeddings to the corpus's pairs of tokens; only before the first step."""
-        counts = bigrams.count(rows, self.shape.d_vocab).to(self.settings.device)
-        losses = bigrams.fit(self.weights, counts, self.settings.bigram_passes, seed=self.settings.seed)
+        counts = bigrams.count(rows, self.config.d_vocab).to(self.settings.device)
+        losses = bigrams.fit(self.weights, counts, self.settings.bigram_passes, self.dtype, seed=self.settings.seed)
         self.curve += [[0, value] for value in losses[-1:]]
 
     def step(self, rows: np.ndarray) -> float:
-        """One batch; returns its loss in nats."""
+        """One batch of rows [rows, n_ctx]; its loss in nats."""
         s, started = self.settings, time.process_time()
         chosen = np.arange(s.batch) + self.done // rows.shape[1]
         tokens = torch.from_numpy(rows[chosen % len(rows)].astype(np.int64)).to(s.device)
         trained = [w.requires_grad_() for w in self.weights.values()]
-        whole = self.done >= (1 - s.whole) * s.tokens or s.common + s.sampled >= self.shape.d_vocab
-        sample = None if whole else (s.common, s.sampled, self.done)
-        loss, gradients = self.workers.gradients(
-            lambda part: lm.loss(self.weights, part, s.low, sample), trained, tokens
+        sample = self.sample()
+        mean, gradients = self.workers.gradients(
+            lambda part: loss(self.weights, part, self.dtype, sample), trained, tokens
         )
         for weight in trained:
             weight.requires_grad_(False)
@@ -81,63 +90,52 @@ class Run:
         self.workers.map(lambda pair: pair[0].step(pair[1], scale), list(pairs))
         self.done += tokens.numel()
         self.seconds += time.process_time() - started  # a paused process counts nothing
-        return loss
+        return mean
 
-    def state(self) -> dict:
-        return {
-            "weights": self.weights,
-            "optimisers": {name: each.state for name, each in self.optimisers.items()},
-            "done": self.done,
-            "seconds": self.seconds,
-            "curve": self.curve,
-        }
-
-    def restore(self, state: dict) -> None:
-        for name, weight in self.weights.items():
-            weight.copy_(state["weights"][name])
-            for key, value in self.optimisers[name].state.items():
-                value.copy_(state["optimisers"][name][key])
-        self.done, self.seconds, self.curve = state["done"], state["seconds"], state["curve"]
+    def sample(self) -> tuple[int, int, int] | None:
+        """Of which part of the vocabulary the softmax is at this point, as `loss` takes it; None: of all."""
+        s = self.settings
+        near_the_end = self.done >= (1 - s.whole) * s.tokens
+        return None if near_the_end or s.common + s.sampled >= self.config.d_vocab else (s.common, s.sampled, self.done)
 
 
 def train(
     rows: np.ndarray,  # [rows, n_ctx]
     path: Path,
-    shape: lm.Shape,
+    config: OneBlockConfig,
     settings: Settings,
     save_every: float = 60.0,
     report: Callable[[str], None] = print,
     report_every: int = 100,
 ) -> Run:
-    """Trains to the end, from the checkpoint at `path` if there is one; saves there every so many seconds.
+    """Trains to the end, from the state at `path` if there is one; saves it there every so many seconds.
 
-    Raises ValueError when the corpus has too few rows for the budget: every row is read once.
+    Raises ValueError when the corpus has too few rows for the budget: every row is read once. FloatingPointError where
+    the loss is no longer finite.
     """
     if settings.tokens > rows.size:
         raise ValueError(
             f"The budget is {settings.tokens:,} tokens, the corpus has {rows.size:,}: lower --model-tokens."
         )
-    run, saved = Run(shape, settings), time.monotonic()
+    run, saved = Run(config, settings), time.monotonic()
     if state := checkpoints.load(path, settings.device):
-        run.restore(state)
+        checkpoints.restore(run, state)
     else:
         run.begin(rows)
-        checkpoints.save(path, run.state())
-    losses, steps, reported = [], 0, time.monotonic()
+        checkpoints.save(path, checkpoints.state_of(run))
+    losses, reported = [], time.monotonic()
     while run.done < settings.tokens:
         losses.append(run.step(rows))
+        if not math.isfinite(losses[-1]):
+            raise FloatingPointError(f"The loss is not finite after {run.done:,} tokens; the last checkpoint is whole.")
         if len(losses) == report_every:
             run.curve.append([run.done, sum(losses) / len(losses)])
             report(progress(run, len(losses) * settings.batch * rows.shape[1] / (time.monotonic() - reported)))
             losses, reported = [], time.monotonic()
-        if not math.isfinite(losses[-1] if losses else 0.0):
-            raise FloatingPointError(f"The loss is not finite after {run.done:,} tokens; the last checkpoint is whole.")
         if time.monotonic() - saved > save_every:
-            checkpoints.save(path, run.state())
+            checkpoints.save(path, checkpoints.state_of(run))
             saved = time.monotonic()
-        steps += 1
-    if steps:
-        checkpoints.save(path, run.state())
+    checkpoints.save(path, checkpoints.state_of(run))
     return run
 
 

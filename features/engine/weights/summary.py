@@ -1,5 +1,6 @@
 """Figures of a whole SAE on a corpus: L0, explained variance, loss recovered, dead and dense features."""
 
+from collections.abc import Collection
 from functools import partial
 
 import numpy as np
@@ -47,22 +48,26 @@ def loss_rows(used_rows: int) -> np.ndarray:
     return np.arange(0, used_rows, max(1, used_rows // count))[:count]
 
 
-def losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
+def losses(
+    subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Collection[int] | None = None
+) -> np.ndarray:
     """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
-    the number of tokens. Special tokens are not counted as predictions. Same as reference.losses: float32 rounding.
-    [4] float64"""
+    the number of tokens. `uncounted` ids, if not given the special ones, are no predictions. Same as reference.losses:
+    float32 rounding. [4] float64"""
+    uncounted = subject.vocabulary.special if uncounted is None else uncounted
     cores = torch.get_num_threads() if subject.device.type == "cpu" else 1
     size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core
     parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-    return sum(results_of([partial(_losses, subject, encoder, part) for part in parts], subject.device), np.zeros(4))
+    pieces = [partial(_losses, subject, encoder, part, uncounted) for part in parts]
+    return sum(results_of(pieces, subject.device), np.zeros(4))
 
 
 @torch.no_grad()
-def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
-    special = torch.tensor(sorted(subject.vocabulary.special), device=subject.device, dtype=torch.long)
+def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Collection[int]) -> np.ndarray:
+    skipped = torch.tensor(sorted(uncounted), device=subject.device, dtype=torch.long)
     ids = subject.tokens(rows.astype(np.int64))
     targets = ids[:, 1:].flatten()
-    counted = ~torch.isin(targets, special)
+    counted = ~torch.isin(targets, skipped)
     sums = []
     for replace in (None, lambda h: _rebuilt(encoder, h), torch.zeros_like):
         x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)

@@ -1,6 +1,5 @@
-"""How is the demo bundle trained? `manage.py make_demo --corpus DIR`. Kill it at any moment; it goes on
-where it was.
-"""
+"""How is the demo bundle trained? `manage.py make_demo --corpus DIR --out DIR`. Killed at any moment, it goes on where
+it was."""
 
 from pathlib import Path
 
@@ -27,21 +26,21 @@ class Command(BaseCommand):
         parser.add_argument("--nice", type=int, default=19, help="0 to compete with other programs")
 
     def handle(self, **options):
-        from features.demo.making import recipe
+        from features.demo.making import pipeline
 
-        recipe.announce(options["out"], options["nice"])
+        pipeline.announce(options["out"], options["nice"])
         try:
-            folder = recipe.make(self.recipe(options), self.say)
+            folder = pipeline.make(self.plan(options), self.say)
         except (ValueError, FileNotFoundError) as error:
             raise CommandError(str(error)) from error
         self.say(f"The bundle is in {folder}")
 
-    def recipe(self, options):
-        from features.demo.making import recipe, train_model, train_sae
+    def plan(self, options):
+        from features.demo.making import pipeline, train_model, train_sae
 
         common = {name: options[name] for name in ("seed", "workers", "device")}
         paths = {name: options[name] for name in ("corpus", "out", "held_out", "tokenizer", "measured_on")}
-        return recipe.Recipe(
+        return pipeline.Plan(
             **paths,
             model=train_model.Settings(tokens=options["model_tokens"], **common),
             sae=train_sae.Settings(

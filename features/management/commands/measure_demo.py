@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 
 class Command(BaseCommand):
@@ -21,11 +21,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, bundle, held_out, corpus, tokens, nice, **options):
-        import numpy as np
-
         from features.demo.making import bundle as bundles
-        from features.demo.making import processors
+        from features.demo.making import parallel
+        from features.engine.corpus.token_rows import open_rows
 
-        processors.settle(nice)
-        figures = bundles.measure(bundle, np.load(held_out), corpus, tokens)
+        parallel.be_nice(nice)
+        try:
+            figures = bundles.measure(bundle, open_rows(held_out), corpus, tokens)
+        except (ValueError, FileNotFoundError) as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(json.dumps(asdict(figures)) if options["json"] else "\n".join(figures.lines()))

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from features.demo.making import language_model as lm
-from features.demo.making import rows, tokenizer
+from features.demo.making import texts, tokenizer
+from features.demo.making.model import forward
+from features.engine.corpus.token_rows import build_rows
+from features.engine.model.one_layer import OneBlockConfig, OneBlockModel
 
 WORDS = ["the", "a", "cat", "dog", "tree", "1984", "river", "sees", "likes", "red", "old", "of", "in", "and"]
 
@@ -31,25 +33,33 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pieces(folder):
-    return tokenizer.train(list(rows.documents(folder)), size=300)
+def vocabulary(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.write(path, tokenizer.train(list(texts.documents(folder)), size=300))
+    return tokenizer.read(path)
 
 
 @pytest.fixture(scope="session")
-def shape():
-    return lm.Shape(d_model=16, n_heads=2, d_head=8, d_mlp=32, d_vocab=300, n_ctx=24)
+def config():
+    return OneBlockConfig(d_model=16, n_heads=2, d_head=8, d_mlp=32, d_vocab=300, n_ctx=24)
 
 
 @pytest.fixture(scope="session")
-def token_rows(folder, pieces) -> np.ndarray:
-    return rows.cut(pieces, rows.documents(folder), 24)
+def token_rows(folder, vocabulary) -> np.ndarray:
+    return build_rows(texts.documents(folder), vocabulary, 24)
 
 
 @pytest.fixture
-def weights(shape):
+def weights(config):
     """Random in every entry, so that no term of a formula can hide behind a zero."""
     generator = torch.Generator().manual_seed(5)
     return {
         name: torch.randn(w.shape, generator=generator) * 0.3 + (name[-1] == "w")
-        for name, w in lm.initial(shape).items()
+        for name, w in forward.initial(config).items()
     }
+
+
+@pytest.fixture
+def model(config, weights) -> OneBlockModel:
+    """The engine's model of the same weights."""
+    return OneBlockModel(config, weights)

@@ -5,25 +5,27 @@ import json
 import numpy as np
 from django.core.management import call_command
 
-from features.demo.making import language_model as lm
-from features.demo.making import recipe, rows, train_model, train_sae
+from features.demo.making import held_out as held_out_text
+from features.demo.making import pipeline, train_model, train_sae
+from features.engine.corpus.token_rows import open_rows
+from features.engine.model.language_model import load_model
 from features.engine.sae.checkpoint import read_sae
 
 
-def small_recipe(folder, out, held_out, shape):
+def small_plan(folder, out, held_out, config):
     sizes = {"batch": 8, "workers": 2}
     model = train_model.Settings(tokens=24 * 8 * 6, warm=24 * 8, bigram_passes=2, common=100, sampled=50, **sizes)
-    marks = (0.1, 0.3, 0.5, 0.7)
-    sae = train_sae.Settings(tokens=24 * 8 * 8, features=64, k=4, start_k=8, anneal=384, marks=marks, **sizes)
-    return recipe.Recipe(folder, out, held_out, shape=shape, model=model, sae=sae)
+    shares = (0.1, 0.3, 0.5, 0.7)
+    sae = train_sae.Settings(tokens=24 * 8 * 8, features=64, k=4, start_k=8, anneal=384, checkpoints=shares, **sizes)
+    return pipeline.Plan(folder, out, held_out, config=config, model=model, sae=sae)
 
 
-def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_rows, shape, tmp_path, capsys):
+def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_rows, config, tmp_path, capsys):
     held_out = tmp_path / "held_out.npy"
     np.save(held_out, token_rows[:8])
-    made = recipe.make(small_recipe(folder, tmp_path / "out", held_out, shape), report=lambda line: None)
-    assert not rows.overlapping(rows.read(tmp_path / "out" / "rows.u16", 24), token_rows[:8]).any()
-    assert lm.load(made / "model")[1] == shape and (made / "model" / "tokenizer_config.json").exists()
+    made = pipeline.make(small_plan(folder, tmp_path / "out", held_out, config), report=lambda line: None)
+    assert not held_out_text.overlapping(open_rows(tmp_path / "out" / "rows.npy"), token_rows[:8]).any()
+    assert load_model(made / "model", "cpu").config == config and (made / "model" / "tokenizer_config.json").exists()
     for sae in [made / "sae", *sorted((made / "checkpoints").iterdir())]:
         assert read_sae(sae).config.d_sae == 64
     assert len(list((made / "checkpoints").iterdir())) == 4

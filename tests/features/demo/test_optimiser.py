@@ -2,7 +2,8 @@
 
 import torch
 
-from features.demo.making.optimiser import Adam, Muon, orthogonal, trapezoid
+from features.demo.making.optimiser import Adam, Muon, orthogonal
+from features.demo.making.schedules import geometric, trapezoid
 
 
 def test_orthogonal_keeps_directions_and_levels_their_sizes():
@@ -50,3 +51,7 @@ def test_the_rate_rises_stays_level_and_ends_at_nothing():
 
 def test_a_larger_budget_changes_nothing_before_the_decay():
     assert all(trapezoid(done, 1000, 100) == trapezoid(done, 3000, 100) for done in range(0, 780, 10))
+
+
+def test_k_comes_down_by_equal_factors_and_stays():
+    assert [round(geometric(done, 180, 45, 1000)) for done in (0, 500, 1000, 5000)] == [180, 90, 45, 45]

@@ -9,9 +9,11 @@ import torch
 from features.demo.making import checkpoints, train_model, train_sae
 
 MODEL = train_model.Settings(
-    tokens=24 * 8 * 30, batch=8, warm=24 * 8 * 5, low=torch.float32, bigram_passes=2, common=100, sampled=50
+    tokens=24 * 8 * 30, batch=8, warm=24 * 8 * 5, dtype=torch.float32, bigram_passes=2, common=100, sampled=50
 )
-SAE = train_sae.Settings(tokens=24 * 8 * 20, features=64, k=4, start_k=8, anneal=24 * 8 * 5, batch=8, asleep=24 * 8 * 3)
+SAE = train_sae.Settings(
+    tokens=24 * 8 * 20, features=64, k=4, start_k=8, anneal=24 * 8 * 5, batch=8, silent=24 * 8 * 3, dtype=torch.float32
+)
 
 
 class Killed(BaseException):
@@ -30,68 +32,71 @@ def kill_after(monkeypatch, run, steps):
     monkeypatch.setattr(run, "step", step)
 
 
-def train_lm(path, rows, shape, settings=MODEL):
-    return train_model.train(rows, path, shape, settings, save_every=0, report=lambda line: None, report_every=4)
+def train_lm(path, rows, config, settings=MODEL):
+    return train_model.train(rows, path, config, settings, save_every=0, report=lambda line: None, report_every=4)
 
 
-def train_dictionary(path, rows, weights, settings=SAE, keep=lambda run, number: None):
-    return train_sae.train(weights, rows, path, settings, keep, 0, lambda line: None, 4)
+def train_dictionary(path, rows, model, settings=SAE, on_checkpoint=lambda run, number: None):
+    return train_sae.train(model, rows, path, settings, on_checkpoint, 0, lambda line: None, 4)
 
 
-def test_a_killed_language_model_ends_as_if_it_had_not_been(token_rows, shape, tmp_path, monkeypatch):
-    whole = train_lm(tmp_path / "whole.pt", token_rows, shape)
+def test_a_killed_language_model_ends_as_if_it_had_not_been(token_rows, config, tmp_path, monkeypatch):
+    whole = train_lm(tmp_path / "whole.pt", token_rows, config)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, train_model.Run, 13)
-        train_lm(tmp_path / "cut.pt", token_rows, shape)
+        train_lm(tmp_path / "cut.pt", token_rows, config)
     assert checkpoints.load(tmp_path / "cut.pt")["done"] == 13 * 24 * 8
-    again = train_lm(tmp_path / "cut.pt", token_rows, shape)
+    again = train_lm(tmp_path / "cut.pt", token_rows, config)
     for name, weight in whole.weights.items():
         torch.testing.assert_close(again.weights[name], weight, rtol=0, atol=0, msg=name)
 
 
-def test_the_number_of_threads_changes_nothing(token_rows, shape, tmp_path):
-    one = train_lm(tmp_path / "one.pt", token_rows, shape, replace(MODEL, workers=1, tokens=24 * 8 * 6))
-    three = train_lm(tmp_path / "three.pt", token_rows, shape, replace(MODEL, workers=3, tokens=24 * 8 * 6))
+def test_the_number_of_threads_changes_nothing(token_rows, config, tmp_path):
+    one = train_lm(tmp_path / "one.pt", token_rows, config, replace(MODEL, workers=1, tokens=24 * 8 * 6))
+    three = train_lm(tmp_path / "three.pt", token_rows, config, replace(MODEL, workers=3, tokens=24 * 8 * 6))
     for name, weight in one.weights.items():
         torch.testing.assert_close(three.weights[name], weight, rtol=0, atol=0, msg=name)
 
 
-def test_training_learns(token_rows, shape, tmp_path):
-    run = train_lm(tmp_path / "model.pt", token_rows, shape)
+def test_training_learns(token_rows, config, tmp_path):
+    run = train_lm(tmp_path / "model.pt", token_rows, config)
     first, last = run.curve[0][1], run.curve[-1][1]  # the bigrams' loss, and that of the last steps
-    assert last < first < np.log(shape.d_vocab)
+    assert last < first < np.log(config.d_vocab)
 
 
-def test_a_budget_beyond_the_corpus_is_refused_with_both_numbers(token_rows, shape, tmp_path):
+def test_a_budget_beyond_the_corpus_is_refused_with_both_numbers(token_rows, config, tmp_path):
     with pytest.raises(ValueError, match=r"1,000,000 tokens, the corpus has [\d,]+"):
-        train_lm(tmp_path / "model.pt", token_rows, shape, replace(MODEL, tokens=1_000_000))
+        train_lm(tmp_path / "model.pt", token_rows, config, replace(MODEL, tokens=1_000_000))
 
 
-def test_a_killed_sae_ends_as_if_it_had_not_been(token_rows, weights, tmp_path, monkeypatch):
+def finished(run):
+    sae = run.finished()
+    return {name: getattr(sae, name) for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")}
+
+
+def test_a_killed_sae_ends_as_if_it_had_not_been(token_rows, model, tmp_path, monkeypatch):
     marks = []
     whole = train_dictionary(
-        tmp_path / "whole.pt", token_rows, weights, keep=lambda run, n: marks.append((n, run.done))
+        tmp_path / "whole.pt", token_rows, model, on_checkpoint=lambda run, n: marks.append((n, run.done))
     )
     assert [number for number, _ in marks] == [0, 1, 2, 3]
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, train_sae.Run, 9)
-        train_dictionary(tmp_path / "cut.pt", token_rows, weights)
-    again = train_dictionary(tmp_path / "cut.pt", token_rows, weights)
-    for name, weight in whole.finished().items():
-        torch.testing.assert_close(again.finished()[name], weight, rtol=0, atol=0, msg=name)
+        train_dictionary(tmp_path / "cut.pt", token_rows, model)
+    monkeypatch.setattr(train_sae, "product_dtype", lambda device: torch.bfloat16)  # measured otherwise this time
+    again = train_dictionary(tmp_path / "cut.pt", token_rows, model, replace(SAE, dtype=None))
+    for name, weight in finished(whole).items():
+        torch.testing.assert_close(finished(again)[name], weight, rtol=0, atol=0, msg=name)
 
 
-def test_an_exported_sae_rebuilds_what_the_trained_one_does(token_rows, weights, tmp_path):
-    run = train_dictionary(tmp_path / "sae.pt", token_rows, weights)
-    sae, h = run.finished(), run.neurons(0, 4, torch.float32)
-    w, x = run.weights, h * run.scale
+def test_an_exported_sae_rebuilds_what_the_trained_one_does(token_rows, model, tmp_path):
+    run = train_dictionary(tmp_path / "sae.pt", token_rows, model)
+    sae, h = run.finished(), run.neurons(0, 4)
+    w, x = run.weights, h * run.inputs.scale
     a = x @ w["W_enc"] + w["b_enc"]
-    expected = ((a * (a > run.threshold)) @ w["W_dec"] + w["b_dec"]) / run.scale
-    b = h @ sae["W_enc"] + sae["b_enc"]
-    torch.testing.assert_close(
-        (b * (b > sae["threshold"])) @ sae["W_dec"] + sae["b_dec"], expected, rtol=1e-4, atol=1e-4
-    )
-    torch.testing.assert_close(sae["W_dec"].norm(dim=1), torch.ones(64))
+    expected = ((a * (a > run.threshold)) @ w["W_dec"] + w["b_dec"]) / run.inputs.scale
+    torch.testing.assert_close(sae.decode(sae.encode(h)), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(64))
 
 
 def test_half_a_checkpoint_is_never_met(tmp_path, monkeypatch):
@@ -108,10 +113,10 @@ def test_half_a_checkpoint_is_never_met(tmp_path, monkeypatch):
     assert checkpoints.load(path) == {"done": 1}
 
 
-def test_a_freak_batch_moves_the_sae_no_further_than_twice_the_usual(token_rows, weights):
-    run = train_sae.Run(weights, token_rows, SAE)
+def test_a_freak_batch_moves_the_sae_no_further_than_twice_the_usual(token_rows, model):
+    run = train_sae.Run(model, token_rows, SAE)
     for length in (1.0, 1.0, 100.0):
         gradients = {"W_dec": torch.full((4, 1), length / 2)}
         run.clip(gradients)
     assert gradients["W_dec"].norm() == pytest.approx(2.0)
-    assert run.usual == pytest.approx(0.98 + 0.02 * 2)
+    assert run.usual_length == pytest.approx(0.98 + 0.02 * 2)

@@ -1,11 +1,12 @@
-"""Are the sparse gradients those of the dense formula, and is the error weighed as it acts on the
-predictions?
-"""
+"""Are the sparse gradients those of the dense formula, and is the error weighed as it acts on the predictions?"""
 
 import pytest
 import torch
 
-from features.demo.making import dictionary, metric
+from features.demo.making.sae import auxiliary, batch_topk
+from features.demo.making.sae.initial import initial, spread_out
+from features.demo.making.sae.inputs import HOOK, jumprelu
+from features.demo.making.sae.objective import Objective, output_map
 
 N, D_IN, D_SAE, K = 64, 12, 40, 5
 
@@ -14,61 +15,77 @@ N, D_IN, D_SAE, K = 64, 12, 40, 5
 def problem():
     torch.manual_seed(0)
     x = torch.randn(N, D_IN) * 2 + torch.randn(D_IN)
-    w = dictionary.initial(x, D_SAE, K)
+    w = initial(x, D_SAE, K)
     w["b_enc"] += torch.randn(D_SAE) * 0.1
-    objective = dictionary.Objective(torch.randn(D_IN, 4), 3.0, 5.0, own=0.3, low=torch.float32)
+    objective = Objective(torch.randn(D_IN, 4), 3.0, 5.0, share=0.3)
     return w, x, objective
 
 
 def dense_loss(w, x, objective, threshold):
     a = x @ w["W_enc"] + w["b_enc"]
     e = (a * (a > threshold)) @ w["W_dec"] + w["b_dec"] - x
-    own, said = (
-        e.square().sum() / N / objective.variance,
-        (e @ objective.K).square().sum() / N / objective.output_variance,
-    )
-    return own, said, objective.own * own + (1 - objective.own) * said
+    neurons = e.square().sum() / N / objective.variance
+    effect = (e @ objective.K).square().sum() / N / objective.effect_variance
+    return neurons, effect, objective.share * neurons + (1 - objective.share) * effect
+
+
+def test_batch_topk_is_the_engines_jumprelu_once_the_threshold_is_given(problem):
+    w, x, _ = problem
+    forward = batch_topk.forward(w, x, K, torch.float32)
+    sae = jumprelu(w, forward.threshold.expand(D_SAE))
+    f = sae.encode(x)
+    assert (f > 0).any() and (f == 0).any()
+    torch.testing.assert_close(forward.f.to_dense(), f)
+    torch.testing.assert_close(forward.e + x, sae.decode(f))
 
 
 def test_sparse_gradients_are_autograds_of_the_dense_formula(problem):
     w, x, objective = problem
-    none = torch.zeros(0, dtype=torch.int64)
-    step = dictionary.gradients(w, x, K, objective, none, low=torch.float32)
+    step = batch_topk.backward(w, batch_topk.forward(w, x, K, torch.float32), objective)
     trained = {name: value.requires_grad_() for name, value in w.items()}
-    own, said, loss = dense_loss(trained, x, objective, step.threshold)
+    neurons, effect, loss = dense_loss(trained, x, objective, step.threshold)
     expected = dict(zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True))
-    assert step.own == pytest.approx(own.item(), rel=1e-5) and step.said == pytest.approx(said.item(), rel=1e-5)
+    assert step.neuron_error == pytest.approx(neurons.item(), rel=1e-5)
+    assert step.effect_error == pytest.approx(effect.item(), rel=1e-5)
     for name, gradient in expected.items():
         torch.testing.assert_close(step.gradients[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_the_threshold_lets_k_features_through(problem, monkeypatch):
     w, x, objective = problem
-    monkeypatch.setattr(dictionary, "SAMPLED", 1)
-    step = dictionary.gradients(w, x, K, objective, torch.zeros(0, dtype=torch.int64), low=torch.float32)
+    monkeypatch.setattr(batch_topk, "SAMPLED", 1)
+    step = batch_topk.backward(w, batch_topk.forward(w, x, K, torch.float32), objective)
     assert int(step.fired.sum()) == K * N
 
 
 def test_silent_features_learn_to_rebuild_what_is_left(problem):
-    w, x, objective = problem
-    asleep = torch.tensor([3, 7])
-    without = dictionary.gradients(w, x, K, objective, asleep[:0], low=torch.float32)
-    helped = dictionary.gradients(w, x, K, objective, asleep, low=torch.float32)
-    trained = {name: w[name].requires_grad_() for name in ("W_enc", "b_enc", "W_dec")}
+    w, x, _ = problem
+    silent = torch.tensor([3, 7])
+    forward = batch_topk.forward(w, x, K, torch.float32)
+    added = {name: torch.zeros_like(w[name]) for name in ("W_enc", "b_enc", "W_dec")}
+    auxiliary.add_gradients(added, w, forward, silent)
+    trained = {name: w[name].requires_grad_() for name in added}
     a = x @ trained["W_enc"] + trained["b_enc"]
-    e = ((a * (a > without.threshold)) @ w["W_dec"] + w["b_dec"] - x).detach()
-    rebuilt = a[:, asleep].clamp_min(0) @ trained["W_dec"][asleep]
+    e = ((a * (a > forward.threshold)) @ w["W_dec"] + w["b_dec"] - x).detach()
+    rebuilt = a[:, silent].clamp_min(0) @ trained["W_dec"][silent]
     loss = (e + rebuilt).square().sum() / N / 32 / e.square().sum(1).mean()
     for name, gradient in zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True):
-        added = helped.gradients[name] - without.gradients[name]
-        torch.testing.assert_close(added, gradient, rtol=1e-3, atol=1e-6, msg=name)
+        torch.testing.assert_close(added[name], gradient, rtol=1e-3, atol=1e-6, msg=name)
 
 
-def test_output_map_measures_the_spread_of_the_logit_error(shape, weights):
-    shares = torch.rand(shape.d_vocab, dtype=torch.float64)
+def test_the_longest_silent_features_are_helped(monkeypatch):
+    monkeypatch.setattr(auxiliary, "HELPED", 2)
+    silent = torch.tensor([5, 0, 9, 3, 7])
+    assert auxiliary.longest_silent(silent, after=2).tolist() == [2, 4]
+    assert auxiliary.longest_silent(silent, after=8).tolist() == [2]
+
+
+def test_output_map_measures_the_spread_of_the_logit_error(config, weights, model):
+    shares = torch.rand(config.d_vocab, dtype=torch.float64)
     shares /= shares.sum()
-    K = metric.output_map(weights, shares)
-    e = torch.randn(6, shape.d_mlp, dtype=torch.float64)
+    K = output_map(model.output_map(HOOK), model.head, shares)
+    assert K.shape == (config.d_mlp, config.d_model)
+    e = torch.randn(6, config.d_mlp, dtype=torch.float64)
     moved = e @ weights["blocks.0.mlp.W_out"].double()
     moved = (moved - moved.mean(1, keepdim=True)) * weights["ln_final.w"]
     logits = moved @ weights["unembed.W_U"].double()
@@ -85,15 +102,10 @@ def test_divergence_of_a_small_error_is_what_the_metric_says():
     torch.testing.assert_close(divergence, spread / 2, rtol=1e-2, atol=0)
 
 
-def test_neurons_of_the_demo_have_as_many_directions_as_the_stream(shape, weights):
-    K = metric.output_map(weights, torch.full((shape.d_vocab,), 1 / shape.d_vocab, dtype=torch.float64))
-    assert K.shape == (shape.d_mlp, shape.d_model)
-
-
 def test_no_two_first_directions_are_much_alike():
     torch.manual_seed(2)
     x = torch.randn(40, D_IN).repeat_interleave(5, 0) + torch.randn(200, D_IN) * 0.01
-    rows = dictionary.initial(x, 100, K)["W_dec"]
+    rows = initial(x, 100, K)["W_dec"]
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(100))
     directions = (x - x.mean(0)) / (x - x.mean(0)).norm(dim=1, keepdim=True)
     slow = []
@@ -101,7 +113,7 @@ def test_no_two_first_directions_are_much_alike():
         if all(direction @ other < 0.6 for other in slow):
             slow.append(direction)
     assert len(slow) <= 40
-    kept = dictionary.spread_out(directions, 100, 0.6, batch=64)
+    kept = spread_out(directions, 100, 0.6, batch=64)
     assert (kept @ kept.T - torch.eye(len(kept))).max() < 0.6
     torch.testing.assert_close(rows[: len(kept)], kept)
 
@@ -109,9 +121,9 @@ def test_no_two_first_directions_are_much_alike():
 def test_the_first_reconstruction_has_the_right_length():
     torch.manual_seed(3)
     x = torch.randn(500, D_IN) * 3 + torch.randn(D_IN)
-    w = dictionary.initial(x, D_SAE, K)
+    w = initial(x, D_SAE, K)
     a = x @ w["W_enc"] + w["b_enc"]
-    rebuilt = (a * (a > dictionary.cutoff(a, K))) @ w["W_dec"]
+    rebuilt = (a * (a > batch_topk.batch_threshold(a, K))) @ w["W_dec"]
     left = (x - x.mean(0) - rebuilt).square().sum()
     assert left < (x - x.mean(0)).square().sum()
     for factor in (0.9, 1.1):

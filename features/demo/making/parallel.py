@@ -1,5 +1,4 @@
-"""How the cores are used: one thread each with its own part of the batch, and no memory handed back in
-between.
+"""How are the cores used? One thread each with its own part of the batch, and freed memory is kept.
 
 Two threads inside each operation wait for each other thousands of times a second, which is ruinous as soon as
 anything else runs; whole gradients of half a batch are waited for once a step.
@@ -19,12 +18,14 @@ PARTS = 4
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # malloc.h of glibc
 
 
-def settle(niceness: int = 19) -> None:
-    """Makes way for other processes, computes on one thread, and keeps freed memory.
-
-    Asking the system for every large tensor anew takes a third of the time.
-    """
+def be_nice(niceness: int = 19) -> None:
+    """Makes way for other processes."""
     os.nice(max(0, niceness - os.nice(0)))
+
+
+def one_thread_an_operation() -> None:
+    """Computes on one thread and keeps freed memory: asking the system for every large tensor anew takes a third of
+    the time."""
     torch.set_num_threads(1)
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
@@ -33,9 +34,7 @@ def settle(niceness: int = 19) -> None:
 
 
 class Workers:
-    """Runs a function on parts of a batch. Sums are taken in order, so that the number of threads changes
-    nothing.
-    """
+    """Runs a function on parts of a batch. Sums are taken in order, so the number of threads changes nothing."""
 
     def __init__(self, count: int):
         self.pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
@@ -43,8 +42,10 @@ class Workers:
     def map(self, function: Callable, items: Sequence) -> list:
         return list(self.pool.map(function, items))
 
-    def gradients(self, loss: Callable[[Tensor], Tensor], weights: list[Tensor], batch: Tensor) -> tuple[float, list]:
-        """Mean loss of a batch and its gradients; PARTS must divide the batch."""
+    def gradients(
+        self, loss: Callable[[Tensor], Tensor], weights: list[Tensor], batch: Tensor
+    ) -> tuple[float, list[Tensor]]:
+        """Mean loss of a batch [rows, ...] and its gradients, in the weights' order; PARTS must divide the rows."""
 
         def part(rows):
             value = loss(rows)

@@ -1,0 +1,1 @@
+"""The language model in training: its formula with gradients, its loss, and where its embeddings start."""

@@ -1,0 +1,113 @@
+"""In which order is the demo made? Text -> rows -> language model -> SAE -> bundle; each stage done once."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from features.engine.corpus.token_rows import build_rows, open_rows, save_rows
+from features.engine.model.language_model import load_model
+from features.engine.model.one_layer import OneBlockConfig
+
+from . import bundle, checkpoints, held_out, parallel, texts, tokenizer, train_model, train_sae
+
+DEMO = OneBlockConfig(d_model=384, n_heads=6, d_head=64, d_mlp=1024, d_vocab=8192, n_ctx=128)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where from, where to, and the settings of both trainings."""
+
+    corpus: Path
+    out: Path
+    held_out: Path | None = None  # .npy of token rows, kept out of training and measured on
+    tokenizer: Path | None = None  # a tokenizer.json; else one is trained
+    measured_on: Path | None = None  # folder of texts for the densities; else the corpus
+    config: OneBlockConfig = DEMO
+    model: train_model.Settings = field(default_factory=train_model.Settings)
+    sae: train_sae.Settings = field(default_factory=train_sae.Settings)
+
+    @property
+    def bundle(self) -> Path:
+        return self.out / "bundle"
+
+    @property
+    def rows(self) -> Path:
+        return self.out / "rows.npy"
+
+    def held_out_rows(self) -> np.ndarray:
+        return np.load(self.held_out) if self.held_out else np.zeros((0, self.config.n_ctx), np.uint16)
+
+
+def make(plan: Plan, report: Callable[[str], None] = print) -> Path:
+    """Goes on from wherever an earlier call was stopped; returns the bundle's folder.
+
+    Raises ValueError or FileNotFoundError where corpus, tokenizer or budget do not do.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    if not plan.rows.exists():
+        write_rows(plan, report)
+    rows = open_rows(plan.rows)
+    model = train_model.train(rows, plan.out / "model.pt", plan.config, plan.model, report=report)
+    bundle.write_model(plan.bundle, model.weights, plan.config, plan.out)
+    shipped = load_model(plan.bundle / "model", plan.sae.device)  # rounded to float16
+    sae = train_sae.train(
+        shipped,
+        rows,
+        plan.out / "sae.pt",
+        plan.sae,
+        on_checkpoint=lambda run, number: bundle.write_checkpoint(plan.bundle, run),
+        report=report,
+    )
+    bundle.write_sae(plan.bundle / "sae", sae.finished(), sae.done, plan.config.n_ctx)
+    finish(plan, model, sae, len(rows), report)
+    return plan.bundle
+
+
+def write_rows(plan: Plan, report: Callable[[str], None]) -> None:
+    """Tokenizer and training rows, a few minutes."""
+    report("reading the corpus")
+    documents = list(texts.documents(plan.corpus))
+    given = Tokenizer.from_file(str(plan.tokenizer)) if plan.tokenizer else None
+    tokenizer.write(plan.out, given or tokenizer.train(documents, plan.config.d_vocab))
+    checkpoints.write_json(plan.out / "sources.json", texts.sources(plan.corpus))
+    report(f"cutting {len(documents):,} documents into rows")
+    rows = build_rows(documents, tokenizer.read(plan.out), plan.config.n_ctx)
+    rows = held_out.training_rows(rows, plan.held_out_rows(), plan.model.seed)
+    save_rows(plan.rows, rows)
+    report(f"{len(rows):,} rows of {plan.config.n_ctx} tokens")
+
+
+def finish(plan: Plan, model: train_model.Run, sae: train_sae.Run, rows: int, report: Callable[[str], None]) -> None:
+    """Measures the bundle where there are held-out rows to measure on, and writes its README."""
+    facts = {
+        "seed": plan.model.seed,
+        "rows": rows,
+        "sources": checkpoints.read_json(plan.out / "sources.json"),
+        "model_tokens": model.done,
+        "model_seconds": round(model.seconds),
+        "model_curve": model.curve,
+        "features": plan.sae.features,
+        "k": plan.sae.k,
+        "sae_tokens": sae.done,
+        "sae_seconds": round(sae.seconds),
+        "sae_curve": sae.curve,
+    }
+    measured = None
+    if plan.held_out:
+        report("measuring")
+        measured = bundle.measure(plan.bundle, plan.held_out_rows(), plan.measured_on or plan.corpus)
+        for line in measured.lines():
+            report(line)
+    bundle.write_readme(plan.bundle, facts, measured)
+
+
+def announce(out: Path, niceness: int) -> None:
+    """Makes way for other programs, and writes this process's number to `pids`, for those who want to pause it."""
+    parallel.be_nice(niceness)
+    parallel.one_thread_an_operation()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "pids").write_text(f"{os.getpid()}\n")
