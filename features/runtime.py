@@ -55,7 +55,7 @@ _guard = threading.Lock()  # around _places
 
 def state(sae):
     """{"state": "cold" | "loading" | "ready" | "failed", "seconds", "error"}; seconds of the load so far."""
-    place = _places.get(_key(sae))
+    place = _places.get(sae.subject_key)
     if place is None:
         return {"state": "cold", "seconds": 0.0, "error": ""}
     return {"state": place.state, "seconds": round(place.seconds, 2), "error": place.error}
@@ -101,13 +101,8 @@ def forget():
         _places.clear()
 
 
-def _key(sae):
-    answers = tuple(sorted((name, str(answer)) for name, answer in (sae.answers or {}).items()))
-    return sae.checkpoint_hash, sae.path, sae.model_path, sae.hook_point, answers
-
-
 def _place_of(sae):
-    key = _key(sae)
+    key = sae.subject_key
     with _guard:
         place = _places.get(key)
         if place is None or place.state == "failed":

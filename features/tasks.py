@@ -2,12 +2,15 @@
 
 import logging
 
+from functools import cache
+
 from celery import shared_task
 from django.db import DatabaseError, connections
 
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
 from .models import Import, Job, Verification
+from .storage import recognition
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +28,29 @@ KINDS = {Verification: verification.run_verification, Import: import_sae, Job: w
 
 def work(*numbers):
     """Do what waits, whatever the number in a message of an earlier version was."""
+    _recognise_once()
     worker.work(KINDS)
+
+
+@cache
+def _recognise_once():
+    """The first thing that a worker does: what it computes carries the hashes of today."""
+    recognition.recognise_all()
 
 
 for name in (doorbell.TASK, *BEFORE):
     shared_task(name=name)(work)
+
+
+def begin():
+    """Once, when a worker starts: ring where rows wait to be recognised."""
+    try:
+        if recognition.unrecognised().exists():
+            doorbell.ring()
+    except DatabaseError:
+        log.warning("Cannot look for old hashes now", exc_info=True)
+    finally:
+        connections.close_all()
 
 
 def watch(is_idle: bool):

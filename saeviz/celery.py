@@ -31,10 +31,16 @@ class Watch(bootsteps.StartStopStep):
     def start(self, worker):
         self.worker = worker
         self.timer = worker.timer.call_repeatedly(LOOK_EVERY, self.look)
+        worker.timer.call_after(0, self.begin)
         worker.timer.call_after(0, self.look)
 
     def stop(self, worker):
         self.timer.cancel()
+
+    def begin(self):
+        from features.tasks import begin
+
+        begin()
 
     def look(self):
         from celery.worker import state  # not for the site, which rings and never works

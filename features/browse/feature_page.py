@@ -100,7 +100,7 @@ def encoder_b(statistics: Statistics) -> dict | None:
     if not statistics.encoder_b_hash:
         return None
     b = statistics.encoder_b
-    same = b is not None and b.statistics_id is not None and b.checkpoint_hash == statistics.encoder_b_hash
+    same = b is not None and b.statistics_id is not None and statistics.correlated_with(b)
     return {
         "slug": b.slug if b else None,
         "name": b.name if b else "an SAE that is no longer here",

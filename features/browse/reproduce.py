@@ -8,7 +8,7 @@ SNIPPET = """\
 import numpy as np
 import torch
 
-from features.engine.corpus import counted_tokens, open_rows, rows_needed
+from features.engine.corpus.token_rows import counted_tokens, open_rows, rows_needed
 from features.engine.subject import Subject
 
 subject = Subject.load({model!r}, {sae!r}, {hook!r}, answers={answers!r})

@@ -9,6 +9,7 @@ from django.utils.text import slugify
 
 from ..engine.corpus import token_rows
 from ..engine.corpus.documents import ending_of
+from ..engine.files import sha256
 from ..engine.model.hook_points import context_length
 from ..engine.model.vocabulary import Vocabulary
 from ..models import Corpus
@@ -88,5 +89,5 @@ def _fingerprint(path: Path, files, *more) -> str:
         )
     files = files or ([path] if path.is_file() else [f for f in sorted(path.iterdir()) if f.is_file() and ending_of(f)])
     for file in files:
-        made_of.update(f"{file.name} {token_rows.sha256(file)}\n".encode())
+        made_of.update(f"{file.name} {sha256(file)}\n".encode())
     return made_of.hexdigest()

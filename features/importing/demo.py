@@ -6,6 +6,7 @@ import json
 from django.conf import settings
 
 from ..engine.corpus import token_rows
+from ..engine.files import sha256
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
 from .register import config_of, register_corpus, register_sae
@@ -54,7 +55,7 @@ def _rows_path():
     """Named for what it is made of: other texts or another tokenizer make another file."""
     made_of = hashlib.sha256()
     for file in [*sorted(TEXTS.glob("*.txt")), MODEL / "tokenizer.json", MODEL / "config.json"]:
-        made_of.update(token_rows.sha256(file).encode())
+        made_of.update(sha256(file).encode())
     return settings.DATA_DIR / "corpora" / f"{CORPUS_SLUG}-{made_of.hexdigest()[:12]}.npy"
 
 

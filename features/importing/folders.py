@@ -6,10 +6,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from ..engine.sae.reading.files import SIDE_FILES, WEIGHTS
+
 DEEPEST = 5  # folders below a root that are looked into
 MOST = 500  # entries that a form offers
-WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".bin", ".ckpt")
-NO_SAE = ("sparsity.safetensors", "activation_whitening.safetensors", "trainer_state.pt")
 
 
 class Outside(ValueError):
@@ -37,7 +37,7 @@ def checkpoints() -> list[Path]:
     """Weight files below the configured folders that may be SAEs; a model's own weights are left out."""
     found = []
     for folder, files in _folders():
-        weights = [name for name in files if name.endswith(WEIGHTS) and name not in NO_SAE]
+        weights = [name for name in files if name.endswith(WEIGHTS) and name not in SIDE_FILES]
         if not is_model(folder):
             found += [folder] if len(weights) == 1 else [folder / name for name in weights]
     return [path for path in found if _is_below(path)][:MOST]

@@ -7,8 +7,8 @@ from pathlib import Path
 from django.conf import settings
 
 from ..engine.sae.reading.errors import CheckpointError, in_bytes
+from ..engine.sae.reading.files import SIDE_FILES, WEIGHTS
 from . import hub
-from .folders import NO_SAE, WEIGHTS
 from .hub_transfer import DownloadProgress
 
 NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w./-]+))?")
@@ -46,7 +46,7 @@ def _weights(name: str, sizes: dict[str, int], inside: str) -> str:
     if inside in sizes:
         return inside
     below = [file for file in sizes if not inside or file.startswith(f"{inside}/")]
-    weights = [file for file in below if file.endswith(WEIGHTS) and Path(file).name not in NO_SAE]
+    weights = [file for file in below if file.endswith(WEIGHTS) and Path(file).name not in SIDE_FILES]
     here = [file for file in weights if _folder(file) == inside]
     if len(here) == 1 or len(weights) == 1:
         return (here or weights)[0]

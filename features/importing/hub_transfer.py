@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.corpus.token_rows import sha256
+from ..engine.files import sha256
 
 TOLD_EVERY = 0.5  # seconds between two words of progress
 TIMEOUT = 30  # seconds without a byte

@@ -18,6 +18,7 @@ from ..engine.model.vocabulary import Vocabulary
 from ..jobs import requests
 from ..jobs.lifecycle import Unfinished
 from ..models import SAE, Corpus
+from ..storage import recognition
 from . import corpora, demo, language_models
 from .register import facts_from, register_sae, tokenizer_hash
 
@@ -244,10 +245,9 @@ def carry_out(plan: Plan, say=lambda step: None) -> SAE:
 
 
 def check(plan: Plan, say=lambda step: None) -> Checked:
-    """Load and look; no row is written. `say(sentence)` hears of each step; what it raises ends it."""
+    """Load and look; nothing is registered. `say(sentence)` hears of each step; what it raises ends it."""
     from ..engine import self_check
     from ..engine.corpus.token_rows import open_rows
-    from ..engine.sae import checkpoint
     from ..engine.subject import Subject
 
     say(f"Loading {plan.model_path.name} and {plan.path.name}")
@@ -264,7 +264,9 @@ def check(plan: Plan, say=lambda step: None) -> Checked:
     rows = open_rows(plan.corpus.path if built is None else built.path)
     checked = self_check.check(subject, rows, progress=say)
     facts = facts_from(subject, plan.model_path) | {"self_check": checked.to_dict()}
-    facts |= {"checkpoint_hash": checkpoint.checkpoint_hash(plan.path)}
+    fingerprint = recognition.fingerprint(plan.path)
+    recognition.recognise_named(plan.slug, plan.path, fingerprint)
+    facts |= fingerprint
     facts |= {"encoder_b": plan.encoder_b} if plan.encoder_b else {}
     return Checked(plan, built, facts)
 
@@ -272,7 +274,7 @@ def check(plan: Plan, say=lambda step: None) -> Checked:
 def has_figures(sae: SAE, tokens: int | None = None) -> bool:
     """Whether its pages show statistics of its corpus, made with as many tokens where a number is asked for."""
     shown, b = sae.statistics, sae.encoder_b
-    if shown is None or shown.corpus_id != sae.corpus_id or shown.encoder_b_hash != (b.checkpoint_hash if b else ""):
+    if shown is None or shown.corpus_id != sae.corpus_id or not shown.correlated_with(b):
         return False
     newest = sae.jobs.filter(state="done", features__isnull=True).first()
     return tokens is None or (newest is not None and newest.tokens == tokens)

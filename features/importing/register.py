@@ -1,15 +1,21 @@
 """How do an SAE and a corpus on disk become rows of the site? Registering again changes only what changed."""
 
-import hashlib
 import json
 from pathlib import Path
 
-from ..engine.corpus.token_rows import countable, open_rows, sha256
+from ..engine.corpus.token_rows import countable, open_rows
+from ..engine.files import sha256
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
-from ..storage import findings_file
+from ..storage import recognition
 
-FIGURES_REST_ON = ("checkpoint_hash", "hook_point", "model_path", "answers")
+FIGURES_REST_ON = {  # what an SAE's figures were computed with
+    "checkpoint_hash": "its weights",
+    "configs_hash": "the configs they are read with",
+    "answers": "the answers they are read with",
+    "hook_point": "the hook point",
+    "model_path": "the language model",
+}
 READ_ALIKE = ("hook_point", "model_path")  # what an SAE and its encoder B have in common
 
 
@@ -36,19 +42,35 @@ def tokenizer_hash(model_path) -> str:
 
 
 def register_sae(slug: str, path, model_path, corpus: Corpus, *, name: str, answers=None, facts=None) -> SAE:
-    """A row for the checkpoint at `path`. Statistics of another one under this name are shown no longer.
+    """A row for the checkpoint at `path`. Statistics of another one under this name are shown no longer, and neither
+    are those of the same weights, read in another way; `.note` of the row then says so, and is empty otherwise.
 
-    `facts` as from `facts_of`, which loads the model to find them, where the caller knows none.
+    `facts` as from `facts_of`, which loads the model to find them, where the caller knows none; with the fingerprint
+    of the files, or else that is taken here.
     """
     found = {"path": str(path), "model_path": str(model_path), "name": name, "corpus": corpus}
     found |= {"answers": answers or {}} | (facts or facts_of(path, model_path, answers))
-    found.setdefault("checkpoint_hash", checkpoint_hash(path))
+    if "checkpoint_hash" not in found:
+        found |= recognition.fingerprint(path)
+    recognition.recognise_named(slug, path, {name: found[name] for name in ("checkpoint_hash", "configs_hash")})
     before = SAE.objects.filter(slug=slug).first()
-    if before and any(getattr(before, name) != found[name] for name in FIGURES_REST_ON):
+    changed = [name for name in FIGURES_REST_ON if before and getattr(before, name) != found[name]]
+    if changed:
         found |= {"statistics": None, "verification": None}
     if before and any(getattr(before, name) != found[name] for name in READ_ALIKE):
         found.setdefault("encoder_b", None)  # that of another place
-    return SAE.objects.update_or_create(slug=slug, defaults=found)[0]
+    sae = SAE.objects.update_or_create(slug=slug, defaults=found)[0]
+    sae.note = _note(before, changed)
+    return sae
+
+
+def _note(before: SAE | None, changed: list[str]) -> str:
+    """What became of the statistics that were shown."""
+    if not changed or before.statistics_id is None:
+        return ""
+    whose = "another checkpoint" if "checkpoint_hash" in changed else "another reading of the same weights"
+    what = ", ".join(FIGURES_REST_ON[name] for name in changed)
+    return f"The statistics shown so far are those of {whose} and are shown no longer: changed are {what}."
 
 
 def facts_of(path, model_path, answers=None) -> dict:
@@ -74,21 +96,6 @@ def facts_from(subject, model_path) -> dict:
         "neurons": subject.reads_neurons,
         "total_effect": subject.total_effect,
     }
-
-
-def checkpoint_hash(path) -> str:
-    """One hash of a checkpoint's files, names included; for the demo, whose files are all its own.
-
-    What people have found in it is no part of it: a better sentence leaves the statistics as they are.
-    """
-    path = Path(path)
-    files = (
-        sorted(p for p in path.rglob("*") if p.is_file() and p.name != findings_file.FILE) if path.is_dir() else [path]
-    )
-    whole = hashlib.sha256()
-    for file in files:
-        whole.update(f"{file.relative_to(path.parent)} {sha256(file)}\n".encode())
-    return whole.hexdigest()
 
 
 def config_of(folder) -> dict:

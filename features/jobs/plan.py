@@ -55,12 +55,9 @@ def _wanted(job):
 def inputs_of(job: Job) -> str:
     """Changes when the finished parts of a job are of no use any more: other files, other text, another engine."""
     corpus = job.corpus or job.sae.corpus
-    inputs = [_files(job.sae), _files(job.encoder_b), corpus.sha256, corpus.bos, job.tokens, job.seed, job.features]
+    b = job.encoder_b and job.encoder_b.subject_key
+    inputs = [job.sae.subject_key, b, corpus.sha256, corpus.bos, job.tokens, job.seed, job.features]
     return hashlib.sha256(json.dumps([*inputs, FEATURES_A_BLOCK, _engine()]).encode()).hexdigest()
-
-
-def _files(sae):
-    return sae and [sae.checkpoint_hash, sae.path, sae.model_path, sae.hook_point, sae.answers]
 
 
 @cache

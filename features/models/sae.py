@@ -5,6 +5,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from ..engine.sae.reading.fingerprint import reading_hash
 from .corpus import Corpus
 
 
@@ -26,7 +27,10 @@ class SAE(models.Model):
     format = models.CharField(max_length=60, help_text="Layout the checkpoint was recognised as.")
     d_in = models.PositiveIntegerField()
     d_sae = models.PositiveIntegerField()
-    checkpoint_hash = models.CharField(max_length=64)
+    checkpoint_hash = models.CharField(max_length=64, help_text="SHA-256 of its weights.")
+    configs_hash = models.CharField(
+        max_length=64, blank=True, help_text="Of the configs they are read with; empty: see storage/recognition.py."
+    )
     answers = models.JSONField(default=dict, blank=True, help_text="What the files do not say.")
     neurons = models.BooleanField(default=True, help_text="The hook point is a layer's neurons.")
     total_effect = models.BooleanField(
@@ -52,6 +56,7 @@ class SAE(models.Model):
     created = models.DateTimeField(default=timezone.now)
 
     objects = SAEQuerySet.as_manager()
+    note = ""  # of a registration: why statistics are shown no longer
 
     class Meta:
         verbose_name = "SAE"
@@ -60,6 +65,17 @@ class SAE(models.Model):
 
     def __str__(self):
         return self.name
+
+    @property
+    def reading_hash(self) -> str:
+        """Of how its weights are read; empty until they are recognised."""
+        return self.configs_hash and reading_hash(self.configs_hash, self.hook_point, self.answers)
+
+    @property
+    def subject_key(self) -> tuple[str, ...]:
+        """Changes when something else would be loaded: other weights, another reading of them, another model."""
+        reading = reading_hash(self.configs_hash, self.hook_point, self.answers)
+        return self.checkpoint_hash, reading, self.path, self.model_path
 
     def clean(self):
         if self.encoder_b and (why := self.not_comparable(self.encoder_b)):

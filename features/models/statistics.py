@@ -24,9 +24,11 @@ class Statistics(models.Model):
     loss_tokens = models.PositiveIntegerField(default=0)
     dead = models.PositiveIntegerField(default=0)
     dense = models.PositiveIntegerField(default=0)
-    checkpoint_hash = models.CharField(max_length=64, blank=True)
+    checkpoint_hash = models.CharField(max_length=64, blank=True, help_text="Of the SAE's weights at that time.")
+    reading_hash = models.CharField(max_length=64, blank=True, help_text="Of how they were read.")
     encoder_b = models.ForeignKey(SAE, models.SET_NULL, null=True, related_name="+")
-    encoder_b_hash = models.CharField(max_length=64, blank=True, help_text="Its checkpoint at that time.")
+    encoder_b_hash = models.CharField(max_length=64, blank=True, help_text="Of its weights at that time.")
+    encoder_b_reading_hash = models.CharField(max_length=64, blank=True, help_text="Of how they were read.")
     versions = models.JSONField(default=dict)
     completed = models.DateTimeField(null=True)
 
@@ -36,6 +38,11 @@ class Statistics(models.Model):
 
     def __str__(self):
         return f"{self.sae.slug} on {self.tokens:,} tokens of {self.corpus.slug}"
+
+    def correlated_with(self, encoder_b: SAE | None) -> bool:
+        """Whether features were correlated with those of these very weights, read in this way; or with none."""
+        now = (encoder_b.checkpoint_hash, encoder_b.reading_hash) if encoder_b else ("", "")
+        return (self.encoder_b_hash, self.encoder_b_reading_hash) == now
 
 
 class FeatureQuerySet(models.QuerySet):

@@ -46,8 +46,10 @@ def _new_set(sae, corpus, b, summary):
         sae=sae,
         corpus=corpus,
         checkpoint_hash=sae.checkpoint_hash,
+        reading_hash=sae.reading_hash,
         encoder_b=b,
-        encoder_b_hash=hash_of(b),
+        encoder_b_hash=b.checkpoint_hash if b else "",
+        encoder_b_reading_hash=b.reading_hash if b else "",
         **_figures(summary),
     )
 
@@ -140,13 +142,13 @@ def _join(shown, result, job):
     _count_anew(shown)
 
 
-def _check_same_set(statistics, job, summary):
+def _check_same_set(statistics, job, result):
     """Positions of one corpus read against another would show the wrong text, and shares would not compare."""
-    shown = statistics and (statistics.corpus_id, statistics.tokens, statistics.checkpoint_hash)
-    if shown != (job.corpus_id or job.sae.corpus_id, summary.tokens, job.sae.checkpoint_hash):
+    names = ("corpus_id", "tokens", "checkpoint_hash", "reading_hash")
+    if statistics is None or any(getattr(statistics, name) != getattr(result, name) for name in names):
         now = f"on {statistics.tokens:,} tokens of {statistics.corpus}" if statistics else "gone"
         raise BadRequest(
-            f"The statistics shown are now {now}; these features were computed on {summary.tokens:,} tokens of "
+            f"The statistics shown are now {now}; these features were computed on {result.tokens:,} tokens of "
             f"{job.corpus or job.sae.corpus}. Ask for them again, or compute all features."
         )
     same_encoder_b(statistics, job.encoder_b)
@@ -196,16 +198,14 @@ def _batches(rows, size=BATCH):
 
 def same_encoder_b(shown, b):
     """Correlations with other weights than those of the other features would stand under one name."""
-    if hash_of(b) != shown.encoder_b_hash:
+    if not shown.correlated_with(b):
+        before, now = shown.encoder_b_hash[:12] or "none", b.checkpoint_hash[:12] if b else "none"
+        now = f"{now}, read in another way" if now == before else now
         raise BadRequest(
-            f"The statistics shown of {shown.sae} were correlated with another encoder B (checkpoint "
-            f"{shown.encoder_b_hash[:12] or 'none'}, now {hash_of(b)[:12] or 'none'}). Compute all its features."
+            f"The statistics shown of {shown.sae} were correlated with another encoder B (checkpoint {before}, now "
+            f"{now}). Compute all its features."
         )
     return b
-
-
-def hash_of(b) -> str:
-    return b.checkpoint_hash if b else ""
 
 
 # Removed

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from features import runtime
+from features.models import SAE
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def loads(monkeypatch):
 
 def sae(slug="one", **changes):
     facts = {"checkpoint_hash": slug, "path": "p", "model_path": "m", "hook_point": "h", "answers": {}}
-    return SimpleNamespace(slug=slug, **facts | changes)
+    return SAE(slug=slug, **facts | changes)
 
 
 def in_threads(n, work):
@@ -89,9 +90,14 @@ def test_no_more_subjects_than_allowed_stay_and_the_longest_unused_goes(loads, s
     assert states == ["ready", "cold", "ready"]
 
 
-def test_another_checkpoint_under_the_same_name_is_loaded_anew(loads):
+@pytest.mark.parametrize(
+    "change", [{"checkpoint_hash": "later in training"}, {"configs_hash": "k is 64"}, {"answers": {"k": "64"}}]
+)
+def test_another_checkpoint_or_reading_under_the_same_name_is_loaded_anew(loads, change):
     runtime.subject_of(sae())
-    runtime.subject_of(sae(checkpoint_hash="later in training"))
+    runtime.subject_of(sae(name="renamed"))
+    assert loads == ["one"]
+    runtime.subject_of(sae(**change))
     assert loads == ["one", "one"]
 
 

@@ -35,7 +35,7 @@ LEVELS = [
     "features/engine/sae/sae.py",
     "features/engine/kernels",
     "features/engine/kernels/numba features/engine/kernels/triton",
-    "features/engine/results.py features/engine/bins.py features/engine/reference.py",
+    "features/engine/results.py features/engine/bins.py features/engine/reference.py features/engine/files.py",
 ]
 FLOOR = {place: floor for floor, places in enumerate(LEVELS) for place in places.split()}
 ROOMS = ("saeviz", "prompts", "features")

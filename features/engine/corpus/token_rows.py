@@ -1,6 +1,5 @@
 """Documents to equal rows of tokens, in a fixed order, read from any starting row."""
 
-import hashlib
 import os
 import random
 from collections.abc import Iterable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import sha256
 from ..model.vocabulary import Vocabulary
 from .documents import CorpusError, read_documents  # noqa: F401  (where a corpus begins)
 
@@ -81,11 +81,6 @@ def save_rows(path, rows: np.ndarray) -> str:
     finally:
         part.unlink(missing_ok=True)
     return sha256(path)
-
-
-def sha256(path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:

@@ -12,8 +12,8 @@ from features.engine.sae.layouts import sparsify as sparsify_layout
 from features.engine.sae.reading.answers import ANSWERS, Answers
 from features.engine.sae.reading.assemble import assemble
 from features.engine.sae.reading.checks import bytes_needed, check_scales, check_shapes, check_size, check_tensors
+from features.engine.sae.reading.contents import DEFAULT_MAX_BYTES, Checkpoint
 from features.engine.sae.reading.errors import CheckpointError, MissingAnswer, Question
-from features.engine.sae.reading.files import DEFAULT_MAX_BYTES, Checkpoint
 from features.engine.sae.reading.fingerprint import checkpoint_hash
 from features.engine.sae.sae import SAEConfig, SparseAutoencoder
 

@@ -61,6 +61,8 @@ class Command(TellsDownloads, BaseCommand):
         verdict = "as it should be" if check["passed"] else "please look: " + " ".join(check["findings"])
         self.stdout.write(f"Self-check on {check['tokens']:,} tokens: {', '.join(figures)}; {verdict}")
         self.stdout.write(f"{sae.slug}: {sae.d_sae:,} features ({sae.format}) of {sae.model_name} at {sae.hook_point}.")
+        if sae.note:
+            self.stdout.write(sae.note)
 
     def _compute(self, sae, how, tokens):
         page = f"Its page: {os.environ.get('ADDRESS', '')}{sae.get_absolute_url()}"  # the site's, from `make run`

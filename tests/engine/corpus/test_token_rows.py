@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from features.engine.corpus import token_rows
+from features.engine.files import sha256
 from features.engine.model.vocabulary import Vocabulary
 
 
@@ -55,7 +56,7 @@ def test_saved_rows_open_as_they_were(tmp_path):
     rows = np.arange(12, dtype=np.uint16).reshape(3, 4)
     digest = token_rows.save_rows(tmp_path / "deep" / "rows.npy", rows)
     np.testing.assert_array_equal(token_rows.open_rows(tmp_path / "deep" / "rows.npy"), rows)
-    assert digest == token_rows.sha256(tmp_path / "deep" / "rows.npy")
+    assert digest == sha256(tmp_path / "deep" / "rows.npy")
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "floats"])

@@ -1,11 +1,13 @@
 """What the files do not say is asked, once and by name; what they say is not overruled."""
 
+import hashlib
 import json
 
 import pytest
 import torch
 
-from features.engine.sae.checkpoint import ANSWERS, CheckpointError, MissingAnswer, checkpoint_hash, describe, read_sae
+from features.engine.sae.checkpoint import ANSWERS, CheckpointError, MissingAnswer, describe, read_sae
+from features.engine.sae.reading.fingerprint import checkpoint_hash, configs_hash, reading_hash
 from tests.engine.sae.sae_files import D, H, K, four, normal, write
 
 
@@ -119,21 +121,34 @@ def test_a_path_may_be_a_string(tmp_path):
 
 def test_describing_allocates_no_weights(tmp_path, monkeypatch):
     folder = saelens(tmp_path)
-    monkeypatch.setattr("features.engine.sae.reading.files.Checkpoint.tensor", lambda *_: pytest.fail("read a tensor"))
+    monkeypatch.setattr(
+        "features.engine.sae.reading.contents.Checkpoint.tensor", lambda *_: pytest.fail("read a tensor")
+    )
     told = describe(folder)
     assert told.bytes_needed == 4 * (2 * D * H + 2 * H + D)
     assert told.tensors["W_dec"] == (H, D) and told.weights.name == "sae_weights.safetensors"
     assert [file.name for file in told.configs] == ["cfg.json"]
 
 
-def test_the_hash_follows_weights_and_configs_and_not_their_place(tmp_path):
+def test_the_hash_is_that_of_the_weights_alone_wherever_they_lie(tmp_path):
     first, second = saelens(tmp_path / "a"), saelens(tmp_path / "b")
-    assert checkpoint_hash(first) == checkpoint_hash(second) == checkpoint_hash(first / "sae_weights.safetensors")
+    weights = first / "sae_weights.safetensors"
+    assert checkpoint_hash(first) == checkpoint_hash(second) == checkpoint_hash(weights) == checkpoint_hash(str(first))
+    assert checkpoint_hash(first) == hashlib.sha256(weights.read_bytes()).hexdigest()
     (second / "cfg.json").write_text(json.dumps({"d_in": D, "d_sae": H, "architecture": "topk", "k": K}))
-    assert checkpoint_hash(first) != checkpoint_hash(second)
+    (second / "notes.txt").write_text("not part of it")
+    assert checkpoint_hash(first) == checkpoint_hash(second)
     third = write(tmp_path / "c", "sae_weights.safetensors", four() | {"b_dec": normal(D, seed=77)}).parent
-    (third / "cfg.json").write_bytes((first / "cfg.json").read_bytes())
     assert checkpoint_hash(first) != checkpoint_hash(third)
-    assert checkpoint_hash(str(first)) == checkpoint_hash(first)
-    (first / "notes.txt").write_text("not part of it")
-    assert checkpoint_hash(first) == checkpoint_hash(first / "sae_weights.safetensors")
+
+
+def test_how_weights_are_read_follows_configs_answers_and_hook_point(tmp_path):
+    first, second = saelens(tmp_path / "a"), saelens(tmp_path / "b")
+    (second / "notes.txt").write_text("not part of it")
+    assert configs_hash(first) == configs_hash(second) == configs_hash(first / "sae_weights.safetensors")
+    (second / "cfg.json").write_text(json.dumps({"d_in": D, "d_sae": H, "architecture": "topk", "k": K}))
+    assert configs_hash(first) != configs_hash(second)
+    readings = {
+        reading_hash(*read) for read in (("a", "h", None), ("b", "h", None), ("a", "i", None), ("a", "h", {"k": 1}))
+    }
+    assert len(readings) == 4 and reading_hash("a", "h", {}) in readings

@@ -150,6 +150,11 @@ def test_the_overview_warns_when_the_checkpoint_has_changed_since(client, sae):
     assert "computed with another checkpoint: c0ffee" in text_of(client.get(sae.get_absolute_url()))
 
 
+def test_the_overview_warns_when_the_weights_are_read_in_another_way_since(client, sae):
+    SAE.objects.update(configs_hash="beef" * 16)
+    assert "computed with another reading of these weights" in text_of(client.get(sae.get_absolute_url()))
+
+
 def landed(client, query=""):
     """Where a random feature led to."""
     location = client.get(f"/saes/tiny/features/random/{query}")["Location"]

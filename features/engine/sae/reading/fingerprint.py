@@ -1,25 +1,36 @@
-"""Is this the very checkpoint that was read before? One hash over its weights and configs."""
+"""Are these the very weights that were read before, and are they read in the same way?
+
+A checkpoint is its weights. How they are read (configs, answers, hook point) decides what is computed of them and
+stands beside their hash: what people say of a feature belongs to the weights, figures to both.
+"""
 
 import hashlib
+import json
 from pathlib import Path
 
+from features.engine.files import sha256
 from features.engine.sae.reading.files import find_configs, find_weights
 
 
 def checkpoint_hash(path) -> str:
-    """SHA-256 (hex) of the weight file at `path` and the configs read with it, whatever they are called.
+    """SHA-256 (hex) of the weights at `path`, a file or the folder it lies in, whatever they are called.
 
-    Each file counts with its length in front, weights first, configs in the order of their own hashes. Raises
+    All weights are in one file, so it is the hash that `sha256sum` prints, and the one that a hub lists. Raises
     CheckpointError where `path` has no weights.
     """
-    weights = find_weights(Path(path))
-    parts = [_file_hash(weights), *sorted(_file_hash(config) for config in find_configs(weights))]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    return sha256(find_weights(Path(path)))
 
 
-def _file_hash(file):
-    digest = hashlib.sha256(str(file.stat().st_size).encode() + b"\0")
-    with file.open("rb") as content:
-        while block := content.read(2**22):
-            digest.update(block)
-    return digest.digest()
+def configs_hash(path) -> str:
+    """SHA-256 (hex) of the configs that are read with the weights at `path`, whatever they are called.
+
+    It is that of their hashes in order; where there are none, that of nothing. Raises CheckpointError where `path` has
+    no weights.
+    """
+    configs = find_configs(find_weights(Path(path)))
+    return hashlib.sha256("".join(sorted(map(sha256, configs))).encode()).hexdigest()
+
+
+def reading_hash(configs_hash: str, hook_point: str, answers: dict | None) -> str:
+    """SHA-256 (hex) of all that decides how weights are read, beside themselves."""
+    return hashlib.sha256(json.dumps([configs_hash, hook_point, answers or {}], sort_keys=True).encode()).hexdigest()
