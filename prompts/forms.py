@@ -7,7 +7,7 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest
 
-from features.engine.model.hook_points import context_length
+from features.engine.model.config import context_length
 from features.engine.model.vocabulary import Vocabulary
 from features.models import SAE
 from features.runtime import Unavailable

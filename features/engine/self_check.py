@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .corpus.token_rows import counted_tokens, rows_needed
 from .encoder.encoder import Encoder
+from .model.hook_points import layer_of
 from .sae.sae import INPUT_NORMS, SparseAutoencoder
 from .subject import Subject
 from .weights import summary
@@ -178,13 +179,9 @@ def _better(subject: Subject, rows: np.ndarray, variance: float, say) -> list[Re
 
 def _nearest_first(subject: Subject) -> list[str]:
     """Hook points of the SAE's width, its own first, then those of its block, then outwards."""
-
-    def layer(hook):
-        return int(hook.split(".")[1])
-
     own, width = subject.hook_point, subject.sae.config.d_in
     hooks = [hook for hook, wide in subject.model.hook_points.items() if wide == width]
-    return sorted(hooks, key=lambda hook: (hook != own, abs(layer(hook) - layer(own))))
+    return sorted(hooks, key=lambda hook: (hook != own, abs(layer_of(hook) - layer_of(own))))
 
 
 def _normed(sae: SparseAutoencoder, h: Tensor) -> Iterator[tuple[str, SparseAutoencoder]]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .kernels.transfers import upload
-from .model import language_model
+from .model import hook_points, language_model
 from .model.vocabulary import Vocabulary
 from .sae.checkpoint import read_sae
 from .sae.sae import SparseAutoencoder
@@ -57,13 +57,13 @@ class Subject:
 
     @property
     def reads_neurons(self) -> bool:
-        return language_model.is_neurons(self.hook_point)
+        return hook_points.is_neurons(self.hook_point)
 
     @property
     def total_effect(self) -> bool:
         """Whether nothing but the final norm and unembedding comes after: then direct and total effect agree."""
-        last = language_model.layer_of(self.hook_point) == self.model.n_layers - 1
-        return last and self.hook_point.endswith(("hook_post", "hook_mlp_out", "hook_resid_post"))
+        layer, site = hook_points.layer_and_site(self.hook_point)
+        return layer == self.model.n_layers - 1 and hook_points.SITES[site].is_after_mlp
 
     def tokens(self, ids) -> Tensor:
         """Ids of one or several sequences as a batch on the device. [batch, seq] int64"""

@@ -10,7 +10,7 @@ from django.utils.text import slugify
 from ..engine.corpus import token_rows
 from ..engine.corpus.documents import ending_of
 from ..engine.files import sha256
-from ..engine.model.hook_points import context_length
+from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
 from ..models import Corpus
 from .register import register_corpus, tokenizer_hash

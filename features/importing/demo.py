@@ -7,9 +7,10 @@ from django.conf import settings
 
 from ..engine.corpus import token_rows
 from ..engine.files import sha256
+from ..engine.model.config import context_length, dimensions
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
-from .register import config_of, register_corpus, register_sae
+from .register import register_corpus, register_sae
 
 BUNDLE = settings.BASE_DIR / "features" / "demo"
 MODEL, CHECKPOINT, TEXTS = BUNDLE / "model", BUNDLE / "sae", BUNDLE / "corpus"
@@ -42,7 +43,7 @@ def facts() -> dict:
         "d_in": config["d_in"],
         "d_sae": config["d_sae"],
         "neurons": True,
-        "total_effect": config_of(MODEL)["n_layers"] == 1,
+        "total_effect": dimensions(MODEL)["n_layers"] == 1,
     }
 
 
@@ -61,5 +62,5 @@ def _rows_path():
 
 def _build_rows(path):
     documents = token_rows.shuffled(token_rows.read_documents(TEXTS))
-    rows = token_rows.build_rows(documents, Vocabulary.load(MODEL), config_of(MODEL)["n_ctx"])
+    rows = token_rows.build_rows(documents, Vocabulary.load(MODEL), context_length(MODEL))
     token_rows.save_rows(path, rows)

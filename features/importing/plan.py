@@ -13,7 +13,8 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from .. import messages
-from ..engine.model.hook_points import context_length, hook_widths, hooks_of_width
+from ..engine.model.config import context_length
+from ..engine.model.hook_points import hook_widths, hooks_of_width
 from ..engine.model.vocabulary import Vocabulary
 from ..jobs import requests
 from ..jobs.lifecycle import Unfinished

@@ -1,6 +1,5 @@
 """How do an SAE and a corpus on disk become rows of the site? Registering again changes only what changed."""
 
-import json
 from pathlib import Path
 
 from ..engine.corpus.token_rows import countable, open_rows
@@ -96,7 +95,3 @@ def facts_from(subject, model_path) -> dict:
         "neurons": subject.reads_neurons,
         "total_effect": subject.total_effect,
     }
-
-
-def config_of(folder) -> dict:
-    return json.loads((Path(folder) / "config.json").read_text())

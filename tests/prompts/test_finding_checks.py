@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from features import runtime
 from features.engine.collect.collect import collect
 from features.engine.corpus import token_rows as corpora
+from features.engine.model.config import context_length
 from features.engine.model.vocabulary import Vocabulary
 from features.importing import demo as bundle
 from features.importing import register
@@ -27,7 +28,7 @@ OF_EACH = 18  # rows of every source, evenly spaced: what is said of a source ha
 def rows_file(tmp_path_factory):
     """Token rows of the demo's corpus: the first ones, and some of every source."""
     path = tmp_path_factory.mktemp("corpus") / "rows.npy"
-    vocabulary, length = Vocabulary.load(bundle.MODEL), register.config_of(bundle.MODEL)["n_ctx"]
+    vocabulary, length = Vocabulary.load(bundle.MODEL), context_length(bundle.MODEL)
 
     def rows_of(texts, documents):
         return corpora.build_rows(corpora.shuffled(corpora.read_documents(texts))[:documents], vocabulary, length)

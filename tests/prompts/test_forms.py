@@ -148,3 +148,9 @@ def test_the_context_of_a_model_that_was_away_is_read_when_it_is_back(bare_sae, 
     assert forms.most_tokens(bare_sae) == settings.SAEVIZ_PROMPT_TOKENS
     shutil.copytree(demo / "model", tmp_path / "model")
     assert forms.most_tokens(bare_sae) == 128
+
+
+def test_a_model_that_reads_images_too_is_asked_no_more_than_its_text_model_reads(bare_sae, tmp_path):
+    (tmp_path / "config.json").write_text('{"text_config": {"max_position_embeddings": 32}}')
+    bare_sae.model_path = str(tmp_path)
+    assert forms.most_tokens(bare_sae) == 32

@@ -1,47 +1,81 @@
-"""Which hook points does a model have, and how wide are they? From its config.json alone, no weight is read."""
+"""Which hook points does a model have, and how wide are they? In transformer_lens's names.
 
-import json
-from pathlib import Path
+blocks.<layer>.<site>: SITES is the one list of the sites of a block. https://transformerlensorg.github.io/TransformerLens
+draws them in its diagram of a block.
+"""
 
-SITES = {  # within a block -> which of the config's widths it has
-    "mlp.hook_post": "mlp",
-    "hook_mlp_out": "residual",
-    "hook_resid_post": "residual",
-    "hook_resid_mid": "residual",
-    "hook_resid_pre": "residual",
-    "hook_attn_out": "residual",
-    "attn.hook_z": "heads",
+import re
+from typing import NamedTuple
+
+from .config import ModelError, dimensions
+
+
+class Site(NamedTuple):
+    """A place in a block where activations are read."""
+
+    component: (
+        str | None
+    )  # whose output weights lead from it into the residual stream; None: it is as wide as the stream
+    usual: int  # how usual SAEs on it are, 1 first
+    is_after_mlp: bool = False  # nothing of its block reads it but the residual stream
+
+
+SITES = {  # in the order of the forward pass
+    "hook_resid_pre": Site(None, 5),
+    "attn.hook_z": Site("attn", 7),
+    "hook_attn_out": Site(None, 6),
+    "hook_resid_mid": Site(None, 4),
+    "mlp.hook_post": Site("mlp", 1, is_after_mlp=True),
+    "hook_mlp_out": Site(None, 2, is_after_mlp=True),
+    "hook_resid_post": Site(None, 3, is_after_mlp=True),
 }
-# The names that families of models give to the same numbers.
-LAYERS = ("n_layers", "n_layer", "num_hidden_layers", "num_layers")
-RESIDUAL = ("d_model", "n_embd", "hidden_size")
-HEADS = ("n_heads", "n_head", "num_attention_heads")
-HEAD = ("d_head", "head_dim")
-CONTEXT = ("n_ctx", "n_positions", "max_position_embeddings", "max_sequence_length")
-MLP = ("d_mlp", "n_inner", "intermediate_size", "ffn_dim")
+USUAL = sorted(SITES, key=lambda site: SITES[site].usual)  # sites, most usual first
+NEURONS = "mlp.hook_post"
+
+
+def of_blocks(n_layers: int, widths: dict[str | None, int]) -> dict[str, int]:
+    """{hook point: width} of a model's blocks in order. `widths` by component of SITES; one of 0 is left out."""
+    return {
+        f"blocks.{layer}.{name}": widths[site.component]
+        for layer in range(n_layers)
+        for name, site in SITES.items()
+        if widths[site.component]
+    }
+
+
+def layer_and_site(hook_point: str) -> tuple[int, str]:
+    """(3, "mlp.hook_post") of "blocks.3.mlp.hook_post". Raises ModelError for a name of another form."""
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", hook_point)
+    if not match or match[2] not in SITES:
+        raise ModelError(f"Hook point {hook_point!r} cannot be read; known are blocks.<layer>.{{{', '.join(SITES)}}}.")
+    return int(match[1]), match[2]
+
+
+def layer_of(hook_point: str) -> int:
+    """Layer that a hook point lies in."""
+    return layer_and_site(hook_point)[0]
+
+
+def is_neurons(hook_point: str) -> bool:
+    """Whether the hook point's entries are the neurons of an MLP."""
+    return hook_point.endswith(NEURONS)
 
 
 def hook_widths(folder) -> dict[str, int]:
-    """{hook point: width}, last block first; empty where the config cannot be read or says too little.
+    """{hook point: width} by a model folder's config, last block first and its most usual site first.
 
-    What is meant as candidates for a form; a loaded model has the last word.
+    Empty where the config cannot be read or says too little. What is meant as candidates for a form; a loaded model
+    has the last word.
     """
-    config = _config(folder)
-    layers, residual, heads = (_number(config, names) for names in (LAYERS, RESIDUAL, HEADS))
-    if not layers or not residual:
+    said = dimensions(folder)
+    if not {"n_layers", "d_model"} <= said.keys():
         return {}
-    head = _number(config, HEAD) or (residual // heads if heads else 0)
-    widths = {
-        "residual": residual,
-        "heads": (heads or 0) * head,
-        "mlp": 0 if config.get("attn_only") else _number(config, MLP) or 4 * residual,
-    }
-    return {
-        f"blocks.{layer}.{site}": widths[kind]
-        for layer in reversed(range(layers))
-        for site, kind in SITES.items()
-        if widths[kind]
-    }
+    d_model, n_heads = said["d_model"], said.get("n_heads", 0)
+    d_head = said.get("d_head") or (d_model // n_heads if n_heads else 0)
+    widths = of_blocks(
+        said["n_layers"], {None: d_model, "attn": n_heads * d_head, "mlp": said.get("d_mlp", 4 * d_model)}
+    )
+    return dict(sorted(widths.items(), key=lambda hook: _usual_first(hook[0])))
 
 
 def hooks_of_width(folder, width: int) -> list[str]:
@@ -49,19 +83,6 @@ def hooks_of_width(folder, width: int) -> list[str]:
     return [hook for hook, wide in hook_widths(folder).items() if wide == width]
 
 
-def context_length(folder) -> int | None:
-    """Tokens that the model reads at most; None where the config does not say."""
-    return _number(_config(folder), CONTEXT)
-
-
-def _config(folder) -> dict:
-    try:
-        config = json.loads((Path(folder) / "config.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return config.get("text_config", config) if isinstance(config, dict) else {}
-
-
-def _number(config: dict, names) -> int | None:
-    found = (config.get(name) for name in names)
-    return next((value for value in found if isinstance(value, int) and value > 0), None)
+def _usual_first(hook_point: str) -> tuple[int, int]:
+    layer, site = layer_and_site(hook_point)
+    return -layer, SITES[site].usual

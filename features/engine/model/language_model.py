@@ -11,31 +11,19 @@ through transformer_lens. Both answer the same calls:
 """
 
 import contextlib
-import json
-import re
 import threading
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from . import hook_points
+from .config import ModelError, read_config
+from .hook_points import SITES, layer_and_site
 from .one_layer import OneBlockConfig, OneBlockModel
 from .unembedding import Head
 
 WEIGHTS = "model.safetensors"
-SITES = {  # hook point within a block -> the component whose map leads into the residual stream
-    "hook_resid_pre": None,
-    "attn.hook_z": "attn",
-    "hook_attn_out": None,
-    "hook_resid_mid": None,
-    "mlp.hook_post": "mlp",
-    "hook_mlp_out": None,
-    "hook_resid_post": None,
-}
-
-
-class ModelError(ValueError):
-    """A model folder that cannot be opened, or a hook point that the model does not have."""
 
 
 class _Reached(Exception):
@@ -73,26 +61,6 @@ def load_model(folder, device: str = "auto"):
         raise ModelError(f"The weights in {folder / WEIGHTS} are damaged: {error}") from error
 
 
-def read_config(folder) -> dict:
-    """`config.json` of a model folder. Raises ModelError when there is none or it does not parse."""
-    path = Path(folder) / "config.json"
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}). A model folder needs a config.json.") from error
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON: {error}") from error
-
-
-def context_length(folder) -> int:
-    """Longest sequence the model reads, in tokens, from its config alone."""
-    config = read_config(folder)
-    for name in ("n_ctx", "n_positions", "max_position_embeddings"):
-        if name in config:
-            return int(config[name])
-    raise ModelError(f"{folder}/config.json names no context length (n_ctx, n_positions ...).")
-
-
 class BridgeModel:
     """Any model that transformer_lens opens."""
 
@@ -111,20 +79,14 @@ class BridgeModel:
     def hook_points(self) -> dict[str, int]:
         """Names and widths of the hook points it can be read at."""
         c = self.bridge.cfg
-        widths = {"attn": c.n_heads * c.d_head, "mlp": c.d_mlp, None: c.d_model}
-        return {
-            f"blocks.{layer}.{site}": widths[part]
-            for layer in range(self.n_layers)
-            for site, part in SITES.items()
-            if widths[part]
-        }
+        return hook_points.of_blocks(self.n_layers, {"attn": c.n_heads * c.d_head, "mlp": c.d_mlp, None: c.d_model})
 
     def output_map(self, hook: str) -> Tensor | None:
-        layer, site = _place(hook)
-        block = self.bridge.blocks[layer]
-        if SITES[site] == "mlp":
+        layer, site = layer_and_site(hook)
+        block, component = self.bridge.blocks[layer], SITES[site].component
+        if component == "mlp":
             return block.mlp.W_out.detach().float()
-        if SITES[site] == "attn":
+        if component == "attn":
             return block.attn.W_O.detach().float().flatten(0, 1)
         return None
 
@@ -190,24 +152,6 @@ def _keeper(kept: dict):
 def _flat(value: Tensor, tokens: Tensor) -> Tensor:
     """Heads side by side: hook_z has them as a dimension of their own. [batch, seq, d_in]"""
     return value.reshape(*tokens.shape, -1).float()
-
-
-def _place(hook: str) -> tuple[int, str]:
-    """Layer and site of "blocks.3.mlp.hook_post". Raises ModelError for a name of another form."""
-    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", hook)
-    if not match or match[2] not in SITES:
-        raise ModelError(f"Hook point {hook!r} cannot be read; known are blocks.<layer>.{{{', '.join(SITES)}}}.")
-    return int(match[1]), match[2]
-
-
-def layer_of(hook: str) -> int:
-    """Layer that a hook point lies in."""
-    return _place(hook)[0]
-
-
-def is_neurons(hook: str) -> bool:
-    """Whether the hook point's entries are the neurons of an MLP."""
-    return hook.endswith("mlp.hook_post")
 
 
 def _head_of(bridge) -> Head:

@@ -13,17 +13,9 @@ from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor
 
+from . import hook_points
+from .hook_points import SITES
 from .unembedding import Head
-
-HOOKS = {  # hook point -> what carries it into the residual stream
-    "blocks.0.hook_resid_pre": None,
-    "blocks.0.attn.hook_z": "attn.W_O",
-    "blocks.0.hook_attn_out": None,
-    "blocks.0.hook_resid_mid": None,
-    "blocks.0.mlp.hook_post": "mlp.W_out",
-    "blocks.0.hook_mlp_out": None,
-    "blocks.0.hook_resid_post": None,
-}
 
 
 @dataclass(frozen=True)
@@ -82,13 +74,12 @@ class OneBlockModel:
     def hook_points(self) -> dict[str, int]:
         """Names and widths of the hook points it can be read at."""
         c = self.config
-        widths = {"attn.W_O": c.n_heads * c.d_head, "mlp.W_out": c.d_mlp, None: c.d_model}
-        return {hook: widths[matrix] for hook, matrix in HOOKS.items()}
+        return hook_points.of_blocks(1, {"attn": c.n_heads * c.d_head, "mlp": c.d_mlp, None: c.d_model})
 
     def output_map(self, hook: str) -> Tensor | None:
         """What carries the hook's activations into the residual stream: [d_in, d_model], or None for itself."""
-        matrix = HOOKS[hook]
-        return {"attn.W_O": self.W_O, "mlp.W_out": self.weights["mlp.W_out"], None: None}[matrix]
+        component = SITES[hook.removeprefix("blocks.0.")].component
+        return {"attn": self.W_O, "mlp": self.weights["mlp.W_out"], None: None}[component]
 
     @torch.no_grad()
     def activations(self, tokens: Tensor, hook: str) -> Tensor:
@@ -128,7 +119,7 @@ class OneBlockModel:
             return self._mlp_out(post), lambda h: middle + h
         if site == "hook_resid_post":
             return middle + self._mlp_out(post), lambda h: h
-        raise KeyError(f"No hook point {hook!r} in a one-block model; it has {', '.join(HOOKS)}.")
+        raise KeyError(f"No hook point {hook!r} in a one-block model; it has {', '.join(self.hook_points)}.")
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
         return F.layer_norm(x, x.shape[-1:], self.weights[f"{name}.w"], self.weights[f"{name}.b"], self.config.eps)

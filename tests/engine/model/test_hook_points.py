@@ -8,7 +8,7 @@ import torch
 
 from features.engine import reference
 from features.engine.collect.collect import collect
-from features.engine.model.language_model import SITES
+from features.engine.model.hook_points import SITES
 from features.engine.prompt import analyse
 from features.engine.sae.sae import SparseAutoencoder
 from features.engine.subject import Subject

@@ -7,9 +7,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from features.engine.model import language_model as models
-from features.engine.model.one_layer import HOOKS, OneBlockModel
+from features.engine.model.config import ModelError, context_length, read_config
+from features.engine.model.hook_points import SITES
+from features.engine.model.one_layer import OneBlockModel
 
 from .. import small
+
+HOOKS = [f"blocks.0.{site}" for site in SITES]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +26,7 @@ def tokens(subject):
 def bridge(small_folder):
     """The same one-block model through transformer_lens."""
     folder = small_folder / "model"
-    return models.BridgeModel(models._boot(folder, models.read_config(folder), "cpu"))
+    return models.BridgeModel(models._boot(folder, read_config(folder), "cpu"))
 
 
 def test_a_one_block_model_is_run_without_transformer_lens(subject):
@@ -111,7 +115,7 @@ def test_a_hugging_face_folder_opens_without_the_hub(tmp_path, monkeypatch):
     h, residual = model.activations_and_residual(tokens, "blocks.1.mlp.hook_post")
     assert h.shape == (1, 4, 64)
     torch.testing.assert_close(model.head.logits(residual), theirs(tokens).logits, rtol=1e-4, atol=1e-5)
-    assert models.context_length(tmp_path) == 32
+    assert context_length(tmp_path) == 32
 
 
 def test_half_precision_weights_are_computed_in_float32(small_folder, tmp_path):
@@ -146,13 +150,13 @@ def test_a_damaged_model_says_what_is_wrong(tmp_path, damage, says):
         weights.write_bytes(weights.read_bytes()[:1000])
     else:
         save_file({k: v for k, v in load_file(weights).items() if k != "unembed.W_U"}, weights)
-    with pytest.raises(models.ModelError, match=says):
+    with pytest.raises(ModelError, match=says):
         models.load_model(folder, "cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there_is_named():
-    with pytest.raises(models.ModelError, match="sees no GPU. Use 'cpu'"):
+    with pytest.raises(ModelError, match="sees no GPU. Use 'cpu'"):
         models.device_named("cuda")
 
 

@@ -7,6 +7,7 @@ import pytest
 from django.core.management import call_command
 
 from features.engine.corpus import token_rows as corpora
+from features.engine.model.config import context_length
 from features.engine.model.vocabulary import Vocabulary
 from features.importing import demo, register
 from features.importing.demo import BUNDLE
@@ -105,7 +106,7 @@ def test_the_first_rows_are_a_mix_of_all_the_texts(built):
 
 def test_rows_begin_with_bos_and_hold_nothing_but_tokens(built):
     vocabulary, rows = Vocabulary.load(BUNDLE / "model"), np.load(built, mmap_mode="r")
-    assert rows.shape[1] == register.config_of(BUNDLE / "model")["n_ctx"]
+    assert rows.shape[1] == context_length(BUNDLE / "model")
     assert (rows[:, 0] == vocabulary.bos_id).all() and rows.max() < vocabulary.size
 
 

@@ -4,6 +4,7 @@ The tensors are the same in all; the config beside them decides: `sae_type` is B
 config without it Neel's (ReLU, pre-bias b_dec), and no config at all means that the user is asked.
 """
 
+from features.engine.model.hook_points import USUAL
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
 from features.engine.sae.sae import ACTIVATIONS, CHOOSING, INPUT_NORMS
@@ -11,7 +12,7 @@ from features.engine.sae.sae import ACTIVATIONS, CHOOSING, INPUT_NORMS
 SAE_TYPES = {"vanilla": "relu", "topk": "topk", "batchtopk": "jumprelu", "jumprelu": "jumprelu"}
 SETTINGS = ("d_mlp", "dict_mult", "enc_dtype", "act_size", "dict_size")  # some of them tell his configs
 BUFFERS = ("num_batches_not_active",)
-HOOKS = ("blocks.0.mlp.hook_post", "blocks.0.hook_mlp_out", "blocks.0.hook_resid_post")
+HOOKS = [f"blocks.0.{site}" for site in USUAL[:3]]  # on which they usually were trained
 
 
 def recipe(checkpoint, answers):
