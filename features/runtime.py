@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from django.conf import settings
 
 from .storage.files import complaints
+from .storage.readers import subject_of
 
 log = logging.getLogger(__name__)
 
@@ -29,41 +30,41 @@ class StillLoading(Exception):
     """The load goes on longer than the caller wanted to wait."""
 
 
-class _Place:
-    """One SAE's place in memory: loading, then ready or failed."""
+class _Slot:
+    """One SAE's slot in memory: loading, then ready or failed."""
 
     def __init__(self):
         self.state, self.subject, self.error = "loading", None, ""
         self.began, self.took = time.monotonic(), None
-        self.settled = threading.Event()
-        self.turn = threading.RLock()  # around forwards, and around `prompts`
+        self.finished = threading.Event()
+        self.lock = threading.RLock()  # around forwards, and around `prompts`
         self.prompts = OrderedDict()  # ids -> analysed prompt, latest used last
 
     @property
     def seconds(self):
         return time.monotonic() - self.began if self.took is None else self.took
 
-    def settle(self, state, subject=None, error=""):
+    def finish_load(self, state, subject=None, error=""):
         self.took = time.monotonic() - self.began
         self.subject, self.error, self.state = subject, error, state
-        self.settled.set()
+        self.finished.set()
 
 
-_places = OrderedDict()  # key -> _Place, latest used last
-_guard = threading.Lock()  # around _places
+_slots = OrderedDict()  # SAE.subject_key -> _Slot, latest used last
+_guard = threading.Lock()  # around _slots
 
 
 def state(sae):
     """{"state": "cold" | "loading" | "ready" | "failed", "seconds", "error"}; seconds of the load so far."""
-    place = _places.get(sae.subject_key)
-    if place is None:
+    slot = _slots.get(sae.subject_key)
+    if slot is None:
         return {"state": "cold", "seconds": 0.0, "error": ""}
-    return {"state": place.state, "seconds": round(place.seconds, 2), "error": place.error}
+    return {"state": slot.state, "seconds": round(slot.seconds, 2), "error": slot.error}
 
 
 def warm(sae):
     """Begin to load the SAE unless it is loaded or loading; returns at once."""
-    return _place_of(sae)
+    return _slot_of(sae)
 
 
 def warm_up():
@@ -74,80 +75,63 @@ def warm_up():
     threading.Thread(target=_warm_first, name="warm-up", daemon=True).start()
 
 
-def subject_of(sae, patience=None):
-    """The loaded Subject. Waits `patience` seconds for it (StillLoading); Unavailable if the load fails."""
-    return _settled(sae, patience).subject
-
-
-@contextmanager
-def subject_lock(sae, patience=None):
-    """The loaded Subject, to run forwards on: nobody else does meanwhile."""
-    place = _settled(sae, patience)
-    with place.turn:
-        yield place.subject
-
-
 @contextmanager
 def analysed(sae, ids, patience=None):
     """The analysed prompt of these token ids, kept for the next question about it, to work on undisturbed."""
-    place = _settled(sae, patience)
-    with place.turn:
-        yield _prompt(place, tuple(ids))
+    slot = _loaded(sae, patience)
+    with slot.lock:
+        yield _prompt(slot, tuple(ids))
 
 
 def forget():
     """Drop everything that is loaded."""
     with _guard:
-        _places.clear()
+        _slots.clear()
 
 
-def _place_of(sae):
+def _slot_of(sae):
     key = sae.subject_key
     with _guard:
-        place = _places.get(key)
-        if place is None or place.state == "failed":
-            place = _places[key] = _Place()
-            threading.Thread(target=_load, args=(place, sae), name=f"load {sae.slug}", daemon=True).start()
-        _places.move_to_end(key)
-        _make_room()
-    return place
+        slot = _slots.get(key)
+        if slot is None or slot.state == "failed":
+            slot = _slots[key] = _Slot()
+            threading.Thread(target=_load, args=(slot, sae), name=f"load {sae.slug}", daemon=True).start()
+        _slots.move_to_end(key)
+        _evict()
+    return slot
 
 
-def _make_room():
+def _evict():
     """Forget the longest unused; whoever still works on one keeps it until done."""
-    while len(_places) > max(1, settings.SAEVIZ_LOADED_SUBJECTS):
-        _places.popitem(last=False)
+    while len(_slots) > max(1, settings.SAEVIZ_LOADED_SUBJECTS):
+        _slots.popitem(last=False)
 
 
-def _settled(sae, patience):
-    place = _place_of(sae)
-    if not place.settled.wait(patience):
+def _loaded(sae, patience):
+    slot = _slot_of(sae)
+    if not slot.finished.wait(patience):
         raise StillLoading
-    if place.state == "failed":
-        raise Unavailable(place.error)
-    return place
+    if slot.state == "failed":
+        raise Unavailable(slot.error)
+    return slot
 
 
-def _load(place, sae):
+def _load(slot, sae):
     try:
         subject = _subject(sae)
         _first_forward(subject)
     except Exception as error:  # whatever a file or a library does: the site must go on and say so
         log.exception("Cannot load %s", sae.slug)
-        place.settle("failed", error=_sentence(sae, error))
+        slot.finish_load("failed", error=_sentence(sae, error))
     else:
-        place.settle("ready", subject)
-        log.info("Loaded %s in %.1f s", sae.slug, place.took)
+        slot.finish_load("ready", subject)
+        log.info("Loaded %s in %.1f s", sae.slug, slot.took)
 
 
 def _subject(sae):
     for what, _ in complaints(sae):  # a look at the files, told long before torch is imported
         raise OSError(what)
-    from .engine.subject import Subject
-
-    return Subject.load(
-        sae.model_path, sae.path, sae.hook_point, device=settings.SAEVIZ_DEVICE, answers=sae.answers or None
-    )
+    return subject_of(sae)
 
 
 def _first_forward(subject):
@@ -161,13 +145,13 @@ def _analyse(subject, ids):
     return prompt.analyse(subject, list(ids))
 
 
-def _prompt(place, ids):
-    if ids not in place.prompts:
-        place.prompts[ids] = _analyse(place.subject, ids)
-    place.prompts.move_to_end(ids)
-    while len(place.prompts) > 1 and sum(map(len, place.prompts)) > KEPT_TOKENS:
-        place.prompts.popitem(last=False)
-    return place.prompts[ids]
+def _prompt(slot, ids):
+    if ids not in slot.prompts:
+        slot.prompts[ids] = _analyse(slot.subject, ids)
+    slot.prompts.move_to_end(ids)
+    while len(slot.prompts) > 1 and sum(map(len, slot.prompts)) > KEPT_TOKENS:
+        slot.prompts.popitem(last=False)
+    return slot.prompts[ids]
 
 
 def _sentence(sae, error):

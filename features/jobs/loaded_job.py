@@ -5,7 +5,7 @@ import threading
 from django.conf import settings
 
 from ..models import Job
-from ..storage.readers import rows_of
+from ..storage.readers import autoencoder_of, rows_of, subject_of
 from . import artifacts
 
 KEEP = 30.0  # seconds a worker keeps the model for the next part of its job
@@ -16,16 +16,11 @@ class LoadedJob:
 
     def __init__(self, job: Job):
         from ..engine.collect import shards, shown_entries
-        from ..engine.sae.checkpoint import read_sae
-        from ..engine.subject import Subject
 
-        sae, b, corpus = job.sae, job.encoder_b, job.corpus or job.sae.corpus
-        device = settings.SAEVIZ_DEVICE if job.device == "auto" else job.device
+        b, corpus = job.encoder_b, job.corpus or job.sae.corpus
         self._shards, self._shown_entries, self.rows = shards, shown_entries, rows_of(corpus)
-        self.subject = Subject.load(
-            sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None
-        )
-        self.encoder_b = b and read_sae(b.path, answers=b.answers or None).to(self.subject.device)
+        self.subject = subject_of(job.sae, job.device)
+        self.encoder_b = b and autoencoder_of(b).to(self.subject.device)
         self.plan = shards.plan(self.rows, tokens=job.tokens, bos=corpus.bos, special=self.subject.vocabulary.special)
         self._options = {"seed": job.seed, "features": job.features, "encoder_b": self.encoder_b}
         self._folder, self._pass, self._collected = artifacts.folder(job), None, None

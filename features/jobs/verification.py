@@ -4,14 +4,13 @@ What came of it is a dict in the SAE's row; how far it is, and why it failed, a 
 """
 
 import numpy as np
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from ..messages import BadRequest
 from ..models import SAE, Feature, Verification
 from ..storage.payload import unpack
-from ..storage.readers import rows_of
+from ..storage.readers import rows_of, subject_of
 from . import lifecycle
 
 FEATURES, PER_FEATURE = 40, 5
@@ -42,14 +41,10 @@ def verify(sae: SAE, seed: int | None = None) -> dict:
     Returns how many, of how many features, the largest difference and where it is, and whether all are `CLOSE`.
     """
     from ..engine.self_check import recompute
-    from ..engine.subject import Subject
 
     rng = np.random.default_rng(seed)
     features, rows, positions, stored = _stored(sae, rng)
-    subject = Subject.load(
-        sae.model_path, sae.path, sae.hook_point, device=settings.SAEVIZ_DEVICE, answers=sae.answers or None
-    )
-    recomputed = recompute(subject, rows_of(sae.statistics.corpus), features, rows, positions)
+    recomputed = recompute(subject_of(sae), rows_of(sae.statistics.corpus), features, rows, positions)
     differences = np.abs(recomputed - stored)
     worst = int(differences.argmax())
     return {

@@ -1,8 +1,12 @@
-"""Which tokens and texts does a page read? One vocabulary per model folder, one memory map per corpus."""
+"""What do the rows of SAEs and corpora stand for? One vocabulary per model folder, one memory map per corpus.
+
+Subjects are loaded anew by every call, and torch with the first of them.
+"""
 
 from functools import lru_cache
 
 import numpy as np
+from django.conf import settings
 
 from ..engine.corpus import token_rows
 from ..engine.model.vocabulary import Vocabulary
@@ -17,6 +21,24 @@ def vocabulary_of(sae: SAE) -> Vocabulary:
 def rows_of(corpus: Corpus) -> np.ndarray:
     """The corpus as token rows, memory-mapped once per process.  [rows, length]"""
     return _rows(corpus.path, corpus.sha256)
+
+
+def subject_of(sae: SAE, device: str = "auto"):
+    """The `engine.subject.Subject` of an SAE's row; "auto" is the device of the settings.
+
+    Raises ModelError, CheckpointError, TokenizerMissing or SubjectError.
+    """
+    from ..engine.subject import Subject
+
+    device = settings.SAEVIZ_DEVICE if device == "auto" else device
+    return Subject.load(sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None)
+
+
+def autoencoder_of(sae: SAE):
+    """The SAE of a row without its model, on the CPU. Raises CheckpointError."""
+    from ..engine.sae.checkpoint import read_sae
+
+    return read_sae(sae.path, answers=sae.answers or None)
 
 
 @lru_cache(maxsize=8)

@@ -29,6 +29,7 @@ def measure():
 
     from features import runtime
     from features.models import SAE
+    from features.storage.readers import subject_of
 
     client, sae = Client(SERVER_NAME="localhost"), SAE.objects.get(slug=SLUG)
     start = time.perf_counter()
@@ -36,10 +37,11 @@ def measure():
     say("first prompt, loading included", f"{time.perf_counter() - start:.2f} s")
     texts = prompts_of(sae)
     for rank in RANKS:
-        runtime._place_of(sae).prompts.clear()
+        runtime._slot_of(sae).prompts.clear()
         tell(f"a new prompt, {rank}", [ask(client, text, rank) for text in texts])
         tell(f"another question about it, {rank}", [ask(client, text, rank) for text in texts])
-    naive = [naive_loss_effects(runtime.subject_of(sae), text) for text in texts[:5]]
+    subject = subject_of(sae)
+    naive = [naive_loss_effects(subject, text) for text in texts[:5]]
     tell("one forward per active feature of one token", naive)
     fast = [exact_loss_effects(sae, text) for text in texts[:5]]
     tell("the engine's loss effects of one token", fast)
@@ -90,7 +92,7 @@ def exact_loss_effects(sae, text):
     from features.storage.readers import vocabulary_of
 
     ids = vocabulary_of(sae).ids(text)
-    runtime._place_of(sae).prompts.clear()
+    runtime._slot_of(sae).prompts.clear()
     start = time.perf_counter()
     with runtime.analysed(sae, ids) as prompt:
         prompt.loss_effects(prompt.active(len(ids) - 2)[0])

@@ -40,6 +40,12 @@ def sae(slug="one", **changes):
     return SAE(slug=slug, **facts | changes)
 
 
+def slug_of_loaded(sae, patience=None):
+    """The slug of the subject that answers a prompt, once it is loaded."""
+    with runtime.analysed(sae, [0, 1], patience) as (slug, _):
+        return slug
+
+
 def in_threads(n, work):
     """Results of `work()` run at once in n threads."""
     found, start = [], threading.Barrier(n)
@@ -55,37 +61,36 @@ def in_threads(n, work):
 
 
 def test_first_requests_at_once_load_once(loads):
-    found = in_threads(8, lambda: runtime.subject_of(sae()))
+    assert in_threads(8, lambda: slug_of_loaded(sae())) == ["one"] * 8
     assert loads == ["one"]
-    assert len(found) == 8 and len(set(map(id, found))) == 1
 
 
 def test_state_goes_from_cold_through_loading_to_ready(loads):
     assert runtime.state(sae())["state"] == "cold"
     runtime.warm(sae())
     assert runtime.state(sae())["state"] == "loading"
-    runtime.subject_of(sae())
+    slug_of_loaded(sae())
     state = runtime.state(sae())
     assert state["state"] == "ready" and state["seconds"] >= 0.05 and state["error"] == ""
 
 
 def test_a_prompt_waits_for_the_load_that_is_under_way(loads):
     runtime.warm(sae())
-    assert runtime.subject_of(sae()).slug == "one"
+    assert slug_of_loaded(sae()) == "one"
     assert loads == ["one"]
 
 
 def test_whoever_is_out_of_patience_is_told_while_the_load_goes_on(loads):
     with pytest.raises(runtime.StillLoading):
-        runtime.subject_of(sae(), patience=0.001)
-    assert runtime.subject_of(sae()).slug == "one"
+        slug_of_loaded(sae(), patience=0.001)
+    assert slug_of_loaded(sae()) == "one"
     assert loads == ["one"]
 
 
 def test_no_more_subjects_than_allowed_stay_and_the_longest_unused_goes(loads, settings):
     settings.SAEVIZ_LOADED_SUBJECTS = 2
     for slug in ("one", "two", "one", "three"):
-        runtime.subject_of(sae(slug))
+        slug_of_loaded(sae(slug))
     states = [runtime.state(sae(slug))["state"] for slug in ("one", "two", "three")]
     assert states == ["ready", "cold", "ready"]
 
@@ -94,10 +99,10 @@ def test_no_more_subjects_than_allowed_stay_and_the_longest_unused_goes(loads, s
     "change", [{"checkpoint_hash": "later in training"}, {"configs_hash": "k is 64"}, {"answers": {"k": "64"}}]
 )
 def test_another_checkpoint_or_reading_under_the_same_name_is_loaded_anew(loads, change):
-    runtime.subject_of(sae())
-    runtime.subject_of(sae(name="renamed"))
+    slug_of_loaded(sae())
+    slug_of_loaded(sae(name="renamed"))
     assert loads == ["one"]
-    runtime.subject_of(sae(**change))
+    slug_of_loaded(sae(**change))
     assert loads == ["one", "one"]
 
 
@@ -109,11 +114,11 @@ def test_a_failed_load_says_why_and_is_tried_again_by_the_next_request(loads, mo
 
     monkeypatch.setattr(runtime, "_subject", broken)
     with pytest.raises(runtime.Unavailable, match="sae_weights.safetensors is missing"):
-        runtime.subject_of(sae())
+        slug_of_loaded(sae())
     assert runtime.state(sae())["state"] == "failed"
     assert "sae_weights.safetensors is missing" in runtime.state(sae())["error"]
     monkeypatch.setattr(runtime, "_subject", working)
-    assert runtime.subject_of(sae()).slug == "one"
+    assert slug_of_loaded(sae()) == "one"
     assert runtime.state(sae())["error"] == ""
 
 
@@ -127,7 +132,7 @@ def test_everyone_who_waits_for_a_failing_load_hears_of_it(loads, monkeypatch):
 
     def attempt():
         with pytest.raises(runtime.Unavailable, match="gone"):
-            runtime.subject_of(sae())
+            slug_of_loaded(sae())
 
     monkeypatch.setattr(runtime, "_subject", broken)
     in_threads(4, attempt)
@@ -138,7 +143,7 @@ def test_forwards_of_one_subject_never_overlap(loads):
     inside, most = [], []
 
     def forward():
-        with runtime.subject_lock(sae()):
+        with runtime.analysed(sae(), [0, 1]):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.005)
@@ -160,7 +165,7 @@ def test_kept_prompts_are_bounded_by_their_tokens(loads):
     for n in range(6):
         with runtime.analysed(sae(), [n] * (runtime.KEPT_TOKENS // 2)):
             pass
-    kept = runtime._place_of(sae()).prompts
+    kept = runtime._slot_of(sae()).prompts
     assert [ids[0] for ids in kept] == [4, 5]
 
 

@@ -213,7 +213,7 @@ def test_a_page_that_waits_too_long_is_shown_without_its_answer(client, sae, mad
     def never(*args):
         raise runtime.StillLoading
 
-    monkeypatch.setattr(runtime, "_settled", never)
+    monkeypatch.setattr(runtime, "_loaded", never)
     page = client.get("/saes/demo/prompt/", {"text": TEXT})
     assert page.status_code == 200
     assert page.context["data"]["tokens"][1] == "What" and "ranking" not in page.context["data"]

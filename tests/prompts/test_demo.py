@@ -6,6 +6,7 @@ import torch
 
 from features import runtime
 from features.engine import reference
+from features.storage.readers import subject_of
 from tests.engine.twin import unembedding_of
 
 TEXT = "The date today is September 4th, 2012."
@@ -21,7 +22,7 @@ def answer(client, bare_sae):
 
 
 def test_loss_effects_are_those_of_ablating_each_feature_in_turn(answer, bare_sae):
-    subject, ids = runtime.subject_of(bare_sae), torch.tensor(answer["token_ids"])
+    subject, ids = subject_of(bare_sae), torch.tensor(answer["token_ids"])
     h, x = (part[0].double() for part in subject.activations_and_residual(answer["token_ids"]))
     W_enc, b_enc, threshold = (w.double() for w in (subject.sae.W_enc, subject.sae.b_enc, subject.sae.threshold))
     f = reference.encode(h, W_enc, b_enc, act=lambda p: reference.jumprelu(p, threshold))

@@ -13,9 +13,7 @@ from .config import ModelError, dimensions
 class Site(NamedTuple):
     """A place in a block where activations are read."""
 
-    component: (
-        str | None
-    )  # whose output weights lead from it into the residual stream; None: it is as wide as the stream
+    component: str | None  # whose output weights lead from it into the residual stream; None: it is as wide as that
     usual: int  # how usual SAEs on it are, 1 first
     is_after_mlp: bool = False  # nothing of its block reads it but the residual stream
 

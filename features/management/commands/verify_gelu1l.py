@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from features.management.commands.compute_features import Bar
 from features.models import SAE, Corpus
-from features.storage.readers import rows_of
+from features.storage.readers import autoencoder_of, rows_of, subject_of
 
 PUBLISHED = settings.BASE_DIR / "features" / "gelu1l" / "data" / "gelu_1l_published.json.gz"
 NO_CORPUS = (
@@ -21,13 +21,12 @@ class Command(BaseCommand):
         parser.add_argument("--quick", action="store_true", help="Without the pass over the corpus (a minute or two).")
 
     def handle(self, quick, **options):
-        from features.engine.subject import Subject
         from features.gelu1l.published_numbers import compare, read_published
 
         sae = SAE.objects.filter(slug="gelu-1l-run1").first()
         if sae is None:
             raise CommandError("GELU-1L is not here. manage.py import_gelu1l --no-compute brings it.")
-        subject = Subject.load(sae.model_path, sae.path, sae.hook_point, device=settings.SAEVIZ_DEVICE)
+        subject = subject_of(sae)
         published = read_published(PUBLISHED)
         found = compare(subject, published)
         if not quick:
@@ -35,7 +34,6 @@ class Command(BaseCommand):
         self._tell(found)
 
     def _on_corpus(self, subject, published):
-        from features.engine.sae.checkpoint import read_sae
         from features.gelu1l.published_corpus import compare_on_corpus
 
         corpus = Corpus.objects.filter(slug="c4-code-20k").first()
@@ -45,7 +43,7 @@ class Command(BaseCommand):
         b = SAE.objects.filter(slug="gelu-1l-run2").first()
         with Bar() as bar:
             return compare_on_corpus(
-                subject, published, rows_of(corpus), b and read_sae(b.path).to(subject.device), progress=bar
+                subject, published, rows_of(corpus), b and autoencoder_of(b).to(subject.device), progress=bar
             )
 
     def _tell(self, found):
