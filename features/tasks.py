@@ -1,7 +1,6 @@
 """What does a worker do, and who looks after it? One task, which is a doorbell; what it finds stands in rows."""
 
 import logging
-
 from functools import cache
 
 from celery import shared_task
