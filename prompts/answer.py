@@ -3,7 +3,8 @@
 import math
 
 from features import runtime
-from features.browse.feature_page import numbers, sae_facts
+from features.browse.feature_json import numbers
+from features.browse.feature_page import sae_facts
 from features.engine.results import Score
 from features.models import SAE
 from features.storage.readers import vocabulary_of

@@ -1,14 +1,15 @@
 """What is shown of each ranked feature? Its part in the prompt, and an extract of its stored page."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.browse.feature_page import Text, active_tokens, examples, histogram, numbers, token_values
-from features.engine.results import Examples, ShownRows
+from features.browse import feature_json
+from features.browse.feature_json import Text, numbers
+from features.engine.results import ExampleGroup, ShownRows
 from features.models import SAE, Feature
-from features.storage.payload import unpack
-from features.storage.readers import rows_of, vocabulary_of
+from features.storage.feature_rows import statistics_of
 
 from .stored_features import StoredFeatures
 
@@ -23,7 +24,7 @@ LEFT, RIGHT = 10, 8  # tokens around the top activation, as the short context of
 def dashboards_of(sae: SAE, prompt: "PromptActivations", features: list[int], stored: StoredFeatures) -> list[dict]:
     """One dict a feature, in the order given."""
     rows = stored.whole(features)
-    text = _text_of(sae) if rows else None
+    text = Text.of(sae) if rows else None
     activations = np.asarray(prompt.matrix(features))  # [features, tokens]
     effects = np.asarray(prompt.loss_effects(features))  # [features, tokens], NaN where there is none
     return [
@@ -37,41 +38,31 @@ def dashboards_of(sae: SAE, prompt: "PromptActivations", features: list[int], st
     ]
 
 
-def _text_of(sae: SAE) -> Text:
-    corpus = sae.statistics.corpus
-    return Text(vocabulary_of(sae), rows_of(corpus), corpus.bos)
-
-
-def _known(feature: Feature | None, text: Text | None, activations: np.ndarray) -> dict:
+def _known(row: Feature | None, text: Text | None, activations: np.ndarray) -> dict:
     """What is stored of a feature; without a readable row only what the prompt shows, and why."""
     why = "No statistics of this feature yet: only its part in the prompt is known."
-    if feature is not None:
+    if row is not None:
         try:
-            return _stored(feature, text)
+            return _stored(row, text)
         except ValueError as error:  # stored in a layout that this version does not read
             why = str(error)
     return {"missing": True, "why": why, "maximum": float(activations.max(initial=0.0))}
 
 
-def _stored(feature: Feature, text: Text) -> dict:
-    payload = unpack(feature.payload)
-    top = Examples(*(column[:SEQUENCES] for column in vars(payload.top).values()))
-    shown = only_rows(payload.shown, top.rows)
-    active = active_tokens(shown, np.frombuffer(feature.quantiles, np.float32), feature.count, feature.tokens)
+def _stored(row: Feature, text: Text) -> dict:
+    feature = statistics_of(row)
+    top = ExampleGroup(*(column[:SEQUENCES] for column in vars(feature.examples.top).values()))
+    active = feature_json.active_tokens(replace(feature, shown=only_rows(feature.shown, top.rows)))
     return {
         "missing": False,
-        "density": feature.density,
-        "tokens": feature.tokens,
-        "maximum": feature.maximum,
-        "dead": feature.is_dead,
-        "dense": feature.is_dense,
-        "activation_histogram": histogram(payload.activation_histogram),
-        "logits": {
-            "positive": token_values(text.vocabulary, payload.positive_logits)[:LOGITS],
-            "negative": token_values(text.vocabulary, payload.negative_logits)[:LOGITS],
-            "histogram": histogram(payload.logit_histogram),
-        },
-        "top": [short(sequence) for sequence in examples(top, active, text)],
+        "density": row.density,
+        "tokens": row.tokens,
+        "maximum": row.maximum,
+        "dead": row.is_dead,
+        "dense": row.is_dense,
+        "activation_histogram": feature_json.histogram(feature.activity.histogram),
+        "logits": feature_json.logits(feature.logits, text.vocabulary, LOGITS),
+        "top": [short(sequence) for sequence in feature_json.sequences_of(top, active, text)],
     }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from features import runtime
 from features.engine.finding_checks import Evidence, Outcome, check
 from features.models import SAE, Feature
+from features.storage.feature_rows import statistics_of
 from features.storage.findings_file import FindingsUnreadable, read_of
-from features.storage.payload import unpack
 from features.storage.readers import rows_of, vocabulary_of
 
 from .forms import PromptQuestion, ids_of
@@ -20,7 +20,7 @@ def outcomes(sae: SAE) -> Iterator[tuple[str, str, Outcome]]:
     rows, vocabulary = rows_of(sae.statistics.corpus), vocabulary_of(sae)
     features = {finding.feature: finding for finding in findings.features}
     for row in Feature.objects.shown_of(sae).filter(index__in=features):
-        evidence = Evidence.of(unpack(row.payload), row.density, rows, vocabulary)
+        evidence = Evidence(statistics_of(row), rows, vocabulary)
         for claim in features[row.index].checks:
             yield f"#{row.index} {features[row.index].name}", _words(claim), check(claim, evidence)
     for prompt in findings.prompts:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.browse.feature_page import numbers
+from features.browse.feature_json import numbers
 
 from .stored_features import StoredFeatures
 

@@ -6,14 +6,18 @@ import numpy as np
 
 from features.engine.activity.quantiles import values_at_ranks
 from features.engine.results import (
+    Activity,
     Alignment,
     Correlates,
+    ExampleGroup,
     Examples,
     FeatureStatistics,
     Histogram,
     Interval,
+    LogitTable,
     Neighbours,
     Progress,
+    Relatives,
     ShownRows,
     Summary,
     TokenValues,
@@ -48,33 +52,31 @@ def feature(index=0, tokens=960, rows=ROWS, length=LENGTH, per_row=3.0, chosen=1
     return FeatureStatistics(
         index=index,
         tokens=tokens,
-        count=len(shown.positions),
-        maximum=maximum,
-        mean=float(shown.activations.mean()),
-        activation_histogram=_histogram(rng, 0, maximum),
-        quantiles=values_at_ranks(np.sort(shown.activations)[::-1]),
-        top=_examples(rng, shown, chosen, highest=True),
-        random=_examples(rng, shown, chosen // 2),
-        intervals=_intervals(rng, shown, maximum),
+        activity=Activity(
+            count=len(shown.positions),
+            maximum=maximum,
+            mean=float(shown.activations.mean()),
+            histogram=_histogram(rng, 0, maximum),
+            quantiles=values_at_ranks(np.sort(shown.activations)[::-1]),
+        ),
+        examples=Examples(
+            top=_examples(rng, shown, chosen, highest=True),
+            random=_examples(rng, shown, chosen // 2),
+            intervals=_intervals(rng, shown, maximum),
+        ),
         shown=shown,
         **_weights_of(rng),
     )
 
 
 def dead_feature(index=0, tokens=960):
-    nothing = Examples(*(np.zeros(0, dtype) for dtype in ("i8", "i4", "f4", "i4")))
+    nothing = ExampleGroup(*(np.zeros(0, dtype) for dtype in ("i8", "i4", "f4", "i4")))
     entries = [np.zeros(0, dtype) for dtype in ("i2", "f4", "f4", "f4", "f4")]
     return FeatureStatistics(
         index=index,
         tokens=tokens,
-        count=0,
-        maximum=0.0,
-        mean=0.0,
-        activation_histogram=None,
-        quantiles=np.zeros(0, "f4"),
-        top=nothing,
-        random=nothing,
-        intervals=(),
+        activity=Activity(count=0, maximum=0.0, mean=0.0, quantiles=np.zeros(0, "f4"), histogram=None),
+        examples=Examples(top=nothing, random=nothing, intervals=()),
         shown=ShownRows(np.zeros(0, "i8"), np.zeros(1, "i8"), *entries),
         **_weights_of(np.random.default_rng(index)),
     )
@@ -171,7 +173,7 @@ def _examples(rng, shown, n, highest=False, among=None):
         picked = rng.choice(entries, n, replace=False) if n else entries[:0]
     rows = shown.rows[np.searchsorted(shown.starts, picked, side="right") - 1]
     ones = np.ones(n, "i4")
-    return Examples(rows, shown.positions[picked].astype("i4"), shown.activations[picked], ones)
+    return ExampleGroup(rows, shown.positions[picked].astype("i4"), shown.activations[picked], ones)
 
 
 def _intervals(rng, shown, maximum, n=10):
@@ -200,13 +202,14 @@ def _token_values(rng, sign, n=10):
 
 
 def _weights_of(rng):
+    histogram, positive, negative = _histogram(rng, -1.5, 1.5), _token_values(rng, 1), _token_values(rng, -1)
     return {
-        "logit_histogram": _histogram(rng, -1.5, 1.5),
-        "positive_logits": _token_values(rng, 1),
-        "negative_logits": _token_values(rng, -1),
-        "alignment": Alignment(rng.integers(0, 1024, 10, dtype="i4"), _floats(rng, 10), np.abs(_floats(rng, 10))),
-        "correlated_neurons": _correlates(rng, 10, decoder=False),
-        "correlated_features": _correlates(rng, 10, decoder=True),
-        "neighbours": Neighbours(rng.integers(0, 4096, 10, dtype="i4"), _floats(rng, 10)),
-        "correlated_b": _correlates(rng, 10, decoder=True),
+        "logits": LogitTable(positive, negative, histogram),
+        "relatives": Relatives(
+            alignment=Alignment(rng.integers(0, 1024, 10, dtype="i4"), _floats(rng, 10), np.abs(_floats(rng, 10))),
+            correlated_neurons=_correlates(rng, 10, decoder=False),
+            correlated_features=_correlates(rng, 10, decoder=True),
+            neighbours=Neighbours(rng.integers(0, 4096, 10, dtype="i4"), _floats(rng, 10)),
+            correlated_b=_correlates(rng, 10, decoder=True),
+        ),
     }

@@ -13,8 +13,9 @@ import numpy as np
 from django.db.models import Max
 
 from ..engine.model.vocabulary import CONTINUED
+from ..engine.results import Examples
 from ..models import SAE, Feature
-from ..storage.payload import unpack
+from ..storage.payload import unpack_part
 from ..storage.readers import rows_of, vocabulary_of
 
 BEFORE, AFTER = 10, 8  # tokens around a chosen one, as the short context of static/shared/sequences.js
@@ -43,14 +44,13 @@ def _found(statistics: int, newest: int | None, text: str) -> dict[int, int]:
 def _index(statistics: int, newest: int | None) -> "Index":
     sae = SAE.objects.for_pages().get(statistics_id=statistics)
     stored = Feature.objects.shown_of(sae).alive().values_list("index", "payload")
-    examples = [(feature, *_places(unpack(payload))) for feature, payload in stored.iterator()]
+    examples = [(feature, *_positions(unpack_part(payload, "examples"))) for feature, payload in stored.iterator()]
     return Index.of(examples, rows_of(sae.statistics.corpus), vocabulary_of(sae))
 
 
-def _places(payload) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and positions of all examples."""
-    groups = [payload.top, payload.random, *(interval.examples for interval in payload.intervals)]
-    rows, positions = ([getattr(group, name) for group in groups] for name in ("rows", "positions"))
+def _positions(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and positions of all groups."""
+    rows, positions = ([getattr(group, name) for group in examples.groups] for name in ("rows", "positions"))
     return np.concatenate(rows), np.concatenate(positions)
 
 

@@ -6,40 +6,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from .model.vocabulary import Vocabulary
-from .results import Examples, ShownRows, TokenValues
+from .results import FeatureStatistics, TokenValues
 
 
 @dataclass(frozen=True)
 class Evidence:
     """A feature's figures, and the text that its examples stand in."""
 
-    density: float
-    top: Examples
-    shown: ShownRows
-    positive_logits: TokenValues
-    negative_logits: TokenValues
+    statistics: FeatureStatistics
     rows: np.ndarray  # [n, length] token ids
     vocabulary: Vocabulary
 
-    @classmethod
-    def of(cls, figures, density: float, rows: np.ndarray, vocabulary: Vocabulary) -> "Evidence":
-        """From a FeatureStatistics, or from a stored payload, which has the same records."""
-        records = (figures.top, figures.shown, figures.positive_logits, figures.negative_logits)
-        return cls(density, *records, rows, vocabulary)
-
     def texts(self) -> list[tuple[str, str]]:
         """Of each top activation: its row up to and including the token, and what follows."""
-        places = zip(self.top.rows.tolist(), self.top.positions.tolist(), strict=True)
-        pieces = ((self.vocabulary.pieces(self.rows[row].tolist()), at) for row, at in places)
-        return [("".join(found[: at + 1]), "".join(found[at + 1 :])) for found, at in pieces]
+        pieces = ((self.vocabulary.pieces(self.rows[row].tolist()), position) for row, position in self._top())
+        return [("".join(row[: position + 1]), "".join(row[position + 1 :])) for row, position in pieces]
 
     def effects(self) -> list[float]:
         """Loss effect of each top activation on the token after it, nats; those that are known."""
-        rows = np.repeat(self.shown.rows, np.diff(self.shown.starts)).tolist()
-        places = zip(rows, self.shown.positions.tolist(), strict=True)
-        known = dict(zip(places, self.shown.loss_effects.tolist(), strict=True))
-        found = zip(self.top.rows.tolist(), self.top.positions.tolist(), strict=True)
-        return [known[place] for place in found if known[place] == known[place]]
+        shown = self.statistics.shown
+        rows = np.repeat(shown.rows, np.diff(shown.starts))  # [e] of each shown entry
+        entries = zip(rows.tolist(), shown.positions.tolist(), strict=True)
+        effects = dict(zip(entries, shown.loss_effects.tolist(), strict=True))
+        return [effects[entry] for entry in self._top() if effects[entry] == effects[entry]]
+
+    def _top(self) -> list[tuple[int, int]]:
+        """(corpus row, position) of each top activation."""
+        top = self.statistics.examples.top
+        return list(zip(top.rows.tolist(), top.positions.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -72,18 +66,19 @@ def context(claim, evidence) -> Outcome:
 
 def boosts(claim, evidence) -> Outcome:
     """The place of `token` among the tokens made likelier, the most first."""
-    return _place(claim, evidence.positive_logits, evidence.vocabulary)
+    return _place(claim, evidence.statistics.logits.positive, evidence.vocabulary)
 
 
 def lowers(claim, evidence) -> Outcome:
     """The place of `token` among the tokens made less likely, the most first."""
-    return _place(claim, evidence.negative_logits, evidence.vocabulary)
+    return _place(claim, evidence.statistics.logits.negative, evidence.vocabulary)
 
 
 def density(claim, evidence) -> Outcome:
     """The share of tokens on which the feature fires."""
     low, high = claim["between"]
-    return Outcome(low <= evidence.density <= high, f"{evidence.density:.3%} of tokens")
+    share = evidence.statistics.density
+    return Outcome(low <= share <= high, f"{share:.3%} of tokens")
 
 
 def helps(claim, evidence) -> Outcome:

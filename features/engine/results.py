@@ -1,11 +1,11 @@
 """What leaves the engine: frozen records of plain Python and numpy, the contract between numbers and web.
 
-Nothing here needs torch. Arrays are one-dimensional unless their shape stands behind them; integers are
-exact counts, floats are float32 values or float64 sums already reduced. `docs/definitions.md` says what each
-number means.
+Nothing here needs torch. Integers are exact counts, floats are float32 values or float64 sums already reduced.
+`docs/definitions.md` says what each number means.
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 
@@ -23,42 +23,50 @@ class Progress:
     total: int
 
 
+# One-dimensional arrays. In which type one is stored is read off these annotations (`storage/payload.py`).
+Int16 = Annotated[np.ndarray, np.int16]
+Int32 = Annotated[np.ndarray, np.int32]
+Int64 = Annotated[np.ndarray, np.int64]
+Float32 = Annotated[np.ndarray, np.float32]
+
+
 @dataclass(frozen=True)
 class Histogram:
     """Counts between edges; the last bin includes its right edge."""
 
-    edges: np.ndarray  # [bins + 1] float32
-    counts: np.ndarray  # [bins] int64
+    edges: Float32  # [bins + 1]
+    counts: Int64  # [bins]
 
 
 @dataclass(frozen=True)
 class TokenValues:
     """Vocabulary entries with a value each, strongest first."""
 
-    tokens: np.ndarray  # [n] int32, vocabulary ids
-    values: np.ndarray  # [n] float32
+    tokens: Int32  # [n] vocabulary ids
+    values: Float32  # [n]
 
 
 @dataclass(frozen=True)
 class Alignment:
     """Neurons that weigh most in a feature's decoder row. Empty when the SAE does not read neurons."""
 
-    neurons: np.ndarray  # [n] int32
-    values: np.ndarray  # [n] float32, decoder entries with sign
-    shares: np.ndarray  # [n] float32, |entry| / sum of |entries| of the row
+    neurons: Int32  # [n]
+    values: Float32  # [n] decoder entries with sign
+    shares: Float32  # [n] |entry| / sum of |entries| of the row
 
 
 @dataclass(frozen=True)
 class Correlates:
     """Neurons or features whose activation goes with a feature's, highest Pearson correlation first."""
 
-    indices: np.ndarray  # [n] int32
-    pearson: np.ndarray  # [n] float32
-    cosine: np.ndarray  # [n] float32, of the uncentred activations
-    decoder_cosine: np.ndarray  # [n] float32; empty for neurons
+    indices: Int32  # [n]
+    pearson: Float32  # [n]
+    cosine: Float32  # [n] of the uncentred activations
+    decoder_cosine: Float32  # [n]; empty for neurons
 
 
 def no_correlates() -> Correlates:
+    """Of a feature with nothing to go with."""
     return Correlates(np.zeros(0, np.int32), *(np.zeros(0, np.float32) for _ in range(3)))
 
 
@@ -66,18 +74,18 @@ def no_correlates() -> Correlates:
 class Neighbours:
     """Features with the most similar decoder rows."""
 
-    indices: np.ndarray  # [n] int32
-    cosine: np.ndarray  # [n] float32
+    indices: Int32  # [n]
+    cosine: Float32  # [n]
 
 
 @dataclass(frozen=True)
-class Examples:
+class ExampleGroup:
     """Chosen corpus positions of one group, in the order they are shown."""
 
-    rows: np.ndarray  # [n] int64, corpus row
-    positions: np.ndarray  # [n] int32, token position within the row
-    activations: np.ndarray  # [n] float32
-    copies: np.ndarray  # [n] int32, windows with this very text (1 = only this one)
+    rows: Int64  # [n] corpus row
+    positions: Int32  # [n] token position within the row
+    activations: Float32  # [n]
+    copies: Int32  # [n] windows with this very text (1 = only this one)
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,55 @@ class Interval:
     low: float
     high: float
     count: int  # counted tokens whose activation lies in it, sign left out
-    examples: Examples
+    examples: ExampleGroup
+
+
+# The parts of a feature's statistics
+
+
+@dataclass(frozen=True)
+class Activity:
+    """On how many tokens a feature is active and how strongly; the sign of activations left out (few SAEs have one)."""
+
+    count: int  # counted tokens with an activation that is not 0
+    maximum: float  # 0.0 when dead
+    mean: float  # of the active values; 0.0 when dead
+    quantiles: Float32  # the active values at `quantile_ranks(count)`: see activity/quantiles.py
+    histogram: Histogram | None  # of the active values; None when dead
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The corpus positions that stand for a feature."""
+
+    top: ExampleGroup  # highest activations
+    random: ExampleGroup  # drawn evenly from all active tokens
+    intervals: tuple[Interval, ...]  # highest first; empty when dead
+
+    @property
+    def groups(self) -> list[ExampleGroup]:
+        """All of them, in the order they are shown."""
+        return [self.top, self.random, *(interval.examples for interval in self.intervals)]
+
+
+@dataclass(frozen=True)
+class Relatives:
+    """Neurons and other features that go with a feature, in what they do on the corpus or in their weights."""
+
+    alignment: Alignment
+    correlated_neurons: Correlates
+    correlated_features: Correlates
+    neighbours: Neighbours
+    correlated_b: Correlates = field(default_factory=no_correlates)  # features of encoder B; empty without one
+
+
+@dataclass(frozen=True)
+class LogitTable:
+    """A feature's logit effects: both ends of the vocabulary, and all of it as a histogram."""
+
+    positive: TokenValues
+    negative: TokenValues
+    histogram: Histogram
 
 
 @dataclass(frozen=True)
@@ -98,44 +154,35 @@ class ShownRows:
     token predicted there. They are NaN where the row ends and far (20 tokens) from every example.
     """
 
-    rows: np.ndarray  # [r] int64, ascending corpus rows
-    starts: np.ndarray  # [r + 1] int64, where each row's entries begin in the arrays below
-    positions: np.ndarray  # [e] int16, active positions, ascending within a row
-    activations: np.ndarray  # [e] float32
-    losses: np.ndarray  # [e] float32, nats, -log p(next token) with the feature
-    loss_effects: np.ndarray  # [e] float32, nats, loss with the feature - loss without it
-    logit_effects: np.ndarray  # [e] float32, activation x logit effect on the next token
+    rows: Int64  # [r] ascending corpus rows
+    starts: Int64  # [r + 1] where each row's entries begin in the arrays below
+    positions: Int16  # [e] active positions, ascending within a row
+    activations: Float32  # [e]
+    losses: Float32  # [e] nats, -log p(next token) with the feature
+    loss_effects: Float32  # [e] nats, loss with the feature - loss without it
+    logit_effects: Float32  # [e] activation x logit effect on the next token
 
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """All that is known of one feature after a pass over the corpus."""
+    """All that is known of one feature after a pass over the corpus.
+
+    A figure that is added to one of its parts is stored and read without more ado. What was stored before it was
+    added lacks it, so it needs a default.
+    """
 
     index: int
-    tokens: int  # counted tokens: the population of every share below
-    count: int  # of those, with an activation that is not 0
-    # Figures of the active values, their sign left out (few SAEs have one):
-    maximum: float  # 0.0 when dead
-    mean: float  # 0.0 when dead
-    activation_histogram: Histogram | None  # None when dead
-    quantiles: np.ndarray  # float32, the values at `quantile_ranks(count)`: see quantiles.py
-    logit_histogram: Histogram
-    positive_logits: TokenValues
-    negative_logits: TokenValues
-    alignment: Alignment
-    correlated_neurons: Correlates
-    correlated_features: Correlates
-    neighbours: Neighbours
-    top: Examples
-    random: Examples
-    intervals: tuple[Interval, ...]  # highest first; empty when dead
+    tokens: int  # counted tokens: the population of every share
+    activity: Activity
+    examples: Examples
+    relatives: Relatives
+    logits: LogitTable
     shown: ShownRows
-    correlated_b: Correlates = field(default_factory=no_correlates)  # features of encoder B; empty without one
 
     @property
     def density(self) -> float:
         """Share of counted tokens on which the feature is active. Same as reference.density: exact."""
-        return self.count / self.tokens if self.tokens else 0.0
+        return self.activity.count / self.tokens if self.tokens else 0.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from ..messages import BadRequest
 from ..models import SAE, Feature, Verification
-from ..storage.payload import unpack
+from ..storage.feature_rows import statistics_of
 from ..storage.readers import rows_of, subject_of
 from . import lifecycle
 
@@ -71,7 +71,7 @@ def _stored(sae: SAE, rng):
 
 
 def _of_feature(feature, rng):
-    shown = unpack(feature.payload).shown
+    shown = statistics_of(feature).shown
     entries = rng.choice(len(shown.positions), min(PER_FEATURE, len(shown.positions)), replace=False)
     rows = shown.rows[np.searchsorted(shown.starts, entries, side="right") - 1]
     positions = shown.positions[entries].astype(np.int64)

@@ -1,181 +1,286 @@
-"""How is what only a feature's own page draws kept in one compact field?
+"""How are a feature's statistics, but for those that stand in columns, kept in one compact field?
 
-A payload is zlib over a short head (how many entries each array has, and in which type) and the arrays one
-behind the other. Integers take the narrowest type that holds them, ascending ones as steps. The bytes of
-an array lie plane by plane (first bytes, second bytes ...): neighbours then resemble each other, and zlib
-finds more to save. Examples are
-found among the shown tokens again, so one number stands for each. What comes out is bit for bit what went in.
+A payload is a byte that says the layout, then zlib over a short head (how many entries each array has, and in which
+type) and the arrays one behind the other. Integers take the narrowest type that holds them, ascending ones as
+differences. The bytes of an array lie plane by plane (first bytes, second bytes ...): neighbours then resemble each
+other, and zlib finds more to save. Examples are found among the shown entries again, so one index stands for each.
+What comes out is bit for bit what went in.
+
+Which arrays there are, and of which types, is read off the annotations of `FeatureStatistics`. Those of layout 2 stand
+in its order; whatever the record has beside them follows in layout 3, each by its name, so that a figure can be added
+without a word here.
 """
 
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache, cached_property, reduce
 from itertools import accumulate, pairwise
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from ..engine.results import (
-    Alignment,
-    Correlates,
-    Examples,
-    FeatureStatistics,
-    Histogram,
-    Interval,
-    Neighbours,
-    ShownRows,
-    TokenValues,
-)
+from ..engine.results import ExampleGroup, Examples, FeatureStatistics, Interval
 
-VERSION = 2  # first byte of a payload; a new layout gets a new number, and older ones stay readable
+# What the row of a feature or a field beside the payload says.
+COLUMNS = ("index", "tokens", "activity.count", "activity.maximum", "activity.mean", "activity.quantiles")
+
+LAYOUTS = (1, 2, 3)  # first byte of a payload; a new layout gets a new number, and older ones stay readable
+CORRELATES = ("indices", "pearson", "cosine", "decoder_cosine")
+LAYOUT_2 = tuple(
+    f"{record}.{name}"
+    for record, names in (
+        ("activity.histogram", ("edges", "counts")),
+        ("logits.histogram", ("edges", "counts")),
+        ("logits.positive", ("tokens", "values")),
+        ("logits.negative", ("tokens", "values")),
+        ("relatives.alignment", ("neurons", "values", "shares")),
+        ("relatives.correlated_neurons", CORRELATES),
+        ("relatives.correlated_features", CORRELATES),
+        ("relatives.correlated_b", CORRELATES),
+        ("relatives.neighbours", ("indices", "cosine")),
+        ("shown", ("rows", "starts", "positions", "activations", "losses", "loss_effects", "logit_effects")),
+        ("examples", ("rows", "positions", "activations", "copies")),
+        ("intervals", ("entries", "sizes", "low", "high", "count")),
+    )
+    for name in names
+)
+LAYOUT_1 = tuple(name for name in LAYOUT_2 if not name.startswith("relatives.correlated_b."))
+
 STORED = tuple(np.dtype(t) for t in ("<f4", "<f8", "u1", "<u2", "<u4", "i1", "<i2", "<i4", "<i8"))
 UNSIGNED, SIGNED = STORED[2:5], STORED[5:]
-ASCENDING = {"shown.rows", "shown.starts"}  # kept as steps
+ASCENDING = {"shown.rows", "shown.starts"}  # kept as differences
+IN_SHOWN = ("rows", "positions", "activations")  # of examples; left out where an index among the shown says them
+NUMBERS = {int: np.dtype("i8"), float: np.dtype("f8")}
 
-CORRELATES = {"indices": "i4", "pearson": "f4", "cosine": "f4", "decoder_cosine": "f4"}
 
-# Records made of arrays alone, in the order they are stored; the types are those that results.py promises.
-PLAIN = {
-    "activation_histogram": (Histogram, {"edges": "f4", "counts": "i8"}),
-    "logit_histogram": (Histogram, {"edges": "f4", "counts": "i8"}),
-    "positive_logits": (TokenValues, {"tokens": "i4", "values": "f4"}),
-    "negative_logits": (TokenValues, {"tokens": "i4", "values": "f4"}),
-    "alignment": (Alignment, {"neurons": "i4", "values": "f4", "shares": "f4"}),
-    "correlated_neurons": (Correlates, CORRELATES),
-    "correlated_features": (Correlates, CORRELATES),
-    "correlated_b": (Correlates, CORRELATES),
-    "neighbours": (Neighbours, {"indices": "i4", "cosine": "f4"}),
-    "shown": (
-        ShownRows,
-        {
-            "rows": "i8",
-            "starts": "i8",
-            "positions": "i2",
-            "activations": "f4",
-            "losses": "f4",
-            "loss_effects": "f4",
-            "logit_effects": "f4",
-        },
-    ),
-}
-# All groups of examples lie in one record: top, random, then the intervals.
-EXAMPLES = {"rows": "i8", "positions": "i4", "activations": "f4", "copies": "i4"}
-FOUND_IN_SHOWN = ("rows", "positions", "activations")  # left out where the place in `shown` says them
-GROUPS = {"places": "i8", "sizes": "i8", "low": "f8", "high": "f8", "counts": "i8"}
-ORDER = (
-    [(f"{name}.{part}", np.dtype(t)) for name, (_, parts) in PLAIN.items() for part, t in parts.items()]
-    + [(f"examples.{part}", np.dtype(t)) for part, t in EXAMPLES.items()]
-    + [(f"groups.{part}", np.dtype(t)) for part, t in GROUPS.items()]
-)
-ADDED = {2: "correlated_b."}  # layout -> what arrays begin with that those before it do not have
+def pack(statistics: FeatureStatistics) -> bytes:
+    """Everything of a feature but COLUMNS."""
+    return SCHEMA.pack(statistics)
+
+
+def unpack(packed: bytes, columns: Mapping[str, Any]) -> FeatureStatistics:
+    """A feature's statistics from its payload and `columns`, the values of COLUMNS by name.
+
+    Raises ValueError, or zlib.error, for what this version cannot read.
+    """
+    return SCHEMA.unpack(packed, columns)
+
+
+def unpack_part(packed: bytes, name: str) -> Any:
+    """One part that has no columns: `examples`, `relatives`, `logits` or `shown`. Raises as `unpack`."""
+    return SCHEMA.unpack_part(packed, name)
+
+
+# Which arrays a record has
 
 
 @dataclass(frozen=True)
-class Payload:
-    """A feature's figures without those that have a column of their own; see `FeatureStatistics`."""
+class Field:
+    """A field of a record: an array, a number, or a record with fields of its own."""
 
-    activation_histogram: Histogram | None
-    logit_histogram: Histogram
-    positive_logits: TokenValues
-    negative_logits: TokenValues
-    alignment: Alignment
-    correlated_neurons: Correlates
-    correlated_features: Correlates
-    correlated_b: Correlates
-    neighbours: Neighbours
-    top: Examples
-    random: Examples
-    intervals: tuple[Interval, ...]
-    shown: ShownRows
+    name: str
+    path: str  # from the outermost record, with dots
+    type: Any  # of an array's or number's values, or the record
+    is_number: bool
+    may_be_none: bool
 
+    @cached_property
+    def parts(self) -> tuple["Field", ...]:
+        """The fields of a record; none of an array or a number."""
+        return fields_of(self.type, f"{self.path}.") if is_dataclass(self.type) else ()
 
-def pack(statistics: FeatureStatistics | Payload) -> bytes:
-    arrays = _arrays_of(statistics)
-    kept = [_narrow(name, np.asarray(arrays[name], dtype)) for name, dtype in ORDER]
-    head = _head(ORDER).pack(*(n for array in kept for n in (STORED.index(array.dtype), array.size)))
-    return bytes([VERSION]) + zlib.compress(head + b"".join(map(_planes, kept)), 9)
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Of the arrays and numbers in it, itself where it is one."""
+        return tuple(path for part in self.parts for path in part.paths) or (self.path,)
 
 
-def unpack(packed: bytes) -> Payload:
-    packed = bytes(packed)  # PostgreSQL hands over a memoryview
-    layout = packed[0] if packed else 0
-    if not 1 <= layout <= VERSION:
-        raise ValueError(
-            f"This feature was stored in layout {layout or 'none'}; this version of saeviz reads layouts 1 to "
-            f"{VERSION}. Recompute the statistics."
-        )
-    nothing = {name: np.zeros(0, dtype) for name, dtype in ORDER}
-    return _payload_of(nothing | _read(zlib.decompress(packed[1:]), _order_of(layout)))
+@cache
+def fields_of(record: type, path: str = "") -> tuple[Field, ...]:
+    """The fields of a record, by its annotations."""
+    hints = get_type_hints(record, include_extras=True)
+    return tuple(_field(part.name, path + part.name, hints[part.name]) for part in fields(record))
 
 
-def _order_of(layout: int) -> list:
-    """The arrays that a layout has, in the order they are stored."""
-    later = tuple(prefix for number, prefix in ADDED.items() if number > layout)
-    return [(name, dtype) for name, dtype in ORDER if not name.startswith(later)]
+def _field(name: str, path: str, hint: Any) -> Field:
+    choices = get_args(hint) if NoneType in get_args(hint) else ()  # of X | None
+    hint = next((choice for choice in choices if choice is not NoneType), hint)
+    values = get_args(hint)[1] if get_origin(hint) is Annotated else NUMBERS.get(hint)
+    return Field(name, path, np.dtype(values) if values else hint, hint in NUMBERS, bool(choices))
 
 
-def _head(order: list) -> struct.Struct:
-    """Type and number of entries of each array."""
-    return struct.Struct("<" + "BI" * len(order))
+GROUP_COLUMNS = fields_of(ExampleGroup, "examples.")
+INTERVAL_FIGURES = tuple(part for part in fields_of(Interval, "intervals.") if part.is_number)
 
 
-def _arrays_of(statistics):
-    groups = [statistics.top, statistics.random, *(i.examples for i in statistics.intervals)]
-    arrays = {
-        f"{name}.{part}": () if record is None else getattr(record, part)
-        for name, (_, parts) in PLAIN.items()
-        for record in [getattr(statistics, name)]
-        for part in parts
-    }
-    for part in EXAMPLES:
-        arrays[f"examples.{part}"] = np.concatenate([getattr(group, part) for group in groups])
-    arrays["groups.places"] = places = _places_in_shown(arrays)
-    if len(places):
-        arrays |= {f"examples.{part}": () for part in FOUND_IN_SHOWN}
-    arrays["groups.sizes"] = [len(group.rows) for group in groups]
-    arrays["groups.low"] = [i.low for i in statistics.intervals]
-    arrays["groups.high"] = [i.high for i in statistics.intervals]
-    arrays["groups.counts"] = [i.count for i in statistics.intervals]
-    return arrays
+def stored_in(parts: tuple[Field, ...]) -> Iterator[Field]:
+    """The arrays and numbers in some fields, but for COLUMNS.
+
+    All groups of examples lie in arrays together, one group behind the other: top, random, then the intervals.
+    """
+    for part in parts:
+        if part.type is Examples:
+            yield from GROUP_COLUMNS
+            yield from (Field(name, f"intervals.{name}", NUMBERS[int], False, False) for name in ("entries", "sizes"))
+            yield from INTERVAL_FIGURES
+        elif part.parts:
+            yield from stored_in(part.parts)
+        elif part.path not in COLUMNS:
+            yield part
 
 
-def _places_in_shown(arrays):
-    """Where the examples are among the shown tokens; empty where one is not there, or not with these bits."""
+class Schema:
+    """How a record like `FeatureStatistics` is packed and unpacked."""
+
+    def __init__(self, record: type):
+        self.record, self.stored = record, {part.path: part for part in stored_in(fields_of(record))}
+        self.added = tuple(path for path in self.stored if path not in LAYOUT_2)
+
+    def pack(self, statistics: Any) -> bytes:
+        """See `pack`."""
+        values, order = self._values(statistics), LAYOUT_2 + self.added
+        types = {path: part.type for path, part in self.stored.items()}
+        arrays = [_narrow(path, np.asarray(values.get(path, ()), types.get(path, np.uint8))) for path in order]
+        head = _head(len(order)).pack(*(n for array in arrays for n in (STORED.index(array.dtype), array.size)))
+        names = _packed_names(self.added) if self.added else b""
+        layout = 3 if self.added else 2
+        return bytes([layout]) + zlib.compress(names + head + b"".join(map(_planes, arrays)), 9)
+
+    def unpack(self, packed: bytes, columns: Mapping[str, Any]) -> Any:
+        """See `unpack`."""
+        return _built(self.record, fields_of(self.record), self._read(packed) | columns)
+
+    def unpack_part(self, packed: bytes, name: str) -> Any:
+        """See `unpack_part`."""
+        return _part(next(part for part in fields_of(self.record) if part.name == name), self._read(packed))
+
+    def _values(self, statistics: Any) -> dict[str, Any]:
+        """What is stored, by its path."""
+        apart = ("examples.", "intervals.")
+        values = {path: _at(statistics, path) for path in self.stored if not path.startswith(apart)}
+        groups, intervals = statistics.examples.groups, statistics.examples.intervals
+        values["intervals.sizes"] = [len(group.rows) for group in groups]
+        for figure in INTERVAL_FIGURES:
+            values[figure.path] = [getattr(interval, figure.name) for interval in intervals]
+        for column in GROUP_COLUMNS:
+            values[column.path] = np.concatenate([getattr(group, column.name) for group in groups])
+        values["intervals.entries"] = entries = _indices_in_shown(values)
+        return values | ({f"examples.{name}": () for name in IN_SHOWN} if len(entries) else {})
+
+    def _read(self, packed: bytes) -> dict[str, Any]:
+        """What was stored, by its path; what this version has no field for is left out."""
+        packed = bytes(packed)  # PostgreSQL hands over a memoryview
+        layout = packed[0] if packed else 0
+        if layout not in LAYOUTS:
+            raise ValueError(
+                f"This feature was stored in layout {layout or 'none'}; this version of saeviz reads layouts "
+                f"{LAYOUTS[0]} to {LAYOUTS[-1]}. Recompute the statistics."
+            )
+        data = zlib.decompress(packed[1:])
+        added, start = _unpacked_names(data) if layout == 3 else ((), 0)
+        order = LAYOUT_1 if layout == 1 else LAYOUT_2 + added
+        arrays = zip(order, _arrays(data, start, len(order)), strict=True)
+        return {path: _widened(self.stored[path], array) for path, array in arrays if path in self.stored}
+
+
+# From arrays to records
+
+
+def _built(record: type, parts: tuple[Field, ...], values: Mapping[str, Any]) -> Any:
+    """A record of what is there. A field that was added after a payload was stored takes its default."""
+    return record(**{part.name: _part(part, values) for part in parts if part.type is Examples or _has(part, values)})
+
+
+def _has(part: Field, values: Mapping[str, Any]) -> bool:
+    return part.paths[0] in values or any(path in values for path in part.paths)
+
+
+def _part(part: Field, values: Mapping[str, Any]) -> Any:
+    if part.type is Examples:
+        return _examples(values)
+    if part.may_be_none and not any(len(values.get(path, ())) for path in part.paths):
+        return None  # a dead feature has no histogram
+    return _built(part.type, part.parts, values) if part.parts else values[part.path]
+
+
+def _examples(values: Mapping[str, Any]) -> Examples:
+    columns = {column.name: values[column.path] for column in GROUP_COLUMNS if column.path in values}
+    if len(entries := values["intervals.entries"]):
+        columns |= _columns_in_shown(entries, values)
+    ends = accumulate(values["intervals.sizes"].tolist(), initial=0)
+    groups = [ExampleGroup(**{name: column[a:b] for name, column in columns.items()}) for a, b in pairwise(ends)]
+    figures = {figure.name: values[figure.path].tolist() for figure in INTERVAL_FIGURES if figure.path in values}
+    of_intervals = zip(groups[2:], *figures.values(), strict=True)
+    intervals = (Interval(**dict(zip(figures, own, strict=True)), examples=group) for group, *own in of_intervals)
+    return Examples(*groups[:2], tuple(intervals))
+
+
+def _widened(part: Field, array: np.ndarray) -> Any:
+    """The numbers in the type that the record promises."""
+    if part.path in ASCENDING:
+        return np.cumsum(array, dtype=part.type)
+    array = array.astype(part.type, copy=False)
+    return array.item() if part.is_number and part not in INTERVAL_FIGURES else array
+
+
+SCHEMA = Schema(FeatureStatistics)
+
+
+def _at(record: Any, path: str) -> Any:
+    """The value at the end of a path; nothing where a record on the way is None."""
+    value = reduce(lambda part, name: getattr(part, name, None), path.split("."), record)
+    return () if value is None else np.atleast_1d(value)
+
+
+# Examples among the shown entries
+
+
+def _indices_in_shown(values: Mapping[str, Any]) -> Any:
+    """Where the examples are among the shown entries [n]; empty where one is not there, or not with these bits."""
     shown, examples = (
-        {part: np.asarray(arrays[f"{group}.{part}"]) for part in FOUND_IN_SHOWN} for group in ("shown", "examples")
+        {name: np.asarray(values[f"{group}.{name}"]) for name in IN_SHOWN} for group in ("shown", "examples")
     )
-    rows = np.repeat(shown["rows"], np.diff(arrays["shown.starts"]))
+    rows = np.repeat(shown["rows"], np.diff(values["shown.starts"]))  # [e] of each shown entry
     width = int(max(shown["positions"].max(initial=0), examples["positions"].max(initial=0))) + 1
-    keys = rows * width + shown["positions"]  # ascending, as rows are and positions within a row
-    places = np.searchsorted(keys, examples["rows"] * width + examples["positions"])
-    if not len(keys) or places.max(initial=0) >= len(keys):
+    # One number for each (row, position): ascending, as rows are, and positions within a row.
+    keys = rows * width + shown["positions"]  # [e]
+    indices = np.searchsorted(keys, examples["rows"] * width + examples["positions"])  # [n]
+    if not len(keys) or indices.max(initial=0) >= len(keys):
         return ()
-    found = {"rows": rows, "positions": shown["positions"], "activations": shown["activations"]}
-    same = all((found[part][places] == examples[part]).all() for part in FOUND_IN_SHOWN)
-    return places if same else ()
+    columns = shown | {"rows": rows}
+    same = all((columns[name][indices] == examples[name]).all() for name in IN_SHOWN)
+    return indices if same else ()
 
 
-def _examples_at(places, shown):
-    rows = np.repeat(shown.rows, np.diff(shown.starts))[places]
-    positions = shown.positions[places].astype(np.int32)
-    found = zip(FOUND_IN_SHOWN, (rows, positions, shown.activations[places]), strict=True)
-    return {f"examples.{part}": array for part, array in found}
+def _columns_in_shown(indices: np.ndarray, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    rows = np.repeat(values["shown.rows"], np.diff(values["shown.starts"]))  # [e] of each shown entry
+    columns = (rows, values["shown.positions"].astype(np.int32), values["shown.activations"])
+    return {name: column[indices] for name, column in zip(IN_SHOWN, columns, strict=True)}
 
 
-def _payload_of(arrays):
-    records = {name: made_of(*(arrays[f"{name}.{part}"] for part in parts)) for name, (made_of, parts) in PLAIN.items()}
-    if not records["activation_histogram"].edges.size:
-        records["activation_histogram"] = None  # a dead feature has none
-    if len(places := arrays["groups.places"]):
-        arrays |= _examples_at(places, records["shown"])
-    ends = accumulate(arrays["groups.sizes"].tolist(), initial=0)
-    columns = [arrays[f"examples.{part}"] for part in EXAMPLES]
-    top, random, *of_intervals = [Examples(*(c[a:b] for c in columns)) for a, b in pairwise(ends)]
-    bounds = [arrays[f"groups.{part}"].tolist() for part in ("low", "high", "counts")]
-    intervals = tuple(Interval(*figures) for figures in zip(*bounds, of_intervals, strict=True))
-    return Payload(**records, top=top, random=random, intervals=intervals)
+# Bytes
 
 
-def _narrow(name, array):
+def _head(count: int) -> struct.Struct:
+    """Type and number of entries of each array."""
+    return struct.Struct("<" + "BI" * count)
+
+
+def _packed_names(names: tuple[str, ...]) -> bytes:
+    text = "\n".join(names).encode()
+    return struct.pack("<H", len(text)) + text
+
+
+def _unpacked_names(data: bytes) -> tuple[tuple[str, ...], int]:
+    """The names, and where what follows them begins."""
+    (length,) = struct.unpack_from("<H", data)
+    return tuple(data[2 : 2 + length].decode().split("\n")), 2 + length
+
+
+def _narrow(name: str, array: np.ndarray) -> np.ndarray:
     """The same numbers in the narrowest type that holds them."""
     if array.dtype.kind == "f":
         return array
@@ -186,18 +291,17 @@ def _narrow(name, array):
     return array.astype(next(t for t in types if np.iinfo(t).min <= low and high <= np.iinfo(t).max))
 
 
-def _planes(array):
+def _planes(array: np.ndarray) -> bytes:
+    """First bytes of all numbers, then second bytes ..."""
     return array.view(np.uint8).reshape(array.size, array.itemsize).T.tobytes()
 
 
-def _read(data, order):
-    layout, arrays = _head(order), {}
-    head, place = layout.unpack_from(data), layout.size
-    for (name, dtype), kind, size in zip(order, head[::2], head[1::2], strict=True):
-        stored = STORED[kind]
-        length = size * stored.itemsize
-        planes = np.frombuffer(data, np.uint8, length, place).reshape(stored.itemsize, size)
-        array = np.ascontiguousarray(planes.T).reshape(-1).view(stored)
-        arrays[name] = np.cumsum(array, dtype=dtype) if name in ASCENDING else array.astype(dtype, copy=False)
-        place += length
-    return arrays
+def _arrays(data: bytes, start: int, count: int) -> Iterator[np.ndarray]:
+    """The arrays behind a head that begins at `start`, in the types they are stored in."""
+    head = _head(count)
+    kinds_and_sizes, start = head.unpack_from(data, start), start + head.size
+    for kind, size in zip(kinds_and_sizes[::2], kinds_and_sizes[1::2], strict=True):
+        dtype = STORED[kind]
+        planes = np.frombuffer(data, np.uint8, size * dtype.itemsize, start).reshape(dtype.itemsize, size)
+        yield np.ascontiguousarray(planes.T).reshape(-1).view(dtype)
+        start += size * dtype.itemsize

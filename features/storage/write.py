@@ -7,7 +7,6 @@ one goes afterwards. What an interrupted run left behind is removed by the next 
 import time
 from itertools import islice
 
-import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
@@ -15,7 +14,7 @@ from .. import __version__
 from ..engine.results import Progress
 from ..messages import BadRequest
 from ..models import DENSE_ABOVE, SAE, Feature, Job, Statistics
-from .payload import pack
+from .feature_rows import row_of
 from .readers import rows_of, vocabulary_of
 
 BATCH = 500  # features written in one transaction, so that no other writer waits long
@@ -163,31 +162,7 @@ def _count_anew(statistics):
 def _rows(sae, statistics, features):
     vocabulary, rows = vocabulary_of(sae), rows_of(statistics.corpus)
     for feature in features:
-        yield _row(feature, statistics, vocabulary, rows)
-
-
-def _row(feature, statistics, vocabulary, corpus):
-    top, boosted = feature.top, feature.positive_logits.tokens
-    fired = corpus[top.rows[0], top.positions[0]] if len(top.rows) else None
-    return Feature(
-        statistics=statistics,
-        index=feature.index,
-        tokens=feature.tokens,
-        count=feature.count,
-        density=feature.density,
-        maximum=feature.maximum,
-        mean=feature.mean,
-        top_token=_label(vocabulary, fired),
-        top_logit=_label(vocabulary, boosted[0] if len(boosted) else None),
-        quantiles=np.asarray(feature.quantiles, np.float32).tobytes(),
-        payload=pack(feature),
-    )
-
-
-def _label(vocabulary, token):
-    if token is None or token >= vocabulary.size:  # models may have more outputs than their tokenizer has tokens
-        return ""
-    return vocabulary.label(int(token)).replace("\0", "␀")[:200]  # PostgreSQL stores no NUL
+        yield row_of(feature, statistics, vocabulary, rows)
 
 
 def _batches(rows, size=BATCH):

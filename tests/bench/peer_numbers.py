@@ -13,10 +13,10 @@ BUFFER = 5  # tokens the peers show before an example; they look for examples at
 def differences(peer: dict[int, dict], ours: dict) -> list[str]:
     """A line per quantity: the largest difference over the features."""
     pairs = [(peer[index], ours[index]) for index in sorted(peer)]
-    alive = [(theirs, own) for theirs, own in pairs if own.count]
+    alive = [(theirs, own) for theirs, own in pairs if own.activity.count]
     logits = [gap for pair in pairs for gap in logit_gaps(*pair)]
     return [
-        f"active tokens: {max(abs(sum(p['histogram']['counts']) - o.count) for p, o in pairs)} apart at most",
+        f"active tokens: {max(abs(sum(p['histogram']['counts']) - o.activity.count) for p, o in pairs)} apart at most",
         f"density as printed: {_largest(density_gap(*pair) for pair in alive):.2%} of ours apart at most",
         f"histogram: highest value {_largest(top_gap(*pair) for pair in alive):.1e} apart at most, "
         f"mean {_largest(mean_gap(*pair) for pair in alive):.2f} bins",
@@ -35,20 +35,20 @@ def density_gap(theirs: dict, ours) -> float:
 def top_gap(theirs: dict, ours) -> float:
     """Between the histogram's upper end and the highest activation. Bars of one single value have no width."""
     middles = theirs["histogram"]["middles"]
-    return abs(middles[-1] + (middles[-1] - middles[0]) / (2 * max(1, len(middles) - 1)) - ours.maximum)
+    return abs(middles[-1] + (middles[-1] - middles[0]) / (2 * max(1, len(middles) - 1)) - ours.activity.maximum)
 
 
 def mean_gap(theirs: dict, ours) -> float:
     """Between the mean that the bars say and the mean, in bars: more than a half cannot be rounding."""
     counts, middles = np.array(theirs["histogram"]["counts"]), np.array(theirs["histogram"]["middles"])
     width = (middles[-1] - middles[0]) / (len(middles) - 1)
-    return float(abs((counts * middles).sum() / counts.sum() - ours.mean) / width) if width else 0.0
+    return float(abs((counts * middles).sum() / counts.sum() - ours.activity.mean) / width) if width else 0.0
 
 
 def logit_gaps(theirs: dict, ours) -> list[float]:
     """Of the tokens that both list."""
-    own = dict(zip(ours.positive_logits.tokens.tolist(), ours.positive_logits.values.tolist(), strict=True))
-    own |= dict(zip(ours.negative_logits.tokens.tolist(), ours.negative_logits.values.tolist(), strict=True))
+    own = dict(zip(ours.logits.positive.tokens.tolist(), ours.logits.positive.values.tolist(), strict=True))
+    own |= dict(zip(ours.logits.negative.tokens.tolist(), ours.logits.negative.values.tolist(), strict=True))
     return [abs(value - own[id]) for id, value in theirs["positive"] + theirs["negative"] if id in own]
 
 
@@ -71,7 +71,7 @@ def _places(shown) -> list[tuple[int, int]]:
 
 def _tops(alive: list) -> str:
     apart = [abs(activation - own) for both in alive for activation, own in _same_place(*both)]
-    missed = sum(not theirs["top"] or theirs["top"][0][2] < own.maximum - 1e-3 for theirs, own in alive)
+    missed = sum(not theirs["top"] or theirs["top"][0][2] < own.activity.maximum - 1e-3 for theirs, own in alive)
     return (
         f"top activations: {_largest(apart):.1e} apart at most at {len(apart)} common places; the highest is missing "
         f"for {missed} of {len(alive)} features"

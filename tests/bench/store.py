@@ -37,12 +37,8 @@ class Collected:
         self.size, self.summary = size, made_up.summary()
         ladder = np.sort(np.random.default_rng(0).random(280, dtype=np.float32))[::-1]
         self.kinds = [
-            replace(
-                made_up.feature(i, rows=30_000, length=128, per_row=5.2, chosen=20),
-                count=ACTIVE,
-                quantiles=ladder,
-            )
-            for i in range(KINDS)
+            replace(feature, activity=replace(feature.activity, count=ACTIVE, quantiles=ladder))
+            for feature in (made_up.feature(i, rows=30_000, length=128, per_row=5.2, chosen=20) for i in range(KINDS))
         ]
 
     def features(self):

@@ -20,9 +20,9 @@ def ours():
     )
     values = SimpleNamespace(tokens=np.array([5, 6]), values=np.array([1.0, 0.5]))
     negative = SimpleNamespace(tokens=np.array([8]), values=np.array([-1.0]))
-    return SimpleNamespace(
-        count=4, density=0.004, maximum=4.0, mean=2.0, shown=shown, positive_logits=values, negative_logits=negative
-    )
+    activity = SimpleNamespace(count=4, maximum=4.0, mean=2.0)
+    logits = SimpleNamespace(positive=values, negative=negative)
+    return SimpleNamespace(density=0.004, activity=activity, logits=logits, shown=shown)
 
 
 def theirs(**changed):

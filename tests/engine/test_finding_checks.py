@@ -1,11 +1,14 @@
 """Does each kind of claim say what the figures say, and does a claim that cannot be read say why?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from features.engine import finding_checks
 from features.engine.model.vocabulary import Vocabulary
-from features.engine.results import Examples, ShownRows, TokenValues
+from features.engine.results import ExampleGroup, ShownRows, TokenValues
+from tests import made_up
 
 TEXTS = ("a red fox", "a red hen", "the blue fox")
 
@@ -23,7 +26,7 @@ def evidence(vocabulary):
     rows = np.array([one + [0] * (width - len(one)) for one in ids])
     before = ("a red", "a red", "the blue")
     at = np.array([len(vocabulary.ids(text, bos=False)) - 1 for text in before], np.int32)
-    top = Examples(np.arange(3), at, np.array([3, 2, 1], np.float32), np.ones(3, np.int32))
+    top = ExampleGroup(np.arange(3), at, np.array([3, 2, 1], np.float32), np.ones(3, np.int32))
     nan = np.full(3, np.nan, np.float32)
     effects = np.array([-0.5, -0.3, np.nan], np.float32)
     shown = ShownRows(np.arange(3), np.arange(4), at.astype(np.int16), top.activations, nan, effects, nan)
@@ -31,7 +34,15 @@ def evidence(vocabulary):
     def logits(*tokens):
         return TokenValues(np.array([vocabulary.tokenizer.token_to_id(token) for token in tokens], np.int32), nan)
 
-    return finding_checks.Evidence(0.01, top, shown, logits("x", "y", "Ġthe"), logits("z", "q"), rows, vocabulary)
+    feature = made_up.feature(tokens=300)
+    feature = replace(
+        feature,
+        activity=replace(feature.activity, count=3),
+        examples=replace(feature.examples, top=top),
+        logits=replace(feature.logits, positive=logits("x", "y", "Ġthe"), negative=logits("z", "q")),
+        shown=shown,
+    )
+    return finding_checks.Evidence(feature, rows, vocabulary)
 
 
 def outcome(evidence, kind, **needs):

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from features.engine.activity.quantiles import values_at_ranks
 from features.engine.model.vocabulary import Vocabulary
-from features.engine.results import Neighbours
+from features.engine.results import Correlates, Neighbours
 from features.models import SAE, Corpus
 from features.storage.write import store
 from tests import made_up
@@ -30,24 +30,24 @@ class Collected(made_up.Collected):
 
     def features(self):
         for feature in super().features():
-            if feature.count:
+            if feature.activity.count:
                 feature = made_up.feature(feature.index, tokens=TOKENS, per_row=self.per_row)
-                ladder = values_at_ranks(np.sort(feature.shown.activations)[::-1])
-                feature = replace(feature, quantiles=ladder)
-            yield replace(feature, tokens=TOKENS, **relatives_of(feature))
+                quantiles = values_at_ranks(np.sort(feature.shown.activations)[::-1])
+                feature = replace(feature, activity=replace(feature.activity, quantiles=quantiles))
+            yield replace(feature, tokens=TOKENS, relatives=relatives_of(feature))
 
 
 def relatives_of(feature):
     """Links to features that there are."""
     others = np.array([i for i in range(D_SAE) if i != feature.index][:7], dtype=np.int32)
-    correlated = {
-        name: getattr(feature.correlated_features, name)[:7] for name in ("pearson", "cosine", "decoder_cosine")
-    }
-    return {
-        "neighbours": Neighbours(others, feature.neighbours.cosine[:7]),
-        "correlated_features": replace(feature.correlated_features, indices=others, **correlated),
-        "correlated_b": replace(feature.correlated_features, indices=others, **correlated),  # told where there is a B
-    }
+    before = feature.relatives.correlated_features
+    correlated = Correlates(others, before.pearson[:7], before.cosine[:7], before.decoder_cosine[:7])
+    return replace(
+        feature.relatives,
+        neighbours=Neighbours(others, feature.relatives.neighbours.cosine[:7]),
+        correlated_features=correlated,
+        correlated_b=correlated,  # told where there is a B
+    )
 
 
 def corpus_rows():

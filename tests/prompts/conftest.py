@@ -68,11 +68,11 @@ def row(statistics, found):
         statistics=statistics,
         index=found.index,
         tokens=found.tokens,
-        count=found.count,
+        count=found.activity.count,
         density=found.density,
-        maximum=found.maximum,
-        mean=found.mean,
-        quantiles=found.quantiles.tobytes(),
+        maximum=found.activity.maximum,
+        mean=found.activity.mean,
+        quantiles=found.activity.quantiles.tobytes(),
         payload=pack(found),
     )
 

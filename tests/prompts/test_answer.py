@@ -54,7 +54,9 @@ def test_act_quantile_ranks_by_the_stored_distribution(answer, prompt):
 
     def slow(feature):
         stored = made_up.feature(feature)
-        return quantile(stored.quantiles, stored.count, stored.tokens, prompt.activations[feature, 3]).item()
+        return quantile(
+            stored.activity.quantiles, stored.activity.count, stored.tokens, prompt.activations[feature, 3]
+        ).item()
 
     active = np.flatnonzero(prompt.activations[:, 3]).tolist()
     found = answer(position=3, rank="act_quantile")["ranking"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..results import Examples, Histogram, Interval
+from ..results import Activity, ExampleGroup, Examples, Histogram, Interval
 from ..store.active_entries import FeatureEntries
 from .activations import INTERVALS, Ordered
 from .sampling import draw, keys_of
@@ -23,14 +23,8 @@ class Chosen:
     """Everything of a feature but the effects and what the weights say."""
 
     index: int
-    count: int
-    maximum: float
-    mean: float
-    histogram: Histogram | None
-    quantiles: np.ndarray
-    top: Examples
-    random: Examples
-    intervals: tuple[Interval, ...]
+    activity: Activity
+    examples: Examples
     rows: np.ndarray  # [r] shown rows, ascending
     starts: np.ndarray  # [r + 1]
     positions: np.ndarray  # [e] int16
@@ -45,25 +39,22 @@ def choose(block: list[FeatureEntries], grid: Grid, seed: int) -> list[Chosen]:
     ordered = Ordered.of(block)
     picked = _Picked.of(ordered, grid, seed)
     shown = _Shown.of(block, picked, grid)
-    histograms, examples = ordered.histograms(), picked.examples(grid)
-    return [_chosen(n, ordered, histograms[n], next(examples), shown.of_feature(n, grid)) for n in range(len(block))]
+    histograms, groups = ordered.histograms(), picked.groups(grid)
+    return [_chosen(n, ordered, histograms[n], next(groups), shown.of_feature(n, grid)) for n in range(len(block))]
 
 
-def _chosen(n: int, ordered: Ordered, histogram, examples: list[Examples], shown: dict) -> Chosen:
-    return Chosen(
-        index=ordered.indices[n],
+def _chosen(n: int, ordered: Ordered, histogram: Histogram | None, groups: list[ExampleGroup], shown: dict) -> Chosen:
+    top, random, *of_intervals = groups
+    bounds = ordered.intervals(n)  # none when dead
+    intervals = tuple(Interval(*one, group) for one, group in zip(bounds, of_intervals, strict=False))
+    activity = Activity(
         count=int(ordered.counts[n]),
         maximum=float(ordered.maxima[n]),
         mean=ordered.mean(n),
-        histogram=histogram,
         quantiles=ordered.ladder(n),
-        top=examples[0],
-        random=examples[1],
-        intervals=tuple(
-            Interval(*bounds, own) for bounds, own in zip(ordered.intervals(n), examples[2:], strict=False)
-        ),
-        **shown,
+        histogram=histogram,
     )
+    return Chosen(ordered.indices[n], activity, Examples(top, random, intervals), **shown)
 
 
 @dataclass(frozen=True)
@@ -94,14 +85,14 @@ class _Picked:
         feature = np.repeat(np.arange(count), filled.sum(1))
         return cls(feature, ordered.tokens[at].astype(np.int64), ordered.values[at], times[filled], every)
 
-    def examples(self, grid: Grid) -> Iterator[list[Examples]]:
-        """Of each feature, group by group."""
+    def groups(self, grid: Grid) -> Iterator[list[ExampleGroup]]:
+        """Of each feature: top, random, those of each interval."""
         rows, positions = grid.places(self.tokens)
         columns = rows, positions.astype(np.int32), self.values, self.copies
         ends = np.cumsum(self.sizes).reshape(self.sizes.shape)
         for begin, end in zip((ends - self.sizes).tolist(), ends.tolist(), strict=True):
             parts = map(slice, begin, end)
-            yield [Examples(*(column[part] for column in columns)) for part in parts]
+            yield [ExampleGroup(*(column[part] for column in columns)) for part in parts]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..activity.correlations import Correlations
 from ..activity.examples import Chosen, choose
 from ..activity.top_examples import Grid
 from ..kernels.parallel import Scratch, side_by_side
-from ..results import FeatureStatistics, Progress, ShownRows, Summary
+from ..results import FeatureStatistics, LogitTable, Progress, Relatives, ShownRows, Summary
 from ..store.active_entries import Entries
 from ..subject import Subject
 from ..weights import logit_tables
@@ -76,18 +76,17 @@ class Collected:
         `effects` [n, 3] on what they show, where those are known; else they are computed here.
         """
         wanted = np.array(self.indices if indices is None else sorted(set(indices)), np.int64)
-        chosen, known = [], []
-        for some, their_tables in self._side_by_side(self._chosen_and_tables, wanted):
-            chosen += some
-            known += their_tables
+        chosen, tables = [], []
+        for chosen_of_part, tables_of_part in self._side_by_side(self._chosen_and_tables, wanted):
+            chosen += chosen_of_part
+            tables += tables_of_part
             self.report("examples", len(chosen), len(wanted))
-        entries, places = shown_entries(chosen)
-        found = np.full((sum(len(one.values) for one in chosen), 3), np.nan, np.float32)
-        found[places] = self.effects(entries) if effects is None else effects
-        at = 0
-        for one, its_tables in zip(chosen, known, strict=True):
-            yield _statistics(self.tokens, one, its_tables, found[at : at + len(one.values)])
-            at += len(one.values)
+        entries, indices_of_entries = shown_entries(chosen)
+        ends = np.cumsum([len(one.values) for one in chosen])  # [features] of each one's shown values among all
+        effects_of_values = np.full((ends[-1] if len(ends) else 0, 3), np.nan, np.float32)  # NaN far from an example
+        effects_of_values[indices_of_entries] = self.effects(entries) if effects is None else effects
+        for one, of_weights, end in zip(chosen, tables, ends, strict=True):
+            yield _statistics(self.tokens, one, *of_weights, effects_of_values[end - len(one.values) : end])
 
     def choose(self, features: Iterable[int]) -> list[Chosen]:
         """What each of these features shows, ascending."""
@@ -103,7 +102,7 @@ class Collected:
         with side_by_side(self.subject.device, mostly_here=True) as run:
             yield from run(partial(piece, features[part]) for part in _slices(len(features), size))
 
-    def _chosen_and_tables(self, features: np.ndarray) -> tuple[list[Chosen], list[tuple]]:
+    def _chosen_and_tables(self, features: np.ndarray) -> tuple[list[Chosen], list[tuple[LogitTable, Relatives]]]:
         """Choosing is Python, tables are products: side by side, neither waits for the other."""
         return self._choose(features), self._tables(features)
 
@@ -127,46 +126,46 @@ class Collected:
         return np.split(found, np.cumsum([len(part) for part in blocks])[:-1])
 
     @torch.no_grad()
-    def _tables(self, features: np.ndarray) -> list[tuple]:
-        """(logit table, alignment, correlated neurons, features and those of B, neighbours) of each."""
-        head = self.subject.model.head
-        return list(
-            zip(
-                logit_tables.logit_tables(
-                    head.unscaled(head.centre(self.subject.output_directions(features)), self._logits)
-                ),
-                logit_tables.alignments(self.subject, features),
-                self.correlations.neurons(features),
-                self.correlations.features(features),
-                self.correlations.second_features(features),
-                self.correlations.decoder.neighbours(features),
-                strict=True,
-            )
+    def _tables(self, features: np.ndarray) -> list[tuple[LogitTable, Relatives]]:
+        """What each feature's weights, and its sums with others, come to."""
+        head, of = self.subject.model.head, self.correlations
+        effects = head.unscaled(head.centre(self.subject.output_directions(features)), self._logits)  # [n, d_vocab]
+        logits = logit_tables.logit_tables(effects)
+        relatives = zip(
+            logit_tables.alignments(self.subject, features),
+            of.neurons(features),
+            of.features(features),
+            of.decoder.neighbours(features),
+            of.second_features(features),
+            strict=True,
         )
+        return list(zip(logits, map(_relatives, relatives), strict=True))
 
 
-def _statistics(tokens: int, one: Chosen, known: tuple, effects: np.ndarray) -> FeatureStatistics:
-    logits, alignment, neurons, features, features_b, neighbours = known
-    return FeatureStatistics(
-        index=one.index,
-        tokens=tokens,
-        count=one.count,
-        maximum=one.maximum,
-        mean=one.mean,
-        activation_histogram=one.histogram,
-        quantiles=one.quantiles,
-        logit_histogram=logits.histogram,
-        positive_logits=logits.positive,
-        negative_logits=logits.negative,
+def _relatives(tables: tuple) -> Relatives:
+    alignment, neurons, features, neighbours, features_of_b = tables
+    return Relatives(
         alignment=alignment,
         correlated_neurons=neurons,
         correlated_features=features,
-        correlated_b=features_b,
         neighbours=neighbours,
-        top=one.top,
-        random=one.random,
-        intervals=one.intervals,
-        shown=ShownRows(one.rows, one.starts, one.positions, one.values, *np.ascontiguousarray(effects.T)),
+        correlated_b=features_of_b,
+    )
+
+
+def _statistics(
+    tokens: int, chosen: Chosen, logits: LogitTable, relatives: Relatives, effects: np.ndarray
+) -> FeatureStatistics:
+    """`effects` [n, 3]: loss, loss effect and logit effect at each shown value."""
+    columns = np.ascontiguousarray(effects.T)
+    return FeatureStatistics(
+        index=chosen.index,
+        tokens=tokens,
+        activity=chosen.activity,
+        examples=chosen.examples,
+        relatives=relatives,
+        logits=logits,
+        shown=ShownRows(chosen.rows, chosen.starts, chosen.positions, chosen.values, *columns),
     )
 
 

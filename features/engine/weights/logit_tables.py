@@ -1,27 +1,16 @@
 """What the weights alone say of a feature: logit effects, neuron alignment."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..bins import BINS, equal_edges
 from ..kernels.numba.topk import count_between, extremes
-from ..results import Alignment, Histogram, TokenValues
+from ..results import Alignment, Histogram, LogitTable, TokenValues
 from ..subject import Subject
 
 LOGITS = 10
 ALIGNED = 10
-
-
-@dataclass(frozen=True)
-class LogitTable:
-    """A feature's logit effects: the ends of the vocabulary and the spread of all of it."""
-
-    positive: TokenValues
-    negative: TokenValues
-    histogram: Histogram
 
 
 def logit_tables(effects: Tensor) -> list[LogitTable]:

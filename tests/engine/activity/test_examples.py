@@ -68,24 +68,27 @@ def test_most_top_examples_of_a_long_text_are_found_at_once(block, grid, monkeyp
 def test_a_feature_is_chosen_alone_as_it_is_beside_others(block, grid):
     for together, entries in zip(choose(block, grid, SEED), block, strict=True):
         (alone,) = choose([entries], grid, SEED)
-        for name in ("index", "count", "maximum", "mean"):
-            assert getattr(alone, name) == getattr(together, name)
-        for name in ("rows", "starts", "positions", "values", "near", "quantiles"):
+        activity, beside = alone.activity, together.activity
+        assert alone.index == together.index
+        for name in ("count", "maximum", "mean"):
+            assert getattr(activity, name) == getattr(beside, name)
+        for name in ("rows", "starts", "positions", "values", "near"):
             np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
-        assert (alone.histogram is None) == (together.histogram is None) == (not len(entries.tokens))
-        if alone.histogram:
-            np.testing.assert_array_equal(alone.histogram.edges, together.histogram.edges)
-            np.testing.assert_array_equal(alone.histogram.counts, together.histogram.counts)
-        for own, other in zip(alone.intervals, together.intervals, strict=True):
+        np.testing.assert_array_equal(activity.quantiles, beside.quantiles)
+        assert (activity.histogram is None) == (beside.histogram is None) == (not len(entries.tokens))
+        if activity.histogram:
+            np.testing.assert_array_equal(activity.histogram.edges, beside.histogram.edges)
+            np.testing.assert_array_equal(activity.histogram.counts, beside.histogram.counts)
+        for own, other in zip(alone.examples.intervals, together.examples.intervals, strict=True):
             assert (own.low, own.high, own.count) == (other.low, other.high, other.count)
-        for own, other in zip(_groups(alone), _groups(together), strict=True):
+        for own, other in zip(alone.examples.groups, together.examples.groups, strict=True):
             for name in ("rows", "positions", "activations", "copies"):
                 np.testing.assert_array_equal(getattr(own, name), getattr(other, name))
 
 
 def test_shown_entries_are_all_of_the_examples_rows_and_near_ones_are_ten_tokens_away_at_most(block, grid):
     for one, entries in zip(choose(block, grid, SEED), block, strict=True):
-        examples = {(r, p) for group in _groups(one) for r, p in zip(group.rows, group.positions, strict=True)}
+        examples = {(r, p) for group in one.examples.groups for r, p in zip(group.rows, group.positions, strict=True)}
         rows, positions = grid.places(entries.tokens)
         expected = [
             (row, position, value, any(row == r and abs(position - p) <= 10 for r, p in examples))
@@ -102,7 +105,3 @@ def test_the_last_token_that_can_be_numbered_is_shown():
     (one,) = choose([FeatureEntries(0, np.array([5, 2**32 - 1], np.uint32), np.float32([1, 2]))], Grid(rows, 1), SEED)
     assert one.rows.tolist() == [0, 2**32 // width - 1]
     assert one.positions.tolist() == [6, width]
-
-
-def _groups(one):
-    return [one.top, one.random, *(interval.examples for interval in one.intervals)]

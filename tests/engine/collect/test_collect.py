@@ -56,22 +56,22 @@ def test_only_whole_rows_and_no_special_tokens_are_counted(features, dense, used
 def test_counts_moments_and_maxima_are_the_dense_ones(features, dense):
     density, maximum, mean = (of(dense.f) for of in (reference.density, reference.maximum, reference.mean_active))
     for feature in features:
-        assert feature.count == (dense.f[:, feature.index] > 0).sum()
+        assert feature.activity.count == (dense.f[:, feature.index] > 0).sum()
         assert feature.density == density[feature.index]
-        assert feature.maximum == pytest.approx(float(maximum[feature.index]), rel=1e-5)
-        assert feature.mean == pytest.approx(float(mean[feature.index]), rel=1e-5)
+        assert feature.activity.maximum == pytest.approx(float(maximum[feature.index]), rel=1e-5)
+        assert feature.activity.mean == pytest.approx(float(mean[feature.index]), rel=1e-5)
 
 
 def test_activation_histograms_count_the_active_values(features, dense):
     for feature in features:
-        if not feature.count:
-            assert feature.activation_histogram is None
+        if not feature.activity.count:
+            assert feature.activity.histogram is None
             continue
         counts, edges = (part.numpy() for part in reference.activation_histogram(dense.f[:, feature.index]))
-        np.testing.assert_allclose(feature.activation_histogram.edges, edges, rtol=1e-5)
+        np.testing.assert_allclose(feature.activity.histogram.edges, edges, rtol=1e-5)
         # A value on an edge may fall to either side of it by rounding.
-        assert np.abs(feature.activation_histogram.counts - counts).sum() <= 2
-        assert feature.activation_histogram.counts.sum() == feature.count
+        assert np.abs(feature.activity.histogram.counts - counts).sum() <= 2
+        assert feature.activity.histogram.counts.sum() == feature.activity.count
 
 
 def test_quantiles_are_shares_of_all_tokens_below(features, dense):
@@ -79,7 +79,7 @@ def test_quantiles_are_shares_of_all_tokens_below(features, dense):
         column = dense.f[:, feature.index]
         for value in column[column > 0].unique()[:-1:7]:
             between = np.float32(value * 1.0001)
-            found = quantile(feature.quantiles, feature.count, feature.tokens, [between])[0]
+            found = quantile(feature.activity.quantiles, feature.activity.count, feature.tokens, [between])[0]
             tail = 1 - float(reference.act_quantile(column, torch.tensor(between)))
             assert abs((1 - found) - tail) <= max(0.02 * tail, 0.5 / len(column))
 
@@ -89,28 +89,28 @@ def test_logit_effects_and_their_histogram(features, twin):
         logit_effects = twin.logit_effects(feature.index)
         effects = logit_effects.numpy()
         order = np.argsort(-effects)
-        np.testing.assert_array_equal(feature.positive_logits.tokens, order[:10])
-        np.testing.assert_array_equal(feature.negative_logits.tokens, order[::-1][:10])
-        np.testing.assert_allclose(feature.positive_logits.values, effects[order[:10]], atol=1e-5)
+        np.testing.assert_array_equal(feature.logits.positive.tokens, order[:10])
+        np.testing.assert_array_equal(feature.logits.negative.tokens, order[::-1][:10])
+        np.testing.assert_allclose(feature.logits.positive.values, effects[order[:10]], atol=1e-5)
         spread = reference.histogram(logit_effects, logit_effects.min(), logit_effects.max())
         counts, edges = (part.numpy() for part in spread)
-        np.testing.assert_allclose(feature.logit_histogram.edges, edges, atol=1e-5)
-        assert np.abs(feature.logit_histogram.counts - counts).sum() <= 2
+        np.testing.assert_allclose(feature.logits.histogram.edges, edges, atol=1e-5)
+        assert np.abs(feature.logits.histogram.counts - counts).sum() <= 2
 
 
 def test_neuron_alignment_is_by_size_with_sign_and_share(features, twin):
     for feature in features:
         neurons, values, shares = reference.neuron_alignment(twin.sae["W_dec"][feature.index])
-        np.testing.assert_array_equal(feature.alignment.neurons, neurons)
-        np.testing.assert_allclose(feature.alignment.values, values, rtol=1e-6)
-        np.testing.assert_allclose(feature.alignment.shares, shares, rtol=1e-5)
+        np.testing.assert_array_equal(feature.relatives.alignment.neurons, neurons)
+        np.testing.assert_allclose(feature.relatives.alignment.values, values, rtol=1e-6)
+        np.testing.assert_allclose(feature.relatives.alignment.shares, shares, rtol=1e-5)
 
 
 @pytest.mark.parametrize("others", ["correlated_neurons", "correlated_features"])
 def test_correlates_are_the_highest_and_the_lowest(features, dense, twin, others):
     for feature in features:
-        found, x = getattr(feature, others), dense.f[:, feature.index, None]
-        if not feature.count:
+        found, x = getattr(feature.relatives, others), dense.f[:, feature.index, None]
+        if not feature.activity.count:
             assert len(found.indices) == 0
             continue
         y = dense.h if others == "correlated_neurons" else dense.f
@@ -128,8 +128,8 @@ def test_decoder_neighbours_are_the_nearest_rows_but_itself(features, twin):
     cosines = reference.decoder_cosine(rows, rows)
     for feature in features[::3]:
         expected = reference.decoder_neighbours(rows, feature.index)
-        np.testing.assert_array_equal(feature.neighbours.indices, expected)
-        np.testing.assert_allclose(feature.neighbours.cosine, cosines[feature.index, expected], atol=1e-6)
+        np.testing.assert_array_equal(feature.relatives.neighbours.indices, expected)
+        np.testing.assert_allclose(feature.relatives.neighbours.cosine, cosines[feature.index, expected], atol=1e-6)
 
 
 def test_top_examples_keep_apart_and_show_equal_text_once(features, dense, used):
@@ -137,27 +137,27 @@ def test_top_examples_keep_apart_and_show_equal_text_once(features, dense, used)
     for feature in features:
         top = reference.top_activations(dense.f[:, feature.index], dense.rows, dense.positions, ids)
         chosen = [(int(dense.rows[token]), int(dense.positions[token])) for token, _ in top]
-        assert list(zip(feature.top.rows, feature.top.positions, strict=True)) == chosen
-        assert list(feature.top.copies) == [copies for _, copies in top]
+        assert list(zip(feature.examples.top.rows, feature.examples.top.positions, strict=True)) == chosen
+        assert list(feature.examples.top.copies) == [copies for _, copies in top]
 
 
 def test_intervals_share_out_the_active_tokens_by_equal_widths(features, dense):
     for feature in features:
-        edges, _ = reference.intervals(torch.tensor([feature.maximum], dtype=torch.float64))
+        edges, _ = reference.intervals(torch.tensor([feature.activity.maximum], dtype=torch.float64))
         _, shares = reference.intervals(dense.f[:, feature.index])
-        assert len(feature.intervals) == (10 if feature.count else 0)
-        for n, interval in enumerate(feature.intervals):
+        assert len(feature.examples.intervals) == (10 if feature.activity.count else 0)
+        for n, interval in enumerate(feature.examples.intervals):
             assert (interval.high, interval.low) == pytest.approx((float(edges[n]), float(edges[n + 1])))
             assert abs(interval.count - float(shares[n]) * len(dense.f)) <= 1 + 1e-6  # a value on the edge, rounded
             assert len(interval.examples.rows) == min(5, interval.count)
             assert all(interval.low < a <= interval.high for a in interval.examples.activations)
-        assert sum(interval.count for interval in feature.intervals) == feature.count
+        assert sum(interval.count for interval in feature.examples.intervals) == feature.activity.count
 
 
 def test_shown_rows_hold_every_active_token_of_the_examples_rows(features, dense):
     for feature in features:
         shown = feature.shown
-        groups = [feature.top, feature.random, *(i.examples for i in feature.intervals)]
+        groups = feature.examples.groups
         assert set(shown.rows) == set(itertools.chain.from_iterable(group.rows for group in groups))
         for n, row in enumerate(shown.rows):
             part = slice(shown.starts[n], shown.starts[n + 1])
@@ -204,7 +204,7 @@ def test_effects_are_those_of_the_reference(features, twin, used):
 def test_effects_are_missing_only_at_a_rows_end_and_far_from_every_example(features, used):
     for feature in features:
         shown = feature.shown
-        groups = [feature.top, feature.random, *(i.examples for i in feature.intervals)]
+        groups = feature.examples.groups
         chosen = {(int(r), int(p)) for group in groups for r, p in zip(group.rows, group.positions, strict=True)}
         for n, row in enumerate(shown.rows):
             for e in range(shown.starts[n], shown.starts[n + 1]):
@@ -236,37 +236,34 @@ def test_summary_says_l0_variance_explained_losses_dead_and_dense(collected, den
 def test_how_the_corpus_is_cut_does_not_matter(subject, rows, features, cut):
     cut_up = collect(subject, rows, tokens=TOKENS, seed=5, piece_tokens=cut[0], shard_tokens=cut[1])
     for one, other in zip(features, cut_up.features(), strict=True):
-        assert (one.count, one.tokens) == (other.count, other.tokens)
-        for mine, its in [(one.top, other.top), (one.random, other.random), *_interval_examples(one, other)]:
+        assert (one.activity.count, one.tokens) == (other.activity.count, other.tokens)
+        for mine, its in zip(one.examples.groups, other.examples.groups, strict=True):
             np.testing.assert_array_equal(mine.rows, its.rows)
             np.testing.assert_array_equal(mine.positions, its.positions)
-        np.testing.assert_allclose(one.quantiles, other.quantiles, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(one.correlated_neurons.pearson, other.correlated_neurons.pearson, atol=5e-6)
-        np.testing.assert_allclose(one.correlated_features.pearson, other.correlated_features.pearson, atol=5e-6)
+        np.testing.assert_allclose(one.activity.quantiles, other.activity.quantiles, rtol=1e-5, atol=1e-6)
+        for others in ("correlated_neurons", "correlated_features"):
+            mine, its = (getattr(feature.relatives, others).pearson for feature in (one, other))
+            np.testing.assert_allclose(mine, its, atol=5e-6)
         np.testing.assert_allclose(one.shown.loss_effects, other.shown.loss_effects, atol=1e-5)
-
-
-def _interval_examples(one, other):
-    return [(a.examples, b.examples) for a, b in zip(one.intervals, other.intervals, strict=True)]
 
 
 def test_chosen_features_come_out_as_in_a_pass_for_all(subject, rows, features):
     for one in collect(subject, rows, tokens=TOKENS, seed=5, features=[17, 4]).features():
         all_over = features[one.index]
-        assert one.count == all_over.count
-        np.testing.assert_array_equal(one.random.rows, all_over.random.rows)
+        assert one.activity.count == all_over.activity.count
+        np.testing.assert_array_equal(one.examples.random.rows, all_over.examples.random.rows)
         np.testing.assert_array_equal(one.shown.activations, all_over.shown.activations)
         np.testing.assert_allclose(one.shown.loss_effects, all_over.shown.loss_effects, atol=5e-6)
 
 
 def test_a_dead_feature_has_no_examples_and_no_nan(features):
     dead = features[3]
-    assert (dead.count, dead.density, dead.maximum, dead.mean) == (0, 0, 0, 0)
-    assert dead.activation_histogram is None
-    assert not dead.intervals
-    for part in (dead.top.rows, dead.random.rows, dead.quantiles, dead.shown.positions):
+    assert (dead.activity.count, dead.density, dead.activity.maximum, dead.activity.mean) == (0, 0, 0, 0)
+    assert dead.activity.histogram is None
+    assert not dead.examples.intervals
+    for part in (dead.examples.top.rows, dead.examples.random.rows, dead.activity.quantiles, dead.shown.positions):
         assert len(part) == 0
-    for table in (dead.alignment.values, dead.neighbours.cosine, dead.positive_logits.values):
+    for table in (dead.relatives.alignment.values, dead.relatives.neighbours.cosine, dead.logits.positive.values):
         assert len(table) == 10
         assert np.isfinite(table).all()
 

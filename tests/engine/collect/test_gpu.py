@@ -38,12 +38,14 @@ def assert_same(here, there):
     assert there.summary.explained_variance == pytest.approx(here.summary.explained_variance, rel=1e-4)
     assert there.summary.loss_reconstructed == pytest.approx(here.summary.loss_reconstructed, rel=1e-4)
     for one, other in zip(here.features(), there.features(), strict=True):
-        assert one.count == other.count
-        np.testing.assert_array_equal(one.top.rows, other.top.rows)
-        np.testing.assert_allclose(one.quantiles, other.quantiles, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(one.correlated_features.pearson, other.correlated_features.pearson, atol=1e-4)
-        np.testing.assert_allclose(one.correlated_b.pearson, other.correlated_b.pearson, atol=1e-4)
-        np.testing.assert_allclose(one.positive_logits.values, other.positive_logits.values, atol=1e-4)
+        assert one.activity.count == other.activity.count
+        np.testing.assert_array_equal(one.examples.top.rows, other.examples.top.rows)
+        np.testing.assert_allclose(one.activity.quantiles, other.activity.quantiles, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            one.relatives.correlated_features.pearson, other.relatives.correlated_features.pearson, atol=1e-4
+        )
+        np.testing.assert_allclose(one.relatives.correlated_b.pearson, other.relatives.correlated_b.pearson, atol=1e-4)
+        np.testing.assert_allclose(one.logits.positive.values, other.logits.positive.values, atol=1e-4)
         np.testing.assert_allclose(one.shown.loss_effects, other.shown.loss_effects, atol=1e-4)
 
 

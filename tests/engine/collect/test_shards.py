@@ -45,13 +45,13 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
     pairs = [each.correlations.pairs.of(features) for each in (parted, whole)]
     np.testing.assert_allclose(*pairs, rtol=1e-9)
     for one, other in zip(parted.features(), whole.features(), strict=True):
-        assert one.count == other.count
-        np.testing.assert_array_equal(one.quantiles, other.quantiles)
-        for mine, its in [(one.top, other.top), (one.random, other.random)]:
+        assert one.activity.count == other.activity.count
+        np.testing.assert_array_equal(one.activity.quantiles, other.activity.quantiles)
+        for mine, its in [(one.examples.top, other.examples.top), (one.examples.random, other.examples.random)]:
             np.testing.assert_array_equal(mine.rows, its.rows)
             np.testing.assert_array_equal(mine.positions, its.positions)
             np.testing.assert_array_equal(mine.activations, its.activations)
-        assert [i.count for i in one.intervals] == [i.count for i in other.intervals]
+        assert [i.count for i in one.examples.intervals] == [i.count for i in other.examples.intervals]
 
 
 def test_a_long_corpus_is_cut_into_longer_shards_rather_than_more():
@@ -105,13 +105,13 @@ def test_features_are_correlated_with_those_of_a_second_sae(subject, rows, tmp_p
     )
     collected = _collected(subject, rows, _plan(subject, rows, 200), tmp_path, encoder_b=second)
     for feature in collected.features([2, 7, 30]):
-        best = feature.correlated_b
+        best = feature.relatives.correlated_b
         assert chosen[best.indices[0]] == feature.index
         assert best.pearson[0] == pytest.approx(1, abs=1e-6)
         assert best.decoder_cosine[0] == pytest.approx(1, abs=1e-6)
     f = subject.sae.encode(subject.activations(rows[:23].astype(np.int64))[:, 1:].flatten(0, 1)).double()
     f = f[~np.isin(rows[:23, 1:].ravel(), sorted(subject.vocabulary.special))]
-    found = next(iter(collected.features([12]))).correlated_b
+    found = next(iter(collected.features([12]))).relatives.correlated_b
     expected = reference.pearson(f[:, [12]], f[:, chosen])[0]
     np.testing.assert_allclose(found.pearson, expected[found.indices], rtol=0, atol=1e-5)
 
@@ -148,5 +148,5 @@ def test_stretches_of_special_tokens_are_passed_over(subject, rows, screen):
     found = collect(subject, padded, tokens=TOKENS, screen=screen, shard_tokens=200, piece_tokens=64)
     assert found.summary.l0 == pytest.approx(plain.summary.l0)
     for one, other in zip(found.features(), plain.features(), strict=True):
-        assert one.count == other.count
-        np.testing.assert_array_equal(one.top.activations, other.top.activations)
+        assert one.activity.count == other.activity.count
+        np.testing.assert_array_equal(one.examples.top.activations, other.examples.top.activations)

@@ -54,12 +54,12 @@ def test_both_signs_count_and_figures_are_of_sizes(found):
     density, maximum, mean = (of(f).tolist() for of in (reference.density, reference.maximum, reference.mean_active))
     for feature in features:
         assert (feature.density, feature.tokens) == (density[feature.index], len(f))
-        assert feature.maximum == pytest.approx(maximum[feature.index], rel=1e-5)
-        assert feature.mean == pytest.approx(mean[feature.index], rel=1e-5)
-        if feature.count:
-            assert feature.activation_histogram.counts.sum() == feature.count
-            assert sum(interval.count for interval in feature.intervals) == feature.count
-            assert np.diff(feature.activation_histogram.edges).min() > 0
+        assert feature.activity.maximum == pytest.approx(maximum[feature.index], rel=1e-5)
+        assert feature.activity.mean == pytest.approx(mean[feature.index], rel=1e-5)
+        if feature.activity.count:
+            assert feature.activity.histogram.counts.sum() == feature.activity.count
+            assert sum(interval.count for interval in feature.examples.intervals) == feature.activity.count
+            assert np.diff(feature.activity.histogram.edges).min() > 0
 
 
 def test_examples_are_the_largest_in_size_and_keep_their_sign(found):
@@ -67,13 +67,13 @@ def test_examples_are_the_largest_in_size_and_keep_their_sign(found):
     f, at = dense(subject, rows, TOKENS)
     where = {tuple(place): n for n, place in enumerate(at.tolist())}
     negative = 0
-    for feature in (feature for feature in features if feature.count):
-        top = feature.top
+    for feature in (feature for feature in features if feature.activity.count):
+        top = feature.examples.top
         said = f[[where[r, p] for r, p in zip(top.rows, top.positions, strict=True)], feature.index]
         np.testing.assert_allclose(top.activations, said, rtol=1e-4)
-        assert abs(top.activations[0]) == pytest.approx(feature.maximum)
+        assert abs(top.activations[0]) == pytest.approx(feature.activity.maximum)
         assert (np.diff(np.abs(top.activations)) <= 0).all()
-        for interval in feature.intervals:
+        for interval in feature.examples.intervals:
             sizes = np.abs(interval.examples.activations)
             assert ((sizes > interval.low) & (sizes <= interval.high * (1 + 1e-6))).all()
         negative += (top.activations < 0).sum()
@@ -83,10 +83,10 @@ def test_examples_are_the_largest_in_size_and_keep_their_sign(found):
 def test_quantiles_are_shares_of_tokens_with_a_smaller_size(found):
     subject, rows, features = found
     f, _ = dense(subject, rows, TOKENS)
-    for feature in (feature for feature in features if feature.count):
+    for feature in (feature for feature in features if feature.activity.count):
         values = f[:, feature.index][f[:, feature.index] != 0][:5]
         naive = reference.act_quantile(f[:, feature.index], values).numpy()
-        off = np.abs(quantile(feature.quantiles, feature.count, len(f), values) - naive)
+        off = np.abs(quantile(feature.activity.quantiles, feature.activity.count, len(f), values) - naive)
         assert (off <= 0.01 * (1 - naive) + 1 / len(f)).all()
 
 

@@ -177,11 +177,13 @@ def test_statistics_with_the_screen_are_those_without(subject, rows, screen):
     on, off = (collect(subject, rows, tokens=700, seed=5, screen=way) for way in (screen, "off"))
     assert on.summary.l0 == off.summary.l0
     for one, other in zip(on.features(), off.features(), strict=True):
-        assert one.count == other.count
-        np.testing.assert_array_equal(one.top.positions, other.top.positions)
-        np.testing.assert_array_equal(one.random.positions, other.random.positions)
-        np.testing.assert_allclose(one.quantiles, other.quantiles, rtol=1e-4, atol=2e-6)
-        np.testing.assert_allclose(one.correlated_neurons.pearson, other.correlated_neurons.pearson, atol=5e-6)
+        assert one.activity.count == other.activity.count
+        np.testing.assert_array_equal(one.examples.top.positions, other.examples.top.positions)
+        np.testing.assert_array_equal(one.examples.random.positions, other.examples.random.positions)
+        np.testing.assert_allclose(one.activity.quantiles, other.activity.quantiles, rtol=1e-4, atol=2e-6)
+        np.testing.assert_allclose(
+            one.relatives.correlated_neurons.pearson, other.relatives.correlated_neurons.pearson, atol=5e-6
+        )
 
 
 MEASURED = [  # shares of float32's time, a margin added to what int8 lets through, asked for, chosen

@@ -115,6 +115,6 @@ def test_statistics_are_collected_at_every_hook_point(place):
     dense = np.concatenate([subject.sae.encode(subject.activations(row.astype(np.int64))[0])[1:] for row in rows])
     counted = dense[~np.isin(rows[:, 1:].ravel(), sorted(subject.vocabulary.special))]
     assert len(features) == small.D_SAE
-    most = max(features, key=lambda feature: feature.maximum)
-    assert most.maximum == pytest.approx(counted[: collected.tokens, most.index].max(), rel=1e-5)
-    assert bool(len(features[0].alignment.neurons)) == subject.reads_neurons
+    most = max(features, key=lambda feature: feature.activity.maximum)
+    assert most.activity.maximum == pytest.approx(counted[: collected.tokens, most.index].max(), rel=1e-5)
+    assert bool(len(features[0].relatives.alignment.neurons)) == subject.reads_neurons

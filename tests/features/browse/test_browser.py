@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from features.models import Job
 from features.storage import write
-from features.storage.payload import pack, unpack
+from features.storage.feature_rows import statistics_of
+from features.storage.payload import pack
 from tests.browser import browser, page  # noqa: F401
 
 from .. import shown
@@ -186,10 +187,14 @@ def test_the_card_shows_the_numbers_of_the_json(page, site):  # noqa: F811
 
 def test_a_negative_activation_is_striped_and_keeps_its_sign_on_the_card(page, site, sae):  # noqa: F811
     row = sae.statistics.features.get(index=1)
-    payload = unpack(row.payload)
-    turned = {name: turned_over(getattr(payload, name)) for name in ("top", "random", "shown")}
-    intervals = tuple(replace(i, examples=turned_over(i.examples)) for i in payload.intervals)
-    row.payload = pack(replace(payload, intervals=intervals, **turned))
+    feature = statistics_of(row)
+    examples = replace(
+        feature.examples,
+        top=turned_over(feature.examples.top),
+        random=turned_over(feature.examples.random),
+        intervals=tuple(replace(i, examples=turned_over(i.examples)) for i in feature.examples.intervals),
+    )
+    row.payload = pack(replace(feature, examples=examples, shown=turned_over(feature.shown)))
     row.save()
     data = opened(page, site, 1)
     chosen = page.locator(".group").first.locator(".chosen").first

@@ -10,7 +10,7 @@ from features.browse import example_search
 from features.engine.model.vocabulary import CONTINUED, Vocabulary
 from features.models import Feature
 from features.storage import readers
-from features.storage.payload import unpack
+from features.storage.payload import unpack_part
 
 from .. import shown
 from .test_feature_list import listed
@@ -140,7 +140,6 @@ def test_a_payload_that_cannot_be_read_says_so(client, sae):
 
 
 def test_every_group_of_examples_is_searched(sae):
-    payload = unpack(Feature.objects.get(index=0).payload)
-    rows, positions = example_search._places(payload)
-    groups = [payload.top, payload.random, *(interval.examples for interval in payload.intervals)]
-    assert len(rows) == len(positions) == sum(len(group.rows) for group in groups) > len(payload.top.rows)
+    examples = unpack_part(Feature.objects.get(index=0).payload, "examples")
+    rows, positions = example_search._positions(examples)
+    assert len(rows) == len(positions) == sum(len(group.rows) for group in examples.groups) > len(examples.top.rows)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from features.browse.feature_page import feature_page, missing_page, numbers, rounded
+from features.browse.feature_json import numbers, rounded
+from features.browse.feature_page import feature_page, missing_page
 from features.engine import reference
 from features.engine.activity.quantiles import quantile
 from features.models import Feature
-from features.storage.payload import unpack
+from features.storage.feature_rows import statistics_of
 from features.storage.readers import rows_of, vocabulary_of
 
 from .. import shown
@@ -24,7 +25,7 @@ def sae(db, tmp_path):
 
 def page_of(sae, index=0):
     row = Feature.objects.shown_of(sae).get(index=index)
-    return row, unpack(row.payload), feature_page(sae, row, None, 1)
+    return row, statistics_of(row), feature_page(sae, row, None, 1)
 
 
 def sequences_of(data):
@@ -41,22 +42,21 @@ def close(one, other):
 
 
 def test_every_active_token_carries_the_numbers_the_engine_stored(sae):
-    row, payload, data = page_of(sae)
+    row, feature, data = page_of(sae)
     at = {
-        (int(r), int(payload.shown.positions[e])): e
-        for n, r in enumerate(payload.shown.rows)
-        for e in range(payload.shown.starts[n], payload.shown.starts[n + 1])
+        (int(r), int(feature.shown.positions[e])): e
+        for n, r in enumerate(feature.shown.rows)
+        for e in range(feature.shown.starts[n], feature.shown.starts[n + 1])
     }
-    ladder = np.frombuffer(row.quantiles, np.float32)
     seen = 0
     for sequence in sequences_of(data):
         for entry in sequence["active"]:
             e = at[sequence["row"], entry["position"]]
-            activation = payload.shown.activations[e]
+            activation = feature.shown.activations[e]
             assert close(entry["activation"], activation)
-            expected = quantile(ladder, row.count, row.tokens, activation)
+            expected = quantile(feature.activity.quantiles, row.count, row.tokens, activation)
             assert entry["quantile"] == pytest.approx(float(expected), abs=1e-9)
-            loss, effect = float(payload.shown.losses[e]), float(payload.shown.loss_effects[e])
+            loss, effect = float(feature.shown.losses[e]), float(feature.shown.loss_effects[e])
             with_it, without = map(float, reference.probabilities(*torch.tensor([loss, effect], dtype=torch.float64)))
             assert close(entry["probability"], with_it)
             if math.isnan(effect):
@@ -70,9 +70,9 @@ def test_every_active_token_carries_the_numbers_the_engine_stored(sae):
 
 
 def test_a_sequence_shows_the_corpus_row_with_the_chosen_token_active(sae):
-    _, payload, data = page_of(sae)
-    text = rows_of(sae.statistics.corpus)
-    for sequence, row, position in zip(data["sequences"]["top"], payload.top.rows, payload.top.positions, strict=True):
+    _, feature, data = page_of(sae)
+    text, top = rows_of(sae.statistics.corpus), feature.examples.top
+    for sequence, row, position in zip(data["sequences"]["top"], top.rows, top.positions, strict=True):
         assert sequence["ids"] == text[row].tolist()
         assert sequence["tokens"] == vocabulary_of(sae).pieces(text[row].tolist())
         assert sequence["position"] == position
@@ -94,9 +94,9 @@ def test_a_dead_feature_has_no_histogram_and_no_sequences(sae):
 
 
 def test_interval_shares_are_of_all_counted_tokens(sae):
-    row, payload, data = page_of(sae)
+    row, feature, data = page_of(sae)
     shares = [interval["share"] for interval in data["sequences"]["intervals"]]
-    assert shares == [interval.count / row.tokens for interval in payload.intervals]
+    assert shares == [interval.count / row.tokens for interval in feature.examples.intervals]
 
 
 def test_links_carry_the_figures_of_the_features_they_lead_to(sae):

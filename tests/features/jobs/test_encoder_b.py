@@ -13,7 +13,7 @@ from features.jobs.requests import request_statistics
 from features.jobs.worker import run_job
 from features.messages import BadRequest
 from features.models import SAE, Job
-from features.storage.payload import unpack
+from features.storage.payload import unpack_part
 from tests.engine import small
 
 from .. import checkpoints
@@ -67,7 +67,7 @@ def test_a_feature_of_the_same_weights_in_encoder_b_correlates_fully(pair):
     alive = sae.statistics.features.filter(count__gte=5)
     assert alive.count() > 10
     for feature in alive:
-        found = unpack(feature.payload).correlated_b
+        found = unpack_part(feature.payload, "relatives").correlated_b
         at = np.flatnonzero(found.indices == (feature.index + 4) % small.D_SAE)
         assert len(at) == 1 and at[0] < 3  # features that always fire together may tie
         np.testing.assert_allclose(

@@ -126,16 +126,16 @@ def test_a_running_job_is_cancelled_and_leaves_nothing(site):
 
 
 FIGURES = """{
-    f.index: (f.count, [e.tolist() for g in (p.top, p.random, *(i.examples for i in p.intervals))
+    f.index: (f.count, [e.tolist() for g in p.groups
                         for e in (g.rows, g.positions, g.copies)])
-    for f in Feature.objects.filter(index__lt=60) for p in [unpack(f.payload)]
+    for f in Feature.objects.filter(index__lt=60) for p in [unpack_part(f.payload, "examples")]
 }"""
 
 
 def figures(site):
     """Counts and examples as text, and how many features there are."""
     told = f"(Feature.objects.count(), hashlib.sha256(repr({' '.join(FIGURES.split())}).encode()).hexdigest())"
-    return site.ask(told, "import hashlib; from features.storage.payload import unpack")
+    return site.ask(told, "import hashlib; from features.storage.payload import unpack_part")
 
 
 def test_two_workers_one_of_them_killed_come_to_what_one_process_does(site):

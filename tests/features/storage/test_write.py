@@ -2,7 +2,6 @@
 
 import tomllib
 
-import numpy as np
 import pytest
 
 from features.engine.results import Cancelled
@@ -11,7 +10,7 @@ from features.jobs.worker import run_job
 from features.messages import BadRequest
 from features.models import SAE, Feature, Job, JobPart, Statistics
 from features.storage import write
-from features.storage.payload import unpack
+from features.storage.feature_rows import statistics_of
 from features.storage.write import store
 from tests import made_up
 from tests.features.storage.test_payload import assert_same
@@ -42,16 +41,14 @@ def run(tiny, **asked):
 
 def seeds(statistics):
     """Which made-up run the features come from: their first positive logit tells."""
-    return [unpack(f.payload).positive_logits.values[0] for f in statistics.features.all()]
+    return [statistics_of(f).logits.positive.values[0] for f in statistics.features.all()]
 
 
 def test_what_was_collected_is_what_is_stored(tiny):
     store(tiny, made_up.Collected())
     for feature, expected in zip(Feature.objects.all(), made_up.Collected().features(), strict=True):
-        for column in ("index", "tokens", "count", "density", "maximum", "mean"):
-            assert getattr(feature, column) == getattr(expected, column)
-        assert_same(np.frombuffer(feature.quantiles, np.float32), expected.quantiles)
-        assert_same(unpack(feature.payload).shown, expected.shown)
+        assert feature.density == expected.density
+        assert_same(statistics_of(feature), expected)
 
 
 def test_the_summary_is_stored_too(tiny, settings):
@@ -67,9 +64,9 @@ def test_the_token_of_the_top_activation_and_the_most_boosted_one_are_named(tiny
     store(tiny, made_up.Collected())
     vocabulary, rows = write.vocabulary_of(tiny), write.rows_of(tiny.corpus)
     first, expected = Feature.objects.get(index=0), made_up.feature(0)
-    token = rows[expected.top.rows[0], expected.top.positions[0]]
+    token = rows[expected.examples.top.rows[0], expected.examples.top.positions[0]]
     assert first.top_token == vocabulary.label(int(token))
-    assert first.top_logit == vocabulary.label(int(expected.positive_logits.tokens[0]))
+    assert first.top_logit == vocabulary.label(int(expected.logits.positive.tokens[0]))
     assert Feature.objects.get(index=3).top_token == ""  # dead
 
 

@@ -1,0 +1,181 @@
+"""How is a feature's record told as JSON? One mapping for its page, its JSON twin and the prompt page's dashboards.
+
+Every number a script draws is here, already finite: what is undefined (a loss effect at a row's end) is None.
+"""
+
+import numpy as np
+
+from ..engine.activity.quantiles import quantile
+from ..engine.model.vocabulary import Vocabulary
+from ..engine.results import (
+    Correlates,
+    ExampleGroup,
+    FeatureStatistics,
+    Histogram,
+    LogitTable,
+    Relatives,
+    TokenValues,
+)
+from ..models import SAE
+from ..storage.readers import rows_of, vocabulary_of
+
+DIGITS = 5  # significant digits that travel; the card shows four
+
+
+# Arrays to lists
+
+
+def rounded(values, digits: int = DIGITS) -> np.ndarray:
+    """The values to so many significant digits: shorter to send, and no float32 noise behind them."""
+    values = np.asarray(values, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(values))))
+        return np.where(np.isfinite(scale), np.round(values * scale) / scale, values)
+
+
+def numbers(values) -> list:
+    """A plain list: integers as they are, floats rounded, None where there is none."""
+    values = np.asarray(values)
+    if values.dtype.kind in "iu":
+        return values.tolist()
+    return [value if value - value == 0 else None for value in rounded(values).tolist()]
+
+
+def records(**columns) -> list[dict]:
+    """[{name: value of each column}], as long as the shortest column."""
+    names = list(columns)
+    return [
+        dict(zip(names, values, strict=True))
+        for values in zip(*(numbers(column) for column in columns.values()), strict=False)
+    ]
+
+
+def histogram(bins: Histogram | None) -> dict | None:
+    """Edges and counts; None without any."""
+    if bins is None or not len(bins.counts):
+        return None
+    return {"edges": numbers(bins.edges), "counts": bins.counts.tolist()}
+
+
+# Relatives and logits
+
+
+def neuron_alignment(relatives: Relatives) -> list[dict]:
+    """A record for each neuron."""
+    alignment = relatives.alignment
+    return records(neuron=alignment.neurons, value=alignment.values, share=alignment.shares)
+
+
+def correlates(name: str, correlated: Correlates) -> list[dict]:
+    """A record for each; `name`: what they are, "neuron" or "feature"."""
+    columns = {name: correlated.indices, "pearson": correlated.pearson, "cosine": correlated.cosine}
+    if len(correlated.decoder_cosine):
+        columns["decoder_cosine"] = correlated.decoder_cosine
+    return records(**columns)
+
+
+def neighbours(relatives: Relatives) -> list[dict]:
+    """A record for each feature with a similar decoder row."""
+    return records(feature=relatives.neighbours.indices, cosine=relatives.neighbours.cosine)
+
+
+def logits(table: LogitTable, vocabulary: Vocabulary, most: int | None = None) -> dict:
+    """Both ends of the vocabulary, at most so many tokens of each, and the histogram of all of it."""
+    return {
+        "positive": token_values(vocabulary, table.positive)[:most],
+        "negative": token_values(vocabulary, table.negative)[:most],
+        "histogram": histogram(table.histogram),
+    }
+
+
+def token_values(vocabulary: Vocabulary, tokens: TokenValues) -> list[dict]:
+    """A record for each token."""
+    return [
+        # Models may have more outputs than their tokenizer has tokens.
+        {"token": token, "text": vocabulary.label(token) if token < vocabulary.size else "", "value": value}
+        for token, value in zip(tokens.tokens.tolist(), numbers(tokens.values), strict=True)
+    ]
+
+
+# Sequences
+
+
+class Text:
+    """Corpus rows as the pieces a page shows, each row read once."""
+
+    def __init__(self, vocabulary: Vocabulary, rows: np.ndarray, bos: bool):
+        """rows [n, length] token ids, which start with BOS if `bos`."""
+        self.vocabulary, self.bos = vocabulary, int(bos)
+        self.rows = np.asarray(rows)  # a row of a memmap is slow to make
+        self._read: dict[int, tuple[list[int], list[str]]] = {}
+
+    @classmethod
+    def of(cls, sae: SAE) -> "Text":
+        """The corpus that the SAE's statistics were computed on. Raises ValueError or OSError where it is gone."""
+        corpus = sae.statistics.corpus
+        return cls(vocabulary_of(sae), rows_of(corpus), corpus.bos)
+
+    def __getitem__(self, row: int) -> tuple[list[int], list[str]]:
+        """Ids and pieces of a row."""
+        if row not in self._read:
+            ids = self.rows[row].tolist()
+            self._read[row] = ids, self.vocabulary.pieces(ids)
+        return self._read[row]
+
+
+def sequences(feature: FeatureStatistics, text: Text) -> dict:
+    """All examples, in the order they are shown."""
+    examples, active = feature.examples, active_tokens(feature)
+    return {
+        "top": sequences_of(examples.top, active, text),
+        "random": sequences_of(examples.random, active, text),
+        "intervals": [
+            {
+                "low": rounded(interval.low).item(),
+                "high": rounded(interval.high).item(),
+                "count": int(interval.count),
+                "share": interval.count / feature.tokens if feature.tokens else 0.0,
+                "sequences": sequences_of(interval.examples, active, text),
+            }
+            for interval in examples.intervals
+        ],
+    }
+
+
+def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: Text) -> list[dict]:
+    """A record for each example of a group: its corpus row, with the tokens of it that are `active`."""
+    columns = (group.rows.tolist(), group.positions.tolist(), numbers(group.activations), group.copies.tolist())
+    return [
+        {
+            "row": row,
+            "position": position,
+            "activation": activation,
+            "copies": copies,
+            "bos": text.bos,
+            "tokens": text[row][1],
+            "ids": text[row][0],
+            "active": active.get(row, []),
+        }
+        for row, position, activation, copies in zip(*columns, strict=True)
+    ]
+
+
+def active_tokens(feature: FeatureStatistics) -> dict[int, list[dict]]:
+    """Row -> its active tokens, with everything the hover card says of each."""
+    shown, activity = feature.shown, feature.activity
+    losses = shown.losses.astype(np.float64)  # [e] nats
+    quantiles = quantile(activity.quantiles, activity.count, feature.tokens, shown.activations)  # [e]
+    columns = {
+        "position": shown.positions.tolist(),
+        "activation": numbers(shown.activations),
+        "quantile": np.round(quantiles, 10).tolist(),
+        "loss": numbers(shown.losses),
+        "loss_effect": numbers(shown.loss_effects),
+        "logit_effect": numbers(shown.logit_effects),
+        "probability": numbers(np.exp(-losses)),
+        "probability_without": numbers(np.exp(-(losses - shown.loss_effects))),
+    }
+    entries = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    starts = shown.starts.tolist()
+    # The entries of the n-th row lie from starts[n] to starts[n + 1].
+    return {row: entries[starts[n] : starts[n + 1]] for n, row in enumerate(shown.rows.tolist())}
