@@ -9,12 +9,12 @@ def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
     from django.core.management import execute_from_command_line
 
-    from saeviz.env import Misfit
+    from saeviz.env import InvalidSetting
 
     try:
         execute_from_command_line(sys.argv)
-    except Misfit as misfit:
-        sys.exit(str(misfit))
+    except InvalidSetting as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

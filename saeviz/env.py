@@ -15,18 +15,18 @@ DEFAULTS = {
 }
 
 
-class Misfit(ValueError):
+class InvalidSetting(ValueError):
     """A variable holds no number that fits; the message names both and what would."""
 
 
 def number(name: str) -> int:
-    """The variable's number, its default where it is unset or empty. Raises Misfit."""
-    said, default = os.environ.get(name, "").strip(), DEFAULTS[name]
+    """The variable's number, its default where it is unset or empty. Raises InvalidSetting."""
+    text, default = os.environ.get(name, "").strip(), DEFAULTS[name]
     try:
-        value = int(said or default)
+        value = int(text or default)
     except ValueError:
         value = 0
     if value < 1:
         fits = f"Give a whole number from 1 on, in digits; left out, it is {default}."
-        raise Misfit(f"{name}={said} does not fit. {fits}")
+        raise InvalidSetting(f"{name}={text} does not fit. {fits}")
     return value

@@ -11,13 +11,13 @@ def key(path: Path) -> str:
     try:
         return path.read_text()
     except OSError:
-        made = secrets.token_urlsafe(50)
+        new = secrets.token_urlsafe(50)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(made)
+            file.write(new)
     except FileExistsError:
         return path.read_text()
     except OSError:
         pass
-    return made
+    return new

@@ -16,14 +16,14 @@ def main():
     data = paths.data_dir()
     host = os.environ.get("HOST") or "127.0.0.1"
     try:
-        preflight.misfits()
+        preflight.check_settings()
         port = preflight.port_number(os.environ.get("PORT") or "8000")
         preflight.make_writable(data)
         lock = preflight.lock(data)
         redis = None if os.environ.get("REDIS_URL") else embedded_redis.program(data)
         listener = preflight.listen(host, port)
-    except preflight.Obstacle as obstacle:
-        sys.exit(str(obstacle))
+    except preflight.PreflightError as error:
+        sys.exit(str(error))
     address = hosts.address(host, port)
     preflight.sign(lock, f"process {os.getpid()}, {address}")
     supervisor = Supervisor()

@@ -22,29 +22,32 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 PIP_OPTIONS = ("--no-input", "--progress-bar=off", "--disable-pip-version-check")
 
 
-class Obstacle(Exception):
+class PreflightError(Exception):
     """What stands in the way, in one line."""
 
 
 def check_python():
     if sys.version_info < OLDEST:
-        raise Obstacle(
+        raise PreflightError(
             "saeviz needs Python {}.{} or newer; this is {}. ".format(*OLDEST, sys.version.split()[0])
             + "Name another one: make run PYTHON=python3.12"
         )
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        raise Obstacle("This Python has no venv module. On Debian or Ubuntu: apt-get install python3-venv")
+        raise PreflightError("This Python has no venv module. On Debian or Ubuntu: apt-get install python3-venv")
 
 
 def with_included(requirements):
     """The file and those it includes with `-r`."""
     path = ROOT / requirements
     included = [line[3:].strip() for line in path.read_text().splitlines() if line.startswith("-r ")]
-    return [path] + [found for name in included for found in with_included(name)]
+    return [path] + [more for name in included for more in with_included(name)]
 
 
 def fingerprint(path):
-    """Changes when the requirements, the Python or the place of the environment do."""
+    """Changes when the requirements, the Python or the folder of the environment do.
+
+    No make rule does: it compares times, and calls a moved folder, another PYTHON= or a changed include up to date.
+    """
     return hashlib.sha256(path.read_bytes() + sys.version.encode() + bytes(ENVIRONMENT)).hexdigest()
 
 
@@ -59,6 +62,19 @@ def is_installed(path):
         return False
 
 
+def is_usable():
+    """Whether the environment was made in this folder, which its scripts name, and by such a Python."""
+    try:
+        lines = (ENVIRONMENT / "pyvenv.cfg").read_text().splitlines()
+    except OSError:
+        return False
+    known = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    version = "{}.{}".format(*sys.version_info)
+    return known.get("version", "").split(".")[:2] == version.split(".") and (
+        known.get("command", str(ENVIRONMENT)).endswith(str(ENVIRONMENT))
+    )
+
+
 def install(requirements):
     wanted = with_included(requirements)
     if all(is_installed(path) for path in wanted):
@@ -66,13 +82,15 @@ def install(requirements):
     print("Installing " + requirements + " into .venv (once; minutes, most of it is torch) ...", flush=True)
     start = time.time()
     try:
-        if not (PYTHON.exists() and all(stamp_of(path).exists() for path in wanted)):
+        if not is_usable():
+            run_quietly([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)])
+        elif not (PYTHON.exists() and all(stamp_of(path).exists() for path in wanted)):
             run_quietly([sys.executable, "-m", "venv", str(ENVIRONMENT)])
         run_quietly([str(PYTHON), "-m", "pip", "install", *PIP_OPTIONS, "-r", str(wanted[0])])
         for path in wanted:
             stamp_of(path).write_text(fingerprint(path))
     except OSError as error:
-        raise Obstacle("Cannot write the environment: " + str(error)) from error
+        raise PreflightError("Cannot write the environment: " + str(error)) from error
     print("Installed in {:.0f} s.".format(time.time() - start), flush=True)  # noqa: UP032
 
 
@@ -87,7 +105,7 @@ def run_quietly(command):
             alive.show(line)
         alive.clear()
         if process.wait():
-            raise Obstacle("".join(last) + "This failed: " + " ".join(command))
+            raise PreflightError("".join(last) + "This failed: " + " ".join(command))
     finally:
         process.terminate()
         process.wait()
@@ -121,8 +139,8 @@ def main(requirements, *arguments):
     try:
         check_python()
         install(requirements)
-    except Obstacle as obstacle:
-        sys.exit(str(obstacle))
+    except PreflightError as error:
+        sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("Interrupted; the next run goes on from here.")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

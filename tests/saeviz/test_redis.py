@@ -11,7 +11,7 @@ from redis import Redis
 
 from saeviz.running import embedded_redis, paths
 from saeviz.running.child import Child
-from saeviz.running.preflight import Obstacle
+from saeviz.running.preflight import PreflightError
 
 pytestmark = pytest.mark.service
 
@@ -93,7 +93,7 @@ def test_a_folder_that_somebody_prepared_for_us_is_not_used(tmp_path, monkeypatc
     data = tmp_path / ("d" * 150)
     paths.redis_socket(data).parent.mkdir(mode=0o777)
     paths.redis_socket(data).parent.chmod(0o777)
-    with pytest.raises(Obstacle, match="open to others"):
+    with pytest.raises(PreflightError, match="open to others"):
         embedded_redis.program(data)
 
 

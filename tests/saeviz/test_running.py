@@ -59,12 +59,12 @@ def test_a_second_start_on_the_same_data_says_where_the_first_is(tmp_path):
 
 @pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1"])
 def test_a_port_that_is_none_is_named(port):
-    with pytest.raises(preflight.Obstacle, match=f"PORT={port} is not a port number"):
+    with pytest.raises(preflight.PreflightError, match=f"PORT={port} is not a port number"):
         preflight.port_number(port)
 
 
 def test_another_machines_address_is_refused():
-    with pytest.raises(preflight.Obstacle, match="Cannot use 192.0.2.1:8000"):
+    with pytest.raises(preflight.PreflightError, match="Cannot use 192.0.2.1:8000"):
         preflight.listen("192.0.2.1", 8000)
 
 
