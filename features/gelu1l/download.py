@@ -1,5 +1,6 @@
 """How do the real GELU-1L, its two SAEs and its corpus get here? Files from the hub, once; then rows of the site."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from django.db import transaction
 from ..engine.corpus import token_rows
 from ..engine.corpus.parquet import read_parquet_documents
 from ..importing import corpora, hub, plan
+from ..importing.hub_transfer import DownloadProgress
+from ..importing.request import ImportRequest
 from ..models import SAE
 from .convert import TOKENIZER, convert_model, published_rows
 
@@ -37,8 +40,8 @@ class Files:
 class Prepared:
     """Both SAEs, checked, and their corpus: only the rows are lacking."""
 
-    corpus: corpora.Built
-    checked: tuple[plan.Checked, ...]  # without those that are rows already
+    corpus: corpora.BuiltCorpus
+    checked: tuple[plan.CheckedImport, ...]  # without those that are rows already
 
     def register(self) -> list[SAE]:
         """Write all rows, or none."""
@@ -50,11 +53,15 @@ class Prepared:
             return [SAE.objects.get(slug=slug) for slug in RUNS]
 
 
-def prepare(text: str = "", say=lambda step: None, progress=lambda received: None) -> Prepared:
+def prepare(
+    text: str = "",
+    say: Callable[[str], None] = lambda step: None,
+    progress: Callable[[DownloadProgress], None] = lambda received: None,
+) -> Prepared:
     """Everything but the rows, on the published corpus or on `text`. What is there is not done again.
 
     `say(sentence)` hears of each step, `progress(DownloadProgress)` of each download; what they raise ends it, and the
-    next one goes on from there. Raises HubError, and what `incoming.check` raises.
+    next one goes on from there. Raises HubError, and what `check_import` raises.
     """
     files = download(with_texts=not text, progress=progress)
     say("Converting the model")
@@ -65,10 +72,10 @@ def prepare(text: str = "", say=lambda step: None, progress=lambda received: Non
     return Prepared(built, tuple(_check(slug, path, folder, built, say) for slug, path in new.items()))
 
 
-def download(with_texts: bool = True, progress=lambda received: None) -> Files:
+def download(with_texts: bool = True, progress: Callable[[DownloadProgress], None] = lambda received: None) -> Files:
     """All files, those that are here already without the network."""
 
-    def fetch(repository, name):
+    def fetch(repository: str, name: str) -> Path:
         return hub.fetch_file(repository, name, settings.DATA_DIR / "hub", progress)
 
     tokenizer = [fetch(TOKENS, name) for name in TOKENIZER]
@@ -89,25 +96,25 @@ def _parquet_names() -> list[str]:
     """As the hub lists them; asked once, the answer is kept beside the files."""
     kept = settings.DATA_DIR / "hub" / CORPUS / "names.txt"
     if not kept.exists():
-        found = hub.files_ending(CORPUS, ".parquet", settings.DATA_DIR / "hub")
+        names = hub.files_ending(CORPUS, ".parquet", settings.DATA_DIR / "hub")
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text("\n".join(found))
+        kept.write_text("\n".join(names))
     return kept.read_text().split("\n")
 
 
-def _published_corpus(texts: list[Path], folder: Path) -> corpora.Built:
+def _published_corpus(texts: list[Path], folder: Path) -> corpora.BuiltCorpus:
     path = settings.DATA_DIR / "corpora" / "c4-code-20k.npy"
     if not path.exists():
         documents = [document for file in texts for document in read_parquet_documents(file)]
         token_rows.save_rows(path, published_rows(documents, folder))
-    return corpora.Built("c4-code-20k", "C4 and code, 20k documents", path, folder, True, LICENCE)
+    return corpora.BuiltCorpus("c4-code-20k", "C4 and code, 20k documents", path, folder, True, LICENCE)
 
 
-def _is_there(slug: str, path: Path, built: corpora.Built) -> bool:
+def _is_there(slug: str, path: Path, built: corpora.BuiltCorpus) -> bool:
     there = SAE.objects.filter(slug=slug, path=str(path.resolve()), corpus__slug=built.slug)
     return there.filter(corpus__path=str(built.path)).exclude(self_check=None).exists()
 
 
-def _check(slug: str, path: Path, folder: Path, built: corpora.Built, say) -> plan.Checked:
-    asked = plan.Asked(str(path), model=str(folder), hook=HOOK, slug=slug, name=RUNS[slug][1])
-    return plan.check(plan.plan(asked, built), say)
+def _check(slug: str, path: Path, folder: Path, built: corpora.BuiltCorpus, say) -> plan.CheckedImport:
+    request = ImportRequest(str(path), model=str(folder), hook=HOOK, slug=slug, name=RUNS[slug][1])
+    return plan.check_import(plan.plan_import(request, built), say)

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from ..jobs.admin import QueuedWorkAdmin, say_queued
 from ..models import SAE, Corpus, Import
 from . import folders, job, language_models
-from .plan import Asked, Unanswered
+from .request import ImportRequest, Unanswered
 
 ANSWER = "answer_"  # in front of the names of questions among the fields
 
@@ -45,14 +45,14 @@ class ImportForm(forms.Form):
         except folders.Outside as refusal:
             raise forms.ValidationError(str(refusal)) from refusal
 
-    def asked(self) -> Asked:
-        """As `incoming` takes it. A model may only be one of those offered: paths of others stay closed."""
+    def asked(self) -> ImportRequest:
+        """As `plan_import` takes it. A model may only be one of those offered: paths of others stay closed."""
         said = {name: answer for name, answer in self.data.items() if name.startswith(ANSWER) and answer}
         answers = {name.removeprefix(ANSWER): answer for name, answer in said.items()}
         offered = dict(self.fields["model"].choices)
         if answers.get("model", "") not in offered:
             raise folders.Outside(f"There is no model {answers['model']} here; choose one of those offered.")
-        return Asked(**self.cleaned_data).answered(answers)
+        return ImportRequest(**self.cleaned_data).answered(answers)
 
     def ask(self, questions):
         """Another field for each question; what was answered before stays in the form, out of sight."""

@@ -19,7 +19,7 @@ LENGTH = 128  # tokens of a row, where the model reads as many
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltCorpus:
     """Token rows on disk that only lack their row in the database."""
 
     slug: str
@@ -35,7 +35,7 @@ class Built:
         )
 
 
-def build(path, model_path, *, name="", slug="", licence="", length=None, bos=None, files=None) -> Built:
+def build(path, model_path, *, name="", slug="", licence="", length=None, bos=None, files=None) -> BuiltCorpus:
     """Rows of the text or token ids at `path` for a model; read from disk where they were built before.
 
     `files` chooses among those below a folder; else all that lie in it are read.
@@ -52,7 +52,7 @@ def build(path, model_path, *, name="", slug="", licence="", length=None, bos=No
         token_rows.save_rows(file, _rows(path, files, vocabulary, length, bos, context_length(model_path)))
     if path.suffix == ".npy":
         bos = token_rows.starts_with_bos(token_rows.open_rows(file), vocabulary)
-    return Built(slug, name or path.stem, file, model_path, bos, licence)
+    return BuiltCorpus(slug, name or path.stem, file, model_path, bos, licence)
 
 
 def row_length(model_path, asked: int | None = None) -> int:

@@ -9,17 +9,18 @@ from ..jobs import lifecycle
 from ..models import Import
 from . import plan
 from .folders import inside
+from .request import ImportRequest
 
 GELU1L = "the real GELU-1L, from the hub"  # stands for a path: no browser can ask for one that is not absolute
 
 
-def request_import(asked: plan.Asked, user=None) -> Import:
-    """Queue an import that has nothing left to ask. Raises as `plan.plan`, and Outside for other folders.
+def request_import(asked: ImportRequest, user=None) -> Import:
+    """Queue an import that has nothing left to ask. Raises as `plan_import`, and Outside for other folders.
 
     The weights are read by a worker; here only headers and configs are.
     """
     inside(asked.path)
-    plan.plan(asked)
+    plan.plan_import(asked)
     return lifecycle.enqueue(_requested(user, path=asked.path, asked=asked.to_dict()))
 
 
@@ -39,7 +40,7 @@ def run_import(lease, prepare_gelu1l) -> None:
     `prepare_gelu1l(say, progress)` downloads the real GELU-1L and returns what registers it.
     """
     row = lease.work
-    asked = None if row.path == GELU1L else plan.Asked(**row.asked)
+    asked = None if row.path == GELU1L else ImportRequest(**row.asked)
     register = _prepared(asked, lease, prepare_gelu1l)
     with transaction.atomic():
         saes = register()
@@ -48,12 +49,12 @@ def run_import(lease, prepare_gelu1l) -> None:
         lease.finish(sae=saes[0])
 
 
-def _prepared(asked: plan.Asked | None, lease, prepare_gelu1l):
+def _prepared(asked: ImportRequest | None, lease, prepare_gelu1l):
     """All that takes long; what it gives back writes the rows."""
     if asked is None:
         return prepare_gelu1l(say=lease.phase, progress=lambda file: _received(lease, file)).register
     inside(asked.path)  # once more: a link may lead elsewhere by now
-    checked = plan.check(plan.plan(asked), lease.phase)
+    checked = plan.check_import(plan.plan_import(asked), lease.phase)
     return lambda: [checked.register()]
 
 

@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from features.importing import hub_saes
-from features.importing.plan import Asked, Unanswered, carry_out, has_figures, plan, request_figures
+from features.importing.plan import ImportPlan, carry_out, has_figures, plan_import, request_figures
+from features.importing.request import ImportRequest, Unanswered
 from features.management.downloads import TellsDownloads
 
 
@@ -39,7 +40,7 @@ class Command(TellsDownloads, BaseCommand):
         try:
             if hub_saes.is_on_hub(path):
                 path = str(hub_saes.fetch_sae(path, self.received))
-            sae = carry_out(_plan(Asked(path, **given, answers=_answers(answer))), self._say)
+            sae = carry_out(_plan(ImportRequest(path, **given, answers=_answers(answer))), self._say)
         except (ValueError, OSError) as error:
             raise CommandError(f"Nothing was imported. {error}") from error
         except DatabaseError as error:
@@ -80,15 +81,15 @@ class Command(TellsDownloads, BaseCommand):
             self.stdout.write(f"{page}; its statistics are there already.")
 
 
-def _plan(asked):
+def _plan(request: ImportRequest) -> ImportPlan:
     """Asks at a terminal, as long as there is something to ask; elsewhere the questions are the error."""
     while True:
         try:
-            return plan(asked)
+            return plan_import(request)
         except Unanswered as unanswered:
             if not sys.stdin.isatty():
                 raise
-            asked = asked.answered({question.name: _ask(question) for question in unanswered.questions})
+            request = request.answered({question.name: _ask(question) for question in unanswered.questions})
 
 
 def _ask(question) -> str:
@@ -96,12 +97,13 @@ def _ask(question) -> str:
     print(question.text)
     for number, candidate in enumerate(question.candidates[:20], 1):
         print(f"  {number}  {candidate}")
-    said = input(f"{question.name}{' [1]' if question.candidates else ''}: ").strip()
-    if not said and question.candidates:
-        said = "1"
-    if said.isdecimal() and 0 < int(said) <= len(question.candidates) and said not in map(str, question.candidates):
-        return question.candidates[int(said) - 1]
-    return said
+    answer = input(f"{question.name}{' [1]' if question.candidates else ''}: ").strip()
+    if not answer and question.candidates:
+        answer = "1"
+    is_number = answer.isdecimal() and answer not in map(str, question.candidates)
+    if is_number and 0 < int(answer) <= len(question.candidates):
+        return question.candidates[int(answer) - 1]
+    return answer
 
 
 def _answers(given: list[str]) -> dict:

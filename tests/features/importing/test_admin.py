@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from features import tasks
 from features.importing import job, plan
+from features.importing.request import ImportRequest
 from features.jobs import leases, lifecycle, worker
 from features.jobs.verification import request_verification
 from features.models import SAE, Feature, Import, Job, Verification
@@ -153,7 +154,7 @@ def test_an_import_whose_worker_is_gone_is_queued_again_but_not_for_ever(files, 
 
 
 def test_a_worker_that_was_only_slow_writes_nothing_of_an_import_it_lost(files, corpus):
-    late = leases.claim(job.request_import(plan.Asked(files.sae, files.model, corpus="pines")))
+    late = leases.claim(job.request_import(ImportRequest(files.sae, files.model, corpus="pines")))
     Import.objects.update(heartbeat=timezone.now() - timedelta(seconds=60))
     lifecycle.pick_up_silent(Import)
     work(Import)
@@ -181,7 +182,7 @@ def test_only_staff_may(files, corpus):
 def imported(files, corpus, monkeypatch):
     from features.jobs import requests
 
-    sae = plan.carry_out(plan.plan(plan.Asked(files.sae, files.model, corpus="pines", slug="mine")))
+    sae = plan.carry_out(plan.plan_import(ImportRequest(files.sae, files.model, corpus="pines", slug="mine")))
     worker.run_job(requests.request_statistics(sae, tokens=400, send=False).pk)
     return SAE.objects.for_pages().get()
 

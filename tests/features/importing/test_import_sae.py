@@ -258,7 +258,9 @@ def test_a_short_name_of_another_checkpoint_is_not_taken(files, tmp_path):
 
 
 def test_a_database_without_tables_is_told(files, monkeypatch):
-    monkeypatch.setattr(import_sae, "plan", lambda asked: (_ for _ in ()).throw(OperationalError("no such table")))
+    monkeypatch.setattr(
+        import_sae, "plan_import", lambda asked: (_ for _ in ()).throw(OperationalError("no such table"))
+    )
     assert "not ready (no such table). Run `manage.py migrate` first" in refusal(files)
 
 

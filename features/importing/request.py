@@ -1,0 +1,111 @@
+"""What does somebody want imported, and what has nobody said yet: language model, hook point, what files leave out?"""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import messages
+from ..engine.model.hook_points import hook_widths, hooks_of_width
+from ..engine.sae.reading.errors import Question
+from . import language_models
+
+if TYPE_CHECKING:
+    from ..engine.sae.checkpoint import Description
+
+SUBJECT = ("model", "hook_point")  # answers that this file asks for itself
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What somebody said of an SAE. Empty: left to the files, then asked for. An Import row keeps it."""
+
+    path: str
+    model: str = ""
+    hook: str = ""
+    corpus: str = ""  # a slug, a file or a folder; empty: the demo's text
+    slug: str = ""
+    name: str = ""
+    tokens: int | None = None
+    encoder_b: str = ""  # a slug; empty: as it was
+    answers: dict = field(default_factory=dict)
+
+    def answered(self, answers: dict) -> "ImportRequest":
+        """With answers to questions; those about model and hook point go where they belong."""
+        rest = {name: value for name, value in answers.items() if name not in SUBJECT}
+        return replace(
+            self,
+            model=answers.get("model") or self.model,
+            hook=answers.get("hook_point") or self.hook,
+            answers={**self.answers, **rest},
+        )
+
+    def resolved(self) -> "ImportRequest":
+        """The same, with what `answers` say of model and hook point in its place, and no longer among them."""
+        moved = self.answered({name: self.answers[name] for name in SUBJECT if name in self.answers})
+        return replace(moved, answers={name: value for name, value in self.answers.items() if name not in SUBJECT})
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+class Unanswered(ValueError):
+    """Questions that neither files nor user have answered; `.questions` as of engine.sae.reading.errors."""
+
+    def __init__(self, path: Path, questions: list[Question]):
+        self.questions = tuple(questions)
+        super().__init__(f"{path} does not say all that is needed:\n" + "\n".join(map(_as_option, self.questions)))
+
+
+def _as_option(question: Question) -> str:
+    options = " or ".join(map(str, question.candidates[:8]))
+    return f"  --answer {question.name}=...   {question.text}" + (f" Likely: {options}." if options else "")
+
+
+def model_path_of(request: ImportRequest, description: "Description", questions: list[Question]) -> Path | None:
+    """The folder of the language model that is named; None, with a question more, where nobody names one known here.
+
+    Raises UnknownModel where the request does.
+    """
+    if request.model:
+        return language_models.find(request.model)
+    name = description.subject["model_name"]
+    try:
+        return language_models.find(name or "?")
+    except language_models.UnknownModel:
+        named = f" The files say {name!r}, which is not on this machine." if name else ""
+        text = f"Folder or name of the language model whose activations were learnt?{named}"
+        candidates = tuple(map(str, language_models.fitting(description.d_in)))
+        questions.append(Question("model", text, candidates))
+
+
+def hook_point_of(
+    request: ImportRequest, description: "Description", model_path: Path | None, questions: list[Question]
+) -> str | None:
+    """Where the model is read; None or empty, with a question more, where nobody says it.
+
+    Raises BadRequest where what the SAE reads has another width than the model there.
+    """
+    hook_point, width = request.hook or description.subject["hook_point"], description.d_in
+    head = description.subject["hook_head_index"]
+    if head is not None:
+        raise messages.BadRequest(
+            f"{request.path} reads attention head {head} alone ({width:,} values). Only SAEs that read all heads of "
+            "a layer at attn.hook_z, or another whole hook point, can be shown."
+        )
+    widths = hook_widths(model_path) if model_path else {}
+    fitting = hooks_of_width(model_path, width) if model_path else []
+    if widths and not fitting:
+        has = ", ".join(f"{size:,}" for size in sorted(set(widths.values())))
+        raise messages.BadRequest(
+            f"{request.path} reads {width:,} values; {model_path.name} has hook points of {has}. Name its own model."
+        )
+    if not hook_point:
+        offered = next((q.candidates for q in description.questions if q.name == "hook_point"), ())
+        text = "Where in the model are the activations read?"
+        questions.append(Question("hook_point", text, tuple(fitting or offered)))
+    elif widths and widths.get(hook_point) != width:
+        has = f"has {widths[hook_point]:,}" if hook_point in widths else "is not in this model"
+        raise messages.BadRequest(
+            f"The SAE reads {width:,} values, {hook_point} {has}; of that width are {', '.join(fitting[:12])}."
+        )
+    return hook_point
