@@ -52,7 +52,10 @@ def measure(
     corpus: np.ndarray,  # [rows, n_ctx], for densities
     tokens: int = DENSITY_TOKENS,
 ) -> Figures:
-    """All figures; as many corpus rows are read as hold `tokens` counted tokens, or all of them."""
+    """All figures; as many corpus rows are read as hold `tokens` counted tokens, or all of them.
+
+    Another processor rounds differently: losses agree to 1e-6 nats, L0 to 1e-4 (a few activations beside a threshold).
+    """
     shard_pass = Pass(subject, bos=True)
     on_held_out, _ = over(shard_pass, held_out, held_out.size)
     on_corpus, alive = over(shard_pass, corpus, tokens)
