@@ -54,7 +54,7 @@ def measure(
 ) -> Figures:
     """All figures; as many corpus rows are read as hold `tokens` counted tokens, or all of them.
 
-    Another processor rounds differently: losses agree to 1e-6 nats, L0 to 1e-4 (a few activations beside a threshold).
+    Another processor rounds differently: losses agree to 1e-5 nats, L0 to 1e-4 (a few activations beside a threshold).
     """
     shard_pass = Pass(subject, bos=True)
     on_held_out, _ = over(shard_pass, held_out, held_out.size)
