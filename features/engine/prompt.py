@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .encoder.encoder import active_entries
+from .encoder.dense import dense_entries
 from .results import Score
 from .subject import Subject
 from .weights.ablation import ablate
@@ -33,7 +33,7 @@ class PromptActivations:
         """`ids` one sequence of at least one token, BOS included where it is wanted."""
         self.subject, self.ids = subject, list(ids)
         hook, residual = subject.activations_and_residual(self.ids)
-        features, tokens, values = (part.cpu().numpy() for part in active_entries(subject.sae, hook[0]))
+        features, tokens, values = (part.cpu().numpy() for part in dense_entries(subject.sae, hook[0]))
         order = np.lexsort((features, tokens))  # token by token
         self._features, self._values = features[order], values[order]
         self._starts = np.searchsorted(tokens[order], np.arange(len(self.ids) + 1))

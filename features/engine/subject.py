@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .kernels.transfers import upload
+from .kernels.transfers import to_device
 from .model import hook_points, language_model
 from .model.vocabulary import Vocabulary
 from .sae.checkpoint import read_sae
@@ -67,7 +67,7 @@ class Subject:
 
     def tokens(self, ids) -> Tensor:
         """Ids of one or several sequences as a batch on the device. [batch, seq] int64"""
-        return upload(torch.atleast_2d(torch.as_tensor(ids, dtype=torch.long)), self.device)
+        return to_device(torch.atleast_2d(torch.as_tensor(ids, dtype=torch.long)), self.device)
 
     def activations(self, ids) -> Tensor:
         """Activations at the hook point. [batch, seq, d_in]"""

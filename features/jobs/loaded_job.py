@@ -21,7 +21,9 @@ class LoadedJob:
         self._shards, self._shown_entries, self.rows = shards, shown_entries, rows_of(corpus)
         self.subject = subject_of(job.sae, job.device)
         self.encoder_b = b and autoencoder_of(b).to(self.subject.device)
-        self.plan = shards.plan(self.rows, tokens=job.tokens, bos=corpus.bos, special=self.subject.vocabulary.special)
+        self.plan = shards.plan_shards(
+            self.rows, tokens=job.tokens, bos=corpus.bos, special=self.subject.vocabulary.special
+        )
         self._options = {"seed": job.seed, "features": job.features, "encoder_b": self.encoder_b}
         self._folder, self._pass, self._collected = artifacts.folder(job), None, None
 
@@ -34,7 +36,7 @@ class LoadedJob:
 
     def shard(self, number, folder, progress):
         if self._pass is None:
-            self._pass = self._shards.Pass(self.subject, self.plan.bos, self.encoder_b, settings.SAEVIZ_SCREEN)
+            self._pass = self._shards.ShardPass(self.subject, self.plan.bos, self.encoder_b, settings.SAEVIZ_SCREEN)
         self._shards.collect_shard(self._pass, self.rows, self.plan, number, folder, progress=progress)
 
     def merge(self, folder, progress):

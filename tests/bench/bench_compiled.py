@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from features.engine.activity.correlations import Others, _extremes
-from features.engine.kernels.numba.cooccurrence import add_meetings
+from features.engine.kernels.numba.cooccurrence import add_cooccurrences
 from features.engine.model.unembedding import Head
 from features.engine.weights import ablation
 from features.engine.weights.logit_tables import logit_tables
@@ -101,5 +101,5 @@ def _meetings():
     def by_calls():
         np.bincount(columns[entries], values[entries] * np.repeat(own, 100), minlength=15_000)
 
-    ours = partial(add_meetings, at, own, starts, columns, values, np.zeros(15_000))
+    ours = partial(add_cooccurrences, at, own, starts, columns, values, np.zeros(15_000))
     return "products where 2,000 entries meet 100 others each", ours, by_calls

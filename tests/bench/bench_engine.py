@@ -127,9 +127,9 @@ def bare_product(subject: Subject, rows: np.ndarray, tokens: int) -> float:
 def screened(subject: Subject, rows: np.ndarray, l0: float) -> str:
     """Which screen is the quickest here, and the entries a token that it lets through."""
     hook, encoder = _hook(subject, rows)[:1024], Encoder(subject.sae, "on")
-    encoder.settle(hook)
+    encoder.calibrate(hook)
     passed = len(encoder.screen.candidates(hook)) / len(hook)
-    return f"{passed:.0f} entries a token pass the {encoder.kind} screen, {l0:.0f} of them are active"
+    return f"{passed:.0f} entries a token pass the {encoder.screen_name} screen, {l0:.0f} of them are active"
 
 
 def memory(folder: Path, tokens: int) -> None:

@@ -52,7 +52,7 @@ def tell(folder: Path) -> None:
     print(f"  bfloat16 products        {rate / 1e12:.0f} TFLOP/s measured; the encoder's would take")
     print(f"                           {work / rate:.2f} s, {work / rate / passed:.0%} of the pass")
     print(f"  memory at the most       {memory / 1e9:.1f} GB of the {MEMORY / 1e9:.0f} GB that it may use")
-    with mock.patch.object(shard_pass, "has_kernels", lambda device: False):
+    with mock.patch.object(shard_pass, "runs_triton", lambda device: False):
         plain = pass_alone(subject, rows)
     by_kernels = pass_alone(subject, rows)
     print(f"  a shard by plain tensors {plain:7.2f} s, by kernels {by_kernels:.2f} s: {plain / by_kernels:.1f} times")
@@ -76,9 +76,9 @@ def pass_alone(subject: Subject, rows: np.ndarray) -> float:
     few, times = rows[: 131_072 // rows.shape[1]], []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as name:
-            run = shard_pass.Pass(subject, bos=True)
+            one = shard_pass.ShardPass(subject, bos=True)
             start = time.perf_counter()
-            run.over(few, (0, len(few)), 8192 // rows.shape[1], Path(name), lambda tokens: None)
+            one.run(few, (0, len(few)), 8192 // rows.shape[1], Path(name), lambda tokens: None)
             times.append(time.perf_counter() - start)
     return min(times)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from features.engine.collect import shards
-from features.engine.collect.shard_pass import Pass
+from features.engine.collect.shard_pass import ENCODERS, ShardPass
 from features.engine.corpus.token_rows import build_rows, counted_tokens
 from features.engine.results import Summary
-from features.engine.store.active_entries import Entries
-from features.engine.store.sums import Sums
+from features.engine.store.active_entries import ActiveEntries
+from features.engine.store.sums import CorpusSums
 from features.engine.subject import Subject
 from features.engine.weights import summary
 from features.engine.weights.decoder_neighbours import DecoderRows
@@ -56,7 +56,7 @@ def measure(
 
     Another processor rounds differently: losses agree to 1e-5 nats, L0 to 1e-4 (a few activations beside a threshold).
     """
-    shard_pass = Pass(subject, bos=True)
+    shard_pass = ShardPass(subject, bos=True)
     on_held_out, _ = over(shard_pass, held_out, held_out.size)
     on_corpus, alive = over(shard_pass, corpus, tokens)
     # Unlike on the site, the end of a document is a prediction too: the plain loss of a language model.
@@ -78,17 +78,17 @@ def measure(
     )
 
 
-def over(shard_pass: Pass, rows: np.ndarray, tokens: int) -> tuple[Summary, np.ndarray]:
+def over(shard_pass: ShardPass, rows: np.ndarray, tokens: int) -> tuple[Summary, np.ndarray]:
     """The site's figures of the SAE on the first rows that hold so many counted tokens, or on all; and which features
     fired there. [d_sae] bool"""
     special = shard_pass.subject.vocabulary.special
     tokens = min(tokens, int(counted_tokens(rows, special).sum()))
-    plan = shards.plan(rows, tokens=tokens, bos=True, special=special)
+    plan = shards.plan_shards(rows, tokens=tokens, bos=True, special=special)
     with tempfile.TemporaryDirectory() as folder:
         shard = Path(folder) / "shard"
-        shard_pass.over(rows, (0, plan.used_rows), plan.rows_a_piece, shard, lambda tokens: None)
-        sums, counts = Sums.load(shard), Entries([shard / "a"]).counts
-    return summary.summary(plan, sums, counts, np.zeros(4), seed=0), counts > 0
+        shard_pass.run(rows, (0, plan.used_rows), plan.rows_per_chunk, shard, lambda tokens: None)
+        sums, counts = CorpusSums.load(shard), ActiveEntries([shard / ENCODERS[0]]).counts
+    return summary.sae_summary(plan, sums, counts, np.zeros(4), seed=0), counts > 0
 
 
 def twins(subject: Subject, alive: np.ndarray) -> float:

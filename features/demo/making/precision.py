@@ -5,7 +5,7 @@ Mixed precision: weights, norms and sums stay in float32 (Micikevicius et al., "
 
 import torch
 
-from features.engine.encoder.autotune import low_is_faster
+from features.engine.encoder.autotune import bfloat16_pays
 
 
 def product_dtype(device: str | torch.device) -> torch.dtype:
@@ -13,4 +13,4 @@ def product_dtype(device: str | torch.device) -> torch.dtype:
 
     Measured, so a run keeps what it began with.
     """
-    return torch.bfloat16 if low_is_faster(torch.device(device)) else torch.float32
+    return torch.bfloat16 if bfloat16_pays(torch.device(device)) else torch.float32

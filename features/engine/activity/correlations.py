@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ..kernels.numba.topk import extreme_correlations
-from ..kernels.parallel import side_by_side
+from ..kernels.parallel import parallel_map
 from ..results import Correlates, no_correlates
-from ..store.active_entries import Entries, Piece
+from ..store.active_entries import ActiveEntries, Chunk
 from ..store.pair_products import PairProducts
-from ..store.sums import Sums
+from ..store.sums import CorpusSums
 from ..weights.decoder_neighbours import SHORTEST, DecoderRows
 
 HIGHEST, LOWEST = 7, 3  # correlates kept per feature at either end
@@ -29,10 +29,10 @@ class Moments:
     ff: np.ndarray  # [d_sae]
 
     @classmethod
-    def of(cls, entries: Entries) -> "Moments":
+    def of(cls, entries: ActiveEntries) -> "Moments":
         f, ff = np.zeros(entries.d_sae), np.zeros(entries.d_sae)
-        with side_by_side(torch.device("cpu")) as run:
-            for own_f, own_ff in run(partial(_moments, piece) for piece in entries.pieces()):
+        with parallel_map(torch.device("cpu")) as run:
+            for own_f, own_ff in run(partial(_moments, piece) for piece in entries.chunks()):
                 f += own_f
                 ff += own_ff
         return cls(f, ff)
@@ -46,14 +46,14 @@ class Moments:
             return cls(found["f"], found["ff"])
 
 
-def _moments(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+def _moments(piece: Chunk) -> tuple[np.ndarray, np.ndarray]:
     features, values = np.repeat(np.arange(len(piece.counts)), piece.counts), piece.values.astype(np.float64)
     f = np.bincount(features, values, minlength=len(piece.counts))
     return f, np.bincount(features, np.square(values, out=values), minlength=len(piece.counts))
 
 
 @dataclass(frozen=True)
-class Second:
+class EncoderB:
     """A second SAE on the same hook point, "encoder B", and its products with the first."""
 
     pairs: PairProducts
@@ -67,7 +67,9 @@ class Correlations:
     Same as reference.pearson, cosine, correlates and decoder_cosine: exact of float32 activations, summed in float64.
     """
 
-    def __init__(self, sums: Sums, moments: Moments, pairs: PairProducts, decoder: Tensor, second: Second | None):
+    def __init__(
+        self, sums: CorpusSums, moments: Moments, pairs: PairProducts, decoder: Tensor, second: EncoderB | None
+    ):
         """`decoder` [d_sae, d_in] for the cosine of decoder rows."""
         self.sums, self.moments, self.pairs, self.second = sums, moments, pairs, second
         self.decoder = DecoderRows(decoder)
@@ -84,13 +86,13 @@ class Correlations:
 
     def features(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with every other feature."""
-        return self._correlates(features, self._features, self.pairs.of, self._own)
+        return self._correlates(features, self._features, self.pairs.rows, self._own)
 
     def second_features(self, features: np.ndarray) -> list[Correlates]:
         """Of each of `features` [n] with every feature of B; empty ones without B."""
         if self.second is None:
             return [no_correlates()] * len(features)
-        return self._correlates(features, self._second, self.second.pairs.of)
+        return self._correlates(features, self._second, self.second.pairs.rows)
 
     def _correlates(self, features: np.ndarray, others: "Others", products: Callable, own=None) -> list[Correlates]:
         """From `products(features)` [n, m] of them with `others`, among which they are the `own`."""

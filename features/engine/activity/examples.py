@@ -12,7 +12,7 @@ from ..results import Activity, ExampleGroup, Examples, Histogram, Interval
 from ..store.active_entries import FeatureEntries
 from .activations import INTERVALS, Ordered
 from .sampling import draw, keys_of
-from .top_examples import TOP, Grid, near, tops
+from .top_examples import TOP, TokenLayout, near, tops
 
 RANDOM = 20
 PER_INTERVAL = 5
@@ -32,7 +32,7 @@ class Chosen:
     near: np.ndarray  # [e] bool, close enough to an example for its effects to be computed
 
 
-def choose(block: list[FeatureEntries], grid: Grid, seed: int) -> list[Chosen]:
+def choose(block: list[FeatureEntries], grid: TokenLayout, seed: int) -> list[Chosen]:
     """The same choice for a feature whatever else is computed beside it."""
     if not block:
         return []
@@ -68,7 +68,7 @@ class _Picked:
     sizes: np.ndarray  # [n, 2 + INTERVALS] of each group
 
     @classmethod
-    def of(cls, ordered: Ordered, grid: Grid, seed: int) -> "_Picked":
+    def of(cls, ordered: Ordered, grid: TokenLayout, seed: int) -> "_Picked":
         top, copies = tops(ordered, grid)
         keys = keys_of(seed, ordered.indices)
         at_random, some = draw(keys_of(keys), ordered.counts, RANDOM)
@@ -85,7 +85,7 @@ class _Picked:
         feature = np.repeat(np.arange(count), filled.sum(1))
         return cls(feature, ordered.tokens[at].astype(np.int64), ordered.values[at], times[filled], every)
 
-    def groups(self, grid: Grid) -> Iterator[list[ExampleGroup]]:
+    def groups(self, grid: TokenLayout) -> Iterator[list[ExampleGroup]]:
         """Of each feature: top, random, those of each interval."""
         rows, positions = grid.places(self.tokens)
         columns = rows, positions.astype(np.int32), self.values, self.copies
@@ -107,7 +107,7 @@ class _Shown:
     near: np.ndarray  # [e] bool
 
     @classmethod
-    def of(cls, block: list[FeatureEntries], picked: _Picked, grid: Grid) -> "_Shown":
+    def of(cls, block: list[FeatureEntries], picked: _Picked, grid: TokenLayout) -> "_Shown":
         room = len(grid.rows) * grid.width  # tokens of one feature; numbered on from feature to feature
         chosen = picked.feature * room + picked.tokens
         numbers = np.unique(chosen // grid.width)
@@ -122,7 +122,7 @@ class _Shown:
         close = near(np.repeat(feature, sizes) * room + tokens, chosen, grid)
         return cls(rows, bounds, starts, tokens, values, close)
 
-    def of_feature(self, n: int, grid: Grid) -> dict:
+    def of_feature(self, n: int, grid: TokenLayout) -> dict:
         rows = slice(self.bounds[n], self.bounds[n + 1])
         starts = self.starts[rows.start : rows.stop + 1]
         entries = slice(int(starts[0]), int(starts[-1]))

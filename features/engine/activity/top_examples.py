@@ -14,7 +14,7 @@ _WEIGHTS = np.random.default_rng(0).integers(2**62, size=WINDOW)  # of a window'
 
 
 @dataclass(frozen=True)
-class Grid:
+class TokenLayout:
     """Where counted tokens lie: token t is in row t // width, at position t % width + first."""
 
     rows: np.ndarray  # [n, length] token ids
@@ -39,7 +39,7 @@ class Grid:
         return np.where(inside, self.rows[rows[..., None], np.where(inside, at, 0)].astype(np.int64), -1)
 
 
-def tops(ordered: Ordered, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def tops(ordered: Ordered, grid: TokenLayout) -> tuple[np.ndarray, np.ndarray]:
     """Which of each feature's tokens, highest activation first, are its top examples, and how often each one's text
     came up before the list was full; 0 where there is none. [n, TOP] each
 
@@ -57,7 +57,7 @@ def tops(ordered: Ordered, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return places, copies
 
 
-def _all_different(tokens: np.ndarray, grid: Grid) -> np.ndarray:
+def _all_different(tokens: np.ndarray, grid: TokenLayout) -> np.ndarray:
     """Whether no two of some features' tokens [n, m] are close to each other, nor can be of the same text. [n] bool"""
     tokens = tokens.astype(np.int64)
     texts = np.sort((grid.windows(tokens) * _WEIGHTS).sum(-1))  # equal texts have equal sums; others hardly ever
@@ -66,7 +66,7 @@ def _all_different(tokens: np.ndarray, grid: Grid) -> np.ndarray:
     return ~(close | (np.diff(texts) == 0)).any(1)
 
 
-def top_places(tokens: np.ndarray, grid: Grid) -> tuple[np.ndarray, list[int]]:
+def top_places(tokens: np.ndarray, grid: TokenLayout) -> tuple[np.ndarray, list[int]]:
     """Which of a feature's `tokens`, highest activation first, are its top examples: no two of a row closer than a
     window, windows of the same text once. Also how often each text came up before the list was full.
     Same as reference.top_activations: exact."""
@@ -86,7 +86,7 @@ def top_places(tokens: np.ndarray, grid: Grid) -> tuple[np.ndarray, list[int]]:
     return np.array(chosen, np.int64), list(copies.values())
 
 
-def _candidates(tokens: np.ndarray, grid: Grid):
+def _candidates(tokens: np.ndarray, grid: TokenLayout):
     """(token, row, window) of each, looked up some at a time: most lists are full after a few more than TOP."""
     for start in range(0, len(tokens), 2 * TOP):
         some = tokens[start : start + 2 * TOP].astype(np.int64)
@@ -94,7 +94,7 @@ def _candidates(tokens: np.ndarray, grid: Grid):
         yield from zip(some.tolist(), (some // grid.width).tolist(), texts, strict=True)
 
 
-def near(tokens: np.ndarray, chosen: np.ndarray, grid: Grid) -> np.ndarray:
+def near(tokens: np.ndarray, chosen: np.ndarray, grid: TokenLayout) -> np.ndarray:
     """Which of a feature's `tokens`, ascending, lie near a chosen one of the same row. [n] bool"""
     found, chosen = np.zeros(len(tokens), bool), np.sort(chosen)
     if not len(chosen):

@@ -11,7 +11,7 @@ from ..sae.sae import SparseAutoencoder
 from ..subject import Subject
 from . import shards
 from .collected import Collected
-from .shard_pass import Pass
+from .shard_pass import ShardPass
 
 
 def collect(
@@ -25,23 +25,23 @@ def collect(
     encoder_b: SparseAutoencoder | None = None,
     screen: str = "auto",
     progress: Callable[[Progress], None] | None = None,
-    **cut,
+    **sizes,
 ) -> Collected:
     """Statistics of all features (or of `features`) on the first rows that hold `tokens` counted tokens.
 
     rows [n, length] token ids, each starting with BOS if `bos`. Special tokens are not counted. With `encoder_b`,
-    another SAE on the same hook point, features are also correlated with its. `screen` as in `Encoder`, `cut` as in
-    `shards.plan`, but one shard without it. `progress` is called about twice a second and may raise to stop. Raises
-    NotEnoughTokens.
+    another SAE on the same hook point, features are also correlated with its. `screen` as in `Encoder`, `sizes` as in
+    `shards.plan_shards`, but one shard without it. `progress` is called about twice a second and may raise to stop.
+    Raises NotEnoughTokens.
     """
-    cut = {"shard_tokens": rows.size, **cut}
-    plan = shards.plan(rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, **cut)
-    told = _summed(progress, plan) if progress else None
+    sizes = {"shard_tokens": rows.size, **sizes}
+    plan = shards.plan_shards(rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, **sizes)
+    shard_progress = _of_all_shards(progress, plan) if progress else None
     with tempfile.TemporaryDirectory() as name:
-        folder, passing = Path(name), Pass(subject, bos, encoder_b, screen)
+        folder, shard_pass = Path(name), ShardPass(subject, bos, encoder_b, screen)
         for number in range(len(plan.spans)):
-            shards.collect_shard(passing, rows, plan, number, folder, progress=told)
-        del passing  # the copies of the weights that it holds are not needed any more
+            shards.collect_shard(shard_pass, rows, plan, number, folder, progress=shard_progress)
+        del shard_pass  # the copies of the weights that it holds are not needed any more
         shards.merge(subject, rows, plan, folder, progress=progress)
         # Everything in the folder is mapped now: its names can go, so that a killed process leaves nothing behind.
         return shards.open_collected(
@@ -49,15 +49,16 @@ def collect(
         )
 
 
-def _summed(progress, plan):
-    """Progress of single shards told as that of them all."""
+def _of_all_shards(progress: Callable[[Progress], None], plan: shards.ShardPlan) -> Callable[[Progress], None]:
+    """What hears of single shards' progress and passes it on as that of them all."""
     before, last = 0, Progress("activations", 0, 0)
 
-    def told(now):
+    def report(current: Progress) -> None:
         nonlocal before, last
-        if now.total != last.total or now.done < last.done:
+        # Another total, or fewer tokens than before: the next shard has begun, and the last one is behind.
+        if current.total != last.total or current.done < last.done:
             before += last.total
-        last = now
-        progress(Progress(now.phase, before + now.done, plan.tokens))
+        last = current
+        progress(Progress(current.phase, before + current.done, plan.tokens))
 
-    return told
+    return report

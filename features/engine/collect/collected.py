@@ -10,10 +10,10 @@ import torch
 
 from ..activity.correlations import Correlations
 from ..activity.examples import Chosen, choose
-from ..activity.top_examples import Grid
-from ..kernels.parallel import Scratch, side_by_side
+from ..activity.top_examples import TokenLayout
+from ..kernels.parallel import Scratch, parallel_map
 from ..results import FeatureStatistics, LogitTable, Progress, Relatives, ShownRows, Summary
-from ..store.active_entries import Entries
+from ..store.active_entries import ActiveEntries
 from ..subject import Subject
 from ..weights import logit_tables
 from ..weights.loss_effects import effects_at
@@ -24,7 +24,7 @@ BLOCK_BYTES = 32 << 20  # of one of their matrices, as wide as the dictionary
 REPORT_EVERY = 0.5  # seconds
 
 
-class Report:
+class ThrottledProgress:
     """Hands progress on, but not more often than a reader can follow."""
 
     def __init__(self, progress: Callable[[Progress], None] | None):
@@ -43,16 +43,16 @@ class Collected:
     def __init__(
         self,
         subject: Subject,
-        grid: Grid,
-        entries: Entries,
+        grid: TokenLayout,
+        entries: ActiveEntries,
         correlations: Correlations,
         summary: Summary,
         seed: int = 0,
         features: Iterable[int] | None = None,
-        report: Report | None = None,
+        report: ThrottledProgress | None = None,
     ):
         self.subject, self.grid, self.entries, self.correlations = subject, grid, entries, correlations
-        self.summary, self.seed, self.report = summary, seed, report or Report(None)
+        self.summary, self.seed, self.report = summary, seed, report or ThrottledProgress(None)
         self.indices = sorted(set(range(entries.d_sae) if features is None else features))
         self._logits = Scratch()
         self._choosing = Lock()  # one thread at a time: two would mostly wait for the interpreter
@@ -66,7 +66,7 @@ class Collected:
 
     def tell(self, progress: Callable[[Progress], None]) -> None:
         """Who hears of progress from now on."""
-        self.report = Report(progress)
+        self.report = ThrottledProgress(progress)
 
     def features(
         self, indices: Iterable[int] | None = None, effects: np.ndarray | None = None
@@ -99,7 +99,7 @@ class Collected:
     def _side_by_side(self, piece: Callable, features: np.ndarray) -> Iterator[list]:
         """piece(some features) for all of them, in order."""
         size = max(1, min(FEATURES_AT_ONCE, BLOCK_BYTES // (8 * self.entries.d_sae)))
-        with side_by_side(self.subject.device, mostly_here=True) as run:
+        with parallel_map(self.subject.device, host_bound=True) as run:
             yield from run(partial(piece, features[part]) for part in _slices(len(features), size))
 
     def _chosen_and_tables(self, features: np.ndarray) -> tuple[list[Chosen], list[tuple[LogitTable, Relatives]]]:

@@ -1,4 +1,4 @@
-"""The pieces of a shard, handed to the GPU before the last ones have come back: it always has something to do."""
+"""The chunks of a shard, submitted to the GPU before the last ones have come back: software pipelining."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -8,69 +8,74 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..encoder.gpu_finder import Finder
-from ..kernels.transfers import Fetched
-from ..store.active_entries import Piece
+from ..encoder.gpu_finder import GpuEntryFinder
+from ..kernels.transfers import AsyncHostCopy
+from ..store.active_entries import Chunk
 from ..store.sums import StreamingSums
 
-AHEAD = 2  # pieces handed out beyond the one that is waited for
+AHEAD = 2  # chunks submitted beyond the one that is waited for
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A piece on its way, as one encoder sees it."""
+class _Submitted:
+    """A chunk on its way, as one encoder sees it."""
 
     number: int  # of the encoder
     rows: np.ndarray
     start: int  # number of the first row
     tokens: int  # counted ones
-    fetched: Fetched | None  # None without a counted token
+    copy: AsyncHostCopy | None  # None without a counted token
 
 
 class Pipeline:
-    """Takes pieces of one shard in order, gives their entries back in order."""
+    """Takes chunks of one shard in order, gives their entries back in order."""
 
-    def __init__(self, finders: list[Finder], hook: Callable, sums: StreamingSums, first: int):
-        """`hook(rows)` as in `Pass`; the first finder's entries are what `sums` are of; rows count from `first` on."""
+    def __init__(self, finders: list[GpuEntryFinder], hook: Callable, sums: StreamingSums, first: int):
+        """`hook(rows)` as in `ShardPass`; `sums` are of the first finder's entries; `first` position of a row that
+        counts."""
         self.finders, self.hook, self.sums, self.first = finders, hook, sums, first
 
-    def over(self, pieces: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[int, list[Piece]]]:
-        """Counted tokens and entries by each finder, from (rows, number of the first) of each piece."""
-        waiting = deque()
-        for rows, start in pieces:
-            waiting.append(self._hand_out(rows, start))
-            if len(waiting) > AHEAD:
-                yield self._done(waiting.popleft())
-        while waiting:
-            yield self._done(waiting.popleft())
+    def run(self, parts: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[int, list[Chunk]]]:
+        """Counted tokens and entries by each finder, from (rows, number of the first) of each chunk."""
+        pending = deque()
+        for rows, start in parts:
+            pending.append(self._submit(rows, start))
+            # The host waits for a chunk only while AHEAD more are queued: the GPU always has something to do.
+            if len(pending) > AHEAD:
+                yield self._collect(pending.popleft())
+        while pending:
+            yield self._collect(pending.popleft())
 
     @torch.no_grad()
-    def _hand_out(self, rows: np.ndarray, start: int, only: int | None = None) -> list[_Part]:
-        hook, places = self.hook(rows)
+    def _submit(self, rows: np.ndarray, start: int, only: int | None = None) -> list[_Submitted]:
+        """Queues a chunk's work for every encoder, or for `only` one; nothing here waits for the GPU."""
+        hook, indices = self.hook(rows)
         wanted = range(len(self.finders)) if only is None else [only]
-        found = (self._found(n, hook, places) if len(hook) else None for n in wanted)
-        return [_Part(n, rows, start, len(hook), fetched) for n, fetched in zip(wanted, found, strict=True)]
+        copies = (self._copy(n, hook, indices) if len(hook) else None for n in wanted)
+        return [_Submitted(n, rows, start, len(hook), copy) for n, copy in zip(wanted, copies, strict=True)]
 
-    def _found(self, number: int, hook: Tensor, places: Tensor) -> Fetched:
+    def _copy(self, number: int, hook: Tensor, indices: Tensor) -> AsyncHostCopy:
         finder = self.finders[number]
         found = finder(hook, self.sums.fh.whole if number == 0 else None)
         if number == 0:
+            # Whether the buffers fit is a number on the GPU: a chunk that overflowed adds zeros.
             self.sums.update(hook, finder.squared_error(hook, found), found.fits)
-        tokens = places[found.tokens].to(torch.int16)  # the bits of what is unsigned
-        return Fetched(found.needed, found.starts, tokens, found.values)
+        tokens = indices[found.tokens].to(torch.int16)  # the bits of what is unsigned
+        return AsyncHostCopy(found.needed, found.offsets, tokens, found.values)
 
-    def _done(self, parts: list[_Part]) -> tuple[int, list[Piece]]:
-        return parts[0].tokens, [self._piece(part) for part in parts]
+    def _collect(self, submitted: list[_Submitted]) -> tuple[int, list[Chunk]]:
+        return submitted[0].tokens, [self._chunk(each) for each in submitted]
 
-    def _piece(self, part: _Part) -> Piece:
-        """What has come back; where its room did not do, it is done again."""
-        width = part.rows.shape[1] - self.first
-        place = part.start * width, len(part.rows) * width
-        if part.fetched is None:
-            return Piece.empty(*place, self.finders[part.number].sae.config.d_sae)
-        needed, starts, tokens, values = part.fetched.wait()
+    def _chunk(self, submitted: _Submitted) -> Chunk:
+        """What has come back; where its buffer overflowed, the chunk is done again with a larger one."""
+        width = submitted.rows.shape[1] - self.first
+        first, size = submitted.start * width, len(submitted.rows) * width
+        if submitted.copy is None:
+            return Chunk.empty(first, size, self.finders[submitted.number].sae.config.d_sae)
+        needed, offsets, tokens, values = submitted.copy.wait()
         if needed > len(values):
-            self.finders[part.number].make_room(int(needed))
-            return self._piece(self._hand_out(part.rows, part.start, part.number)[0])
-        end = starts[-1]
-        return Piece(*place, starts, tokens.view(np.uint16)[:end], values[:end])
+            self.finders[submitted.number].reserve(int(needed))
+            return self._chunk(self._submit(submitted.rows, submitted.start, submitted.number)[0])
+        # Behind the last entry the buffers hold padding.
+        end = offsets[-1]
+        return Chunk(first, size, offsets, tokens.view(np.uint16)[:end], values[:end])

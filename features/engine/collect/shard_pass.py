@@ -1,33 +1,29 @@
 """One shard's pass over its rows: activations, active entries, sums, for all features at once."""
 
-import logging
 from contextlib import ExitStack
-from functools import lru_cache, partial
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..encoder.encoder import Encoder
+from ..encoder.encoder import Encoder, gpu_finders, runs_triton
 from ..encoder.reconstruction import squared_error
-from ..kernels.parallel import side_by_side
-from ..kernels.sparse import starts_of
-from ..kernels.transfers import upload
+from ..kernels.parallel import parallel_map
+from ..kernels.sparse import csr_offsets
+from ..kernels.transfers import to_device
 from ..sae.sae import SparseAutoencoder
-from ..store.active_entries import EntriesWriter, Piece
+from ..store.active_entries import ActiveEntriesWriter, Chunk
 from ..store.sums import StreamingSums
 from ..subject import Subject
 
-log = logging.getLogger(__name__)
-
 FORWARD_TOKENS, GPU_FORWARD_TOKENS = 2048, 8192  # through the model at a time: activations stay in a CPU's cache
-SIDES = ("a", "b")  # folders of the entries of the SAE, and of a second one on the same hook point
+ENCODERS = ("encoder_a", "encoder_b")  # folders of the entries of the SAE, and of a second one on the same hook point
 
 
-class Pass:
-    """What every piece of a corpus goes through."""
+class ShardPass:
+    """What every chunk of a corpus goes through. Good for any number of shards."""
 
     def __init__(self, subject: Subject, bos: bool, encoder_b: SparseAutoencoder | None = None, screen: str = "auto"):
         """Rows start with a BOS that is not counted if `bos`; `encoder_b` is a second SAE on the same hook point;
@@ -35,100 +31,93 @@ class Pass:
         self.subject, self.first = subject, int(bos)
         self.encoders = [Encoder(sae, screen) for sae in (subject.sae, encoder_b) if sae is not None]
         self.special = sorted(subject.vocabulary.special)
-        self.on_gpu = has_kernels(subject.device)
-        self._active: list[float] = []  # features per token, by each encoder, once they are settled
+        self.use_triton = runs_triton(subject.device)
+        self._active: list[float] = []  # features per token, by each encoder, once they are calibrated
         self._finders: list = []
 
-    def over(self, rows: np.ndarray, span: tuple[int, int], rows_a_piece: int, folder: Path, done) -> None:
-        """Writes entries and sums of rows span[0] to span[1] into the folder; `done(tokens)` after each piece."""
+    def run(self, rows: np.ndarray, span: tuple[int, int], rows_per_chunk: int, folder: Path, progress) -> None:
+        """Writes entries and sums of rows span[0] to span[1] into the folder; `progress(tokens)` after each chunk."""
         sae = self.subject.sae
         sums = StreamingSums(sae.config.d_sae, sae.config.d_in, self.subject.device)
-        self._settle(rows, span, rows_a_piece)
-        parts = ((rows[at : min(at + rows_a_piece, span[1])], at) for at in range(*span, rows_a_piece))
+        self._calibrate(rows, span, rows_per_chunk)
+        parts = (
+            (rows[start : min(start + rows_per_chunk, span[1])], start) for start in range(*span, rows_per_chunk)
+        )  # fmt: skip
         with ExitStack() as stack:
-            writers = [stack.enter_context(EntriesWriter(folder / name)) for name in SIDES[: len(self.encoders)]]
-            for tokens, pieces in self._pieces(parts, sums, rows_a_piece * rows.shape[1], stack):
-                for writer, piece in zip(writers, pieces, strict=True):
-                    writer.append(piece)
-                done(tokens)
+            folders = [folder / name for name in ENCODERS[: len(self.encoders)]]
+            writers = [stack.enter_context(ActiveEntriesWriter(each)) for each in folders]
+            for tokens, chunks in self._chunks(parts, sums, rows_per_chunk * rows.shape[1], stack):
+                for writer, chunk in zip(writers, chunks, strict=True):
+                    writer.append(chunk)
+                progress(tokens)
         sums.save(folder)
 
-    def _pieces(self, parts, sums: StreamingSums, tokens: int, stack: ExitStack):
+    def _chunks(self, parts, sums: StreamingSums, tokens: int, stack: ExitStack):
         """(counted tokens, entries by each encoder) of parts (rows, number of the first), in order."""
         pipeline = self._pipeline(sums, tokens)
         if pipeline:
-            return pipeline.over(parts)
-        run = stack.enter_context(side_by_side(self.subject.device))
-        return run(partial(self._piece, *part, sums) for part in parts)
+            return pipeline.run(parts)
+        run = stack.enter_context(parallel_map(self.subject.device))
+        return run(partial(self._chunk, *part, sums) for part in parts)
 
     def _pipeline(self, sums: StreamingSums, tokens: int):
-        """What does it on a GPU, if it can do pieces of so many tokens, and once the encoders are settled."""
-        if not self.on_gpu or not self._active:
+        """What goes through chunks of so many tokens on a GPU, once the encoders are calibrated; None where tensors
+        have to."""
+        if not self.use_triton or not self._active:
             return None
-        from ..encoder.gpu_finder import Finder, can_find
         from .gpu_pipeline import Pipeline
 
-        if not all(can_find(encoder, tokens) for encoder in self.encoders):
+        finders = gpu_finders(self.encoders, tokens, self._finders)
+        if not finders:
             return None
         if not self._finders:
-            self._finders = [Finder(encoder) for encoder in self.encoders]
-            for finder, share in zip(self._finders, self._active, strict=True):
-                finder.make_room(int(share * tokens))
-        return Pipeline(self._finders, self.hook, sums, self.first)
+            self._finders = finders
+            for finder, active in zip(finders, self._active, strict=True):
+                finder.reserve(int(active * tokens))
+        return Pipeline(finders, self.hook, sums, self.first)
 
-    def _settle(self, rows, span, rows_a_piece) -> None:
+    def _calibrate(self, rows: np.ndarray, span: tuple[int, int], rows_per_chunk: int) -> None:
+        """Calibrates the encoders on some rows of the shard, unless it is done or no token of it is counted."""
         if self._active:
             return
-        own = rows[slice(*span)]
-        own = own[~np.isin(own[:, self.first :], self.special).all(1)]  # some count
-        few = self.hook(own[: max(1, rows_a_piece // 4)])[0] if len(own) else torch.zeros(0)
-        if not len(few):
+        shard = rows[slice(*span)]
+        # Rows of padding alone say nothing of activations.
+        shard = shard[~np.isin(shard[:, self.first :], self.special).all(1)]
+        hook = self.hook(shard[: max(1, rows_per_chunk // 4)])[0] if len(shard) else torch.zeros(0)
+        if not len(hook):
             return
         for encoder in self.encoders:
-            encoder.settle(few)
-        self._active = [len(encoder(few)[0]) / len(few) for encoder in self.encoders] if self.on_gpu else [0]
+            encoder.calibrate(hook)
+        # Only a GPU's buffers need to know how many entries to expect.
+        self._active = [len(encoder(hook)[0]) / len(hook) for encoder in self.encoders] if self.use_triton else [0]
 
     @torch.no_grad()
-    def _piece(self, rows: np.ndarray, start: int, sums: StreamingSums) -> tuple[int, list[Piece]]:
-        """Counted tokens of the piece, and its entries by each encoder."""
-        hook, places = self.hook(rows)
+    def _chunk(self, rows: np.ndarray, start: int, sums: StreamingSums) -> tuple[int, list[Chunk]]:
+        """Counted tokens of the chunk, and its entries by each encoder."""
+        hook, indices = self.hook(rows)
         width = rows.shape[1] - self.first
         if not len(hook):
-            return 0, [Piece.empty(start * width, len(rows) * width, one.sae.config.d_sae) for one in self.encoders]
-        pieces = []
+            return 0, [Chunk.empty(start * width, len(rows) * width, each.sae.config.d_sae) for each in self.encoders]
+        chunks = []
         for n, encoder in enumerate(self.encoders):
-            features, tokens, values = found = encoder(hook)
+            features, tokens, values = encoder(hook)
             if n == 0:
-                starts = starts_of(features, encoder.sae.config.d_sae)
-                sums.update(hook, squared_error(encoder.sae, hook, *found))
-                sums.fh.add(hook, starts, tokens, values)
-            entries = (part.cpu().numpy() for part in (features, places[tokens], values))
-            pieces.append(Piece.of(start * width, rows.shape[0] * width, encoder.sae.config.d_sae, *entries))
-        return len(hook), pieces
+                # Sums are of the first SAE alone: a second one is only correlated with.
+                offsets = csr_offsets(features, encoder.sae.config.d_sae)
+                sums.update(hook, squared_error(encoder.sae, hook, features, tokens, values))
+                sums.fh.add(hook, offsets, tokens, values)
+            # Tokens were numbered among the counted ones; on disk they are numbered among all of the chunk's.
+            entries = (part.cpu().numpy() for part in (features, indices[tokens], values))
+            chunks.append(Chunk.of(start * width, rows.shape[0] * width, encoder.sae.config.d_sae, *entries))
+        return len(hook), chunks
 
     @torch.no_grad()
     def hook(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Activations of the counted tokens, and each one's place among the rows' tokens. [n, d_in], [n]"""
+        """Activations of the counted tokens, and each one's index among the rows' tokens. [n, d_in], [n]"""
         ids = self.subject.tokens(rows.astype(np.int64))
-        few = max(1, (GPU_FORWARD_TOKENS if ids.is_cuda else FORWARD_TOKENS) // ids.shape[1])
-        parts = [self.subject.activations(part)[:, self.first :].flatten(0, 1) for part in ids.split(few)]
-        hook = torch.cat(parts).float()
-        places = np.flatnonzero(~np.isin(rows[:, self.first :], self.special))  # known here: a GPU is not waited for
-        on_device = upload(places, hook.device)
-        return (hook if len(places) == len(hook) else hook[on_device]), on_device
-
-
-@lru_cache
-def has_kernels(device: torch.device) -> bool:
-    """Whether this is a GPU that Triton's kernels run on. It comes with PyTorch's builds for CUDA on Linux, but needs
-    a C compiler when it is first used."""
-    if device.type != "cuda" or find_spec("triton") is None:
-        return False
-    from ..encoder.gpu_finder import trial
-
-    try:
-        trial(device)
-    except Exception as error:  # whatever a compiler or a driver does: tensors do the same, more slowly
-        log.warning("Triton's kernels do not run on %s, so plain tensors are used: %s", device, error)
-        return False
-    return True
+        step = max(1, (GPU_FORWARD_TOKENS if ids.is_cuda else FORWARD_TOKENS) // ids.shape[1])
+        parts = [self.subject.activations(part)[:, self.first :].flatten(0, 1) for part in ids.split(step)]
+        hook = torch.cat(parts).float()  # [all tokens, d_in]
+        indices = np.flatnonzero(~np.isin(rows[:, self.first :], self.special))  # known here: a GPU is not waited for
+        on_device = to_device(indices, hook.device)
+        return (hook if len(indices) == len(hook) else hook[on_device]), on_device

@@ -1,7 +1,7 @@
-"""Which activations are shown with their effects, in the order of the corpus, and how do stretches of it find them?
+"""Which activations are shown with their effects, in the order of the corpus, and how do segments of it find them?
 
 Features are chosen block by block, but a position's logits serve all features: so what each block shows is written
-down row by row, and whoever computes effects reads one stretch of rows of all blocks.
+down row by row, and whoever computes effects reads one segment of rows of all blocks.
 """
 
 from collections.abc import Iterable
@@ -15,20 +15,22 @@ ENTRY = np.dtype([("feature", np.int32), ("row", np.int32), ("position", np.int1
 
 
 def shown_entries(chosen: Iterable[Chosen]) -> tuple[np.ndarray, np.ndarray]:
-    """Entries near the examples of some features, row by row, and where each stands among all of their `values`."""
-    parts, places, count = [np.empty(0, ENTRY)], [np.empty(0, np.int64)], 0
-    for one in chosen:
-        near = np.flatnonzero(one.near)
+    """Entries near the examples of some features, row by row, and each one's index among all of their `values`.
+    [n] ENTRY, [n] int64"""
+    parts, indices, count = [np.empty(0, ENTRY)], [np.empty(0, np.int64)], 0
+    for feature in chosen:
+        near = np.flatnonzero(feature.near)
         part = np.empty(len(near), ENTRY)
-        part["feature"] = one.index
-        part["row"] = np.repeat(one.rows, np.diff(one.starts))[near]
-        part["position"], part["value"] = one.positions[near], one.values[near]
+        part["feature"] = feature.index
+        part["row"] = np.repeat(feature.rows, np.diff(feature.starts))[near]
+        part["position"], part["value"] = feature.positions[near], feature.values[near]
         parts.append(part)
-        places.append(near + count)
-        count += len(one.values)
-    entries, places = np.concatenate(parts), np.concatenate(places)
+        # Features' values lie one behind the other: this one's begin after `count`.
+        indices.append(near + count)
+        count += len(feature.values)
+    entries, indices = np.concatenate(parts), np.concatenate(indices)
     order = np.argsort(entries["row"], kind="stable")
-    return entries[order], places[order]
+    return entries[order], indices[order]
 
 
 def write_shown(folder: Path, chosen: Iterable[Chosen]) -> None:
@@ -41,18 +43,20 @@ def shown_within(folders: Iterable[Path], span: tuple[int, int]) -> list[np.ndar
     """Of each block that `write_shown` wrote, the entries in the rows from span[0] to span[1]."""
     parts = []
     for folder in folders:
+        # Mapped: of a large block only the pages of these rows are read.
         entries = np.load(folder / "entries.npy", mmap_mode="r")
         parts.append(np.array(entries[slice(*np.searchsorted(entries["row"], span))]))
     return parts
 
 
 def write_effects(folder: Path, effects: Iterable[np.ndarray]) -> None:
-    """Effects [n, 3] of what each block shows in a stretch of rows."""
+    """Effects [n, 3] of what each block shows in a segment of rows."""
     folder.mkdir(parents=True)
-    for number, part in enumerate(effects):
-        np.save(folder / f"{number}.npy", part)
+    for block, part in enumerate(effects):
+        np.save(folder / f"{block}.npy", part)
 
 
 def effects_on(folders: Iterable[Path], block: int) -> np.ndarray:
-    """Of all that a block shows, from the folders of all stretches in order. [n, 3]"""
+    """Of all that a block shows, from the folders of all segments in order. [n, 3]"""
+    # Segments ascend by row, and so do entries within each: together they are in the order of `entries.npy`.
     return np.concatenate([np.load(folder / f"{block}.npy") for folder in folders])

@@ -1,4 +1,4 @@
-"""Which products does this device take quickest? Measured once a process, in a few tenths of a second."""
+"""Which products does this device compute fastest? Measured once a process, in a few tenths of a second: autotuning."""
 
 import time
 from collections.abc import Callable
@@ -7,53 +7,56 @@ from functools import lru_cache
 import torch
 
 SAMPLE = (2048, 1024, 256)  # features, width and tokens of the product that is measured
-GPU_SAMPLE = (8192, 2048, 2048)  # smaller ones take no longer than it takes to ask for them
-TWICE = 1.6  # times quicker than float32 bfloat16 has to be for taking a product in both
-WORTH_IT = 1.3  # times quicker than float32 a screen has to be, with the work that it leaves
+GPU_SAMPLE = (8192, 2048, 2048)  # smaller ones take no longer than it takes to launch them
+TWICE = 1.6  # times faster than float32 bfloat16 has to be for computing a product in both
+WORTH_IT = 1.3  # times faster than float32 a screen has to be, with the work that it leaves
+ROUNDS = 5  # of which the fastest counts
 
 
-def low_is_faster(device: torch.device) -> bool:
-    """Whether bfloat16 is so much quicker than float32 that taking a product twice is worth it."""
-    return shares_of_float32(device)["bfloat16"] * TWICE < 1
+def bfloat16_pays(device: torch.device) -> bool:
+    """Whether bfloat16 is so much faster than float32 that computing a product twice is worth it."""
+    return relative_matmul_cost(device)["bfloat16"] * TWICE < 1
 
 
 @lru_cache
-def shares_of_float32(device: torch.device) -> dict[str, float]:
-    """How long a product takes in each kind of numbers that a screen may use here, float32 taking 1."""
+def relative_matmul_cost(device: torch.device) -> dict[str, float]:
+    """How long a product takes in each number format that a screen may use here, float32 taking 1."""
     features, width, tokens = SAMPLE if device.type == "cpu" else GPU_SAMPLE
-    ways = {}
-    for name, kind in {"float32": torch.float32, "bfloat16": torch.bfloat16}.items():
-        left, right = (torch.ones(shape, dtype=kind, device=device) for shape in ((features, width), (width, tokens)))
-        ways[name] = lambda left=left, right=right: left @ right
+    products = {}
+    for name, dtype in {"float32": torch.float32, "bfloat16": torch.bfloat16}.items():
+        left, right = (torch.ones(shape, dtype=dtype, device=device) for shape in ((features, width), (width, tokens)))
+        products[name] = lambda left=left, right=right: left @ right
     if device.type == "cpu" and multiplies_bytes_exactly():
         bytes = torch.ones(features, width, dtype=torch.int8), torch.ones(tokens, width, dtype=torch.int8)
-        ways["int8"] = lambda: torch._int_mm(bytes[0], bytes[1].t())
-    rounds = [{name: _seconds(way, device) for name, way in ways.items()} for _ in range(5)]
-    least = {name: min(took[name] for took in rounds) for name in ways}
-    plain = least.pop("float32")
-    return {name: took / plain for name, took in least.items()}
+        products["int8"] = lambda: torch._int_mm(bytes[0], bytes[1].t())
+    # Formats take turns: a disturbance of the machine hits all of them, and the fastest round is free of it.
+    rounds = [{name: _seconds(product, device) for name, product in products.items()} for _ in range(ROUNDS)]
+    fastest = {name: min(seconds[name] for seconds in rounds) for name in products}
+    float32 = fastest.pop("float32")
+    return {name: seconds / float32 for name, seconds in fastest.items()}
 
 
 @lru_cache
 def multiplies_bytes_exactly() -> bool:
     """Whether this processor's products of bytes are right at the ends of their range: some older ones saturate."""
-    ends = torch.tensor([-128, 127], dtype=torch.int8).repeat(64)
+    # Sums of two products of ends pass 2**15, where 16-bit intermediate sums (AVX2's) are cut off.
+    ends = torch.tensor([-128, 127], dtype=torch.int8).repeat(64)  # [128]
     rows = torch.stack([ends, ends.flip(0), torch.full_like(ends, -128), torch.full_like(ends, 127)]).repeat(16, 1)
     try:
-        found = torch._int_mm(rows, rows.t())
+        products = torch._int_mm(rows, rows.t())
     except (RuntimeError, AttributeError):  # it is not a public call of PyTorch's
         return False
-    return torch.equal(found.long(), rows.long() @ rows.long().t())
+    return torch.equal(products.long(), rows.long() @ rows.long().t())
 
 
-def _seconds(way: Callable, device: torch.device) -> float:
-    _wait(device)
+def _seconds(product: Callable, device: torch.device) -> float:
+    _synchronize(device)
     start = time.perf_counter()
-    way()
-    _wait(device)
+    product()
+    _synchronize(device)
     return time.perf_counter() - start
 
 
-def _wait(device: torch.device) -> None:
+def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

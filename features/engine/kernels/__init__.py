@@ -1,1 +1,1 @@
-"""Speed behind a wall: compiled loops, blocked searches, threads, transfers."""
+"""Speed behind a wall: compiled loops, blocked searches, threads, transfers. Each says what slow way it equals."""

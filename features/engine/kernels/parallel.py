@@ -1,24 +1,25 @@
-"""Independent pieces of work on all cores, one core each."""
+"""How do independent tasks use all cores? A thread each: task parallelism, instead of threads inside an operation."""
 
 import contextlib
 import math
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
-ON_A_GPU = 8  # pieces side by side at most: each holds some of its memory
+GPU_THREADS = 8  # tasks at once at most where they use a GPU: each holds some of its memory
 
 
 class Scratch(threading.local):
-    """Memory that is filled again and again, one a thread: asking for it anew each time costs more than filling it."""
+    """A buffer that is filled again and again, one a thread: allocating it anew costs more than filling it."""
 
     memory: Tensor | None = None
 
-    def of(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Uninitialised, of this shape, with the type and device of `like`."""
+    def buffer(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Uninitialised, of this shape, with the type and device of `like`; valid until the thread's next call."""
         size = math.prod(shape)
         if self.memory is None or self.memory.numel() < size or self.memory.dtype != like.dtype:
             self.memory = torch.empty(size, dtype=like.dtype, device=like.device)
@@ -26,47 +27,50 @@ class Scratch(threading.local):
 
 
 @contextlib.contextmanager
-def side_by_side(device, mostly_here: bool = False):
-    """A function that carries out pieces of work side by side on the cores and yields their results.
+def parallel_map(device, host_bound: bool = False) -> Iterator[Callable[[Iterable[Callable]], Iterator]]:
+    """A function that calls tasks, several at once, and yields their results in order.
 
-    Where the device is a GPU, only pieces that are `mostly_here`, the GPU's part of them being small.
+    Where the device is a GPU, only tasks that are `host_bound`, the GPU's part of them being small, run several at
+    once.
 
-    The pieces are many small steps: shared out step by step, the cores would mostly wait for each other. So each
-    piece has one core to itself, which PyTorch decides by a number that new threads start with.
+    A task is many small operations: were each operation shared out among the cores, these would mostly wait for each
+    other. So each task has one core to itself: new threads start with the number of threads that PyTorch is set to,
+    which is one while the pool lives.
     """
     threads = torch.get_num_threads()
-    if threads == 1 or (device.type != "cpu" and not (device.type == "cuda" and mostly_here)):
-        yield one_by_one
+    if threads == 1 or (device.type != "cpu" and not (device.type == "cuda" and host_bound)):
+        yield serial_map
         return
     torch.set_num_threads(1)
-    together = threads if device.type == "cpu" else min(threads, ON_A_GPU)
-    pool = ThreadPoolExecutor(together)
+    workers = threads if device.type == "cpu" else min(threads, GPU_THREADS)
+    pool = ThreadPoolExecutor(workers)
     try:
-        yield lambda work: _in_turn(pool, work, 2 * together)
+        yield lambda tasks: _ordered_results(pool, tasks, 2 * workers)
     finally:
+        # Nobody reads the results of tasks that wait after an error or a cancellation.
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
 
 
-def one_by_one(work):
-    """The results of pieces of work that leave the cores to each other's threads, in order."""
-    return (piece() for piece in work)
+def serial_map(tasks: Iterable[Callable]) -> Iterator:
+    """The results of tasks called one after another; each operation may use all cores."""
+    return (task() for task in tasks)
 
 
-def results_of(pieces: list, device) -> list:
-    """What the pieces of work come to, in order: side by side, but a single one has all cores to itself."""
-    if len(pieces) == 1:
-        return [pieces[0]()]
-    with side_by_side(device) as run:
-        return list(run(pieces))
+def run_all(tasks: list[Callable], device) -> list:
+    """The results of the tasks, in order: several at once, but a single one has all cores to itself."""
+    if len(tasks) == 1:
+        return [tasks[0]()]
+    with parallel_map(device) as run:
+        return list(run(tasks))
 
 
-def _in_turn(pool: ThreadPoolExecutor, work, ahead: int):
-    """Results in order, with at most `ahead` pieces handed out: their inputs are not all made at once."""
-    waiting = deque()
-    for piece in work:
-        waiting.append(pool.submit(piece))
-        if len(waiting) == ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _ordered_results(pool: ThreadPoolExecutor, tasks: Iterable[Callable], ahead: int) -> Iterator:
+    """Results in order, with at most `ahead` tasks submitted: their inputs are made as they are needed."""
+    pending = deque()
+    for task in tasks:
+        pending.append(pool.submit(task))
+        if len(pending) == ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

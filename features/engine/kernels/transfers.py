@@ -1,31 +1,32 @@
-"""Numbers on their way between the host and a GPU, neither of which waits for the other."""
+"""How do tensors travel between host and GPU without either waiting for the other? By pinned memory and events."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-def upload(values, device) -> Tensor:
-    """A copy on the device of an array or tensor of the host."""
+def to_device(values, device) -> Tensor:
+    """A copy on the device of a host array or tensor."""
     values = torch.as_tensor(values)
     if torch.device(device).type != "cuda" or values.is_cuda:
         return values.to(device)
+    # Only pinned memory is copied while the host goes on; from pageable memory `non_blocking` still waits.
     return values.pin_memory().to(device, non_blocking=True)
 
 
-class Fetched:
-    """Tensors on the host, once they are there; those that are there already are not copied."""
+class AsyncHostCopy:
+    """Copies of tensors on the host, under way from the moment this is made. Host tensors are not copied."""
 
     def __init__(self, *tensors: Tensor):
         self._copies = [_copy(tensor) for tensor in tensors]
-        self._there = None
-        if tensors[0].is_cuda:  # the current device may be another one
-            self._there = torch.cuda.current_stream(tensors[0].device).record_event()
+        self._arrived = None
+        if tensors[0].is_cuda:  # the event goes into the tensors' stream: the current device may be another one
+            self._arrived = torch.cuda.current_stream(tensors[0].device).record_event()
 
     def wait(self) -> list[np.ndarray]:
-        """Them, after all that the GPU was given before them."""
-        if self._there:
-            self._there.synchronize()
+        """The arrays, once the GPU has done all that it was given before the copies."""
+        if self._arrived:
+            self._arrived.synchronize()
         return [copy.numpy() for copy in self._copies]
 
 

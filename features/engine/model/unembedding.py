@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..kernels.parallel import Scratch, results_of
+from ..kernels.parallel import Scratch, run_all
 
 CORE_BYTES = 1 << 20  # logits that a core works on at a time: they stay in its cache
 GPU_BYTES = 256 << 20  # the same on a GPU, where many small steps would cost more than memory
@@ -60,7 +60,7 @@ class Head:
         """
         flat, width = xc.reshape(-1, xc.shape[-1]), self.U.shape[1]
         shape = len(flat), -(-width // ALIGNED) * ALIGNED
-        found = (flat.new_empty(shape) if scratch is None else scratch.of(shape, flat))[:, :width]
+        found = (flat.new_empty(shape) if scratch is None else scratch.buffer(shape, flat))[:, :width]
         return torch.mm(flat, self.U, out=found).view(*xc.shape[:-1], width)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Head:
     def losses(self, x: Tensor, targets: Tensor) -> Tensor:
         """-log p(target), nats. x [n, d_model], targets [n] -> [n]. Same as reference.losses: float32 rounding."""
         parts = zip(x.split(ROWS), targets.split(ROWS), strict=True)
-        return torch.cat(results_of([partial(self._losses, *part) for part in parts], x.device))
+        return torch.cat(run_all([partial(self._losses, *part) for part in parts], x.device))
 
     @torch.no_grad()
     def _losses(self, x: Tensor, targets: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""What a pass over the corpus keeps on disk: active entries, and sums."""
+"""What a pass over the corpus keeps on disk: active entries, sums with the hook point, products between features."""

@@ -1,4 +1,7 @@
-"""Sums over the tokens of a corpus that stream, merge and lie on disk: what the hook point holds as a feature fires."""
+"""Sums over the tokens of a corpus that stream, merge and lie on disk: what the hook point holds as a feature fires.
+
+Explained variance and the panel "correlated neurons" of sae_vis are read off them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kernels.sparse import weighted_sums
-from ..kernels.transfers import Fetched
-from .disk import Matrix
+from ..kernels.sparse import weighted_row_sums
+from ..kernels.transfers import AsyncHostCopy
+from .disk import MatrixFile
 
 ROWS = 1024  # copied at a time
-COLUMNS = 32  # of the hook point at a time: a piece's share of them stays in the cache while features gather from it
+COLUMNS = 32  # of the hook point at a time: a chunk's tile of them stays in the cache while features gather from it
+DOUBLE_ROWS = 512  # turned into float64 at a time on a CPU
 
 
 @dataclass(frozen=True)
-class Sums:
+class CorpusSums:
     """Over counted tokens, in float64: of h_n, of its square, of f_i h_n, and of |h - h'|^2."""
 
     tokens: int
     h: np.ndarray  # [d_in]
     hh: np.ndarray  # [d_in]
-    fh: Matrix  # [d_sae, d_in]
+    fh: MatrixFile  # [d_sae, d_in]
     error: float
 
     @property
@@ -33,22 +37,22 @@ class Sums:
         return 1 - self.error / total if total > 0 else float("nan")
 
     @classmethod
-    def load(cls, folder: Path) -> "Sums":
+    def load(cls, folder: Path) -> "CorpusSums":
         """f h stays on disk."""
         with np.load(folder / "sums.npz") as small:
             tokens, h, hh, error = int(small["tokens"]), small["h"], small["hh"], float(small["error"])
-        return cls(tokens, h, hh, Matrix(folder / "fh.npy"), error)
+        return cls(tokens, h, hh, MatrixFile(folder / "fh.npy"), error)
 
     @classmethod
     def merge(cls, folders: list[Path], folder: Path) -> None:
-        """Write those of all tokens of all parts, taken in the order given, some rows at a time."""
-        parts = [cls.load(each) for each in folders]
-        h, hh, error = (sum(getattr(part, name) for part in parts) for name in ("h", "hh", "error"))
-        _save(folder, sum(part.tokens for part in parts), h, hh, error)
-        fh = _on_disk(folder, *parts[0].fh.shape)
+        """Write the sums over all shards' tokens, shards taken in the order given, some rows of f h at a time."""
+        shards = [cls.load(each) for each in folders]
+        h, hh, error = (sum(getattr(shard, name) for shard in shards) for name in ("h", "hh", "error"))
+        _save(folder, sum(shard.tokens for shard in shards), h, hh, error)
+        fh = _map_fh(folder, *shards[0].fh.shape)
         for start in range(0, len(fh), ROWS):
             rows = slice(start, start + ROWS)
-            fh[rows] = sum(part.fh[rows] for part in parts)
+            fh[rows] = sum(shard.fh[rows] for shard in shards)
         fh.flush()
 
 
@@ -57,62 +61,66 @@ def _save(folder: Path, tokens: int, h: np.ndarray, hh: np.ndarray, error: float
     np.savez(folder / "sums.npz", tokens=tokens, h=h, hh=hh, error=error)
 
 
-def _on_disk(folder: Path, rows: int, width: int) -> np.ndarray:
+def _map_fh(folder: Path, rows: int, width: int) -> np.ndarray:
     return np.lib.format.open_memmap(folder / "fh.npy", "w+", np.float64, (rows, width))
 
 
-class Products:
+class StreamingProducts:
     """Sums of f_i x_n over tokens, for the entries f of a dictionary and dense columns x, in float64.
 
-    Takes pieces of a corpus from several threads at once. The columns go by in narrow strips: a piece's share of a
-    strip stays in the cache while all features gather from it.
+    Takes chunks of a corpus from several threads at once. The columns are cut into narrow tiles (cache blocking): a
+    chunk's part of a tile stays in the cache while all features gather from it.
     """
 
     def __init__(self, rows: int, width: int, device):
         self.width = width
         self.columns = COLUMNS if torch.device(device).type == "cpu" else width
-        self.strips = [
+        self.tiles = [
             torch.zeros(rows, min(self.columns, width - start), dtype=torch.float64, device=device)
             for start in range(0, width, self.columns)
-        ]
-        self._locks = [Lock() for _ in self.strips]
+        ]  # [rows, columns] each
+        self._locks = [Lock() for _ in self.tiles]
 
     @property
     def whole(self) -> Tensor:
-        """All sums, where they are not in strips. [rows, width]"""
-        (strip,) = self.strips
-        return strip
+        """All sums, where one tile is as wide as they are. [rows, width]"""
+        (tile,) = self.tiles
+        return tile
 
-    def add(self, dense: Tensor, starts: Tensor, tokens: Tensor, values: Tensor) -> None:
-        """dense [n, width]; feature i's entries are `starts[i]` to `starts[i + 1]` of tokens and values."""
-        strips = dense.split(self.columns, dim=1)
-        for total, lock, strip in zip(self.strips, self._locks, strips, strict=True):
-            sums = weighted_sums(strip.contiguous(), starts, tokens, values)
+    def add(self, dense: Tensor, offsets: Tensor, tokens: Tensor, values: Tensor) -> None:
+        """dense [n, width]; feature i's entries are `offsets[i]` to `offsets[i + 1]` of tokens and values [e]."""
+        # A lock a tile: threads that add other tiles at the same time do not wait for each other.
+        for total, lock, tile in zip(self.tiles, self._locks, dense.split(self.columns, dim=1), strict=True):
+            sums = weighted_row_sums(tile.contiguous(), offsets, tokens, values)  # [rows, columns] float32
             with lock:
                 total += sums
 
-    def write(self, found: np.ndarray) -> None:
-        """Into `found` [rows, width] float64, which may be a mapped file."""
-        for start in range(0, len(found), ROWS):
+    def write(self, target: np.ndarray) -> None:
+        """Into `target` [rows, width] float64, which may be a mapped file."""
+        for start in range(0, len(target), ROWS):
             rows = slice(start, start + ROWS)
-            (found[rows],) = Fetched(torch.cat([strip[rows] for strip in self.strips], 1)).wait()
+            (target[rows],) = AsyncHostCopy(torch.cat([tile[rows] for tile in self.tiles], 1)).wait()
 
 
 class StreamingSums:
-    """Takes pieces of a corpus, from several threads at once."""
+    """Takes chunks of a corpus, from several threads at once."""
 
     def __init__(self, d_sae: int, d_in: int, device):
         self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self.error = torch.zeros((), dtype=torch.float64, device=device)
         self.h, self.hh = (torch.zeros(d_in, dtype=torch.float64, device=device) for _ in range(2))
-        self.fh = Products(d_sae, d_in, device)
+        self.fh = StreamingProducts(d_sae, d_in, device)
         self._lock = Lock()
 
     def update(self, hook: Tensor, error: Tensor, counts: Tensor | bool = True) -> None:
-        """hook [n, d_in] and its reconstruction error; all but what `fh` takes by itself. Only if it `counts`."""
+        """Adds hook [n, d_in] and its reconstruction error [], but not f h. Only if it `counts` [] bool.
+
+        `counts` multiplies: on a GPU it is a tensor that the host does not know yet.
+        """
         h, hh = (hook.new_zeros(hook.shape[1], dtype=torch.float64) for _ in range(2))
-        for part in hook.split(len(hook) if hook.is_cuda else 512):  # a float64 copy of all leaves a CPU's cache
-            double = part.double()
+        # A float64 copy of all of it would not fit a CPU's cache.
+        for part in hook.split(len(hook) if hook.is_cuda else DOUBLE_ROWS):
+            double = part.double()  # [rows, d_in]
             h += double.sum(0)
             hh += double.square_().sum(0)
         with self._lock:
@@ -122,6 +130,6 @@ class StreamingSums:
             self.hh += hh * counts
 
     def save(self, folder: Path) -> None:
-        """As `Sums.load` reads them."""
+        """As `CorpusSums.load` reads them."""
         _save(folder, int(self.tokens), self.h.cpu().numpy(), self.hh.cpu().numpy(), float(self.error))
-        self.fh.write(_on_disk(folder, len(self.fh.strips[0]), self.fh.width))
+        self.fh.write(_map_fh(folder, len(self.fh.tiles[0]), self.fh.width))

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..kernels.parallel import Scratch, one_by_one
+from ..kernels.parallel import Scratch, serial_map
 from ..model.unembedding import LOG2E, Head
 
 STRIP_BYTES, GPU_STRIP_BYTES = 32 << 20, 1 << 30  # of features' logit effects held at a time, by each core
@@ -45,7 +45,7 @@ def ablate(
     activations: Tensor,
     *,
     unscaled: Tensor | None = None,
-    run: Callable = one_by_one,
+    run: Callable = serial_map,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Ablated:
     """For n pairs of a position, at[n], and a feature, which[n], whose activation there is activations[n].
@@ -129,7 +129,7 @@ class _Pairs:
 
     def _product(self, rows: Tensor, strip: slice, scratch: Scratch) -> Tensor:
         U = self.head.U[:, strip]
-        return torch.mm(rows, U, out=scratch.of((len(rows), U.shape[1]), rows))
+        return torch.mm(rows, U, out=scratch.buffer((len(rows), U.shape[1]), rows))
 
     def highest(self, residuals: Tensor, strip: slice, positions: slice) -> Tensor:
         """Of each position's logits in a strip, in bits, nothing ablated. [positions]"""
@@ -174,11 +174,11 @@ def _by_tensors(residuals, effects, bias, highest, at, which, stretches, weights
 
 def _compiled(residuals, effects, bias, highest, at, which, stretches, weights) -> Tensor:
     """The same in one sweep."""
-    from ..kernels.numba.exp2_sums import sums_of_powers
+    from ..kernels.numba.exp2_sums import exp2_sums
 
     sums = torch.empty(len(at), dtype=torch.float64)
     arrays = residuals, effects, bias, highest, at, which, stretches, weights, sums
-    sums_of_powers(*(array.numpy() for array in arrays))
+    exp2_sums(*(array.numpy() for array in arrays))
     return sums
 
 

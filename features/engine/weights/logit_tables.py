@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ..bins import BINS, equal_edges
-from ..kernels.numba.topk import count_between, extremes
+from ..kernels.numba.topk import histogram_counts, row_extremes
 from ..results import Alignment, Histogram, LogitTable, TokenValues
 from ..subject import Subject
 
@@ -19,7 +19,7 @@ def logit_tables(effects: Tensor) -> list[LogitTable]:
     count = min(LOGITS, width)
     high, low = (np.full((len(rows), count), -np.inf, np.float32) for _ in range(2))
     high_at, low_at = (np.zeros(high.shape, np.int32) for _ in range(2))
-    extremes(rows, width, high, high_at, low, low_at)
+    row_extremes(rows, width, high, high_at, low, low_at)
     low = -low
     edges, counts = histograms(rows, low[:, 0], high[:, 0], width)
     return [
@@ -44,7 +44,7 @@ def histograms(
     """Of the first `width` numbers of each row, in equal bins from the lowest to the highest: edges [n, bins + 1],
     counts [n, bins]. Left edges are inside, as they are rounded to float32."""
     edges, counts = equal_edges(low, high, bins), np.zeros((len(values), bins), np.int64)
-    count_between(values, width, edges, counts)
+    histogram_counts(values, width, edges, counts)
     return edges, counts
 
 

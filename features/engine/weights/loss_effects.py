@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kernels.parallel import side_by_side
+from ..kernels.parallel import parallel_map
 from ..subject import Subject
 from .ablation import ablate
 
@@ -58,7 +58,7 @@ def _effects(subject: Subject, rows, shown, places, told: Callable) -> np.ndarra
     targets = rows[places // rows.shape[1], places % rows.shape[1] + 1].astype(np.int64)
     parts = (at, which, targets, shown["value"].copy())  # torch refuses a field's strides
     at, which, targets, values = (torch.from_numpy(part).to(device) for part in parts)
-    with side_by_side(device) as run:
+    with parallel_map(device) as run:
         residuals, stretch = _residuals(subject, rows, places, run, partial(told, 0))
         directions = subject.output_directions(features)
         found = ablate(

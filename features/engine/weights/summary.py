@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from ..encoder.encoder import Encoder
-from ..encoder.reconstruction import reconstructed
-from ..kernels.parallel import results_of
+from ..encoder.reconstruction import reconstruct
+from ..kernels.parallel import run_all
 from ..results import Summary
-from ..store.sums import Sums
+from ..store.sums import CorpusSums
 from ..subject import Subject
 
 DENSE_ABOVE = 0.1  # share of tokens
@@ -19,7 +19,7 @@ FEW_ROWS = 32  # at least; between them one row in 64
 ROWS_AT_ONCE = 8
 
 
-def summary(plan, sums: Sums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
+def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
     """From a plan, what was summed by it, each feature's active tokens [d_sae], and what `losses` found.
 
     Same as reference.l0 and reference.dead_and_dense: exact, of whole numbers.
@@ -59,7 +59,7 @@ def losses(
     size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core
     parts = [rows[start : start + size] for start in range(0, len(rows), size)]
     pieces = [partial(_losses, subject, encoder, part, uncounted) for part in parts]
-    return sum(results_of(pieces, subject.device), np.zeros(4))
+    return sum(run_all(pieces, subject.device), np.zeros(4))
 
 
 @torch.no_grad()
@@ -77,7 +77,7 @@ def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Col
 
 def _rebuilt(encoder: Encoder, h):
     flat = h.flatten(0, -2).float()
-    return reconstructed(encoder.sae, flat, *encoder(flat)).view(h.shape)
+    return reconstruct(encoder.sae, flat, *encoder(flat)).view(h.shape)
 
 
 def _residual(subject: Subject, ids, replace):

@@ -8,7 +8,7 @@ from features.engine import reference
 from features.engine.activity import top_examples
 from features.engine.activity.activations import Ordered
 from features.engine.activity.examples import choose
-from features.engine.activity.top_examples import TOP, Grid, tops
+from features.engine.activity.top_examples import TOP, TokenLayout, tops
 from features.engine.store.active_entries import FeatureEntries
 
 SEED = 5
@@ -20,7 +20,7 @@ KINDS = {"repeated text": (2, 40), "text that hardly repeats": (5000, 40), "long
 @pytest.fixture(params=KINDS)
 def grid(request):
     vocabulary, rows = KINDS[request.param]
-    return Grid(np.random.default_rng(0).integers(vocabulary, size=(rows, 33)), 1)
+    return TokenLayout(np.random.default_rng(0).integers(vocabulary, size=(rows, 33)), 1)
 
 
 @pytest.fixture
@@ -102,6 +102,8 @@ def test_shown_entries_are_all_of_the_examples_rows_and_near_ones_are_ten_tokens
 def test_the_last_token_that_can_be_numbered_is_shown():
     width = 1024
     rows = np.broadcast_to(np.arange(width + 1), (2**32 // width, width + 1))
-    (one,) = choose([FeatureEntries(0, np.array([5, 2**32 - 1], np.uint32), np.float32([1, 2]))], Grid(rows, 1), SEED)
+    (one,) = choose(
+        [FeatureEntries(0, np.array([5, 2**32 - 1], np.uint32), np.float32([1, 2]))], TokenLayout(rows, 1), SEED
+    )
     assert one.rows.tolist() == [0, 2**32 // width - 1]
     assert one.positions.tolist() == [6, width]

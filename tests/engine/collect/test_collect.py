@@ -234,7 +234,7 @@ def test_summary_says_l0_variance_explained_losses_dead_and_dense(collected, den
 
 @pytest.mark.parametrize("cut", [(32, 32), (96, 200), (1000, 64)])
 def test_how_the_corpus_is_cut_does_not_matter(subject, rows, features, cut):
-    cut_up = collect(subject, rows, tokens=TOKENS, seed=5, piece_tokens=cut[0], shard_tokens=cut[1])
+    cut_up = collect(subject, rows, tokens=TOKENS, seed=5, chunk_tokens=cut[0], shard_tokens=cut[1])
     for one, other in zip(features, cut_up.features(), strict=True):
         assert (one.activity.count, one.tokens) == (other.activity.count, other.tokens)
         for mine, its in zip(one.examples.groups, other.examples.groups, strict=True):

@@ -1,4 +1,4 @@
-"""A GPU gives the CPU's answer, and is never waited for between pieces of the corpus."""
+"""A GPU gives the CPU's answer, and is never waited for between chunks of the corpus."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from features.engine.collect.collect import collect
-from features.engine.collect.shard_pass import Pass
+from features.engine.collect.shard_pass import ShardPass
 from features.engine.prompt import analyse, rank
 from features.engine.sae.sae import SparseAutoencoder
 from features.engine.store.sums import StreamingSums
@@ -82,13 +82,13 @@ def test_a_prompt_on_a_gpu_is_ranked_as_on_the_cpu(subject, on_gpu):
 def test_the_host_waits_for_no_batch(on_gpu, rows, tmp_path, sae):
     """A pass that is under way asks the GPU for nothing: PyTorch would raise at any call that waits."""
     subject = sae(on_gpu)
-    passing = Pass(subject, True, screen="on")
-    passing.over(rows, (0, len(rows)), 7, tmp_path / "shard", lambda tokens: None)  # kernels are loaded
+    shard_pass = ShardPass(subject, True, screen="on")
+    shard_pass.run(rows, (0, len(rows)), 7, tmp_path / "shard", lambda tokens: None)  # kernels are loaded
     sums = StreamingSums(subject.d_sae, subject.sae.config.d_in, subject.device)
-    pipeline = passing._pipeline(sums, 7 * len(rows[0]))
+    pipeline = shard_pass._pipeline(sums, 7 * len(rows[0]))
     torch.cuda.set_sync_debug_mode("error")
     try:
-        handed_out = [pipeline._hand_out(rows[at : at + 7], at) for at in (0, 7, 14)]
+        submitted = [pipeline._submit(rows[at : at + 7], at) for at in (0, 7, 14)]
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert all(part.fetched.wait()[1][-1] > 0 for (part,) in handed_out)
+    assert all(part.copy.wait()[1][-1] > 0 for (part,) in submitted)

@@ -5,24 +5,26 @@ import pytest
 
 from features.engine import reference
 from features.engine.collect.collect import collect
-from features.engine.collect.shard_pass import Pass
-from features.engine.collect.shards import collect_shard, merge, open_collected, plan, shard_folder
+from features.engine.collect.shard_pass import ShardPass
+from features.engine.collect.shards import collect_shard, merge, open_collected, plan_shards, shard_folder
 from features.engine.results import Cancelled
 from features.engine.sae.sae import SAEConfig, SparseAutoencoder
 from features.engine.store import rare_pairs
-from features.engine.store.sums import Sums
+from features.engine.store.sums import CorpusSums
 
 TOKENS = 700
 
 
-def _plan(subject, rows, shard_tokens, piece_tokens=64):
+def _plan(subject, rows, shard_tokens, chunk_tokens=64):
     special = subject.vocabulary.special
-    return plan(rows, tokens=TOKENS, bos=True, special=special, shard_tokens=shard_tokens, piece_tokens=piece_tokens)
+    return plan_shards(
+        rows, tokens=TOKENS, bos=True, special=special, shard_tokens=shard_tokens, chunk_tokens=chunk_tokens
+    )
 
 
 def _collected(subject, rows, cut, folder, order=None, **options):
     for number in range(len(cut.spans)) if order is None else order:
-        collect_shard(Pass(subject, True, **options), rows, cut, number, folder)
+        collect_shard(ShardPass(subject, True, **options), rows, cut, number, folder)
     merge(subject, rows, cut, folder)
     return open_collected(subject, rows, cut, folder, seed=5, **options)
 
@@ -32,7 +34,7 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
     cut = _plan(subject, rows, shard_tokens)
     assert len(cut.spans) > 2
     parted = _collected(subject, rows, cut, tmp_path, order=reversed(range(len(cut.spans))))
-    whole = collect(subject, rows, tokens=TOKENS, seed=5, piece_tokens=64)
+    whole = collect(subject, rows, tokens=TOKENS, seed=5, chunk_tokens=64)
     for name in ("tokens", "l0", "dead", "dense"):
         assert getattr(parted.summary, name) == getattr(whole.summary, name)
     assert parted.summary.explained_variance == pytest.approx(whole.summary.explained_variance, rel=1e-9)
@@ -42,7 +44,7 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
     np.testing.assert_allclose(parted.correlations.sums.fh[:], whole.correlations.sums.fh[:], rtol=1e-9)
     np.testing.assert_allclose(parted.correlations.moments.ff, whole.correlations.moments.ff, rtol=1e-9)
     features = np.arange(subject.d_sae)
-    pairs = [each.correlations.pairs.of(features) for each in (parted, whole)]
+    pairs = [each.correlations.pairs.rows(features) for each in (parted, whole)]
     np.testing.assert_allclose(*pairs, rtol=1e-9)
     for one, other in zip(parted.features(), whole.features(), strict=True):
         assert one.activity.count == other.activity.count
@@ -56,14 +58,14 @@ def test_shards_in_any_order_merge_to_what_one_pass_finds(subject, rows, tmp_pat
 
 def test_a_long_corpus_is_cut_into_longer_shards_rather_than_more():
     rows = np.ones((100_000, 128), np.uint16)
-    cut = plan(rows, tokens=12_700_000, bos=True, special={0})
+    cut = plan_shards(rows, tokens=12_700_000, bos=True, special={0})
     assert 60 <= len(cut.spans) <= 70
-    assert len(plan(rows, tokens=1_000_000, bos=True, special={0}).spans) == 8
+    assert len(plan_shards(rows, tokens=1_000_000, bos=True, special={0}).spans) == 8
 
 
-@pytest.mark.parametrize("held", [1 << 20, 1])  # all rare entries at once; a piece at a time
+@pytest.mark.parametrize("held", [1 << 20, 1])  # all rare entries at once; a chunk at a time
 def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_path, monkeypatch, held):
-    monkeypatch.setattr(rare_pairs, "STRETCH", held)
+    monkeypatch.setattr(rare_pairs, "SEGMENT_ENTRIES", held)
     cut = _plan(subject, rows, 200)
     collected = _collected(subject, rows, cut, tmp_path)
     hook = subject.activations(rows[: cut.used_rows].astype(np.int64))[:, 1:].flatten(0, 1)
@@ -72,28 +74,28 @@ def test_products_of_all_pairs_are_those_of_dense_matrices(subject, rows, tmp_pa
     np.testing.assert_allclose(collected.correlations.sums.fh[:], f.T @ h, atol=1e-4)
     for features in (np.arange(subject.d_sae), np.array([5]), np.array([0, 3, 38])):
         pairs = collected.correlations.pairs
-        products = pairs.of(features)
+        products = pairs.rows(features)
         np.testing.assert_allclose(products, (f.T[features] @ f)[:, pairs.right.order], atol=1e-4)
     assert 0 < len(collected.correlations.pairs.left.rare) < subject.d_sae
 
 
 def test_rare_entries_are_read_once_for_many_features(subject, rows, tmp_path, monkeypatch):
     """However many features ask: on millions of tokens they are gigabytes."""
-    monkeypatch.setattr(rare_pairs, "STRETCH", 1)
+    monkeypatch.setattr(rare_pairs, "SEGMENT_ENTRIES", 1)
     collected = _collected(subject, rows, _plan(subject, rows, 200), tmp_path)
-    read, stretch = [], rare_pairs.RareByToken._stretch
+    read, segment = [], rare_pairs.RareEntriesByToken._segment
     monkeypatch.setattr(
-        rare_pairs.RareByToken, "_stretch", lambda self, number: read.append(number) or stretch(self, number)
+        rare_pairs.RareEntriesByToken, "_segment", lambda self, number: read.append(number) or segment(self, number)
     )
     collected.correlations.features(np.arange(subject.d_sae))
     assert len(read) == len(set(read)) > 3
 
 
-@pytest.mark.parametrize(("used", "a_piece"), [(1, 1), (10, 3), (160, 40), (1000, 63), (1100, 64), (9000, 64)])
-def test_a_small_corpus_gives_each_of_four_cores_as_much_to_do(used, a_piece):
+@pytest.mark.parametrize(("used", "per_chunk"), [(1, 1), (10, 3), (160, 40), (1000, 63), (1100, 64), (9000, 64)])
+def test_a_small_corpus_gives_each_of_four_cores_as_much_to_do(used, per_chunk):
     rows = np.ones((used, 128), np.uint16)
-    cut = plan(rows, tokens=127 * used, bos=True, special={0}, piece_tokens=8192)
-    assert cut.used_rows <= used and cut.rows_a_piece == a_piece
+    cut = plan_shards(rows, tokens=127 * used, bos=True, special={0}, chunk_tokens=8192)
+    assert cut.used_rows <= used and cut.rows_per_chunk == per_chunk
 
 
 def test_features_are_correlated_with_those_of_a_second_sae(subject, rows, tmp_path):
@@ -121,12 +123,12 @@ def test_a_shard_that_is_there_is_not_made_again_and_a_half_made_one_is(subject,
     unfinished = shard_folder(tmp_path, 1).with_name("shard-0001.part")
     unfinished.mkdir(parents=True)
     (unfinished / "tokens").write_bytes(b"left by a killed worker")
-    collect_shard(Pass(subject, True), rows, cut, 1, tmp_path)
+    collect_shard(ShardPass(subject, True), rows, cut, 1, tmp_path)
     assert not unfinished.exists()
-    before = Sums.load(shard_folder(tmp_path, 1)).tokens
-    monkeypatch.setattr("features.engine.collect.shard_pass.Pass.over", None)  # nothing is computed any more
-    collect_shard(Pass(subject, True), rows, cut, 1, tmp_path)
-    assert Sums.load(shard_folder(tmp_path, 1)).tokens == before
+    before = CorpusSums.load(shard_folder(tmp_path, 1)).tokens
+    monkeypatch.setattr("features.engine.collect.shard_pass.ShardPass.run", None)  # nothing is computed any more
+    collect_shard(ShardPass(subject, True), rows, cut, 1, tmp_path)
+    assert CorpusSums.load(shard_folder(tmp_path, 1)).tokens == before
 
 
 def test_a_cancelled_shard_leaves_nothing(subject, rows, tmp_path):
@@ -134,18 +136,18 @@ def test_a_cancelled_shard_leaves_nothing(subject, rows, tmp_path):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        collect_shard(Pass(subject, True), rows, _plan(subject, rows, 200), 0, tmp_path, progress=stop)
+        collect_shard(ShardPass(subject, True), rows, _plan(subject, rows, 200), 0, tmp_path, progress=stop)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("screen", ["off", "bfloat16"])
-def test_stretches_of_special_tokens_are_passed_over(subject, rows, screen):
-    """Padding at the start, in the middle, and as whole pieces: the same features as without it."""
+def test_segments_of_special_tokens_are_passed_over(subject, rows, screen):
+    """Padding at the start, in the middle, and as whole chunks: the same features as without it."""
     padding = np.full_like(rows[:6], 2)
     padding[:, 0] = rows[0, 0]
     padded = np.concatenate([padding, rows[:10], padding, rows[10:]])
     plain = collect(subject, rows, tokens=TOKENS, screen=screen)
-    found = collect(subject, padded, tokens=TOKENS, screen=screen, shard_tokens=200, piece_tokens=64)
+    found = collect(subject, padded, tokens=TOKENS, screen=screen, shard_tokens=200, chunk_tokens=64)
     assert found.summary.l0 == pytest.approx(plain.summary.l0)
     for one, other in zip(found.features(), plain.features(), strict=True):
         assert one.activity.count == other.activity.count

@@ -6,10 +6,11 @@ import torch
 
 from features.engine import reference
 from features.engine.collect.collect import collect
-from features.engine.encoder import encoder
+from features.engine.encoder import encoder, exact
 from features.engine.encoder.autotune import multiplies_bytes_exactly
-from features.engine.encoder.bfloat16_screen import Screen
-from features.engine.encoder.encoder import Encoder, active_entries
+from features.engine.encoder.bfloat16_screen import Bfloat16Screen
+from features.engine.encoder.dense import dense_entries
+from features.engine.encoder.encoder import Encoder
 from features.engine.encoder.int8_screen import Int8Screen
 from features.engine.sae.sae import SAEConfig, SparseAutoencoder
 
@@ -19,9 +20,9 @@ NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 EXACT_BYTES = pytest.mark.skipif(not multiplies_bytes_exactly(), reason="this processor's products of bytes saturate")
 HERE = ["bfloat16", pytest.param("int8", marks=EXACT_BYTES)]
 SCREENS = [
-    pytest.param(Screen, "cpu", id="bfloat16"),
+    pytest.param(Bfloat16Screen, "cpu", id="bfloat16"),
     pytest.param(Int8Screen, "cpu", id="int8", marks=EXACT_BYTES),
-    pytest.param(Screen, "cuda", id="bfloat16-cuda", marks=[pytest.mark.gpu, NEEDS_GPU]),
+    pytest.param(Bfloat16Screen, "cuda", id="bfloat16-cuda", marks=[pytest.mark.gpu, NEEDS_GPU]),
 ]
 
 
@@ -106,7 +107,7 @@ def test_no_active_entry_is_missed(case, jump, offset, screen, device):
     h, W, b = case()
     threshold = 0.1 * _draw(11, FEATURES).abs() if jump else None
     sae, h = _sae(W, b + (threshold if jump else 0), threshold).to(device), h.to(device)
-    features, tokens, values = active_entries(sae, h)
+    features, tokens, values = dense_entries(sae, h)
     weights = sae.W_enc.double(), sae.b_enc.double()
     exact = reference.encode(h.double(), *weights, act=lambda p: reference.jumprelu(p, sae.floor.double()))
     truly = exact.t().reshape(-1).nonzero()[:, 0]
@@ -127,11 +128,11 @@ def test_numbers_that_are_no_numbers_are_let_through():
     assert torch.equal(let_through, let_through.unique())
 
 
-@pytest.mark.parametrize("screen, most", [(Screen, 1.5), pytest.param(Int8Screen, 3, marks=EXACT_BYTES)])
+@pytest.mark.parametrize("screen, most", [(Bfloat16Screen, 1.5), pytest.param(Int8Screen, 3, marks=EXACT_BYTES)])
 def test_the_screen_lets_little_else_through(screen, most):
     h, W, b = _ordinary()
     sae = _sae(W, b)
-    active, candidates = len(active_entries(sae, h)[0]), len(screen(sae, h.mean(0)).candidates(h))
+    active, candidates = len(dense_entries(sae, h)[0]), len(screen(sae, h.mean(0)).candidates(h))
     assert active <= candidates < most * active
 
 
@@ -142,7 +143,7 @@ def test_screened_entries_are_those_of_float32(jump, tokens_at_once, screen, mon
     monkeypatch.setattr("features.engine.encoder.encoder.TOKENS", tokens_at_once)
     h, W, b = _ordinary()
     sae = _sae(W, b, 0.5 * torch.ones(FEATURES) if jump else None)
-    for found, plain in zip(Encoder(sae, screen)(h), active_entries(sae, h), strict=True):
+    for found, plain in zip(Encoder(sae, screen)(h), dense_entries(sae, h), strict=True):
         torch.testing.assert_close(found, plain, rtol=1e-5, atol=2e-5)
 
 
@@ -150,8 +151,8 @@ def test_screened_entries_are_those_of_float32(jump, tokens_at_once, screen, mon
 def test_loops_verify_what_tensors_verify(jump):
     h, W, b = _ordinary()
     sae = _sae(W, b, 0.5 * torch.ones(FEATURES) if jump else None)
-    strips, found = encoder._strips(W.t()), Screen(sae, h.mean(0)).candidates(h)
-    by_loops, by_tensors = (way(sae, strips, h, found) for way in (encoder._verified_by_loops, encoder._verified))
+    tiles, found = exact.column_tiles(W.t()), Bfloat16Screen(sae, h.mean(0)).candidates(h)
+    by_loops, by_tensors = (way(sae, tiles, h, found) for way in (exact.exact_by_loops, exact.exact_by_tensors))
     for ours, its in zip(by_loops, by_tensors, strict=True):
         torch.testing.assert_close(ours, its, rtol=1e-5, atol=2e-5)
 
@@ -201,20 +202,20 @@ MEASURED = [  # shares of float32's time, a margin added to what int8 lets throu
 @EXACT_BYTES
 @pytest.mark.parametrize("shares, margin, asked, kind", MEASURED)
 def test_the_screen_is_the_quickest_with_what_it_lets_through(shares, margin, asked, kind, monkeypatch):
-    monkeypatch.setattr(encoder, "shares_of_float32", lambda device: shares)
-    monkeypatch.setattr(encoder, "LEAST", 1)
-    fill = Int8Screen._fill
+    monkeypatch.setattr(encoder, "relative_matmul_cost", lambda device: shares)
+    monkeypatch.setattr(encoder, "LEAST_WEIGHTS", 1)
+    fill = Int8Screen._fill_rows
 
     def wider(screen, *about):
         fill(screen, *about)
-        screen.own[:, 2] += margin
+        screen.feature_terms[:, 2] += margin
 
-    monkeypatch.setattr(Int8Screen, "_fill", wider)
+    monkeypatch.setattr(Int8Screen, "_fill_rows", wider)
     h, W, b = _ordinary()
     chosen = Encoder(_sae(W, b - 40), asked)
-    chosen.settle(h)
-    assert chosen.kind == kind and chosen.screens == (kind is not None)
-    assert len(chosen(h)[0]) == len(active_entries(chosen.sae, h)[0])
+    chosen.calibrate(h)
+    assert chosen.screen_name == kind and chosen.is_screened == (kind is not None)
+    assert len(chosen(h)[0]) == len(dense_entries(chosen.sae, h)[0])
 
 
 def test_bytes_are_refused_where_their_products_saturate(monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from features.engine.kernels.blocked_topk import GROUP, topmost
+from features.engine.kernels.blocked_topk import GROUP, blocked_topk
 
 WIDTHS = [5, GROUP, 40 * GROUP, 40 * GROUP + 3]
 
@@ -21,7 +21,7 @@ def _rows(width):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_few_are_those_of_a_sorted_row(width, largest):
     rows = _rows(width)
-    values, places = topmost(rows, 5, largest)
+    values, indices = blocked_topk(rows, 5, largest)
     assert torch.equal(values, rows.sort(1, descending=largest).values[:, :5])
-    assert torch.equal(rows.gather(1, places), values)
-    assert all(len(set(row)) == 5 for row in places.tolist())
+    assert torch.equal(rows.gather(1, indices), values)
+    assert all(len(set(row)) == 5 for row in indices.tolist())

@@ -9,8 +9,8 @@ import torch
 
 from features.engine import reference
 from features.engine.kernels import numba
-from features.engine.kernels.numba.cooccurrence import add_meetings
-from features.engine.kernels.numba.topk import BLOCK, extreme_correlations, extremes
+from features.engine.kernels.numba.cooccurrence import add_cooccurrences
+from features.engine.kernels.numba.topk import BLOCK, extreme_correlations, row_extremes
 
 WIDTHS = [5, BLOCK, 40 * BLOCK + 3]
 
@@ -31,7 +31,7 @@ def test_the_highest_and_lowest_are_the_ends_of_a_sorted_row(width):
     rows = _rows(width)
     (high, high_at), (low, low_at) = _none(rows, 5, np.float32), _none(rows, 3, np.float32)
     filled = np.concatenate([rows, np.full((len(rows), 3), np.nan, np.float32)], 1)  # what fills rows up says nothing
-    extremes(filled, width, high, high_at, low, low_at)
+    row_extremes(filled, width, high, high_at, low, low_at)
     ascending = np.sort(rows, axis=1)
     np.testing.assert_array_equal(high, ascending[:, ::-1][:, :5])
     np.testing.assert_array_equal(-low, ascending[:, :3])
@@ -76,14 +76,14 @@ def _inverse(values):
     return np.divide(1, np.sqrt(spread), where=values.var(0) > 0, out=np.zeros(values.shape[1]))
 
 
-def test_meetings_add_up_to_a_product_with_dense_rows():
+def test_cooccurrences_add_up_to_a_product_with_dense_rows():
     rng = np.random.default_rng(0)
     dense = rng.random((30, 9)).astype(np.float32) * (rng.random((30, 9)) < 0.4)
     tokens, columns = dense.nonzero()
-    starts = np.searchsorted(tokens, np.arange(31))
-    at, values, found = np.array([0, 7, 8, 29]), rng.random(4).astype(np.float32), np.ones(9)
-    add_meetings(at, values, starts, columns.astype(np.int32), dense[tokens, columns], found)
-    np.testing.assert_allclose(found, 1 + values.astype(float) @ dense[at].astype(float))
+    offsets = np.searchsorted(tokens, np.arange(31))
+    active, values, products = np.array([0, 7, 8, 29]), rng.random(4).astype(np.float32), np.ones(9)
+    add_cooccurrences(active, values, offsets, columns.astype(np.int32), dense[tokens, columns], products)
+    np.testing.assert_allclose(products, 1 + values.astype(float) @ dense[active].astype(float))
 
 
 def test_a_compiled_file_calls_nothing_of_another():

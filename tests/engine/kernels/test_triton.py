@@ -10,12 +10,12 @@ os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else 
 pytest.importorskip("triton", reason="needs Triton, which comes with PyTorch's builds for CUDA")
 
 from features.engine.collect.gpu_pipeline import AHEAD, Pipeline
-from features.engine.collect.shard_pass import Pass
+from features.engine.collect.shard_pass import ShardPass
 from features.engine.encoder.encoder import Encoder
-from features.engine.encoder.gpu_finder import Finder
+from features.engine.encoder.gpu_finder import GpuEntryFinder
 from features.engine.encoder.reconstruction import squared_error
 from features.engine.sae.sae import SAEConfig, SparseAutoencoder
-from features.engine.store.active_entries import Entries
+from features.engine.store.active_entries import ActiveEntries
 from features.engine.store.sums import StreamingSums
 from features.engine.subject import Subject
 
@@ -49,12 +49,12 @@ KINDS = [*((kind, "bfloat16") for kind in PLAIN), *((kind, "off") for kind in (*
 
 
 def found_by_kernels(kind, screen, monkeypatch, block_bytes=1 << 20):
-    for name, size in {"BLOCK_BYTES": block_bytes, "BLOCK": 16, "FEW": 8}.items():  # every loop goes round
+    for name, size in {"BLOCK_BYTES": block_bytes, "BLOCK": 16, "KEPT_BLOCK": 8}.items():  # every loop goes round
         monkeypatch.setattr(f"features.engine.encoder.gpu_finder.{name}", size)
     sae, h = made(kind)
     encoder = Encoder(sae, screen)
-    encoder.settle(h)
-    finder, fh = Finder(encoder), torch.ones(FEATURES, WIDTH, dtype=torch.float64, device=DEVICE)
+    encoder.calibrate(h)
+    finder, fh = GpuEntryFinder(encoder), torch.ones(FEATURES, WIDTH, dtype=torch.float64, device=DEVICE)
     return sae, h, finder, finder(h, fh), fh
 
 
@@ -64,7 +64,7 @@ def test_entries_and_sums_are_those_of_tensors(kind, screen, block_bytes, monkey
     sae, h, finder, found, fh = found_by_kernels(kind, screen, monkeypatch, block_bytes)
     dense = sae.encode(h)
     features, tokens = dense.t().nonzero(as_tuple=True)
-    count = int(found.starts[-1])
+    count = int(found.offsets[-1])
     assert count == len(features) and bool(found.fits)
     assert torch.equal(found.features[:count].long(), features)
     assert torch.equal(found.tokens[:count].long(), tokens)
@@ -74,24 +74,26 @@ def test_entries_and_sums_are_those_of_tensors(kind, screen, block_bytes, monkey
     torch.testing.assert_close(finder.squared_error(h, found), by_tensors, rtol=1e-5, atol=0)
 
 
-def test_in_a_room_too_small_nothing_is_found_and_nothing_added(monkeypatch):
-    monkeypatch.setattr("features.engine.encoder.gpu_finder.LEAST_ROOM", 16)
+def test_in_a_buffer_too_small_nothing_is_found_and_nothing_added(monkeypatch):
+    monkeypatch.setattr("features.engine.encoder.gpu_finder.LEAST_CAPACITY", 16)
     sae, h, finder, found, fh = found_by_kernels("relu", "bfloat16", monkeypatch)
     assert not found.fits and int(found.needed) > 16
-    assert int(found.starts[-1]) == 0 and bool((fh == 1).all())
+    assert int(found.offsets[-1]) == 0 and bool((fh == 1).all())
     assert float(finder.squared_error(h, found)) == 0
-    finder.make_room(int(found.needed))
-    assert int(finder(h).starts[-1]) == int((sae.encode(h) > 0).sum())
+    finder.reserve(int(found.needed))
+    assert int(finder(h).offsets[-1]) == int((sae.encode(h) > 0).sum())
 
 
-def pieces_of(subject, rows, *, room, monkeypatch):
-    """Pieces of the rows by kernels, and the sums."""
-    monkeypatch.setattr("features.engine.encoder.gpu_finder.LEAST_ROOM", room)
-    passing, config = Pass(subject, True, screen="bfloat16"), subject.sae.config
-    passing.encoders[0].settle(passing.hook(rows[:4])[0])
+def chunks_of(subject, rows, *, capacity, monkeypatch):
+    """Chunks of the rows by kernels, and the sums."""
+    monkeypatch.setattr("features.engine.encoder.gpu_finder.LEAST_CAPACITY", capacity)
+    shard_pass, config = ShardPass(subject, True, screen="bfloat16"), subject.sae.config
+    shard_pass.encoders[0].calibrate(shard_pass.hook(rows[:4])[0])
     sums = StreamingSums(config.d_sae, config.d_in, subject.device)
-    pipeline = Pipeline([Finder(encoder) for encoder in passing.encoders], passing.hook, sums, passing.first)
-    return list(pipeline.over((rows[at : at + STEP], at) for at in range(0, len(rows), STEP))), sums, passing
+    pipeline = Pipeline(
+        [GpuEntryFinder(encoder) for encoder in shard_pass.encoders], shard_pass.hook, sums, shard_pass.first
+    )
+    return list(pipeline.run((rows[at : at + STEP], at) for at in range(0, len(rows), STEP))), sums, shard_pass
 
 
 @pytest.fixture(scope="module")
@@ -99,53 +101,53 @@ def on_device(small_folder):
     return Subject.load(small_folder / "model", small_folder / "sae", small.HOOK, device=DEVICE.type)
 
 
-STEP = 3  # rows of a piece
+STEP = 3  # rows of a chunk
 
 
-@pytest.mark.parametrize("room", [8, 1 << 16])
-def test_a_shard_by_kernels_is_that_of_tensors(on_device, rows, room, monkeypatch):
-    by_kernels, sums, passing = pieces_of(on_device, rows := rows[:8], room=room, monkeypatch=monkeypatch)
+@pytest.mark.parametrize("capacity", [8, 1 << 16])
+def test_a_shard_by_kernels_is_that_of_tensors(on_device, rows, capacity, monkeypatch):
+    by_kernels, sums, shard_pass = chunks_of(on_device, rows := rows[:8], capacity=capacity, monkeypatch=monkeypatch)
     plain = StreamingSums(*on_device.sae.W_dec.shape, on_device.device)
-    for n, (tokens, (piece,)) in enumerate(by_kernels):
-        own_tokens, (own,) = passing._piece(rows[STEP * n : STEP * n + STEP], STEP * n, plain)
-        assert (tokens, piece.first, piece.size) == (own_tokens, own.first, own.size)
-        np.testing.assert_array_equal(piece.starts, own.starts)
-        np.testing.assert_array_equal(piece.tokens, own.tokens)
-        np.testing.assert_allclose(piece.values, own.values, rtol=1e-5, atol=1e-5)
+    for n, (tokens, (chunk,)) in enumerate(by_kernels):
+        own_tokens, (own,) = shard_pass._chunk(rows[STEP * n : STEP * n + STEP], STEP * n, plain)
+        assert (tokens, chunk.first, chunk.size) == (own_tokens, own.first, own.size)
+        np.testing.assert_array_equal(chunk.offsets, own.offsets)
+        np.testing.assert_array_equal(chunk.tokens, own.tokens)
+        np.testing.assert_allclose(chunk.values, own.values, rtol=1e-5, atol=1e-5)
     assert int(sums.tokens) == int(plain.tokens)
     torch.testing.assert_close(sums.h, plain.h)
     torch.testing.assert_close(sums.fh.whole, plain.fh.whole, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(sums.error, plain.error, rtol=1e-5, atol=0)
 
 
-def test_a_piece_is_waited_for_when_later_ones_are_handed_out(on_device, rows, monkeypatch):
+def test_a_chunk_is_waited_for_when_later_ones_are_submitted(on_device, rows, monkeypatch):
     events = []
     pipeline = Pipeline([], None, None, 1)
-    monkeypatch.setattr(pipeline, "_hand_out", lambda rows, start: events.append(("out", start)) or start)
-    monkeypatch.setattr(pipeline, "_done", lambda start: events.append(("back", start)))
-    list(pipeline.over((rows, start) for start in range(5)))
+    monkeypatch.setattr(pipeline, "_submit", lambda rows, start: events.append(("out", start)) or start)
+    monkeypatch.setattr(pipeline, "_collect", lambda start: events.append(("back", start)))
+    list(pipeline.run((rows, start) for start in range(5)))
     assert [start for what, start in events if what == "back"] == list(range(5))
     for start in range(5 - AHEAD):
         assert events.index(("back", start)) > events.index(("out", start + AHEAD))
 
 
-def test_a_piece_without_a_counted_token_has_no_entries(on_device, rows, monkeypatch):
+def test_a_chunk_without_a_counted_token_has_no_entries(on_device, rows, monkeypatch):
     padded = np.concatenate([rows[:STEP], np.full_like(rows[:STEP], 2)])
-    (tokens, _), (none, (piece,)) = pieces_of(on_device, padded, room=8, monkeypatch=monkeypatch)[0]
+    (tokens, _), (none, (chunk,)) = chunks_of(on_device, padded, capacity=8, monkeypatch=monkeypatch)[0]
     assert tokens > 0 and none == 0
-    assert len(piece.tokens) == 0 and piece.size == STEP * (rows.shape[1] - 1)
+    assert len(chunk.tokens) == 0 and chunk.size == STEP * (rows.shape[1] - 1)
 
 
 def test_a_shard_without_a_counted_token_says_nothing_of_the_next(on_device, rows, tmp_path):
     """What is set up for kernels waits for the first tokens: which screen there is depends on them."""
-    passing, plain = Pass(on_device, True, screen="bfloat16"), Pass(on_device, True, screen="off")
-    passing.on_gpu, plain.on_gpu = True, False
+    shard_pass, plain = ShardPass(on_device, True, screen="bfloat16"), ShardPass(on_device, True, screen="off")
+    shard_pass.use_triton, plain.use_triton = True, False
     padded = np.concatenate([np.full_like(rows[:STEP], 2), rows[:STEP]])
-    for name, one in (("kernels", passing), ("tensors", plain)):
+    for name, one in (("kernels", shard_pass), ("tensors", plain)):
         for n, span in enumerate([(0, STEP), (STEP, 2 * STEP)]):
-            one.over(padded, span, STEP, tmp_path / name / str(n), lambda tokens: None)
-    assert passing._finders and not plain._finders
-    by_kernels, by_tensors = (Entries([tmp_path / name / "1/a"]) for name in ("kernels", "tensors"))
+            one.run(padded, span, STEP, tmp_path / name / str(n), lambda tokens: None)
+    assert shard_pass._finders and not plain._finders
+    by_kernels, by_tensors = (ActiveEntries([tmp_path / name / "1/encoder_a"]) for name in ("kernels", "tensors"))
     np.testing.assert_array_equal(by_kernels.counts, by_tensors.counts)
     assert by_kernels.counts.sum() > 0
     for one, other in zip(by_kernels.features(), by_tensors.features(), strict=True):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from features.engine.store import active_entries as storing
-from features.engine.store.active_entries import Entries, EntriesWriter, Piece
+from features.engine.store import active_entries as entries_module
+from features.engine.store.active_entries import ActiveEntries, ActiveEntriesWriter, Chunk
 
 
 @pytest.fixture
@@ -16,24 +16,24 @@ def dense():
     return dense
 
 
-def _piece(dense, first, stop):
+def _chunk(dense, first, stop):
     features, tokens = np.nonzero(dense[first:stop].T)
-    return Piece.of(first, stop - first, dense.shape[1], features, tokens, dense[first:stop].T[features, tokens])
+    return Chunk.of(first, stop - first, dense.shape[1], features, tokens, dense[first:stop].T[features, tokens])
 
 
 def _stored(folder, dense, *shards):
     folders = [folder / str(n) for n in range(len(shards))]
-    for place, cuts in zip(folders, shards, strict=True):
-        with EntriesWriter(place) as writer:
+    for shard, cuts in zip(folders, shards, strict=True):
+        with ActiveEntriesWriter(shard) as writer:
             for cut in cuts:
-                writer.append(_piece(dense, *cut))
-    return Entries(folders)
+                writer.append(_chunk(dense, *cut))
+    return ActiveEntries(folders)
 
 
 @pytest.mark.parametrize("shards", [[[(0, 7), (7, 40), (40, 60)]], [[(40, 60)], [(7, 40), (0, 7)]]])
 @pytest.mark.parametrize("block", [2, 256])
 def test_each_feature_has_its_entries_in_corpus_order(dense, tmp_path, monkeypatch, shards, block):
-    monkeypatch.setattr(storing, "BLOCK_FEATURES", block)
+    monkeypatch.setattr(entries_module, "BLOCK_FEATURES", block)
     entries = _stored(tmp_path, dense, *shards)
     np.testing.assert_array_equal(entries.counts, (dense != 0).sum(0))
     found = list(entries.features())
@@ -45,7 +45,7 @@ def test_each_feature_has_its_entries_in_corpus_order(dense, tmp_path, monkeypat
 
 @pytest.mark.parametrize("most", [1, 50, 1000])
 def test_chosen_features_are_read_alone(dense, tmp_path, monkeypatch, most):
-    monkeypatch.setattr(storing, "BLOCK_ENTRIES", most)
+    monkeypatch.setattr(entries_module, "BLOCK_ENTRIES", most)
     found = list(_stored(tmp_path, dense, [(0, 60)]).features([7, 0, 4]))
     assert [feature.index for feature in found] == [0, 4, 7]
     assert [len(feature.values) for feature in found] == [(dense[:, 0] != 0).sum(), 0, 60]

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from features.engine.store.disk import Matrix
+from features.engine.store.disk import MatrixFile
 
 
 def test_rows_come_back_by_slice_and_by_number(tmp_path):
     rows = np.random.default_rng(0).random((9, 5))
     np.save(tmp_path / "rows.npy", rows)
-    matrix = Matrix(tmp_path / "rows.npy")
+    matrix = MatrixFile(tmp_path / "rows.npy")
     (tmp_path / "rows.npy").unlink()
     assert matrix.shape == (9, 5)
     np.testing.assert_array_equal(matrix[2:4], rows[2:4])
@@ -18,6 +18,6 @@ def test_rows_come_back_by_slice_and_by_number(tmp_path):
 def test_what_is_read_stays_as_it_was_read(tmp_path):
     """It is a copy: not mapped memory that the file's next writer changes."""
     np.save(tmp_path / "rows.npy", np.zeros((3, 2)))
-    read = Matrix(tmp_path / "rows.npy")[:]
+    read = MatrixFile(tmp_path / "rows.npy")[:]
     np.lib.format.open_memmap(tmp_path / "rows.npy", "r+")[:] = 1
     np.testing.assert_array_equal(read, 0)

@@ -29,7 +29,7 @@ ROWS = {"apart": _draw(500, 64), "swarm": _swarm(), "twins": _twins(), "few": _d
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 @pytest.mark.parametrize("many", [0.1, 2.0])
 def test_screened_neighbours_are_the_nearest(rows, many, monkeypatch):
-    monkeypatch.setattr(decoder_neighbours, "low_is_faster", lambda device: True)
+    monkeypatch.setattr(decoder_neighbours, "bfloat16_pays", lambda device: True)
     monkeypatch.setattr(decoder_neighbours, "MANY", many)
     features = np.arange(0, len(rows), 3)
     exact = reference.decoder_cosine(rows[features].double(), rows.double())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from features.engine.kernels.sparse import matrix, starts_of
+from features.engine.kernels.sparse import csr_matrix, csr_offsets
 
 from .inputs import Weights
 from .objective import Objective
@@ -68,7 +68,7 @@ def forward(w: Weights, x: Tensor, k: float, dtype: torch.dtype) -> Forward:
     p = torch.addmm(w["b_enc"].to(dtype), x.to(dtype), w["W_enc"].to(dtype))
     threshold = batch_threshold(p, k)
     tokens, features = (p > threshold).nonzero(as_tuple=True)
-    f = matrix(starts_of(tokens, len(p)), features, p[tokens, features].float(), p.shape)
+    f = csr_matrix(csr_offsets(tokens, len(p)), features, p[tokens, features].float(), p.shape)
     return Forward(x, p, threshold, f, f @ w["W_dec"] + w["b_dec"] - x)
 
 
@@ -76,7 +76,7 @@ def backward(w: Weights, forward: Forward, objective: Objective) -> Step:
     """Figures and gradients of the objective; the threshold is taken as constant."""
     x, f = forward.x, forward.f
     neuron_error, effect_error, g = objective(forward.e, forward.p.dtype)  # g [tokens, d_in]
-    no_values = matrix(f.crow_indices(), f.col_indices(), torch.zeros_like(f.values()), f.shape)
+    no_values = csr_matrix(f.crow_indices(), f.col_indices(), torch.zeros_like(f.values()), f.shape)
     # Only where f is active has it a gradient: g W_dec' sampled there.
     d_f = torch.sparse.sampled_addmm(no_values, g, w["W_dec"].T)
     d_f_T, f_T = d_f.t().to_sparse_csr(), f.t().to_sparse_csr()  # [d_sae, tokens]

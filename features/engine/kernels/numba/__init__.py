@@ -1,4 +1,4 @@
-"""Loops that are compiled when they are first used, for the CPU; the results lie in __pycache__.
+"""Loops that numba compiles when they are first used, for the CPU; the machine code is cached in __pycache__.
 
-A file here calls nothing of another: whether what lies in the cache still holds is told by a function's own file alone.
+A file here calls nothing of another: numba decides by a function's own file alone whether its cache still holds.
 """

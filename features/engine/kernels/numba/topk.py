@@ -1,24 +1,27 @@
-"""The few largest and smallest of long rows in one sweep, of numbers or correlations; how many lie between edges."""
+"""One sweep over long rows for their few largest and smallest numbers or correlations, and for histogram counts.
+
+A blocked top-k: a block is looked at number by number only where its maximum or minimum would enter the list.
+"""
 
 import numpy as np
 from numba import njit
 
-QUICK = {"contract", "reassoc", "nsz", "nnan"}  # in any order; no NaN comes in
-BLOCK = 64  # numbers looked at together: only where their ends count is each one looked at
+FASTMATH = {"contract", "reassoc", "nsz", "nnan"}  # sums in any order; no NaN comes in
+BLOCK = 64  # numbers whose maximum and minimum are taken before any of them is looked at
 
 
 @njit(nogil=True, cache=True)
-def _insert(value, place, values, places):
-    """Into values in descending order, the last one falling out; behind equal ones."""
-    at = len(values) - 1
-    while at > 0 and values[at - 1] < value:
-        values[at], places[at] = values[at - 1], places[at - 1]
-        at -= 1
-    values[at], places[at] = value, place
+def _insert(value, index, values, indices):
+    """Insertion into values in descending order [k], the last one falling out; behind equal ones."""
+    slot = len(values) - 1
+    while slot > 0 and values[slot - 1] < value:
+        values[slot], indices[slot] = values[slot - 1], indices[slot - 1]
+        slot -= 1
+    values[slot], indices[slot] = value, index
 
 
-@njit(fastmath=QUICK, nogil=True, cache=True)
-def _ends(values):
+@njit(fastmath=FASTMATH, nogil=True, cache=True)
+def _max_and_min(values):
     highest, lowest = values[0], values[0]
     for value in values:
         highest, lowest = max(highest, value), min(lowest, value)
@@ -26,94 +29,105 @@ def _ends(values):
 
 
 @njit(nogil=True, cache=True)
-def extremes(rows, width, high, high_at, low, low_at):
-    """The highest of the first `width` of each row and the lowest with their sign turned, best first, and their places.
+def row_extremes(rows, width, high, high_indices, low, low_indices):
+    """The highest of the first `width` of each row and the negated lowest, best first, and their indices.
 
-    high [n, a], low [n, b]: -inf at first.
+    rows [n, >= width]; high, high_indices [n, a] and low, low_indices [n, b] are filled in: high and low hold -inf at
+    first. Same as sorting each row.
     """
     for n in range(len(rows)):
         row = rows[n, :width]
         for start in range(0, width, BLOCK):
-            part = row[start : start + BLOCK]
-            highest, lowest = _ends(part)
+            block = row[start : start + BLOCK]
+            highest, lowest = _max_and_min(block)
+            # Nothing of the block beats the last of either list.
             if highest <= high[n, -1] and -lowest <= low[n, -1]:
                 continue
-            for j in range(len(part)):
-                if part[j] > high[n, -1]:
-                    _insert(part[j], start + j, high[n], high_at[n])
-                if -part[j] > low[n, -1]:
-                    _insert(-part[j], start + j, low[n], low_at[n])
+            for j in range(len(block)):
+                if block[j] > high[n, -1]:
+                    _insert(block[j], start + j, high[n], high_indices[n])
+                if -block[j] > low[n, -1]:
+                    _insert(-block[j], start + j, low[n], low_indices[n])
 
 
-@njit(fastmath=QUICK, nogil=True, error_model="numpy", cache=True)
-def _correlate(products, sums, scales, x, scale, tokens, found):
-    """Pearson correlations of one with some others; the highest and the lowest of them.
+@njit(fastmath=FASTMATH, nogil=True, error_model="numpy", cache=True)
+def _correlate(products, partner_sums, partner_scales, own_sum, own_scale, tokens, correlations):
+    """Pearson correlations of one feature with a block of partners; the highest and the lowest of them.
 
     Same as reference.pearson: exact of sums in float64.
     """
-    highest = lowest = (tokens * products[0] - x * sums[0]) * scale * scales[0]
+    # r = (T sum(xy) - sum(x) sum(y)) / (T sd(x) T sd(y)), with scale = 1 / (T sd).
+    highest = lowest = (tokens * products[0] - own_sum * partner_sums[0]) * own_scale * partner_scales[0]
     for j in range(len(products)):
-        r = (tokens * products[j] - x * sums[j]) * scale * scales[j]
-        found[j] = r
+        r = (tokens * products[j] - own_sum * partner_sums[j]) * own_scale * partner_scales[j]
+        correlations[j] = r
         highest, lowest = max(highest, r), min(lowest, r)
     return highest, lowest
 
 
 @njit(nogil=True, cache=True)
-def extreme_correlations(products, x, scale, sums, scales, tokens, own, high, high_at, low, low_at):
-    """Of each row of products [n, m], the highest Pearson correlations and the lowest with their sign turned, best
-    first, and their places.
+def extreme_correlations(
+    products, own_sums, own_scales, partner_sums, partner_scales, tokens, excluded, high, high_indices, low, low_indices
+):
+    """Of each row of products [n, m], the highest Pearson correlations and the negated lowest, best first, and their
+    columns.
 
-    x and scale [n], sums and scales [m]: of a value over the tokens, and the inverse root of its spread, 0 where it
-    does not vary: that has none. own [n]: a place left out. high [n, a], low [n, b]: -inf at first.
+    own_sums, own_scales [n] and partner_sums, partner_scales [m]: the sum of a value over the tokens, and 1 / (tokens
+    * standard deviation), 0 where it does not vary: that has no correlation. excluded [n]: a column left out, the
+    feature itself, or -1. high, high_indices [n, a] and low, low_indices [n, b] are filled in: high and low hold -inf
+    at first.
     """
-    found = np.empty(BLOCK)
+    correlations = np.empty(BLOCK)
     for n in range(len(products)):
         for start in range(0, products.shape[1], BLOCK):
             stop = min(start + BLOCK, products.shape[1])
             highest, lowest = _correlate(
-                products[n, start:stop], sums[start:stop], scales[start:stop], x[n], scale[n], tokens, found
-            )
+                products[n, start:stop], partner_sums[start:stop], partner_scales[start:stop],
+                own_sums[n], own_scales[n], tokens, correlations,
+            )  # fmt: skip
+            # Nothing of the block beats the last of either list.
             if highest <= high[n, -1] and -lowest <= low[n, -1]:
                 continue
             for j in range(start, stop):
-                r = found[j - start]
-                if scales[j] == 0 or j == own[n]:
+                r = correlations[j - start]
+                if partner_scales[j] == 0 or j == excluded[n]:
                     continue
                 if r > high[n, -1]:
-                    _insert(r, j, high[n], high_at[n])
+                    _insert(r, j, high[n], high_indices[n])
                 if -r > low[n, -1]:
-                    _insert(-r, j, low[n], low_at[n])
+                    _insert(-r, j, low[n], low_indices[n])
 
 
-@njit(fastmath=QUICK, error_model="numpy", nogil=True, cache=True)
-def _guess(values, first, scale, last, bins):
-    """The bins that a multiplication says."""
+@njit(fastmath=FASTMATH, error_model="numpy", nogil=True, cache=True)
+def _estimate_bins(values, first_edge, bins_per_unit, last_bin, bins):
+    """The bin of each value as a multiplication gives it; its rounding may be off by one bin or so."""
     for j in range(len(values)):
-        bins[j] = max(min(np.int32((values[j] - first) * scale), last), np.int32(0))
+        bins[j] = max(min(np.int32((values[j] - first_edge) * bins_per_unit), last_bin), np.int32(0))
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def count_between(rows, width, edges, found):
-    """How many of the first `width` of each row lie in each bin [n, b]: left edges inside, the last bin closed.
+def histogram_counts(rows, width, edges, counts):
+    """How many of the first `width` of each row lie in each bin: left edges inside, the last bin closed.
 
-    edges [n, b + 1], nearly equally far apart, the row's lowest and highest number at the ends. found: 0 at first.
+    edges [n, b + 1], nearly equally far apart, the row's lowest and highest number at the ends. counts [n, b] int64,
+    0 at first. Same as np.histogram with these edges.
     """
-    last = found.shape[1] - 1
+    last_bin = counts.shape[1] - 1
     bins = np.empty(16 * BLOCK, np.int32)
     for n in range(len(rows)):
-        own, counts = edges[n], found[n]
-        span = own[-1] - own[0]
-        scale = np.float32(last + 1) / span if span > 0 else np.float32(0)
-        if not np.isfinite(scale):  # the row is next to nothing
-            scale = np.float32(0)
+        row_edges, row_counts = edges[n], counts[n]
+        span = row_edges[-1] - row_edges[0]
+        bins_per_unit = np.float32(last_bin + 1) / span if span > 0 else np.float32(0)
+        if not np.isfinite(bins_per_unit):  # all numbers of the row are as good as equal: the division overflowed
+            bins_per_unit = np.float32(0)
         for start in range(0, width, len(bins)):
             values = rows[n, start : min(start + len(bins), width)]
-            _guess(values, own[0], scale, np.int32(last), bins)
+            _estimate_bins(values, row_edges[0], bins_per_unit, np.int32(last_bin), bins)
             for j in range(len(values)):
-                at, value = bins[j], values[j]
-                while at > 0 and value < own[at]:
-                    at -= 1
-                while at < last and value >= own[at + 1]:
-                    at += 1
-                counts[at] += 1
+                b, value = bins[j], values[j]
+                # Step to the bin whose edges enclose the value: the edges decide, not the estimate.
+                while b > 0 and value < row_edges[b]:
+                    b -= 1
+                while b < last_bin and value >= row_edges[b + 1]:
+                    b += 1
+                row_counts[b] += 1
