@@ -62,7 +62,7 @@ class LoadedJob:
             self._collected = self._shards.open_collected(
                 self.subject, self.rows, self.plan, self._folder, **self._options
             )
-        self._collected.tell(progress)
+        self._collected.report_to(progress)
         return self._collected
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from features.engine.activity.correlations import Others, _extremes
+from features.engine.activity.correlations import Partners, _extremes
 from features.engine.kernels.numba.cooccurrence import add_cooccurrences
 from features.engine.model.unembedding import Head
 from features.engine.weights import ablation
@@ -20,7 +20,7 @@ def main():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for what, ours, twin in (*_effects(), _correlations(), _tables(), _meetings()):
+        for what, ours, twin in (*_effects(), _correlations(), _tables(), _cooccurrences()):
             mine, its = _seconds(ours), _seconds(twin)
             print(f"  {what:<52}{1000 * mine:8.1f} ms, by calls {1000 * its:8.1f} ms, {its / mine:.1f} times")
     finally:
@@ -66,14 +66,14 @@ def _correlations():
     y = rng.random((100, 16_384)) * (rng.random((100, 16_384)) < 0.1)
     x = y[:, :32]
     products, sums, squares = x.T @ y, y.sum(0), np.square(y).sum(0)
-    others = Others.of(sums, squares, 100)
+    partners = Partners.of(sums, squares, 100)
 
     def ours():
-        _extremes(products, sums[:32], others.scales[:32], others, 100, np.arange(32))
+        _extremes(products, sums[:32], partners.scales[:32], partners, 100, np.arange(32))
 
     def by_calls():
         pearson = torch.from_numpy(
-            (100 * products - np.outer(sums[:32], sums)) * np.outer(others.scales[:32], others.scales)
+            (100 * products - np.outer(sums[:32], sums)) * np.outer(partners.scales[:32], partners.scales)
         )
         pearson.topk(8), pearson.topk(3, largest=False)
 
@@ -91,15 +91,15 @@ def _tables():
     return f"logit tables of 32 features, {VOCABULARY:,} tokens", partial(logit_tables, effects), by_calls
 
 
-def _meetings():
+def _cooccurrences():
     rng = np.random.default_rng(0)
-    starts = np.arange(TOKENS + 1) * 100
+    offsets = np.arange(TOKENS + 1) * 100
     columns, values = rng.integers(15_000, size=TOKENS * 100).astype(np.int32), rng.random(TOKENS * 100, np.float32)
-    at, own = np.sort(rng.permutation(TOKENS)[:2000]), rng.random(2000, np.float32)
-    entries = np.concatenate([np.arange(starts[t], starts[t + 1]) for t in at])
+    tokens, activations = np.sort(rng.permutation(TOKENS)[:2000]), rng.random(2000, np.float32)
+    entries = np.concatenate([np.arange(offsets[t], offsets[t + 1]) for t in tokens])
 
     def by_calls():
-        np.bincount(columns[entries], values[entries] * np.repeat(own, 100), minlength=15_000)
+        np.bincount(columns[entries], values[entries] * np.repeat(activations, 100), minlength=15_000)
 
-    ours = partial(add_cooccurrences, at, own, starts, columns, values, np.zeros(15_000))
-    return "products where 2,000 entries meet 100 others each", ours, by_calls
+    ours = partial(add_cooccurrences, tokens, activations, offsets, columns, values, np.zeros(15_000))
+    return "products of 2,000 entries with 100 others each", ours, by_calls

@@ -29,15 +29,15 @@ from features.storage import write  # noqa: E402
 from tests import made_up  # noqa: E402
 
 KINDS = 100  # different features; the rest repeat them
-ACTIVE = 3000  # tokens a feature is active on: the length of its ladder of quantiles
+ACTIVE = 3000  # tokens a feature is active on: the length of its quantile sketch
 
 
 class Collected:
     def __init__(self, size):
         self.size, self.summary = size, made_up.summary()
-        ladder = np.sort(np.random.default_rng(0).random(280, dtype=np.float32))[::-1]
+        sketch = np.sort(np.random.default_rng(0).random(280, dtype=np.float32))[::-1]
         self.kinds = [
-            replace(feature, activity=replace(feature.activity, count=ACTIVE, quantiles=ladder))
+            replace(feature, activity=replace(feature.activity, count=ACTIVE, quantiles=sketch))
             for feature in (made_up.feature(i, rows=30_000, length=128, per_row=5.2, chosen=20) for i in range(KINDS))
         ]
 

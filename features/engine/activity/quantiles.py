@@ -1,9 +1,10 @@
-"""How rare a value of a feature is: a short ladder of exact tail ranks, and reading a quantile off it.
+"""How rare is a value of a feature? A sketch of exact values at tail ranks, and reading a quantile off it.
 
 The quantile of v is the share of all counted tokens, zeros included, on which the feature is below v; where
-activations have a sign, on which its size is below that of v. Near 1
-it is the tail 1 - q that must be right, so the ladder keeps the values at ranks 1, 2, 3 ... from the top, each
-rank at most 2 % beyond the one before: tails of up to 51 tokens are exact, longer ones within 1 %.
+activations have a sign, on which its size is below that of v. Near 1 it is the tail 1 - q that must be right, so the
+sketch keeps the values at ranks 1, 2, 3 ... from the top, each rank at most 2 % beyond the one before: tails of up to
+51 tokens are exact, longer ones within 1 %. (A biased quantile summary: Cormode, Korn, Muthukrishnan and Srivastava,
+2005. The figure is sae_vis's act_quantile.)
 """
 
 from functools import lru_cache
@@ -31,41 +32,43 @@ def quantile_ranks(count: int) -> np.ndarray:
 
 
 def values_at_ranks(descending: np.ndarray) -> np.ndarray:
-    """The ladder of a feature from all its active values, highest first. [n] float32"""
+    """The quantile sketch of a feature from all its active values, highest first. [count] -> [n] float32"""
     return descending[quantile_ranks(len(descending)) - 1].astype(np.float32)
 
 
-def tail_count(ladder: np.ndarray, count: int, values) -> np.ndarray:
+def tail_count(sketch: np.ndarray, count: int, values) -> np.ndarray:
     """Number of counted tokens with activation >= each value, for values > 0. [n] float64
 
-    Exact at ladder values and where neighbouring ranks are one apart; otherwise the middle of the certain
+    Exact at the sketch's values and where neighbouring ranks are one apart; otherwise the middle of the certain
     bracket.
     """
     values = np.asarray(values, dtype=np.float32)
     if not count:
         return np.zeros(values.shape)
     ranks = quantile_ranks(count)
-    reached = np.searchsorted(-ladder, -values, side="right")  # ladder entries >= value
+    reached = np.searchsorted(-sketch, -values, side="right")  # entries of the sketch that are >= value, [n]
+    # The tail reaches at least the last rank whose value is >= v, and ends before the next one.
     least = np.where(reached > 0, ranks[np.maximum(reached - 1, 0)], 0)
     most = np.where(reached < len(ranks), ranks[np.minimum(reached, len(ranks) - 1)] - 1, count)
-    exact = (reached > 0) & (ladder[np.maximum(reached - 1, 0)] == values) & ~_tied_below(ladder, reached)
+    exact = (reached > 0) & (sketch[np.maximum(reached - 1, 0)] == values) & ~_tied_below(sketch, reached)
     return np.where(exact, least, (least + most) / 2)
 
 
-def _tied_below(ladder: np.ndarray, reached: np.ndarray) -> np.ndarray:
-    """Whether equal values may go on beyond the last ladder entry reached: then the rank is only a bound."""
+def _tied_below(sketch: np.ndarray, reached: np.ndarray) -> np.ndarray:
+    """Whether equal values may go on beyond the last entry reached: then its rank is only a bound. [n] bool"""
     before = np.maximum(reached - 2, 0)
-    return (reached > 1) & (ladder[before] == ladder[np.maximum(reached - 1, 0)])
+    return (reached > 1) & (sketch[before] == sketch[np.maximum(reached - 1, 0)])
 
 
-def quantile(ladder: np.ndarray, count: int, tokens: int, values) -> np.ndarray:
+def quantile(sketch: np.ndarray, count: int, tokens: int, values) -> np.ndarray:
     """Share of the `tokens` counted with an activation smaller than each value. [n] float64
 
-    `ladder` as from `values_at_ranks`, `count` the active tokens. Zero has quantile 0: no activation is
+    `sketch` as from `values_at_ranks`, `count` the active tokens. Zero has quantile 0: no activation is
     smaller. Above the highest value seen the tail is taken as half a token, so that it stays below 1 and
     above the quantile of the highest. Same as reference.act_quantile: exact for tails of up to 51 tokens, longer
     ones within 1 %.
     """
     values = np.abs(np.asarray(values, dtype=np.float32))
-    tail = np.maximum(tail_count(ladder, count, values), 0.5)
+    tail = np.maximum(tail_count(sketch, count, values), 0.5)
+    # `tokens` is 0 where nothing was counted.
     return np.where(values > 0, 1 - tail / max(tokens, 1), 0.0)

@@ -1,106 +1,118 @@
-"""Which corpus positions of a feature are its top examples, and which tokens are close to an example."""
+"""Which corpus positions of a feature are its top examples, and which tokens are close to an example?
 
+The panel "top activations" of sae_vis, without its repetitions: greedy choice by activation, as in non-maximum
+suppression, and equal windows shown once.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from .activations import Ordered
+from .activations import SortedActivations
 
 TOP = 20
 BEFORE, AFTER = 5, 5  # tokens around a chosen one that make its window
 EFFECTS_WITHIN = 10  # tokens of a chosen one: effects are computed there, activations in the whole row
 WINDOW = BEFORE + 1 + AFTER  # top examples of a row lie at least this far apart
-_WEIGHTS = np.random.default_rng(0).integers(2**62, size=WINDOW)  # of a window's tokens in its sum
+_HASH_WEIGHTS = np.random.default_rng(0).integers(2**62, size=WINDOW)  # of a window's tokens in its hash
 
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """Where counted tokens lie: token t is in row t // width, at position t % width + first."""
+    """Where tokens lie: token t is in row t // width, at position t % width + first."""
 
     rows: np.ndarray  # [n, length] token ids
     first: int  # 1 when rows start with a BOS that is not counted
 
     @property
     def width(self) -> int:
-        """Counted tokens of a row."""
+        """Tokens of a row, a BOS in front left out."""
         return self.rows.shape[1] - self.first
 
-    def places(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and positions of counted tokens. [n] int64 each"""
+    def rows_and_positions(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and positions of tokens. [n] int64 each"""
         rows, positions = np.divmod(tokens.astype(np.int64), self.width)
         return rows, positions + self.first
 
     def windows(self, tokens: np.ndarray) -> np.ndarray:
-        """The token ids around counted tokens [...], -1 beyond the ends of rows: equal ones are equal text, cut off
-        by equal ends. [..., WINDOW] int64"""
-        rows, positions = self.places(tokens)
-        at = positions[..., None] + np.arange(-BEFORE, AFTER + 1)
-        inside = (at >= 0) & (at < self.rows.shape[1])
-        return np.where(inside, self.rows[rows[..., None], np.where(inside, at, 0)].astype(np.int64), -1)
+        """The token ids around tokens [...], -1 beyond the ends of rows: equal ones are equal text, cut off by equal
+        ends. [..., WINDOW] int64"""
+        rows, positions = self.rows_and_positions(tokens)
+        columns = positions[..., None] + np.arange(-BEFORE, AFTER + 1)  # [..., WINDOW]
+        inside = (columns >= 0) & (columns < self.rows.shape[1])
+        return np.where(inside, self.rows[rows[..., None], np.where(inside, columns, 0)].astype(np.int64), -1)
 
 
-def tops(ordered: Ordered, grid: TokenLayout) -> tuple[np.ndarray, np.ndarray]:
+def top_examples(activations: SortedActivations, layout: TokenLayout) -> tuple[np.ndarray, np.ndarray]:
     """Which of each feature's tokens, highest activation first, are its top examples, and how often each one's text
     came up before the list was full; 0 where there is none. [n, TOP] each
 
     Most often they are simply the highest ones. Where two of those are close or perhaps the same text, they are gone
     through one by one. Same as reference.top_activations: exact.
     """
-    shape = len(ordered.counts), TOP
-    places, copies = np.tile(np.arange(TOP), (shape[0], 1)), np.ones(shape, np.int32)
-    enough = np.flatnonzero(ordered.counts >= TOP)
-    simple = enough[_all_different(ordered.tokens[ordered.starts[enough, None] + np.arange(TOP)], grid)]
+    shape = len(activations.counts), TOP
+    indices, copies = np.tile(np.arange(TOP), (shape[0], 1)), np.ones(shape, np.int32)
+    full = np.flatnonzero(activations.counts >= TOP)
+    candidates = activations.tokens[activations.offsets[full, None] + np.arange(TOP)]  # [features, TOP]
+    simple = full[_all_different(candidates, layout)]
     for n in np.setdiff1d(np.arange(shape[0]), simple):
-        found, times = top_places(ordered.tokens[ordered.starts[n] : ordered.starts[n + 1]], grid)
+        feature = slice(activations.offsets[n], activations.offsets[n + 1])
+        chosen, times = top_one_by_one(activations.tokens[feature], layout)
+        # Slots behind the last one chosen keep 0 copies: they are not filled.
         copies[n] = 0
-        places[n, : len(found)], copies[n, : len(found)] = found, times
-    return places, copies
+        indices[n, : len(chosen)], copies[n, : len(chosen)] = chosen, times
+    return indices, copies
 
 
-def _all_different(tokens: np.ndarray, grid: TokenLayout) -> np.ndarray:
+def _all_different(tokens: np.ndarray, layout: TokenLayout) -> np.ndarray:
     """Whether no two of some features' tokens [n, m] are close to each other, nor can be of the same text. [n] bool"""
     tokens = tokens.astype(np.int64)
-    texts = np.sort((grid.windows(tokens) * _WEIGHTS).sum(-1))  # equal texts have equal sums; others hardly ever
+    # Equal windows have equal hashes; others hardly ever, and then they are only looked at once more.
+    hashes = np.sort((layout.windows(tokens) * _HASH_WEIGHTS).sum(-1))  # [n, m]
     tokens.sort()
-    close = (np.diff(tokens) < WINDOW) & (np.diff(tokens // grid.width) == 0)
-    return ~(close | (np.diff(texts) == 0)).any(1)
+    # In sorted order the closest tokens are neighbours.
+    close = (np.diff(tokens) < WINDOW) & (np.diff(tokens // layout.width) == 0)
+    return ~(close | (np.diff(hashes) == 0)).any(1)
 
 
-def top_places(tokens: np.ndarray, grid: TokenLayout) -> tuple[np.ndarray, list[int]]:
+def top_one_by_one(tokens: np.ndarray, layout: TokenLayout) -> tuple[np.ndarray, list[int]]:
     """Which of a feature's `tokens`, highest activation first, are its top examples: no two of a row closer than a
     window, windows of the same text once. Also how often each text came up before the list was full.
     Same as reference.top_activations: exact."""
     chosen, copies, taken = [], {}, {}
-    for at, (token, row, text) in enumerate(_candidates(tokens, grid)):
-        near_by = taken.setdefault(row, [])
-        if any(abs(token - other) < WINDOW for other in near_by):
+    for index, (token, row, text) in enumerate(_candidates(tokens, layout)):
+        taken_in_row = taken.setdefault(row, [])
+        if any(abs(token - other) < WINDOW for other in taken_in_row):
             continue
-        near_by.append(token)
+        # A repetition takes its neighbourhood too: what stands beside it is the same text shifted.
+        taken_in_row.append(token)
         if text in copies:
             copies[text] += 1
             continue
         copies[text] = 1
-        chosen.append(at)
+        chosen.append(index)
         if len(chosen) == TOP:
             break
     return np.array(chosen, np.int64), list(copies.values())
 
 
-def _candidates(tokens: np.ndarray, grid: TokenLayout):
+def _candidates(tokens: np.ndarray, layout: TokenLayout) -> Iterator[tuple[int, int, bytes]]:
     """(token, row, window) of each, looked up some at a time: most lists are full after a few more than TOP."""
     for start in range(0, len(tokens), 2 * TOP):
-        some = tokens[start : start + 2 * TOP].astype(np.int64)
-        texts = (window.tobytes() for window in grid.windows(some))
-        yield from zip(some.tolist(), (some // grid.width).tolist(), texts, strict=True)
+        batch = tokens[start : start + 2 * TOP].astype(np.int64)
+        texts = (window.tobytes() for window in layout.windows(batch))
+        yield from zip(batch.tolist(), (batch // layout.width).tolist(), texts, strict=True)
 
 
-def near(tokens: np.ndarray, chosen: np.ndarray, grid: TokenLayout) -> np.ndarray:
-    """Which of a feature's `tokens`, ascending, lie near a chosen one of the same row. [n] bool"""
-    found, chosen = np.zeros(len(tokens), bool), np.sort(chosen)
-    if not len(chosen):
-        return found
-    after = np.searchsorted(chosen, tokens)
-    for at in (np.maximum(after - 1, 0), np.minimum(after, len(chosen) - 1)):
-        same_row = chosen[at] // grid.width == tokens // grid.width
-        found |= same_row & (np.abs(chosen[at] - tokens) <= EFFECTS_WITHIN)
-    return found
+def near_examples(tokens: np.ndarray, examples: np.ndarray, layout: TokenLayout) -> np.ndarray:
+    """Which of a feature's `tokens` [n], ascending, lie near an example [m] of the same row. [n] bool"""
+    near, examples = np.zeros(len(tokens), bool), np.sort(examples)
+    if not len(examples):
+        return near
+    after = np.searchsorted(examples, tokens)
+    # The nearest example is the last one before the token or the first one from it on.
+    for neighbour in (np.maximum(after - 1, 0), np.minimum(after, len(examples) - 1)):
+        same_row = examples[neighbour] // layout.width == tokens // layout.width
+        near |= same_row & (np.abs(examples[neighbour] - tokens) <= EFFECTS_WITHIN)
+    return near

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..activity.correlations import Correlations
-from ..activity.examples import Chosen, choose
+from ..activity.examples import ChosenExamples, choose_examples
 from ..activity.top_examples import TokenLayout
 from ..kernels.parallel import Scratch, parallel_map
 from ..results import FeatureStatistics, LogitTable, Progress, Relatives, ShownRows, Summary
@@ -43,7 +43,7 @@ class Collected:
     def __init__(
         self,
         subject: Subject,
-        grid: TokenLayout,
+        layout: TokenLayout,
         entries: ActiveEntries,
         correlations: Correlations,
         summary: Summary,
@@ -51,7 +51,7 @@ class Collected:
         features: Iterable[int] | None = None,
         report: ThrottledProgress | None = None,
     ):
-        self.subject, self.grid, self.entries, self.correlations = subject, grid, entries, correlations
+        self.subject, self.layout, self.entries, self.correlations = subject, layout, entries, correlations
         self.summary, self.seed, self.report = summary, seed, report or ThrottledProgress(None)
         self.indices = sorted(set(range(entries.d_sae) if features is None else features))
         self._logits = Scratch()
@@ -64,7 +64,7 @@ class Collected:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def tell(self, progress: Callable[[Progress], None]) -> None:
+    def report_to(self, progress: Callable[[Progress], None]) -> None:
         """Who hears of progress from now on."""
         self.report = ThrottledProgress(progress)
 
@@ -77,66 +77,71 @@ class Collected:
         """
         wanted = np.array(self.indices if indices is None else sorted(set(indices)), np.int64)
         chosen, tables = [], []
-        for chosen_of_part, tables_of_part in self._side_by_side(self._chosen_and_tables, wanted):
-            chosen += chosen_of_part
-            tables += tables_of_part
+        for block_chosen, block_tables in self._map_blocks(self._chosen_and_tables, wanted):
+            chosen += block_chosen
+            tables += block_tables
             self.report("examples", len(chosen), len(wanted))
-        entries, indices_of_entries = shown_entries(chosen)
-        ends = np.cumsum([len(one.values) for one in chosen])  # [features] of each one's shown values among all
-        effects_of_values = np.full((ends[-1] if len(ends) else 0, 3), np.nan, np.float32)  # NaN far from an example
-        effects_of_values[indices_of_entries] = self.effects(entries) if effects is None else effects
-        for one, of_weights, end in zip(chosen, tables, ends, strict=True):
-            yield _statistics(self.tokens, one, *of_weights, effects_of_values[end - len(one.values) : end])
+        entries, indices = shown_entries(chosen)
+        ends = np.cumsum([len(feature.values) for feature in chosen])  # [features] of each one's values among all
+        # Effects come row by row for all features: each goes to its value, feature by feature. NaN far from an example.
+        all_effects = np.full((ends[-1] if len(ends) else 0, 3), np.nan, np.float32)
+        all_effects[indices] = self.effects(entries) if effects is None else effects
+        for feature, (logits, relatives), end in zip(chosen, tables, ends, strict=True):
+            its_effects = all_effects[end - len(feature.values) : end]
+            yield _statistics(self.tokens, feature, logits, relatives, its_effects)
 
-    def choose(self, features: Iterable[int]) -> list[Chosen]:
+    def choose(self, features: Iterable[int]) -> list[ChosenExamples]:
         """What each of these features shows, ascending."""
-        found = []
-        for part in self._side_by_side(self._choose, np.array(sorted(features), np.int64)):
-            found += part
-            self.report("examples", len(found), len(features))
-        return found
+        chosen = []
+        for block in self._map_blocks(self._choose, np.array(sorted(features), np.int64)):
+            chosen += block
+            self.report("examples", len(chosen), len(features))
+        return chosen
 
-    def _side_by_side(self, piece: Callable, features: np.ndarray) -> Iterator[list]:
-        """piece(some features) for all of them, in order."""
+    def _map_blocks(self, function: Callable, features: np.ndarray) -> Iterator[list]:
+        """function(block of features) for blocks of all of them, in order."""
         size = max(1, min(FEATURES_AT_ONCE, BLOCK_BYTES // (8 * self.entries.d_sae)))
         with parallel_map(self.subject.device, host_bound=True) as run:
-            yield from run(partial(piece, features[part]) for part in _slices(len(features), size))
+            yield from run(partial(function, features[block]) for block in _slices(len(features), size))
 
-    def _chosen_and_tables(self, features: np.ndarray) -> tuple[list[Chosen], list[tuple[LogitTable, Relatives]]]:
-        """Choosing is Python, tables are products: side by side, neither waits for the other."""
+    def _chosen_and_tables(
+        self, features: np.ndarray
+    ) -> tuple[list[ChosenExamples], list[tuple[LogitTable, Relatives]]]:
+        # Choosing is Python, which one thread at a time runs; tables are products, which leave Python to the others.
         return self._choose(features), self._tables(features)
 
-    def _choose(self, features: np.ndarray) -> list[Chosen]:
-        found = []
+    def _choose(self, features: np.ndarray) -> list[ChosenExamples]:
+        chosen = []
         for block in self.entries.blocks(features):
             with self._choosing:
-                found += choose(block, self.grid, self.seed)
-        return found
+                chosen += choose_examples(block, self.layout, self.seed)
+        return chosen
 
     def effects(self, shown: np.ndarray) -> np.ndarray:
         """Of shown entries [n], row by row. [n, 3] float32"""
-        return effects_at(self.subject, self.grid.rows, shown, partial(self.report, "loss effects"))
+        return effects_at(self.subject, self.layout.rows, shown, partial(self.report, "loss effects"))
 
     def effects_of_blocks(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
-        """The same for several lots of entries, each row by row."""
+        """The same for several blocks of entries, each row by row."""
         shown = np.concatenate(blocks)
+        # All blocks' entries row by row, so that a row is read once for all of them; then back into their order.
         order = np.argsort(shown["row"], kind="stable")
-        found = np.empty((len(shown), 3), np.float32)
-        found[order] = self.effects(shown[order])
-        return np.split(found, np.cumsum([len(part) for part in blocks])[:-1])
+        effects = np.empty((len(shown), 3), np.float32)
+        effects[order] = self.effects(shown[order])
+        return np.split(effects, np.cumsum([len(block) for block in blocks])[:-1])
 
     @torch.no_grad()
     def _tables(self, features: np.ndarray) -> list[tuple[LogitTable, Relatives]]:
         """What each feature's weights, and its sums with others, come to."""
-        head, of = self.subject.model.head, self.correlations
+        head, correlations = self.subject.model.head, self.correlations
         effects = head.unscaled(head.centre(self.subject.output_directions(features)), self._logits)  # [n, d_vocab]
         logits = logit_tables.logit_tables(effects)
         relatives = zip(
             logit_tables.alignments(self.subject, features),
-            of.neurons(features),
-            of.features(features),
-            of.decoder.neighbours(features),
-            of.second_features(features),
+            correlations.neurons(features),
+            correlations.features(features),
+            correlations.decoder.neighbours(features),
+            correlations.features_b(features),
             strict=True,
         )
         return list(zip(logits, map(_relatives, relatives), strict=True))
@@ -154,7 +159,7 @@ def _relatives(tables: tuple) -> Relatives:
 
 
 def _statistics(
-    tokens: int, chosen: Chosen, logits: LogitTable, relatives: Relatives, effects: np.ndarray
+    tokens: int, chosen: ChosenExamples, logits: LogitTable, relatives: Relatives, effects: np.ndarray
 ) -> FeatureStatistics:
     """`effects` [n, 3]: loss, loss effect and logit effect at each shown value."""
     columns = np.ascontiguousarray(effects.T)
@@ -165,7 +170,7 @@ def _statistics(
         examples=chosen.examples,
         relatives=relatives,
         logits=logits,
-        shown=ShownRows(chosen.rows, chosen.starts, chosen.positions, chosen.values, *columns),
+        shown=ShownRows(chosen.rows, chosen.offsets, chosen.positions, chosen.values, *columns),
     )
 
 

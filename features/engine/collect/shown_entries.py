@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..activity.examples import Chosen
+from ..activity.examples import ChosenExamples
 
 ENTRY = np.dtype([("feature", np.int32), ("row", np.int32), ("position", np.int16), ("value", np.float32)])
 
 
-def shown_entries(chosen: Iterable[Chosen]) -> tuple[np.ndarray, np.ndarray]:
+def shown_entries(chosen: Iterable[ChosenExamples]) -> tuple[np.ndarray, np.ndarray]:
     """Entries near the examples of some features, row by row, and each one's index among all of their `values`.
     [n] ENTRY, [n] int64"""
     parts, indices, count = [np.empty(0, ENTRY)], [np.empty(0, np.int64)], 0
@@ -22,7 +22,7 @@ def shown_entries(chosen: Iterable[Chosen]) -> tuple[np.ndarray, np.ndarray]:
         near = np.flatnonzero(feature.near)
         part = np.empty(len(near), ENTRY)
         part["feature"] = feature.index
-        part["row"] = np.repeat(feature.rows, np.diff(feature.starts))[near]
+        part["row"] = np.repeat(feature.rows, np.diff(feature.offsets))[near]
         part["position"], part["value"] = feature.positions[near], feature.values[near]
         parts.append(part)
         # Features' values lie one behind the other: this one's begin after `count`.
@@ -33,7 +33,7 @@ def shown_entries(chosen: Iterable[Chosen]) -> tuple[np.ndarray, np.ndarray]:
     return entries[order], indices[order]
 
 
-def write_shown(folder: Path, chosen: Iterable[Chosen]) -> None:
+def write_shown(folder: Path, chosen: Iterable[ChosenExamples]) -> None:
     """What a block of features shows."""
     folder.mkdir(parents=True)
     np.save(folder / "entries.npy", shown_entries(chosen)[0])

@@ -21,11 +21,11 @@ def test_tails_are_within_two_percent_and_exact_where_short(count, shape):
     rng = np.random.default_rng(count)
     values = {"exponential": rng.exponential, "uniform": rng.random, "ties": lambda size: rng.integers(1, 9, size=size)}
     values = np.sort((values[shape](size=count) + 0.01).astype(np.float32))[::-1]
-    ladder = values_at_ranks(values)
+    sketch = values_at_ranks(values)
     asked = np.concatenate([values[:: max(1, count // 300)], rng.random(50).astype(np.float32) * values[0]])
     exact = reference.act_quantile(*map(torch.from_numpy, (values.copy(), asked))).numpy()
     naive = np.rint((1 - exact) * count)  # of a feature that is active on every token
-    found = tail_count(ladder, count, asked)
+    found = tail_count(sketch, count, asked)
     if shape != "ties":
         assert (np.abs(found - naive) <= np.where(naive <= 50, 0, 0.02 * naive)).all()
     assert (np.abs(found - naive) <= np.maximum(0.02 * naive, 0)).all()

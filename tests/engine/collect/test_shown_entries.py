@@ -1,4 +1,4 @@
-"""Do loss effects come out the same when they are computed stretch by stretch for blocks of features?"""
+"""Do loss effects come out the same when they are computed segment by segment for blocks of features?"""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def blocks(tmp_path, whole):
     return folders
 
 
-def test_stretches_of_blocks_make_the_same_features(tmp_path, whole, blocks):
+def test_segments_of_blocks_make_the_same_features(tmp_path, whole, blocks):
     spans, folders = [(0, 9), (9, 10), (10, 1000)], []
     for number, span in enumerate(spans):
         folders.append(tmp_path / f"effects-{number}")
@@ -47,7 +47,7 @@ def test_an_entry_alone_in_its_rows_has_the_effects_it_has_beside_others(whole, 
         np.testing.assert_allclose(whole.effects(entries_shown[n : n + 1])[0], together[n], atol=2e-6)
 
 
-def test_every_shown_entry_lies_in_one_stretch(blocks):
+def test_every_shown_entry_lies_in_one_segment(blocks):
     every = [shown_entries.shown_within([folder], (0, 1000))[0] for folder in blocks]
     for number, folder in enumerate(blocks):
         parts = [shown_entries.shown_within([folder], span)[0] for span in [(0, 9), (9, 10), (10, 1000)]]
@@ -56,7 +56,7 @@ def test_every_shown_entry_lies_in_one_stretch(blocks):
 
 
 @pytest.mark.parametrize("positions", [1, 40])
-def test_more_positions_than_are_held_at_a_time_are_done_lot_by_lot(whole, positions, monkeypatch):
+def test_more_positions_than_are_held_at_a_time_are_done_batch_by_batch(whole, positions, monkeypatch):
     at_once = list(whole.features())
     monkeypatch.setattr(
         "features.engine.weights.loss_effects.RESIDUAL_BYTES", 4 * whole.subject.model.d_model * positions
@@ -69,7 +69,7 @@ def test_progress_is_told_and_a_job_can_stop_while_text_is_read(whole, blocks, m
     entries = np.sort(shown_entries.shown_within(blocks, (0, 1000))[0], order="row")
     monkeypatch.setattr(loss_effects, "FORWARD_TOKENS", 1)
     heard = []
-    loss_effects.effects_at(whole.subject, whole.grid.rows, entries, lambda *now: heard.append(now))
+    loss_effects.effects_at(whole.subject, whole.layout.rows, entries, lambda *now: heard.append(now))
     assert heard == sorted(heard) and heard[-1][0] == heard[-1][1] and len(heard) > 5
 
     def stop(done, total):
@@ -77,4 +77,4 @@ def test_progress_is_told_and_a_job_can_stop_while_text_is_read(whole, blocks, m
 
     monkeypatch.setattr(loss_effects, "ablate", None)  # is not reached
     with pytest.raises(Cancelled):
-        loss_effects.effects_at(whole.subject, whole.grid.rows, entries, stop)
+        loss_effects.effects_at(whole.subject, whole.layout.rows, entries, stop)
