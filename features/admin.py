@@ -39,7 +39,7 @@ class FeatureAdmin(ComputesStatistics, ReadOnly):
     def get_queryset(self, request):
         shown = SAE.objects.exclude(statistics=None).values("statistics")
         found = super().get_queryset(request).filter(statistics__in=shown)
-        return found.light().select_related("statistics__sae__corpus")
+        return found.narrow().select_related("statistics__sae__corpus")
 
     def wanted(self, queryset):
         chosen = {}

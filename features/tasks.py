@@ -9,7 +9,7 @@ from django.db import DatabaseError, connections
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
 from .models import Import, Job, Verification
-from .storage import recognition
+from .storage import move_payloads, recognition
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +27,16 @@ KINDS = {Verification: verification.run_verification, Import: import_sae, Job: w
 
 def work(*numbers):
     """Do what waits, whatever the number in a message of an earlier version was."""
-    _recognise_once()
+    _catch_up_once()
     worker.work(KINDS)
 
 
 @cache
-def _recognise_once():
-    """The first thing that a worker does: what it computes carries the hashes of today."""
+def _catch_up_once():
+    """The first thing that a worker does: rows of earlier versions become those of today. What it computes carries
+    the hashes of today."""
     recognition.recognise_all()
+    move_payloads.move_all()
 
 
 for name in (doorbell.TASK, *BEFORE):
@@ -42,12 +44,12 @@ for name in (doorbell.TASK, *BEFORE):
 
 
 def begin():
-    """Once, when a worker starts: ring where rows wait to be recognised."""
+    """Once, when a worker starts: ring where rows of earlier versions wait."""
     try:
-        if recognition.unrecognised().exists():
+        if recognition.unrecognised().exists() or move_payloads.unmoved().exists():
             doorbell.ring()
     except DatabaseError:
-        log.warning("Cannot look for old hashes now", exc_info=True)
+        log.warning("Cannot look for rows of earlier versions now", exc_info=True)
     finally:
         connections.close_all()
 

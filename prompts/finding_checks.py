@@ -19,7 +19,7 @@ def outcomes(sae: SAE) -> Iterator[tuple[str, str, Outcome]]:
     findings = read_of(sae)
     rows, vocabulary = rows_of(sae.statistics.corpus), vocabulary_of(sae)
     features = {finding.feature: finding for finding in findings.features}
-    for row in Feature.objects.shown_of(sae).filter(index__in=features):
+    for row in Feature.objects.shown_of(sae).with_payloads().filter(index__in=features):
         evidence = Evidence(statistics_of(row), rows, vocabulary)
         for claim in features[row.index].checks:
             yield f"#{row.index} {features[row.index].name}", _words(claim), check(claim, evidence)

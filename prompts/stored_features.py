@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from features.engine.activity.quantiles import quantile
-from features.models import SAE, Feature
+from features.models import SAE, Feature, FeatureQuerySet
 
 
 class StoredFeatures:
@@ -49,18 +49,20 @@ class StoredFeatures:
         """Full rows, for dashboards."""
         if not self.exists:
             return {}
-        rows = Feature.objects.shown_of(self.sae).filter(index__in=[int(feature) for feature in features])
-        return {row.index: row for row in rows}
+        return {row.index: row for row in self._of(features).with_payloads()}
 
     def _fetch_sketches(self, features: Sequence[int]) -> None:
         """Once each: a ranking asks for all active features, then again for the first of them."""
         missing = [feature for feature in features if feature not in self._sketches]
         if missing:
-            rows = self._rows(missing, "index", "count", "tokens", "quantiles")
-            self._sketches.update({f: rows[f][1:] if f in rows else None for f in missing})
+            stored = self._of(missing).stored_values("quantiles", "index", "count", "tokens") if self.exists else ()
+            rows = {index: sketch for index, *sketch in stored}
+            self._sketches.update({feature: rows.get(feature) for feature in missing})
 
     def _rows(self, features: Iterable[int], *columns: str) -> dict[int, tuple]:
         if not self.exists:
             return {}
-        rows = Feature.objects.shown_of(self.sae).filter(index__in=[int(feature) for feature in features])
-        return {row[0]: row for row in rows.values_list(*columns)}
+        return {row[0]: row for row in self._of(features).values_list(*columns)}
+
+    def _of(self, features: Iterable[int]) -> FeatureQuerySet:
+        return Feature.objects.shown_of(self.sae).filter(index__in=[int(feature) for feature in features])

@@ -43,7 +43,7 @@ def _found(statistics: int, newest: int | None, text: str) -> dict[int, int]:
 @lru_cache(maxsize=4)
 def _index(statistics: int, newest: int | None) -> "Index":
     sae = SAE.objects.for_pages().get(statistics_id=statistics)
-    stored = Feature.objects.shown_of(sae).alive().values_list("index", "payload")
+    stored = Feature.objects.shown_of(sae).alive().stored_values("payload", "index")
     examples = [(feature, *_positions(unpack_part(payload, "examples"))) for feature, payload in stored.iterator()]
     return Index.of(examples, rows_of(sae.statistics.corpus), vocabulary_of(sae))
 

@@ -165,17 +165,31 @@ def active_tokens(feature: FeatureStatistics) -> dict[int, list[dict]]:
     shown, activity = feature.shown, feature.activity
     losses = shown.losses.astype(np.float64)  # [e] nats
     quantiles = quantile(activity.quantiles, activity.count, feature.tokens, shown.activations)  # [e]
-    columns = {
-        "position": shown.positions.tolist(),
-        "activation": numbers(shown.activations),
-        "quantile": np.round(quantiles, 10).tolist(),
-        "loss": numbers(shown.losses),
-        "loss_effect": numbers(shown.loss_effects),
-        "logit_effect": numbers(shown.logit_effects),
-        "probability": numbers(np.exp(-losses)),
-        "probability_without": numbers(np.exp(-(losses - shown.loss_effects))),
-    }
-    entries = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    columns = (
+        shown.positions.tolist(),
+        numbers(shown.activations),
+        np.round(quantiles, 10).tolist(),
+        numbers(shown.losses),
+        numbers(shown.loss_effects),
+        numbers(shown.logit_effects),
+        numbers(np.exp(-losses)),
+        numbers(np.exp(-(losses - shown.loss_effects))),
+    )
+    entries = [  # written out: some hundred of them, in half the time of dict(zip(…))
+        {
+            "position": position,
+            "activation": activation,
+            "quantile": share_below,
+            "loss": loss,
+            "loss_effect": loss_effect,
+            "logit_effect": logit_effect,
+            "probability": with_it,
+            "probability_without": without_it,
+        }
+        for position, activation, share_below, loss, loss_effect, logit_effect, with_it, without_it in zip(
+            *columns, strict=True
+        )
+    ]
     starts = shown.starts.tolist()
     # The entries of the n-th row lie from starts[n] to starts[n + 1].
     return {row: entries[starts[n] : starts[n + 1]] for n, row in enumerate(shown.rows.tolist())}

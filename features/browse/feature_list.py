@@ -104,7 +104,7 @@ class Listing:
 
     def features(self, sae: SAE):
         """The listed features without their payloads, in order; equal values by index."""
-        features = self.filtered(sae).light()
+        features = self.filtered(sae).narrow()
         if self.column == FOUND:
             return InOrder(features, [index for _, index in self._by_found(sae)])
         return features.order_by(self.sort, "index")

@@ -41,7 +41,7 @@ def home(request):
     start = next((sae for sae in read if findings_of(sae).features), read[0] if read else None)
     shown = {"saes": saes, "start": start, "findings": findings_of(start) if start else None}
     if start and not shown["findings"].features:
-        shown["examples"] = Feature.objects.shown_of(start).worth_reading().light().order_by("-maximum")[:8]
+        shown["examples"] = Feature.objects.shown_of(start).worth_reading().narrow().order_by("-maximum")[:8]
     return render(request, "features/home.html", shown)
 
 
@@ -55,7 +55,7 @@ def sae(request, slug):
 
 def sae_snippet(sae: SAE) -> str:
     """A program for its most active feature; none while there are no statistics."""
-    first = Feature.objects.shown_of(sae).light().order_by("-maximum").first() if sae.statistics_id else None
+    first = Feature.objects.shown_of(sae).narrow().order_by("-maximum").first() if sae.statistics_id else None
     return snippet_of(sae, sae.statistics, first.index) if first else ""
 
 
@@ -112,7 +112,7 @@ def page_data(request, sae: SAE, index: int) -> dict:
     if not 0 <= index < sae.d_sae:
         raise Http404(f"Feature {index}: this SAE has features 0 to {sae.d_sae - 1}.")
     listing = Listing.asked_by(request.GET)
-    row = Feature.objects.shown_of(sae).filter(index=index).first() if sae.statistics_id else None
+    row = Feature.objects.shown_of(sae).with_payloads().filter(index=index).first() if sae.statistics_id else None
     before, after = index - 1 if index else None, index + 1 if index + 1 < sae.d_sae else None
     if row and not listing.is_plain:
         before, after = listing.around(sae, row)
@@ -125,7 +125,7 @@ def page_data(request, sae: SAE, index: int) -> dict:
 
 
 def previews_of(sae: SAE, indices: list[int]) -> dict[int, dict]:
-    pointed_to = Feature.objects.shown_of(sae).filter(index__in=indices).light()
+    pointed_to = Feature.objects.shown_of(sae).filter(index__in=indices).narrow()
     return {feature.index: preview(feature) for feature in pointed_to}
 
 

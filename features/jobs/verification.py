@@ -66,7 +66,9 @@ def _stored(sae: SAE, rng):
     if not alive:
         raise ValueError("Every feature is dead on these tokens: no activation is stored.")
     chosen = rng.choice(alive, min(FEATURES, len(alive)), replace=False)
-    sampled = [_of_feature(row, rng) for row in Feature.objects.shown_of(sae).filter(index__in=chosen.tolist())]
+    sampled = [
+        _of_feature(row, rng) for row in Feature.objects.shown_of(sae).with_payloads().filter(index__in=chosen.tolist())
+    ]
     return [np.concatenate(columns) for columns in zip(*sampled, strict=True)]
 
 

@@ -4,13 +4,15 @@ from .corpus import Corpus
 from .jobs import Import, Job, QueuedWork, Verification
 from .parts import JobPart, ShardFile
 from .sae import SAE
-from .statistics import DENSE_ABOVE, Feature, Statistics
+from .statistics import DENSE_ABOVE, Feature, FeaturePayload, FeatureQuerySet, Statistics
 
 __all__ = [
     "DENSE_ABOVE",
     "SAE",
     "Corpus",
     "Feature",
+    "FeaturePayload",
+    "FeatureQuerySet",
     "Import",
     "Job",
     "JobPart",

@@ -1,6 +1,7 @@
 """Rows of statistics: the figures of an SAE on a corpus, and those of each feature."""
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from .corpus import Corpus
 from .sae import SAE
@@ -62,20 +63,26 @@ class FeatureQuerySet(models.QuerySet):
     def dense(self):
         return self.filter(density__gt=DENSE_ABOVE)
 
-    def densest_first(self):
-        return self.order_by("-density", "index")
-
     def worth_reading(self):
         """Alive, sparse, and not so rare that its top examples are all there is (20 of them)."""
         return self.sparse().filter(count__gte=20)
 
-    def light(self):
+    def narrow(self):
         """Without what only a feature's own page draws."""
-        return self.defer("payload", "quantiles")
+        return self.defer("old_payload", "old_quantiles")
+
+    def with_payloads(self):
+        """With it, in the same query."""
+        return self.select_related("stored")
+
+    def stored_values(self, name, *columns):
+        """Tuples of some columns and, last, `name`: the "payload" or the "quantiles", wherever they lie."""
+        lies = Coalesce(f"stored__{name}", f"old_{name}")
+        return self.annotate(wherever_it_lies=lies).values_list(*columns, "wherever_it_lies")
 
 
 class Feature(models.Model):
-    """One feature's figures: what is sorted or filtered as columns, what one page draws as one payload."""
+    """One feature's figures that are sorted or filtered by, at most 256 bytes of them; the others are `stored`."""
 
     statistics = models.ForeignKey(Statistics, models.CASCADE, related_name="features")
     index = models.PositiveIntegerField()
@@ -86,8 +93,9 @@ class Feature(models.Model):
     mean = models.FloatField(help_text="Of the active values.")
     top_token = models.CharField(max_length=200, blank=True, help_text="Token of the top activation.")
     top_logit = models.CharField(max_length=200, blank=True, help_text="Token it boosts most.")
-    quantiles = models.BinaryField(help_text="float32 values at the ranks of engine/activity/quantiles.py.")
-    payload = models.BinaryField(help_text="See storage/payload.py.")
+    # Where earlier versions kept them, until storage/move_payloads.py has moved them; empty in rows written since.
+    old_quantiles = models.BinaryField(db_column="quantiles", default=b"")
+    old_payload = models.BinaryField(db_column="payload", default=b"")
 
     objects = FeatureQuerySet.as_manager()
 
@@ -111,3 +119,28 @@ class Feature(models.Model):
     @property
     def is_dense(self):
         return self.density > DENSE_ABOVE
+
+    @property
+    def payload(self) -> bytes:
+        """See storage/payload.py."""
+        return self.stored.payload if self._is_moved else self.old_payload
+
+    @property
+    def quantiles(self) -> bytes:
+        """float32 values at the ranks of engine/activity/quantiles.py."""
+        return self.stored.quantiles if self._is_moved else self.old_quantiles
+
+    @property
+    def _is_moved(self) -> bool:
+        return hasattr(self, "stored")
+
+
+class FeaturePayload(models.Model):
+    """What only a feature's own page draws: some kilobytes that no list of features reads."""
+
+    feature = models.OneToOneField(Feature, models.CASCADE, primary_key=True, related_name="stored")
+    quantiles = models.BinaryField(help_text="float32 values at the ranks of engine/activity/quantiles.py.")
+    payload = models.BinaryField(help_text="See storage/payload.py.")
+
+    def __str__(self):
+        return str(self.feature)

@@ -1,21 +1,28 @@
 """How do a feature's statistics become a row, and a row the statistics again?
 
-What is sorted or filtered by stands in columns, with the texts of two tokens; all else in the payload.
+What is sorted or filtered by stands in columns, with the texts of two tokens; all else in a row beside it.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.results import FeatureStatistics
-from ..models import Feature, Statistics
+from ..models import Feature, FeaturePayload, Statistics
 from .payload import pack, unpack
+
+LABEL_BYTES = 80  # of a token's text in UTF-8, so that a row stays within 256 bytes
 
 
 def row_of(feature: FeatureStatistics, statistics: Statistics, vocabulary: Vocabulary, corpus: np.ndarray) -> Feature:
-    """A row, not saved, in a set of statistics. `corpus` [rows, length]: the token rows that examples point into."""
+    """A row in a set of statistics with what is `stored` beside it, neither of them saved.
+
+    `corpus` [rows, length]: the token rows that examples point into.
+    """
     top, boosted = feature.examples.top, feature.logits.positive.tokens
     fired = corpus[top.rows[0], top.positions[0]] if len(top.rows) else None
-    return Feature(
+    row = Feature(
         statistics=statistics,
         index=feature.index,
         tokens=feature.tokens,
@@ -25,9 +32,16 @@ def row_of(feature: FeatureStatistics, statistics: Statistics, vocabulary: Vocab
         mean=feature.activity.mean,
         top_token=_label(vocabulary, fired),
         top_logit=_label(vocabulary, boosted[0] if len(boosted) else None),
-        quantiles=np.asarray(feature.activity.quantiles, np.float32).tobytes(),
-        payload=pack(feature),
     )
+    quantiles = np.asarray(feature.activity.quantiles, np.float32).tobytes()
+    FeaturePayload(feature=row, quantiles=quantiles, payload=pack(feature))  # is row.stored from now on
+    return row
+
+
+def save(rows: Sequence[Feature]) -> None:
+    """Save new rows and what is stored beside them. The caller holds the transaction."""
+    Feature.objects.bulk_create(rows)
+    FeaturePayload.objects.bulk_create([row.stored for row in rows])
 
 
 def statistics_of(row: Feature) -> FeatureStatistics:
@@ -48,4 +62,5 @@ def statistics_of(row: Feature) -> FeatureStatistics:
 def _label(vocabulary: Vocabulary, token: int | None) -> str:
     if token is None or token >= vocabulary.size:  # models may have more outputs than their tokenizer has tokens
         return ""
-    return vocabulary.label(int(token)).replace("\0", "␀")[:200]  # PostgreSQL stores no NUL
+    text = vocabulary.label(int(token)).replace("\0", "␀")  # PostgreSQL stores no NUL
+    return text.encode()[:LABEL_BYTES].decode(errors="ignore")

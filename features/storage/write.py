@@ -11,33 +11,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from .. import __version__
-from ..engine.results import Progress
 from ..messages import BadRequest
 from ..models import DENSE_ABOVE, SAE, Feature, Job, Statistics
-from .feature_rows import row_of
+from .feature_rows import row_of, save
 from .readers import rows_of, vocabulary_of
 
 BATCH = 500  # features written in one transaction, so that no other writer waits long
 READERS_FINISH = 2.0  # seconds left to pages that began with the old statistics, before they are removed
-
-
-def store(sae: SAE, collected, *, progress=None) -> Statistics:
-    """Write what the engine collected of all features of an SAE, and show it when it is whole."""
-    statistics = _new_set(sae, sae.corpus, sae.encoder_b, collected.summary)
-    try:
-        for rows in _batches(_rows(sae, statistics, collected.features())):
-            with transaction.atomic():
-                Feature.objects.bulk_create(rows)
-            if progress:
-                progress(Progress("features", rows[-1].index + 1, sae.d_sae))
-        with transaction.atomic():
-            old = _switch(SAE.objects.select_for_update().get(pk=sae.pk), statistics)
-    except BaseException:
-        _remove(statistics.pk)
-        raise
-    sae.statistics = statistics
-    _remove_after_reading(old)
-    return statistics
 
 
 def _new_set(sae, corpus, b, summary):
@@ -60,7 +40,7 @@ def write_block(lease, summary, features) -> None:
         with transaction.atomic():
             lease.check()
             _block(statistics.pk, [row.index for row in rows]).delete()  # of a worker that was killed here
-            Feature.objects.bulk_create(rows)
+            save(rows)
 
 
 def _set_of(lease, summary):
@@ -84,7 +64,7 @@ def take_back_block(job: Job, indices) -> None:
 
 
 def _block(statistics_id, indices):
-    written = Feature.objects.filter(statistics=statistics_id)
+    written = Feature.objects.filter(statistics=statistics_id).only("pk")  # to be deleted; what is in them is not read
     if isinstance(indices, range):
         return written.filter(index__range=(indices[0], indices[-1]))
     return written.filter(index__in=indices)
@@ -135,7 +115,7 @@ def _figures(summary):
 def _join(shown, result, job):
     """Put new figures of some features in the place of the old ones, in the set that is shown."""
     _check_same_set(shown, job, result)
-    shown.features.filter(index__in=job.features).delete()
+    shown.features.filter(index__in=job.features).only("pk").delete()
     result.features.update(statistics=shown)
     result.delete()
     _count_anew(shown)
@@ -196,7 +176,7 @@ def remove_leftovers(sae: SAE) -> None:
 
 def _remove(statistics_id):
     """A batch at a time, so that no other writer waits long."""
-    features = Feature.objects.filter(statistics=statistics_id)
-    while some := list(features.order_by("index").values_list("pk", flat=True)[:BATCH]):
-        features.filter(pk__in=some).delete()
+    features = Feature.objects.filter(statistics=statistics_id).only("pk")
+    while batch := list(features.order_by("index").values_list("pk", flat=True)[:BATCH]):
+        features.filter(pk__in=batch).delete()
     Statistics.objects.filter(pk=statistics_id).delete()

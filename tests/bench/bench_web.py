@@ -41,14 +41,14 @@ print(json.dumps([[milliseconds(address) for address in run] for run in json.loa
 UNPACKING = """
 import django, statistics, time
 django.setup()
-from features.models import Feature
+from features.models import FeaturePayload
 from features.storage.payload import COLUMNS, unpack
 columns = dict.fromkeys(COLUMNS, 0)
 def milliseconds(payload):
     start = time.process_time()
     unpack(payload, columns)
     return 1000 * (time.process_time() - start)
-times = [milliseconds(bytes(payload)) for payload in Feature.objects.values_list("payload", flat=True)[:501]]
+times = [milliseconds(bytes(payload)) for payload in FeaturePayload.objects.values_list("payload", flat=True)[:501]]
 print(f"{statistics.median(times[1:]):.2f} ms of processor, median of {len(times) - 1}")
 """
 

@@ -24,9 +24,10 @@ from django.db import connection  # noqa: E402
 from django.db.models import Avg  # noqa: E402
 from django.db.models.functions import Length  # noqa: E402
 
-from features.models import SAE, Corpus, Feature  # noqa: E402
+from features.models import SAE, Corpus, FeaturePayload  # noqa: E402
 from features.storage import write  # noqa: E402
 from tests import made_up  # noqa: E402
+from tests.features import shown  # noqa: E402
 
 KINDS = 100  # different features; the rest repeat them
 ACTIVE = 3000  # tokens a feature is active on: the length of its quantile sketch
@@ -65,9 +66,9 @@ def main(size):
     try:
         for what in ("store", "store again, and remove the old"):
             start = time.perf_counter()
-            write.store(sae, collected)
+            shown.store(sae, collected)
             print(f"{connection.vendor}: {what} {size:,} features: {time.perf_counter() - start:.1f} s")
-        stored = Feature.objects.shown_of(sae)
+        stored = FeaturePayload.objects.filter(feature__statistics=sae.statistics)
         sizes = stored.aggregate(payload=Avg(Length("payload")), quantiles=Avg(Length("quantiles")))
         print(", ".join(f"{name} {value:,.0f} bytes" for name, value in sizes.items()), "a feature")
     finally:

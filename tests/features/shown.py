@@ -9,7 +9,7 @@ from features.engine.activity.quantiles import values_at_ranks
 from features.engine.model.vocabulary import Vocabulary
 from features.engine.results import Correlates, Neighbours
 from features.models import SAE, Corpus
-from features.storage.write import store
+from features.storage import feature_rows, write
 from tests import made_up
 
 D_SAE = 12  # of which the last four have no statistics, and feature 3 is dead
@@ -82,6 +82,17 @@ def bare_sae(folder, slug="tiny", **changes):
         "checkpoint_hash": "c0ffee" * 10,
     }
     return SAE.objects.create(slug=slug, corpus=corpus, **facts | changes)
+
+
+def store(sae, collected):
+    """Statistics of an SAE as a job leaves them, without a job."""
+    statistics = write._new_set(sae, sae.corpus, sae.encoder_b, collected.summary)
+    for rows in write._batches(write._rows(sae, statistics, collected.features())):
+        feature_rows.save(rows)
+    before = write._switch(sae, statistics)
+    if before:
+        write._remove(before)
+    return statistics
 
 
 def shown_sae(folder, slug="tiny", **changes):

@@ -8,8 +8,8 @@ from django.test import Client
 from features.jobs import lifecycle
 from features.jobs.requests import request_statistics
 from features.models import Corpus, Feature, Job
-from features.storage.write import store
 from tests import made_up
+from tests.features.shown import store
 
 pytestmark = pytest.mark.django_db
 SAES, FEATURES, JOBS = (f"/admin/features/{name}/" for name in ("sae", "feature", "job"))

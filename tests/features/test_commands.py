@@ -5,8 +5,8 @@ from django.core.management import CommandError, call_command
 
 from features.jobs import plan
 from features.models import Job, JobPart
-from features.storage.write import store
 from tests import made_up
+from tests.features.shown import store
 
 pytestmark = pytest.mark.django_db
 

@@ -5,7 +5,8 @@ import pytest
 from django.utils import timezone
 
 from features import runtime
-from features.models import SAE, Corpus, Feature, Statistics
+from features.models import SAE, Corpus, Feature, FeaturePayload, Statistics
+from features.storage import feature_rows
 from features.storage.payload import pack
 from tests import made_up
 from tests.prompts.made_up_prompt import MadeUpPrompt
@@ -57,24 +58,24 @@ def sae(bare_sae):
     statistics = Statistics.objects.create(
         sae=bare_sae, corpus=bare_sae.corpus, tokens=960, checkpoint_hash="abc", completed=timezone.now()
     )
-    Feature.objects.bulk_create(row(statistics, made_up.feature(index)) for index in range(STORED))
+    feature_rows.save([row_of(statistics, made_up.feature(index)) for index in range(STORED)])
     bare_sae.statistics = statistics
     bare_sae.save()
     return bare_sae
 
 
-def row(statistics, found):
-    return Feature(
+def row_of(statistics, feature):
+    row = Feature(
         statistics=statistics,
-        index=found.index,
-        tokens=found.tokens,
-        count=found.activity.count,
-        density=found.density,
-        maximum=found.activity.maximum,
-        mean=found.activity.mean,
-        quantiles=found.activity.quantiles.tobytes(),
-        payload=pack(found),
+        index=feature.index,
+        tokens=feature.tokens,
+        count=feature.activity.count,
+        density=feature.density,
+        maximum=feature.activity.maximum,
+        mean=feature.activity.mean,
     )
+    FeaturePayload(feature=row, quantiles=feature.activity.quantiles.tobytes(), payload=pack(feature))
+    return row
 
 
 @pytest.fixture

@@ -222,9 +222,9 @@ def test_a_page_that_waits_too_long_is_shown_without_its_answer(client, sae, mad
 
 
 def test_statistics_in_an_unreadable_layout_say_so_and_the_prompt_is_shown(answer, sae):
-    from features.models import Feature
+    from features.models import FeaturePayload
 
-    Feature.objects.update(payload=b"\xff")
+    FeaturePayload.objects.update(payload=b"\xff")
     board = answer(position=3)["dashboards"][0]
     assert board["missing"] and "Recompute the statistics" in board["why"]
     assert any(board["activations"])

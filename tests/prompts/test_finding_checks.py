@@ -14,10 +14,10 @@ from features.engine.model.vocabulary import Vocabulary
 from features.importing import demo as bundle
 from features.importing import register
 from features.models import SAE
-from features.storage import write
 from features.storage.findings_file import read_of
 from prompts import finding_checks
 from prompts.sample_prompts import SAMPLE_PROMPTS, sample_prompts_for
+from tests.features.shown import store
 
 TOKENS = 75_000
 FIRST = 300  # token rows from the beginning of the demo's order: few documents, but long ones
@@ -62,7 +62,7 @@ def collected(rows_file):
 def demo(db, rows_file, collected):
     corpus = register.register_corpus("demo", rows_file, name="Demo", model_path=bundle.MODEL)
     sae = register.register_sae("demo", bundle.CHECKPOINT, bundle.MODEL, corpus, name="Demo", facts=bundle.facts())
-    write.store(sae, Collected(*collected))
+    store(sae, Collected(*collected))
     yield SAE.objects.for_pages().get(pk=sae.pk)
     runtime.forget()
 

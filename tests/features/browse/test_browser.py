@@ -9,7 +9,6 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from features.models import Job
-from features.storage import write
 from features.storage.feature_rows import statistics_of
 from features.storage.payload import pack
 from tests.browser import browser, page  # noqa: F401
@@ -194,8 +193,8 @@ def test_a_negative_activation_is_striped_and_keeps_its_sign_on_the_card(page, s
         random=turned_over(feature.examples.random),
         intervals=tuple(replace(i, examples=turned_over(i.examples)) for i in feature.examples.intervals),
     )
-    row.payload = pack(replace(feature, examples=examples, shown=turned_over(feature.shown)))
-    row.save()
+    row.stored.payload = pack(replace(feature, examples=examples, shown=turned_over(feature.shown)))
+    row.stored.save()
     data = opened(page, site, 1)
     chosen = page.locator(".group").first.locator(".chosen").first
     assert "repeating-linear-gradient" in chosen.evaluate("node => node.style.backgroundImage")
@@ -287,7 +286,7 @@ def test_statistics_appear_by_themselves_when_their_computation_is_done(page, li
     page.locator("#progress progress").wait_for()
     told = page.locator("#progress").text_content()
     assert "25 of 100 tokens, 5 per second, 15 s left" in told
-    write.store(bare, shown.Collected(size=shown.COMPUTED))
+    shown.store(bare, shown.Collected(size=shown.COMPUTED))
     job.state = "done"
     job.save()
     page.locator(".groups .chosen").first.wait_for()

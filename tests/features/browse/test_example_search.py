@@ -8,7 +8,7 @@ import pytest
 
 from features.browse import example_search
 from features.engine.model.vocabulary import CONTINUED, Vocabulary
-from features.models import Feature
+from features.models import Feature, FeaturePayload
 from features.storage import readers
 from features.storage.payload import unpack_part
 
@@ -115,7 +115,7 @@ def test_a_recomputation_is_searched_anew(sae):
     assert list(example_search.examples_with(sae, "script")) == [0, 1, 2, 4, 5, 6, 7]
     row = Feature.objects.get(index=5)
     Feature.objects.get(index=6).delete()
-    row.pk, row.index, row.count = None, 6, 0
+    row.pk, row.index, row.count = None, 6, 0  # dead
     row.save()
     assert list(example_search.examples_with(sae, "script")) == [0, 1, 2, 4, 5, 7]
 
@@ -135,7 +135,7 @@ def test_examples_whose_corpus_is_gone_say_so(client, sae, tmp_path):
 
 
 def test_a_payload_that_cannot_be_read_says_so(client, sae):
-    Feature.objects.filter(index=1).update(payload=b"\0old")
+    FeaturePayload.objects.filter(feature__index=1).update(payload=b"\0old")
     assert "Recompute the statistics" in text_of(client.get("/saes/tiny/features/?q=script&by=examples"))
 
 

@@ -23,8 +23,9 @@ def listed(client, query=""):
 
 def test_it_lists_every_computed_feature_by_number(client, sae, django_assert_num_queries):
     # 1 the SAE, 2 how many features, 3 those of this page
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(3) as queries:
         assert listed(client) == list(range(shown.COMPUTED))
+    assert not [query for query in queries if "payload" in query["sql"] or "quantiles" in query["sql"]]
 
 
 @pytest.mark.parametrize("sort", [*SORTS, *(f"-{name}" for name in SORTS)])

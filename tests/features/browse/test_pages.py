@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 
-from features.models import SAE, Feature
+from features.models import SAE, Feature, FeaturePayload
 from features.storage import readers
 
 from .. import shown
@@ -100,7 +100,7 @@ def test_a_feature_without_statistics_says_so_and_how_to_get_them(client, sae, b
 
 
 def test_figures_that_cannot_be_read_are_told_not_a_server_error(client, sae, tmp_path):
-    Feature.objects.filter(index=1).update(payload=b"\0old")
+    FeaturePayload.objects.filter(feature__index=1).update(payload=b"\0old")
     data = embedded(client.get(address(1)))
     assert data["missing"] and "Recompute the statistics" in data["problem"]
     (tmp_path / "tiny.npy").unlink()

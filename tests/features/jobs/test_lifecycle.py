@@ -15,8 +15,8 @@ from features.jobs import leases, lifecycle
 from features.jobs.requests import request_statistics
 from features.jobs.worker import run_job
 from features.models import Job, Statistics
-from features.storage.write import store
 from tests import made_up
+from tests.features.shown import store
 
 pytestmark = pytest.mark.django_db
 

@@ -7,15 +7,15 @@ from celery import current_app
 from django.utils import timezone
 
 from features import tasks
+from features.engine.results import Progress
 from features.jobs import artifacts, doorbell, leases, leftovers, lifecycle, loaded_job, plan, worker
 from features.jobs.loaded_job import model_cache
 from features.jobs.requests import request_statistics
 from features.jobs.verification import request_verification
 from features.jobs.worker import do, run_job, run_part
 from features.models import SAE, Import, Job, JobPart, ShardFile, Statistics
-from features.storage import write
-from features.storage.write import store
 from tests import made_up
+from tests.features.shown import store
 
 pytestmark = pytest.mark.django_db
 Stage = JobPart.Stage
@@ -115,7 +115,7 @@ def test_progress_is_that_of_all_parts(job):
     planned(job)
     first, second = leases.claim(job), leases.claim(job)
     for lease, done in ((first, 100), (second, 60)):
-        lease.progress(write.Progress("activations", done, 320))
+        lease.progress(Progress("activations", done, 320))
     job.refresh_from_db()
     assert (job.phase, job.done, job.total) == ("activations", 160, 960)
 

@@ -68,7 +68,7 @@ def test_a_worker_recognises_either_hash_when_it_starts(old, folder, monkeypatch
     monkeypatch.setattr(doorbell, "ring", lambda: rung.append(True) or True)
     tasks.begin()
     assert rung
-    tasks._recognise_once.cache_clear()
+    tasks._catch_up_once.cache_clear()
     tasks.work()
     assert all_is_of_today(old, folder)
 

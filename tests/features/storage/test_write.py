@@ -10,9 +10,9 @@ from features.jobs.worker import run_job
 from features.messages import BadRequest
 from features.models import SAE, Feature, Job, JobPart, Statistics
 from features.storage import write
-from features.storage.feature_rows import statistics_of
-from features.storage.write import store
+from features.storage.feature_rows import save, statistics_of
 from tests import made_up
+from tests.features.shown import store
 from tests.features.storage.test_payload import assert_same
 
 pytestmark = pytest.mark.django_db
@@ -123,7 +123,7 @@ def test_out_of_memory_names_the_way_out(tiny, engine):
 
 def test_what_a_killed_run_left_behind_goes_with_the_next_one(tiny, shown, engine):
     left = Statistics.objects.create(sae=tiny, corpus=tiny.corpus)
-    Feature.objects.bulk_create(write._rows(tiny, left, made_up.Collected().features()))
+    save(list(write._rows(tiny, left, made_up.Collected().features())))
     run(tiny)
     assert list(Statistics.objects.all()) == [tiny.statistics]
     assert Feature.objects.count() == 8
