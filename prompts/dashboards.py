@@ -7,7 +7,7 @@ import numpy as np
 
 from features.browse import feature_json
 from features.browse.feature_json import Text, numbers
-from features.engine.results import ExampleGroup, ShownRows
+from features.engine.results import SHORT_CONTEXT, ExampleGroup, ShownRows
 from features.models import SAE, Feature
 from features.storage.feature_rows import statistics_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LOGITS = 5  # of each sign
 SEQUENCES = 10
-LEFT, RIGHT = 10, 8  # tokens around the top activation, as the short context of sequences.js
+BEFORE, AFTER = SHORT_CONTEXT
 
 
 def dashboards_of(sae: SAE, prompt: "PromptActivations", features: list[int], stored: StoredFeatures) -> list[dict]:
@@ -79,8 +79,8 @@ def only_rows(shown: ShownRows, rows: np.ndarray) -> ShownRows:
 
 def short(sequence: dict) -> dict:
     """A window around the chosen token; its positions count from the window's start, which `start` tells."""
-    start = max(0, sequence["position"] - LEFT)
-    stop = sequence["position"] + RIGHT + 1
+    start = max(0, sequence["position"] - BEFORE)
+    stop = sequence["position"] + AFTER + 1
     return {
         **sequence,
         "start": start,

@@ -13,12 +13,12 @@ import numpy as np
 from django.db.models import Max
 
 from ..engine.model.vocabulary import CONTINUED
-from ..engine.results import Examples
+from ..engine.results import SHORT_CONTEXT, Examples
 from ..models import SAE, Feature
 from ..storage.payload import unpack_part
 from ..storage.readers import rows_of, vocabulary_of
 
-BEFORE, AFTER = 10, 8  # tokens around a chosen one, as the short context of static/shared/sequences.js
+BEFORE, AFTER = SHORT_CONTEXT
 END_OF_ROW = "\0"  # no search holds it, so that nothing is found across two rows
 KEPT_SEARCHES = 256
 _one_at_a_time = threading.Lock()

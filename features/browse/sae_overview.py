@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..engine.results import DENSE_ABOVE
 from ..models import SAE, Feature
 from ..templatetags.formatting import figure, percent
 
@@ -24,7 +25,7 @@ def figures(sae: SAE) -> list[tuple[str, str, str]]:
             f"{figure(statistics.loss_zero_ablated)} with nothing (nats, {statistics.loss_tokens:,} tokens)",
         ),
         ("Dead", f"{statistics.dead:,}", f"of {sae.d_sae:,} features never fired on these tokens"),
-        ("Dense", f"{statistics.dense:,}", "features fire on more than 10 % of tokens"),
+        ("Dense", f"{statistics.dense:,}", f"features fire on more than {percent(DENSE_ABOVE, 2)} of tokens"),
     ]
 
 

@@ -9,6 +9,9 @@ from typing import Annotated
 
 import numpy as np
 
+DENSE_ABOVE = 0.1  # share of tokens above which a feature is called dense
+SHORT_CONTEXT = (10, 8)  # tokens before and after an example's chosen one that pages show first
+
 
 class Cancelled(Exception):
     """The caller asked a running computation to stop; nothing was written."""

@@ -1,12 +1,13 @@
 """How do the published files of GELU-1L become a model folder, and its corpus the rows it was read on?"""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
+
+from ..engine.files import whole_folder
 
 PARTS = 20  # pieces that a batch of documents was cut into before it was tokenised
 BATCH = 1000  # documents
@@ -27,9 +28,7 @@ def convert_model(config, weights, tokenizer, folder) -> Path:
     folder = Path(folder)
     if (folder / "config.json").is_file():
         return folder
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as part:
         stored = torch.load(weights, map_location="cpu", weights_only=True)
         used = {name: w.float().contiguous() for name, w in stored.items() if not name.endswith(UNUSED)}
         save_file(used, part / "model.safetensors")
@@ -40,9 +39,6 @@ def convert_model(config, weights, tokenizer, folder) -> Path:
         kept |= {"normalization_type": said.get("normalization") or "LN", "eps": 1e-5}
         (part / "config.json").write_text(json.dumps(kept, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 

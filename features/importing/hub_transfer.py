@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.files import sha256
+from ..engine.files import give_name, sha256
 
 TOLD_EVERY = 0.5  # seconds between two words of progress
 TIMEOUT = 30  # seconds without a byte
@@ -112,7 +112,7 @@ def _keep(target: Path, metadata) -> None:
         raise TransferError(f"{target.name}: the hub says SHA-256 {promised}, what came has {came}. Run it again.")
     known = {"size": part.stat().st_size, "sha256": came, "commit": metadata.commit_hash or ""}
     _beside(target, "known").write_text(json.dumps(known, indent=1))
-    part.replace(target)
+    give_name(part, target)
 
 
 def _beside(target: Path, ending: str) -> Path:

@@ -44,14 +44,14 @@ def register_sae(slug: str, path, model_path, corpus: Corpus, *, name: str, answ
     """A row for the checkpoint at `path`. Statistics of another one under this name are shown no longer, and neither
     are those of the same weights, read in another way; `.note` of the row then says so, and is empty otherwise.
 
-    `facts` as from `facts_of`, which loads the model to find them, where the caller knows none; with the fingerprint
-    of the files, or else that is taken here.
+    `facts` as from `facts_of`, which loads the model to find them, where the caller knows none. With the fingerprint
+    of the files among them, a row of this name has been recognised; else both is done here, which may take long.
     """
     found = {"path": str(path), "model_path": str(model_path), "name": name, "corpus": corpus}
     found |= {"answers": answers or {}} | (facts or facts_of(path, model_path, answers))
     if "checkpoint_hash" not in found:
-        found |= recognition.fingerprint(path)
-    recognition.recognise_named(slug, path, {name: found[name] for name in ("checkpoint_hash", "configs_hash")})
+        found |= (fingerprint := recognition.fingerprint(path))
+        recognition.recognise_named(slug, path, fingerprint)
     before = SAE.objects.filter(slug=slug).first()
     changed = [name for name in FIGURES_REST_ON if before and getattr(before, name) != found[name]]
     if changed:

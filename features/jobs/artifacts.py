@@ -16,6 +16,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from ..engine.files import give_name
 from ..models import Job, JobPart, ShardFile
 
 PIECE = 8 << 20  # bytes of a row: databases and their drivers hold whole rows in memory
@@ -61,7 +62,7 @@ def keep(lease, made: Path) -> None:
     """Put what an attempt made where other parts look for it, and store it for other machines."""
     final = folder(lease.job) / made.name
     try:
-        made.rename(final)
+        give_name(made, final)
     except OSError:
         if not final.is_dir():
             raise
@@ -140,7 +141,7 @@ def _whole_or_nothing(final: Path):
     try:
         yield path
         try:
-            (path / final.name).rename(final)
+            give_name(path / final.name, final)
         except OSError:
             if not final.is_dir():  # another worker of this machine was faster
                 raise

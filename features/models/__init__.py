@@ -4,10 +4,9 @@ from .corpus import Corpus
 from .jobs import Import, Job, QueuedWork, Verification
 from .parts import JobPart, ShardFile
 from .sae import SAE
-from .statistics import DENSE_ABOVE, Feature, FeaturePayload, FeatureQuerySet, Statistics
+from .statistics import Feature, FeaturePayload, FeatureQuerySet, Statistics
 
 __all__ = [
-    "DENSE_ABOVE",
     "SAE",
     "Corpus",
     "Feature",

@@ -3,10 +3,9 @@
 from django.db import models
 from django.db.models.functions import Coalesce
 
+from ..engine.results import DENSE_ABOVE
 from .corpus import Corpus
 from .sae import SAE
-
-DENSE_ABOVE = 0.1  # share of tokens above which a feature is called dense
 
 
 class Statistics(models.Model):

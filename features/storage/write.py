@@ -11,8 +11,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from .. import __version__
+from ..engine.results import DENSE_ABOVE
 from ..messages import BadRequest
-from ..models import DENSE_ABOVE, SAE, Feature, Job, Statistics
+from ..models import SAE, Feature, Job, Statistics
 from .feature_rows import row_of, save
 from .readers import rows_of, vocabulary_of
 

@@ -6,6 +6,8 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 
+from ..engine.results import DENSE_ABOVE, SHORT_CONTEXT
+
 register = template.Library()
 
 
@@ -20,3 +22,9 @@ def script_data(data, element_id: str):
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04X}")
     return format_html('<script id="{}" type="application/json">{}</script>', element_id, mark_safe(text))
+
+
+@register.simple_tag
+def definitions():
+    """The numbers that scripts share with the figures: see static/shared/definitions.js."""
+    return script_data({"short_context": SHORT_CONTEXT, "dense_above": DENSE_ABOVE}, "definitions")

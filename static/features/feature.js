@@ -3,12 +3,13 @@
 import { drawExamples, tokenCards } from "./examples.js";
 import { drawFigures } from "./figures.js";
 import { traveller } from "./travel.js";
+import { dense_above } from "../shared/definitions.js";
 import { bindKeys } from "../shared/keys.js";
 import { previewCards } from "../shared/links.js";
 import { recall, remember, stars } from "../shared/memory.js";
 import { watchWork } from "../shared/progress.js";
 import { tokenKeys } from "../shared/sequences.js";
-import { element } from "../shared/text.js";
+import { element, percent } from "../shared/text.js";
 
 const CONTEXTS = { short: "short", medium: "medium", whole: "whole row" };
 const at = (id) => document.getElementById(id);
@@ -51,7 +52,7 @@ function drawHead() {
   at("json").href = `${base}${data.index}.json`;
   at("badges").replaceChildren(...[
     data.dead && element("span", { class: "badge" }, "dead"),
-    data.dense && element("span", { class: "badge warn", title: "Fires on more than 10 % of tokens" }, "dense: not a sparse feature"),
+    data.dense && element("span", { class: "badge warn", title: `Fires on more than ${percent(dense_above, 2)} of tokens` }, "dense: not a sparse feature"),
   ].filter(Boolean));
   if (document.activeElement !== at("slider")) at("slider").value = data.index;
   if (document.activeElement !== at("number")) at("number").value = data.index;

@@ -1,9 +1,10 @@
 // How is a stretch of corpus or prompt drawn, coloured by one feature?
 
 import { activationFill, fill, underline } from "./colours.js";
+import { short_context } from "./definitions.js";
 import { element, figure, visible } from "./text.js";
 
-const WINDOWS = { short: [10, 8], medium: [32, 24], whole: [Infinity, Infinity] }; // tokens left and right
+const WINDOWS = { short: short_context, medium: [32, 24], whole: [Infinity, Infinity] }; // tokens left and right
 const places = new WeakMap(); // token node -> { sequence, position }
 
 /** Which token a drawn node stands for: `{sequence, position}`, or undefined. */

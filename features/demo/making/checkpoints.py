@@ -1,24 +1,15 @@
 """How does a training run survive being killed? Its whole state in one file that is always either old or new."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-
-@contextmanager
-def whole_or_old(path: Path) -> Iterator[Path]:
-    """A file to write beside `path` that takes its name once it is complete: a reader never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    yield temporary
-    temporary.replace(path)
+from ...engine.files import whole_file
 
 
 def save(path: Path, state: dict) -> None:
-    with whole_or_old(path) as temporary:
+    with whole_file(path) as temporary:
         torch.save(state, temporary)
 
 
@@ -28,7 +19,7 @@ def load(path: Path, device: str = "cpu") -> dict | None:
 
 
 def write_json(path: Path, value) -> None:
-    with whole_or_old(path) as temporary:
+    with whole_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n")
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..results import SHORT_CONTEXT
 from .activations import SortedActivations
 
 TOP = 20
 BEFORE, AFTER = 5, 5  # tokens around a chosen one that make its window
-EFFECTS_WITHIN = 10  # tokens of a chosen one: effects are computed there, activations in the whole row
+EFFECTS_WITHIN = max(SHORT_CONTEXT)  # tokens of a chosen one: effects are computed there, activations in the whole row
 WINDOW = BEFORE + 1 + AFTER  # top examples of a row lie at least this far apart
 _HASH_WEIGHTS = np.random.default_rng(0).integers(2**62, size=WINDOW)  # of a window's tokens in its hash
 

@@ -6,9 +6,7 @@ both. Shards are whole numbers of chunks counted from the first row, and a chunk
 there are, in which order they come and where they were made changes no entry, and sums only in their last bits.
 """
 
-import shutil
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from ..activity.correlations import Correlations, EncoderB, Moments
 from ..activity.top_examples import TokenLayout
 from ..corpus.token_rows import counted_tokens, rows_needed
+from ..files import whole_folder
 from ..results import Progress
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import CHUNK_TOKENS, ActiveEntries
@@ -106,26 +105,12 @@ def collect_shard(
         done += tokens
         throttled("activations", done, total, always=done == total)
 
-    with whole_or_nothing(final) as unfinished:
+    with whole_folder(final) as unfinished:
         shard_pass.run(rows, span, plan.rows_per_chunk, unfinished, add)
         # Of the rows that losses are measured on, those that lie in this shard.
         chosen = summary.loss_rows(plan.used_rows)
         measured = rows[chosen[(chosen >= span[0]) & (chosen < span[1])]]
         np.save(unfinished / "losses.npy", summary.losses(shard_pass.subject, shard_pass.encoders[0], measured))
-
-
-@contextmanager
-def whole_or_nothing(final: Path):
-    """A folder to write into that gets its name when everything is in it."""
-    unfinished = final.with_name(f"{final.name}.part")
-    # What a killed process left would be taken for this one's.
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        unfinished.rename(final)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def merge(
@@ -142,7 +127,7 @@ def merge(
         return
     throttled = ThrottledProgress(progress)
     folders = [shard_folder(folder, n) for n in range(len(plan.spans))]
-    with whole_or_nothing(final) as unfinished:
+    with whole_folder(final) as unfinished:
         throttled("merging", 0, plan.tokens, always=True)
         CorpusSums.merge(folders, unfinished)
         splits = {name: FrequencySplit.of(_entries(folders, name)) for name in ENCODERS if (folders[0] / name).exists()}

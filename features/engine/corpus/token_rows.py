@@ -1,14 +1,12 @@
 """Documents to equal rows of tokens, in a fixed order, read from any starting row."""
 
-import os
 import random
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
-from ..files import sha256
+from ..files import sha256, whole_file
 from ..model.vocabulary import Vocabulary
 from .documents import CorpusError, read_documents  # noqa: F401  (where a corpus begins)
 
@@ -71,15 +69,8 @@ def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
 
 def save_rows(path, rows: np.ndarray) -> str:
     """Write rows as .npy at once, never half; returns the sha256 of the file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.save(file, rows)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
+        np.save(file, rows)
     return sha256(path)
 
 

@@ -9,11 +9,10 @@ import torch
 from ..encoder.encoder import Encoder
 from ..encoder.reconstruction import reconstruct
 from ..kernels.parallel import run_all
-from ..results import Summary
+from ..results import DENSE_ABOVE, Summary
 from ..store.sums import CorpusSums
 from ..subject import Subject
 
-DENSE_ABOVE = 0.1  # share of tokens
 LOSS_ROWS = 64  # at most, that the three losses are measured on: each takes three times the logits of all its tokens
 FEW_ROWS = 32  # at least; between them one row in 64
 ROWS_AT_ONCE = 8
