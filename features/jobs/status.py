@@ -84,7 +84,7 @@ def progress(work: QueuedWork) -> str:
         rate = f"{work.rate / 1e6:.1f} MB/s"
     else:
         counts = f"{work.done:,} of {work.total:,} {unit}".rstrip()
-        rate = work.rate and f"{work.rate:,.0f} per second"
+        rate = work.rate and f"{work.rate:{',.0f' if work.rate >= 1 else '.2g'}} per second"
     left = "" if work.seconds_left is None else f"{duration(work.seconds_left)} left"
     return f"{phase}: " + ", ".join(filter(None, [counts, rate, left]))
 

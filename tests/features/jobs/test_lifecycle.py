@@ -2,9 +2,11 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
 from celery import current_app
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.utils import timezone
@@ -14,7 +16,7 @@ from features.engine.results import Cancelled, Progress
 from features.jobs import leases, lifecycle
 from features.jobs.requests import request_statistics
 from features.jobs.worker import run_job
-from features.models import Job, Statistics
+from features.models import SAE, Job, Statistics, Verification
 from tests import made_up
 from tests.features.shown import store
 
@@ -167,6 +169,31 @@ def test_a_retry_does_not_run_beside_another_computation(tiny, job, sent, engine
     request_statistics(tiny)
     with pytest.raises(lifecycle.Unfinished):
         lifecycle.retry(Job.objects.get(pk=job.pk))
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+def test_what_has_ended_does_not_end_again(job, state):
+    Job.objects.update(state=state)
+    assert not lifecycle.finish(lifecycle.row(job)) and not lifecycle.fail(lifecycle.row(job), "late")
+    assert not lifecycle.stop(lifecycle.row(job)) and not lifecycle.begin(job)
+    assert Job.objects.get().state == state
+
+
+def test_verifications_of_earlier_versions_become_rows_and_their_outcomes_stay(tiny):
+    saes = [SAE.objects.get(pk=tiny.pk) for _ in range(4)]
+    dicts = [{"state": "queued", "asked": "2026-11-24T10:00:00+00:00"}]
+    dicts += [{"state": "failed", "error": "No file.", "when": "2026-11-24T11:00:00+00:00"}]
+    dicts += [{"state": "done", "passed": True}, None]
+    for number, (sae, outcome) in enumerate(zip(saes, dicts, strict=True)):
+        sae.pk, sae.slug, sae.verification = None, f"sae-{number}", outcome
+        sae.save()
+    migration = import_module("features.migrations.0009_verifications")
+    for _ in range(2):  # again, as when it was broken off
+        migration.give_verifications_rows(apps, None)
+    queued, failed = Verification.objects.order_by("pk")
+    assert (queued.sae, queued.state, queued.created.hour) == (saes[0], "queued", 10)
+    assert (failed.sae, failed.state, failed.error, failed.finished.hour) == (saes[1], "failed", "No file.", 11)
+    assert [SAE.objects.get(pk=sae.pk).verification for sae in saes] == [None, None, dicts[2], None]
 
 
 @pytest.mark.django_db(transaction=True)
