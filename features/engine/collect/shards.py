@@ -29,7 +29,7 @@ from .collected import Collected, ThrottledProgress
 from .shard_pass import ENCODERS, ShardPass
 
 FEW_CHUNKS, CORES = 16, 4  # up to so many chunks are made a multiple of so many
-SHARD_TOKENS = 131_072  # where there are few
+SHARD_TOKENS = 65_536  # where there are few: at GELU-1L's shape 20 s of two cores, and 25 s of loss effects
 MOST_SHARDS = 64  # about: on disk a shard's sums are as large as the encoder twice over, whatever its length
 A, B = ENCODERS
 
