@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from features import runtime
-from features.engine.finding_checks import Evidence, Outcome, check
+from features.engine.finding_checks import Evidence, Outcome, check_claim
 from features.models import SAE, Feature
 from features.storage.feature_rows import statistics_of
 from features.storage.findings_file import FindingsUnreadable, read_of
@@ -22,7 +22,7 @@ def outcomes(sae: SAE) -> Iterator[tuple[str, str, Outcome]]:
     for row in Feature.objects.shown_of(sae).with_payloads().filter(index__in=features):
         evidence = Evidence(statistics_of(row), rows, vocabulary)
         for claim in features[row.index].checks:
-            yield f"#{row.index} {features[row.index].name}", _words(claim), check(claim, evidence)
+            yield f"#{row.index} {features[row.index].name}", _words(claim), check_claim(claim, evidence)
     for prompt in findings.prompts:
         for claim in prompt.expect:
             yield prompt.name, _words(claim), expected(sae, prompt, claim)

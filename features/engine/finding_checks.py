@@ -28,6 +28,7 @@ class Evidence:
         rows = np.repeat(shown.rows, np.diff(shown.starts))  # [e] of each shown entry
         entries = zip(rows.tolist(), shown.positions.tolist(), strict=True)
         effects = dict(zip(entries, shown.loss_effects.tolist(), strict=True))
+        # NaN, which is not equal to itself, stands at the end of a row.
         return [effects[entry] for entry in self._top() if effects[entry] == effects[entry]]
 
     def _top(self) -> list[tuple[int, int]]:
@@ -44,9 +45,9 @@ class Outcome:
     figure: str
 
 
-def check(claim: dict, evidence: Evidence) -> Outcome:
-    """A claim is {"kind": …} and what the kind needs, see KINDS."""
-    return KINDS[claim["kind"]].work_out(claim, evidence)
+def check_claim(claim: dict, evidence: Evidence) -> Outcome:
+    """A claim is {"kind": …} and what the kind needs, see CLAIM_KINDS."""
+    return CLAIM_KINDS[claim["kind"]].evaluate(claim, evidence)
 
 
 def ends_with(claim, evidence) -> Outcome:
@@ -65,13 +66,13 @@ def context(claim, evidence) -> Outcome:
 
 
 def boosts(claim, evidence) -> Outcome:
-    """The place of `token` among the tokens made likelier, the most first."""
-    return _place(claim, evidence.statistics.logits.positive, evidence.vocabulary)
+    """The rank of `token` among the tokens made likelier, the most first."""
+    return _rank(claim, evidence.statistics.logits.positive, evidence.vocabulary)
 
 
 def lowers(claim, evidence) -> Outcome:
-    """The place of `token` among the tokens made less likely, the most first."""
-    return _place(claim, evidence.statistics.logits.negative, evidence.vocabulary)
+    """The rank of `token` among the tokens made less likely, the most first."""
+    return _rank(claim, evidence.statistics.logits.negative, evidence.vocabulary)
 
 
 def density(claim, evidence) -> Outcome:
@@ -88,17 +89,18 @@ def helps(claim, evidence) -> Outcome:
     return Outcome(gain >= claim["nats"], f"{gain:.3f} nats")
 
 
-def _share(claim, found: list[bool]) -> Outcome:
-    holds = bool(found) and sum(found) >= claim["share"] * len(found)
-    return Outcome(holds, f"{sum(found)} of {len(found)} top activations")
+def _share(claim, matches: list[bool]) -> Outcome:
+    holds = bool(matches) and sum(matches) >= claim["share"] * len(matches)
+    return Outcome(holds, f"{sum(matches)} of {len(matches)} top activations")
 
 
-def _place(claim, logits: TokenValues, vocabulary: Vocabulary) -> Outcome:
+def _rank(claim, logits: TokenValues, vocabulary: Vocabulary) -> Outcome:
     tokens = [vocabulary.label(token) for token in logits.tokens.tolist()]
     if claim["token"] not in tokens:
         return Outcome(False, f"not among the first {len(tokens)}")
-    place = tokens.index(claim["token"]) + 1
-    return Outcome(place <= claim["rank"], f"place {place}")
+    # Ranks count from 1.
+    rank = tokens.index(claim["token"]) + 1
+    return Outcome(rank <= claim["rank"], f"place {rank}")
 
 
 def _is_number(value) -> bool:
@@ -126,30 +128,33 @@ def _is_range(value) -> bool:
 
 
 @dataclass(frozen=True)
-class Kind:
-    work_out: Callable[[dict, Evidence], Outcome]
+class ClaimKind:
+    evaluate: Callable[[dict, Evidence], Outcome]
     fields: dict[str, Callable]  # what it needs beside its kind, and what fits there
 
 
 TEXTS = {"texts": _are_texts, "share": _is_share}
-PLACE = {"token": _is_text, "rank": _is_rank}
-KINDS = {
-    "ends_with": Kind(ends_with, TEXTS),
-    "followed_by": Kind(followed_by, TEXTS),
-    "context": Kind(context, TEXTS),
-    "boosts": Kind(boosts, PLACE),
-    "lowers": Kind(lowers, PLACE),
-    "density": Kind(density, {"between": _is_range}),
-    "helps": Kind(helps, {"nats": _is_number}),
+RANK = {"token": _is_text, "rank": _is_rank}
+CLAIM_KINDS = {
+    "ends_with": ClaimKind(ends_with, TEXTS),
+    "followed_by": ClaimKind(followed_by, TEXTS),
+    "context": ClaimKind(context, TEXTS),
+    "boosts": ClaimKind(boosts, RANK),
+    "lowers": ClaimKind(lowers, RANK),
+    "density": ClaimKind(density, {"between": _is_range}),
+    "helps": ClaimKind(helps, {"nats": _is_number}),
 }
 
 
 def why_unreadable(claim) -> str:
     """ "" for a claim that can be checked, else what is wrong with it."""
-    kind = KINDS.get(claim.get("kind")) if isinstance(claim, dict) and isinstance(claim.get("kind"), str) else None
+    kind = (
+        CLAIM_KINDS.get(claim.get("kind")) if isinstance(claim, dict) and isinstance(claim.get("kind"), str) else None
+    )
     if kind is None:
-        return f'a check has a "kind", one of {", ".join(KINDS)}'
+        return f'a check has a "kind", one of {", ".join(CLAIM_KINDS)}'
     if set(claim) != {"kind", *kind.fields}:
         return f"{claim['kind']} needs {' and '.join(kind.fields)}, nothing else"
+    # The first field that does not fit is named; the others can wait.
     wrong = [name for name, fits in kind.fields.items() if not fits(claim[name])]
     return f"{wrong[0]} of {claim['kind']} does not fit: {claim[wrong[0]]!r}" if wrong else ""

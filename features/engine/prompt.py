@@ -1,4 +1,7 @@
-"""Which features act on a prompt, and which come first at one of its tokens: by size, quantile or loss effect."""
+"""Which features act on a prompt, and which come first at one of its tokens: by size, quantile or loss effect.
+
+The prompt-centric view of sae_vis and of the original page, with the same three metrics.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,29 +37,30 @@ class PromptActivations:
         self.subject, self.ids = subject, list(ids)
         hook, residual = subject.activations_and_residual(self.ids)
         features, tokens, values = (part.cpu().numpy() for part in dense_entries(subject.sae, hook[0]))
-        order = np.lexsort((features, tokens))  # token by token
+        order = np.lexsort((features, tokens))  # token by token, features ascending in each
         self._features, self._values = features[order], values[order]
-        self._starts = np.searchsorted(tokens[order], np.arange(len(self.ids) + 1))
+        # Token t's entries are offsets[t] to offsets[t + 1] (CSR, tokens as rows).
+        self._offsets = np.searchsorted(tokens[order], np.arange(len(self.ids) + 1))  # [tokens + 1]
         self._residual = residual[0]  # [tokens, d_model]
-        self._stretch = subject.sae.output_scale(hook[0])[:, 0]  # [tokens], of W_dec; 1 without an input norm
+        self._output_scale = subject.sae.output_scale(hook[0])[:, 0]  # [tokens], of W_dec; 1 without an input norm
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def active(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Features active on a token, ascending, and their activations. [n] int64, [n] float32"""
-        part = slice(self._starts[position], self._starts[position + 1])
-        return self._features[part], self._values[part]
+        entries = slice(self._offsets[position], self._offsets[position + 1])
+        return self._features[entries], self._values[entries]
 
     def matrix(self, features) -> np.ndarray:
         """Activations of chosen features on every token. [n, tokens] float32"""
         features = np.asarray(features, dtype=np.int64)
-        found = np.zeros((len(features), len(self)), np.float32)
-        tokens = np.repeat(np.arange(len(self)), np.diff(self._starts))
+        activations = np.zeros((len(features), len(self)), np.float32)
+        tokens = np.repeat(np.arange(len(self)), np.diff(self._offsets))  # of each entry
         for n, feature in enumerate(features):
-            own = self._features == feature
-            found[n, tokens[own]] = self._values[own]
-        return found
+            entries = self._features == feature
+            activations[n, tokens[entries]] = self._values[entries]
+        return activations
 
     def is_special(self, position: int) -> bool:
         return self.ids[position] in self.subject.vocabulary.special
@@ -75,10 +79,12 @@ class PromptActivations:
         Same as reference.prompt_loss_effects: float32 rounding of logits.
         """
         activations = self.matrix(features)
-        which, at = np.nonzero(activations[:, :-1])
-        found = np.full(activations.shape, np.nan, np.float32)
-        found[which, at + 1] = self._effects(np.asarray(features, np.int64), which, at, activations[which, at])
-        return found
+        # The last token's activations predict nothing here; the first token is predicted from nothing.
+        rows, positions = np.nonzero(activations[:, :-1])  # [pairs] each
+        effects = np.full(activations.shape, np.nan, np.float32)
+        of_pairs = self._effects(np.asarray(features, np.int64), rows, positions, activations[rows, positions])
+        effects[rows, positions + 1] = of_pairs
+        return effects
 
     def effects_after(self, position: int, features: np.ndarray, activations: np.ndarray) -> np.ndarray:
         """What given activations on one token do to the loss of the next; NaN on the last. [n] float32"""
@@ -86,24 +92,25 @@ class PromptActivations:
             return np.full(len(features), np.nan, np.float32)
         return self._effects(features, np.arange(len(features)), np.full(len(features), position), activations)
 
-    def _effects(self, features, which, at, activations) -> np.ndarray:
-        """Of n pairs of features[which] and the prediction made at token `at`."""
-        if not len(which):
+    def _effects(self, features, rows, positions, activations) -> np.ndarray:
+        """On the loss, of n pairs of features[rows] and the prediction made at a position. [n] float32"""
+        if not len(rows):
             return np.zeros(0, np.float32)
-        used, at = np.unique(at, return_inverse=True)
-        parts = (used, at, which, np.ascontiguousarray(activations))
-        used, at, which, f = (torch.from_numpy(part).to(self.subject.device) for part in parts)
-        found = ablate(
+        # Only positions that are in a pair go through the vocabulary: [p] of them, [n] which one each pair is at.
+        used, positions = np.unique(positions, return_inverse=True)
+        arrays = (used, positions, rows, np.ascontiguousarray(activations))
+        used, positions, rows, f = (torch.from_numpy(array).to(self.subject.device) for array in arrays)
+        effects = ablate(
             self.subject.model.head,
             self._residual[used],
             self._targets[used],
             self.subject.output_directions(features),
-            at,
-            which,
-            f * self._stretch[used][at],
+            positions,
+            rows,
+            f * self._output_scale[used][positions],
             unscaled=self._unscaled[used],
         )
-        return found.on_loss.cpu().numpy()
+        return effects.on_loss.cpu().numpy()
 
     @cached_property
     def _unscaled(self) -> torch.Tensor:
@@ -138,41 +145,44 @@ def rank(
         raise ValueError(f"Metric {metric!r} is none of {', '.join(METRICS)}.")
     if metric == "act_quantile" and quantiles is None:
         raise ValueError("Ranking by act_quantile needs the quantiles of stored statistics.")
-    at = position - (metric == "loss_effect")
-    why = _why_not(prompt, position, at)
-    if why:
-        return Ranking([], 0, at if at >= 0 else None, why)
-    features, activations = prompt.active(at)
+    # A token's loss is decided by the features on the token before.
+    source = position - (metric == "loss_effect")
+    why_empty = _why_empty(prompt, position, source)
+    if why_empty:
+        return Ranking([], 0, source if source >= 0 else None, why_empty)
+    features, activations = prompt.active(source)
     sizes = np.abs(activations)
     if metric == "loss_effect":
-        keys = prompt.effects_after(at, features, activations)
+        keys = prompt.effects_after(source, features, activations)
     else:
         keys = -(sizes if metric == "act_size" else quantiles(features, activations))
     # Equal keys: the larger activation first, then the lower feature.
     first = np.lexsort((features, -sizes, keys))[:top]
-    why = "" if len(features) else "No feature is active on this token."
-    return Ranking(_scores(prompt, at, features[first], activations[first], metric, quantiles), len(features), at, why)
+    why_empty = "" if len(features) else "No feature is active on this token."
+    scores = _scores(prompt, source, features[first], activations[first], metric, quantiles)
+    return Ranking(scores, len(features), source, why_empty)
 
 
-def _why_not(prompt: PromptActivations, position: int, at: int) -> str:
+def _why_empty(prompt: PromptActivations, position: int, source: int) -> str:
+    """Why nothing can be ranked at a position, whose activations are those of the token `source`; "" where it can."""
     if prompt.is_special(position):
         return "Special tokens such as BOS are not ranked. Choose another token."
-    if at < 0:
+    if source < 0:
         return "The first token is predicted from nothing, so no feature has a loss effect on it."
-    if prompt.is_special(at):
+    if prompt.is_special(source):
         return "The token before is a special one (BOS), whose features are not ranked. Choose a later token."
     return ""
 
 
-def _scores(prompt, at: int, features, activations, metric: str, quantiles: Quantiles | None) -> list[Score]:
-    effects = prompt.effects_after(at, features, activations)
-    tails = quantiles(features, activations) if quantiles else np.full(len(features), np.nan)
-    by = {"act_size": activations, "act_quantile": tails, "loss_effect": effects}[metric]
+def _scores(prompt, source: int, features, activations, metric: str, quantiles: Quantiles | None) -> list[Score]:
+    effects = prompt.effects_after(source, features, activations)  # [n]
+    ranks = quantiles(features, activations) if quantiles else np.full(len(features), np.nan)
+    scores = {"act_size": activations, "act_quantile": ranks, "loss_effect": effects}[metric]
     return [
-        Score(int(f), float(score), float(a), _known(q), _known(e))
-        for f, score, a, q, e in zip(features, by, activations, tails, effects, strict=True)
+        Score(int(feature), float(score), float(activation), _or_none(rank), _or_none(effect))
+        for feature, score, activation, rank, effect in zip(features, scores, activations, ranks, effects, strict=True)
     ]
 
 
-def _known(value) -> float | None:
+def _or_none(value) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -9,7 +9,7 @@ import torch
 from features.engine.activity.correlations import Partners, _extremes
 from features.engine.kernels.numba.cooccurrence import add_cooccurrences
 from features.engine.model.unembedding import Head
-from features.engine.weights import ablation
+from features.engine.weights import ablation, ablation_sums
 from features.engine.weights.logit_tables import logit_tables
 
 FEATURES, POSITIONS, PAIRS, WIDTH, VOCABULARY, TOKENS = 2048, 512, 11_000, 512, 48_262, 10_000
@@ -48,11 +48,11 @@ def _effects():
     ablate = partial(ablation.ablate, head, x, targets, e, at, which, f)
 
     def by_calls():
-        kept, ablation.WORTH_COMPILING = ablation.WORTH_COMPILING, 1 << 60
+        kept, ablation_sums.COMPILED_FROM = ablation_sums.COMPILED_FROM, 1 << 60
         try:
             ablate()
         finally:
-            ablation.WORTH_COMPILING = kept
+            ablation_sums.COMPILED_FROM = kept
 
     def products():
         head.unscaled(x), head.unscaled(e)

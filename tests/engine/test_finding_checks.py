@@ -48,7 +48,7 @@ def evidence(vocabulary):
 def outcome(evidence, kind, **needs):
     claim = {"kind": kind, **needs}
     assert finding_checks.why_unreadable(claim) == ""
-    found = finding_checks.check(claim, evidence)
+    found = finding_checks.check_claim(claim, evidence)
     return found.holds, found.figure
 
 

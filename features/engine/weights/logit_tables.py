@@ -1,10 +1,15 @@
-"""What the weights alone say of a feature: logit effects, neuron alignment."""
+"""What the weights alone say of a feature: logit effects, neuron alignment.
+
+Panels: the logits table and histogram of sae_vis and of the original page, and "neuron alignment".
+"""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..bins import BINS, equal_edges
+
+# The one implementation, whatever the device: what a GPU computes comes to the host, where compiled loops read it once.
 from ..kernels.numba.topk import histogram_counts, row_extremes
 from ..results import Alignment, Histogram, LogitTable, TokenValues
 from ..subject import Subject
@@ -15,25 +20,30 @@ ALIGNED = 10
 
 def logit_tables(effects: Tensor) -> list[LogitTable]:
     """Of each row of logit effects [n, d_vocab]. Histograms are the same as reference.histogram: edges in float32."""
-    width, rows = effects.shape[1], _whole_rows(effects)
+    width, rows = effects.shape[1], _padded_rows(effects)
     count = min(LOGITS, width)
-    high, low = (np.full((len(rows), count), -np.inf, np.float32) for _ in range(2))
-    high_at, low_at = (np.zeros(high.shape, np.int32) for _ in range(2))
-    row_extremes(rows, width, high, high_at, low, low_at)
+    high, low = (np.full((len(rows), count), -np.inf, np.float32) for _ in range(2))  # [n, count] each
+    high_tokens, low_tokens = (np.zeros(high.shape, np.int32) for _ in range(2))
+    row_extremes(rows, width, high, high_tokens, low, low_tokens)
+    # The lowest come negated.
     low = -low
     edges, counts = histograms(rows, low[:, 0], high[:, 0], width)
     return [
-        LogitTable(TokenValues(high_at[n], high[n]), TokenValues(low_at[n], low[n]), Histogram(edges[n], counts[n]))
+        LogitTable(
+            TokenValues(high_tokens[n], high[n]), TokenValues(low_tokens[n], low[n]), Histogram(edges[n], counts[n])
+        )
         for n in range(len(rows))
     ]
 
 
-def _whole_rows(effects: Tensor) -> np.ndarray:
-    """Rows with what fills them up to where the next one begins: the loops over them need to know of no gaps."""
+def _padded_rows(effects: Tensor) -> np.ndarray:
+    """Rows with their padding, up to where the next one begins: contiguous, as the compiled loops want them, without a
+    copy. [n, >= d_vocab]"""
     rows = effects.cpu()
+    # A view of the first d_vocab columns of wider rows: widen it again, where the last row's padding is there too.
     if rows.stride(1) == 1 and rows.stride(0) >= rows.shape[1] and rows.storage_offset() == 0:
-        room = rows.untyped_storage().nbytes() // 4
-        if len(rows) * rows.stride(0) <= room:
+        capacity = rows.untyped_storage().nbytes() // 4
+        if len(rows) * rows.stride(0) <= capacity:
             return rows.as_strided((len(rows), rows.stride(0)), (rows.stride(0), 1)).numpy()
     return rows.contiguous().numpy()
 
@@ -56,9 +66,10 @@ def alignments(subject: Subject, features: np.ndarray) -> list[Alignment]:
     if not subject.reads_neurons:
         none = np.zeros(0, np.float32)
         return [Alignment(none.astype(np.int32), none, none)] * len(features)
-    rows = subject.sae.W_dec[torch.as_tensor(features, device=subject.device)]
+    rows = subject.sae.W_dec[torch.as_tensor(features, device=subject.device)]  # [n, d_in]
     sizes, total = rows.abs(), rows.abs().sum(1, keepdim=True)
-    top = sizes.topk(min(ALIGNED, rows.shape[1])).indices
+    top = sizes.topk(min(ALIGNED, rows.shape[1])).indices  # [n, ALIGNED]
+    # A decoder row of zeros has shares of 0, not NaN.
     values = rows.gather(1, top).cpu().numpy()
     shares = (sizes.gather(1, top) / total.clamp_min(torch.finfo(total.dtype).tiny)).cpu().numpy()
     neurons = top.int().cpu().numpy()

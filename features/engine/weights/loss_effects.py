@@ -1,4 +1,7 @@
-"""Loss effects of every shown activation: each position's logits once, however many features need them."""
+"""Loss effects of every shown activation: each position's logits once, however many features need them.
+
+What sae_vis shows under each token of an example: how the feature changes the loss of the next one.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,7 +15,7 @@ from ..subject import Subject
 from .ablation import ablate
 
 FORWARD_TOKENS = 2048  # through the model at a time: its activations stay in the cache
-RESIDUAL_BYTES = 128 << 20  # of positions held at a time: the features are taken to the logits once for each such lot
+RESIDUAL_BYTES = 128 << 20  # of positions held at a time: features are taken to the logits once for each such batch
 COLUMNS = ("loss", "loss_effect", "logit_effect")  # nats with the feature; with - without it; on the true next token
 
 
@@ -22,70 +25,78 @@ def effects_at(subject: Subject, rows: np.ndarray, shown: np.ndarray, progress: 
     `rows` [m, length] token ids; entries row by row; `progress(done, total)` in entries.
     Same as reference.losses, reference.loss_effect and reference.logit_effect_on_token: float32 rounding of logits.
     """
-    found = np.full((len(shown), len(COLUMNS)), np.nan, np.float32)
+    effects = np.full((len(shown), len(COLUMNS)), np.nan, np.float32)
     predicting = np.flatnonzero(shown["position"] < rows.shape[1] - 1)
-    places = shown["row"][predicting].astype(np.int64) * rows.shape[1] + shown["position"][predicting]
-    for part in _lots(shown["row"][predicting], places, RESIDUAL_BYTES // (4 * subject.model.d_model)):
-        told = partial(_told, progress, part, len(predicting))
-        found[predicting[part]] = _effects(subject, rows, shown[predicting[part]], places[part], told)
-    return found
+    # A flat index, row * length + position, names a place of the corpus.
+    flat = shown["row"][predicting].astype(np.int64) * rows.shape[1] + shown["position"][predicting]
+    for batch in _batches(shown["row"][predicting], flat, RESIDUAL_BYTES // (4 * subject.model.d_model)):
+        report = partial(_report, progress, batch, len(predicting))
+        effects[predicting[batch]] = _effects(subject, rows, shown[predicting[batch]], flat[batch], report)
+    return effects
 
 
-def _lots(rows: np.ndarray, places: np.ndarray, most: int) -> Iterator[slice]:
-    """Slices of entries in whole rows, of at most so many places together (or one row). Both ascending by row."""
+def _batches(rows: np.ndarray, flat: np.ndarray, most: int) -> Iterator[slice]:
+    """Slices of entries in whole rows, of at most `most` different positions together (or one row). Both ascending by
+    row. [n], [n]"""
     if not len(rows):
         return
-    begins = np.flatnonzero(np.diff(rows, prepend=-1))
-    counts = np.cumsum([len(np.unique(part)) for part in np.split(places, begins[1:])])
+    begins = np.flatnonzero(np.diff(rows, prepend=-1))  # of each row's entries
+    # Several features may be active at one position, which is held once: count different ones, summed up row by row.
+    counts = np.cumsum([len(np.unique(part)) for part in np.split(flat, begins[1:])])
     start = 0
     while start < len(begins):
         before = counts[start - 1] if start else 0
+        # The last row with which the batch does not pass `most`; at least one.
         stop = max(start + 1, int(np.searchsorted(counts, before + most, side="right")))
         yield slice(int(begins[start]), int(begins[stop]) if stop < len(begins) else len(rows))
         start = stop
 
 
-def _told(progress: Callable, part: slice, total: int, before: float, done: int, of: int) -> None:
-    """A half of a lot's work is done as far as `done` of `of`, `before` of the lot behind it."""
-    progress(part.start + int((part.stop - part.start) * (before + done / of / 2)), total)
+def _report(progress: Callable, batch: slice, total: int, before: float, done: int, of: int) -> None:
+    """Reports `done` of `of` of one half of a batch's work; `before`: 0 for the first half, 0.5 for the second."""
+    progress(batch.start + int((batch.stop - batch.start) * (before + done / of / 2)), total)
 
 
-def _effects(subject: Subject, rows, shown, places, told: Callable) -> np.ndarray:
+def _effects(subject: Subject, rows, shown, flat, report: Callable) -> np.ndarray:
     """Of entries that all have a next token: their text is read, then the vocabulary gone through. [n, 3]"""
     device = subject.device
-    places, at = np.unique(places, return_inverse=True)
-    features, which = np.unique(shown["feature"], return_inverse=True)
-    targets = rows[places // rows.shape[1], places % rows.shape[1] + 1].astype(np.int64)
-    parts = (at, which, targets, shown["value"].copy())  # torch refuses a field's strides
-    at, which, targets, values = (torch.from_numpy(part).to(device) for part in parts)
+    flat, positions = np.unique(flat, return_inverse=True)  # [p] different positions, [n] which one each entry is at
+    indices, features = np.unique(shown["feature"], return_inverse=True)  # [m] different features, [n]
+    targets = rows[flat // rows.shape[1], flat % rows.shape[1] + 1].astype(np.int64)  # [p]
+    arrays = (positions, features, targets, shown["value"].copy())  # torch refuses a field's strides
+    positions, features, targets, values = (torch.from_numpy(array).to(device) for array in arrays)
     with parallel_map(device) as run:
-        residuals, stretch = _residuals(subject, rows, places, run, partial(told, 0))
-        directions = subject.output_directions(features)
-        found = ablate(
-            *(subject.model.head, residuals, targets, directions, at, which, values * stretch[at]),
+        residuals, scales = _residuals(subject, rows, flat, run, partial(report, 0))
+        directions = subject.output_directions(indices)  # [m, d_model]
+        effects = ablate(
+            *(subject.model.head, residuals, targets, directions, positions, features, values * scales[positions]),
             run=run,
-            progress=partial(told, 0.5),
+            progress=partial(report, 0.5),
         )
-    return torch.stack([found.losses, found.on_loss, found.on_logit], 1).cpu().numpy()
+    return torch.stack([effects.losses, effects.on_loss, effects.on_logit], 1).cpu().numpy()
 
 
-def _residuals(subject: Subject, rows, places: np.ndarray, run: Callable, progress: Callable) -> tuple[Tensor, Tensor]:
-    """Of positions [n] in ascending order: final residuals [n, d_model], and what an input norm took off the
-    activations [n], 1 without one."""
-    needed, few = np.unique(places // rows.shape[1]), max(1, FORWARD_TOKENS // rows.shape[1])
-    starts = np.searchsorted(places, needed[::few] * rows.shape[1]).tolist()
-    parts = [slice(*ends) for ends in zip(starts, [*starts[1:], len(places)], strict=True)]
-    residuals = torch.empty(len(places), subject.model.d_model, device=subject.device)  # filled where it lies: large
-    stretch = torch.empty(len(places), device=subject.device)
-    for part, found in zip(parts, run(partial(_at, subject, rows, places[part]) for part in parts), strict=True):
-        residuals[part], stretch[part] = found
-        progress(part.stop, len(places))
-    return residuals, stretch
+def _residuals(subject: Subject, rows, flat: np.ndarray, run: Callable, progress: Callable) -> tuple[Tensor, Tensor]:
+    """Of positions [p], ascending flat indices: final residuals [p, d_model], and the scale that an input norm took
+    off the activations [p], 1 without one."""
+    needed, step = np.unique(flat // rows.shape[1]), max(1, FORWARD_TOKENS // rows.shape[1])
+    # Positions of `step` rows at a time: those from the first such row's first place on.
+    starts = np.searchsorted(flat, needed[::step] * rows.shape[1]).tolist()
+    parts = [slice(*ends) for ends in zip(starts, [*starts[1:], len(flat)], strict=True)]
+    residuals = torch.empty(len(flat), subject.model.d_model, device=subject.device)  # filled where it lies: large
+    scales = torch.empty(len(flat), device=subject.device)
+    tasks = (partial(_forward, subject, rows, flat[part]) for part in parts)
+    for part, result in zip(parts, run(tasks), strict=True):
+        residuals[part], scales[part] = result
+        progress(part.stop, len(flat))
+    return residuals, scales
 
 
 @torch.no_grad()
-def _at(subject: Subject, rows: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
-    own, row = np.unique(places // rows.shape[1], return_inverse=True)
-    hook, residual = subject.activations_and_residual(rows[own].astype(np.int64))
-    at = torch.from_numpy(row * rows.shape[1] + places % rows.shape[1]).to(subject.device)
-    return residual.flatten(0, 1)[at], subject.sae.output_scale(hook.flatten(0, 1)[at])[:, 0]
+def _forward(subject: Subject, rows: np.ndarray, flat: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Residuals [p, d_model] and scales [p] of some positions, from their whole rows."""
+    used, row = np.unique(flat // rows.shape[1], return_inverse=True)
+    hook, residual = subject.activations_and_residual(rows[used].astype(np.int64))
+    # The same positions among the rows that went through the model.
+    chosen = torch.from_numpy(row * rows.shape[1] + flat % rows.shape[1]).to(subject.device)
+    return residual.flatten(0, 1)[chosen], subject.sae.output_scale(hook.flatten(0, 1)[chosen])[:, 0]

@@ -1,4 +1,7 @@
-"""Figures of a whole SAE on a corpus: L0, explained variance, loss recovered, dead and dense features."""
+"""Figures of a whole SAE on a corpus: L0, explained variance, loss recovered, dead and dense features.
+
+Loss recovered as in Bricken et al. (2023), "Towards Monosemanticity", between zero ablation and the clean loss.
+"""
 
 from collections.abc import Collection
 from functools import partial
@@ -19,7 +22,7 @@ ROWS_AT_ONCE = 8
 
 
 def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
-    """From a plan, what was summed by it, each feature's active tokens [d_sae], and what `losses` found.
+    """From a ShardPlan, its sums, each feature's active tokens [d_sae], and what `losses` returned [4].
 
     Same as reference.l0 and reference.dead_and_dense: exact, of whole numbers.
     """
@@ -56,26 +59,27 @@ def losses(
     uncounted = subject.vocabulary.special if uncounted is None else uncounted
     cores = torch.get_num_threads() if subject.device.type == "cpu" else 1
     size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core
-    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-    pieces = [partial(_losses, subject, encoder, part, uncounted) for part in parts]
-    return sum(run_all(pieces, subject.device), np.zeros(4))
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+    tasks = [partial(_losses, subject, encoder, batch, uncounted) for batch in batches]
+    return sum(run_all(tasks, subject.device), np.zeros(4))
 
 
 @torch.no_grad()
 def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Collection[int]) -> np.ndarray:
     skipped = torch.tensor(sorted(uncounted), device=subject.device, dtype=torch.long)
     ids = subject.tokens(rows.astype(np.int64))
-    targets = ids[:, 1:].flatten()
+    # Position t predicts the token at t + 1: the last position predicts nothing.
+    targets = ids[:, 1:].flatten()  # [n]
     counted = ~torch.isin(targets, skipped)
     sums = []
-    for replace in (None, lambda h: _rebuilt(encoder, h), torch.zeros_like):
+    for replace in (None, lambda h: _reconstruction(encoder, h), torch.zeros_like):
         x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
         sums.append(float(subject.model.head.losses(x[counted], targets[counted]).double().sum()))
     return np.array([*sums, int(counted.sum())], float)
 
 
-def _rebuilt(encoder: Encoder, h):
-    flat = h.flatten(0, -2).float()
+def _reconstruction(encoder: Encoder, h):
+    flat = h.flatten(0, -2).float()  # [tokens, d_in]
     return reconstruct(encoder.sae, flat, *encoder(flat)).view(h.shape)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from features.engine import reference
 from features.engine.model.unembedding import Head
-from features.engine.weights import ablation
+from features.engine.weights import ablation, ablation_sums
 from features.engine.weights.ablation import ablate
 
 from ..twin import unembedding_of
@@ -13,20 +13,20 @@ from ..twin import unembedding_of
 KINDS = ["layer norm", "rms norm", "no norm", "huge logits", "huge activation"]
 
 
-WAYS = ["by tensors", "compiled", "compiled, many strips", "by tensors, many strips", "by tensors, all in float32"]
+WAYS = ["by tensors", "compiled", "compiled, many tiles", "by tensors, many tiles", "by tensors, all in float32"]
 
 
 @pytest.fixture(params=WAYS, autouse=True)
 def way(request, monkeypatch):
     """How the sums over the vocabulary come about."""
-    monkeypatch.setattr(ablation, "WORTH_COMPILING", 0 if "compiled" in request.param else 1 << 60)
-    if "strips" in request.param:
-        monkeypatch.setattr(ablation, "STRIP_BYTES", 1)
-        monkeypatch.setattr(ablation, "NARROWEST", 16)
+    monkeypatch.setattr(ablation_sums, "COMPILED_FROM", 0 if "compiled" in request.param else 1 << 60)
+    if "tiles" in request.param:
+        monkeypatch.setattr(ablation, "TILE_BYTES", 1)
+        monkeypatch.setattr(ablation, "LEAST_WIDTH", 16)
         monkeypatch.setattr(ablation, "BLOCK_BYTES", 1)
-        monkeypatch.setattr(ablation, "FEWEST", 2)
+        monkeypatch.setattr(ablation, "LEAST_POSITIONS", 2)
     if "float32" in request.param:
-        monkeypatch.setattr(ablation, "_widest", lambda device: torch.float32)
+        monkeypatch.setattr(ablation, "_widest_dtype", lambda device: torch.float32)
 
 
 def _head(centred=True, normed=True, size=1.0):
@@ -61,8 +61,8 @@ def test_ablations_equal_two_losses_taken_apart(kind):
 
 
 @pytest.mark.parametrize("size", [300, 2000, 30000])
-def test_an_ablation_that_overturns_the_logits_is_taken_again_with_care(size):
-    """Logits so far apart that powers of two leave float32, or even float64, between one strip and another."""
+def test_an_ablation_that_overturns_the_logits_is_recomputed_with_care(size):
+    """Logits so far apart that powers of two leave float32, or even float64, between one tile and another."""
     W = torch.zeros(4, 50)
     W[0, 40], W[1, 3], W[2, 20] = 1, 1, 1
     head = Head.fold(W * size, normed=False)

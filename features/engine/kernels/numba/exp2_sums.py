@@ -1,8 +1,8 @@
 """Sums of powers of two over long rows, for many pairs of rows in one sweep: the softmax denominators of ablations.
 
-Tensor calls would take several sweeps through memory. Only for the CPU; a GPU runs weights/ablation.py's tensor calls,
-and tests compare both. exp2 is a range reduction x = whole + r (Cody and Waite, 1980), a polynomial for 2**r, and the
-whole part written into the float's exponent.
+Tensor calls would take several sweeps through memory. Only for the CPU; weights/ablation_sums.py has the tensor calls
+that say the same, and tests compare both. exp2 is a range reduction x = whole + r (Cody and Waite, 1980), a polynomial
+for 2**r, and the whole part written into the float's exponent.
 """
 
 import numpy as np
@@ -71,7 +71,7 @@ def exp2_sums(residual_logits, effects, bias, references, positions, features, i
     """sums[n] = sum over the vocabulary of 2**(logit of pair n - its position's reference), infinite on overflow.
 
     residual_logits [p, v], effects [m, v], bias [v], references [p]; of each pair: positions, features, inverse_scales,
-    weights and sums [n]. Same as _exp2_sums_by_tensors in weights/ablation.py, up to float32 rounding.
+    weights and sums [n]. Same as _exp2_sums_by_tensors in weights/ablation_sums.py, up to float32 rounding.
     """
     base, row_bytes = np.uintp(effects.ctypes.data), np.uintp(4 * effects.shape[1])
     for n in range(len(positions)):
