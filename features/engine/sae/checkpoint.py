@@ -81,8 +81,8 @@ def read_sae(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> SparseAutoen
     Raises MissingAnswer where the formula is not settled without, CheckpointError where the files cannot be
     read as an SAE or its weights exceed `max_bytes`.
     """
-    checkpoint, recipe, told, (d_in, d_sae), subject = _look(path, answers, max_bytes)
-    required = [question for question in told.open if question.required]
+    checkpoint, recipe, asked, (d_in, d_sae), subject = _inspect(path, answers, max_bytes)
+    required = [question for question in asked.open if question.required]
     if required:
         raise MissingAnswer(path, required)
     try:
@@ -95,7 +95,7 @@ def read_sae(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> SparseAutoen
             rescale_by_decoder_norm=recipe.rescale_by_decoder_norm,
             format=recipe.format,
             dtype=checkpoint.dtypes[recipe.encoder.name],
-            provenance=_provenance(checkpoint, recipe, told),
+            provenance=_provenance(checkpoint, recipe, asked),
             **subject,
         )
     except (ValueError, TypeError) as error:
@@ -108,7 +108,7 @@ def describe(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> Description:
 
     Raises CheckpointError as `read_sae` does, except for what only the numbers show (NaN).
     """
-    checkpoint, recipe, told, (d_in, d_sae), subject = _look(path, answers, max_bytes)
+    checkpoint, recipe, asked, (d_in, d_sae), subject = _inspect(path, answers, max_bytes)
     return Description(
         format=recipe.format,
         d_in=d_in,
@@ -123,15 +123,16 @@ def describe(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> Description:
         configs=tuple(checkpoint.config_files),
         tensors=dict(checkpoint.shapes),
         bytes_needed=bytes_needed(d_in, d_sae),
-        questions=tuple(told.open),
+        questions=tuple(asked.open),
         notes=tuple(recipe.notes),
     )
 
 
-def _look(path, answers, max_bytes):
-    checkpoint, told = Checkpoint(path, max_bytes), Answers(answers)
+def _inspect(path, answers: dict | None, max_bytes: int):
+    """(checkpoint, recipe, the answers and open questions, (d_in, d_sae), facts of the subject)."""
+    checkpoint, asked = Checkpoint(path, max_bytes), Answers(answers)
     try:
-        recipe = _recognise(checkpoint, told)
+        recipe = _recognise(checkpoint, asked)
     except CheckpointError:
         raise
     except (TypeError, AttributeError, KeyError, ValueError, ArithmeticError) as error:  # what JSON may hold
@@ -142,7 +143,7 @@ def _look(path, answers, max_bytes):
     d_in, d_sae = check_shapes(checkpoint, recipe)
     check_size(checkpoint, d_in, d_sae)
     candidates = {"hook_point": [hook for hook in neel.HOOKS if recipe.format in ("neel", "bare")]}
-    return checkpoint, recipe, told, (d_in, d_sae), told.subject(recipe.subject, candidates)
+    return checkpoint, recipe, asked, (d_in, d_sae), asked.subject(recipe.subject, candidates)
 
 
 def _recognise(checkpoint, answers):

@@ -5,6 +5,8 @@ dictionary_learning.dictionary and .trainers.{top_k,batch_top_k,matryoshka_batch
 """
 
 from features.engine.sae.layouts import hook_names
+from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.contents import Checkpoint
 from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first
 
 LINEAR = {
@@ -15,7 +17,7 @@ PLAIN = {"encoder": Matrix("W_enc"), "decoder": Matrix("W_dec")}
 THRESHOLDED = ("BatchTopKSAE", "MatryoshkaBatchTopKSAE")
 
 
-def gated(checkpoint, answers):
+def gated(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """GatedAutoEncoder: decoder_bias is subtracted first, gate_bias and mag_bias make the two paths."""
     if not checkpoint.has("gate_bias", "mag_bias", "r_mag", "encoder.weight", "decoder.weight"):
         return None
@@ -25,7 +27,7 @@ def gated(checkpoint, answers):
     return _finish(checkpoint, result, "GatedAutoEncoder")
 
 
-def linear(checkpoint, answers):
+def linear(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """AutoEncoder (bias), AutoEncoderTopK and BatchTopKSAE (b_dec and k)."""
     if not checkpoint.has("encoder.weight", "decoder.weight"):
         return None
@@ -35,15 +37,15 @@ def linear(checkpoint, answers):
     if not checkpoint.has("b_dec"):
         return None
     result = Recipe("dictionary_learning", **LINEAR, encoder_bias="encoder.bias", pre_bias="b_dec")
-    said = _trainer(checkpoint).get("dict_class")
-    said = said if said in ("AutoEncoderTopK", "BatchTopKSAE") else None
+    in_file = _trainer(checkpoint).get("dict_class")
+    in_file = in_file if in_file in ("AutoEncoderTopK", "BatchTopKSAE") else None
     text = "Trained as AutoEncoderTopK (k per token) or BatchTopKSAE (threshold)? Both store the same tensors."
-    kind = answers.settle("dict_class", said, ("BatchTopKSAE", "AutoEncoderTopK"), text)
+    kind = answers.resolve("dict_class", in_file, ("BatchTopKSAE", "AutoEncoderTopK"), text)
     _choose(checkpoint, answers, result, kind)
     return _finish(checkpoint, result, kind)
 
 
-def matryoshka(checkpoint, answers):
+def matryoshka(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """MatryoshkaBatchTopKSAE, all groups active."""
     if not checkpoint.has("W_enc", "W_dec", "group_sizes"):
         return None
@@ -52,7 +54,7 @@ def matryoshka(checkpoint, answers):
     return _finish(checkpoint, result, "MatryoshkaBatchTopKSAE")
 
 
-def jumprelu(checkpoint, answers):
+def jumprelu(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """JumpReluAutoEncoder: no pre-bias. Gemma Scope's .npz holds the same tensors with the same formula."""
     if not checkpoint.has("W_enc", "W_dec", "threshold") or checkpoint.weights.suffix == ".npz":
         return None
@@ -71,8 +73,8 @@ def _choose(checkpoint, answers, result, kind):
         return
     if kind in THRESHOLDED:
         result.notes.append("Its threshold was not learnt yet: the k largest features of each token are kept.")
-    said = first(checkpoint.number("k"), _trainer(checkpoint).get("k"))
-    result.activation, result.k = "topk", answers.settle("k", said, (32, 64, 128))
+    in_file = first(checkpoint.number("k"), _trainer(checkpoint).get("k"))
+    result.activation, result.k = "topk", answers.resolve("k", in_file, (32, 64, 128))
 
 
 def _finish(checkpoint, result, kind):

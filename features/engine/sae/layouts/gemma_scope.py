@@ -3,12 +3,14 @@
 import re
 
 from features.engine.sae.layouts import hook_names
-from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.errors import Transcoder
 from features.engine.sae.reading.npz import is_npz
 from features.engine.sae.reading.recipe import Matrix, Recipe, first
 
 
-def first_release(checkpoint, answers):
+def first_release(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """W_enc, W_dec, b_enc, b_dec, threshold in an .npz or .safetensors without a config of another layout."""
     if not checkpoint.has("W_enc", "W_dec", "b_enc", "b_dec", "threshold"):
         return None
@@ -22,16 +24,13 @@ def first_release(checkpoint, answers):
     return result
 
 
-def second_release(checkpoint, answers):
-    """The same under lower-case names. CheckpointError for transcoders, those of the first release included."""
+def second_release(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+    """The same under lower-case names. Transcoder for transcoders, those of the first release included."""
     if not checkpoint.has("w_enc", "w_dec"):
         return None
     config = checkpoint.config("config.json")
     if len(checkpoint.shapes["w_dec"]) != 2 or "affine_skip_connection" in checkpoint.shapes or _transcodes(checkpoint):
-        raise CheckpointError(
-            f"{checkpoint.path}: a transcoder of Gemma Scope predicts another place of the model than it "
-            "reads, so it has no reconstruction error. Only autoencoders are read here."
-        )
+        raise Transcoder(checkpoint.path, "a transcoder of Gemma Scope")
     result = _jumprelu("gemma-scope-2", "w_enc", "w_dec")
     model, hook = hook_names.of_gemma_scope_2(config.get("hf_hook_point_in"), checkpoint.weights.absolute())
     result.subject = {"model_name": first(config.get("model_name"), model), "hook_point": hook}
@@ -47,8 +46,8 @@ def _jumprelu(name, encoder, decoder):
 def _transcodes(checkpoint):
     """By its config, by its folder, or by the container: as .npz, only transcoders have such names."""
     config, folders = checkpoint.config("config.json"), checkpoint.weights.absolute().parts
-    named = re.compile(r"(clt|crosscoder|transcoder)(_all)?|gemma-scope.*-transcoders")
-    if any(named.fullmatch(folder) for folder in folders) or is_npz(checkpoint.weights):
+    transcoder = re.compile(r"(clt|crosscoder|transcoder)(_all)?|gemma-scope.*-transcoders")
+    if any(transcoder.fullmatch(folder) for folder in folders) or is_npz(checkpoint.weights):
         return True
     out = first(config.get("hf_hook_point_out"), config.get("hf_hook_point_in"))
     return out != config.get("hf_hook_point_in")

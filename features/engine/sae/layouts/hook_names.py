@@ -4,6 +4,7 @@ Every function returns None where the name says nothing; the user is asked then.
 """
 
 import re
+from pathlib import Path
 
 # dictionary_learning names submodules, OpenAI and Gemma Scope name locations; left their word, right ours
 PLACES = {
@@ -28,16 +29,16 @@ MODULES = {
     "mlp": "hook_mlp_out",
     "attn": "hook_attn_out",
     "self_attn": "hook_attn_out",
+    "attention": "hook_attn_out",
 }
-MODULES["attention"] = "hook_attn_out"
 
 
-def block(layer, place):
+def block(layer: int | str | None, place: str) -> str | None:
     """blocks.<layer>.<hook> for a place of PLACES."""
     return f"blocks.{layer}.{PLACES[place]}" if layer is not None and place in PLACES else None
 
 
-def of_module(name):
+def of_module(name: str) -> str | None:
     """Output of a Hugging Face module: "layers.3", "h.5", "layers.3.mlp", "embed_tokens"."""
     if re.fullmatch(r"(model\.|transformer\.)?(embed_tokens|wte|embed_in)", name):
         return "hook_embed"
@@ -48,7 +49,7 @@ def of_module(name):
     return f"blocks.{match[1]}.{place}" if place else None
 
 
-def of_submodule(name, layer, side):
+def of_submodule(name: str | None, layer: int | None, side: str | None) -> str | None:
     """dictionary_learning: "resid_post_layer_8", or "mlp" with layer and side ("out") told elsewhere."""
     match = re.fullmatch(r"(\w+?)_layer_(\d+)", name or "")
     if match:
@@ -56,7 +57,7 @@ def of_submodule(name, layer, side):
     return block(layer, "mlp_out") if name == "mlp" and side == "out" else None
 
 
-def of_location(path):
+def of_location(path: Path) -> str | None:
     """OpenAI: .../<location>[_v4 | _v5_32k | ...]/autoencoders/<layer>.pt."""
     for part in reversed(path.parts[:-1]):
         place = re.sub(r"_v\d.*$", "", part)
@@ -65,7 +66,7 @@ def of_location(path):
     return None
 
 
-def of_gemma_scope(path):
+def of_gemma_scope(path: Path) -> tuple[str | None, str | None]:
     """(model_name, hook_point): ...gemma-scope-2b-pt-res.../layer_20/width_16k/average_l0_71/params.npz."""
     text = path.as_posix()
     layer = re.search(r"layer_(\d+)", text)
@@ -86,18 +87,18 @@ GEMMA_SCOPE_2 = {  # by the Hugging Face module of its config, by the folder it 
 }
 
 
-def of_gemma_scope_2(said, path):
+def of_gemma_scope_2(module_name: str | None, path: Path) -> tuple[str | None, str | None]:
     """(model_name, hook_point): "model.layers.7.output", gemma-scope-2-1b-pt/resid_post/layer_7_width_16k_l0_small."""
     text = path.as_posix()
     size = re.search(r"gemma-scope-2-(\w+)-(pt|it)", text)
     model = f"google/gemma-3-{size[1]}-{size[2]}" if size else None
     folder = re.search(r"/(resid_post|mlp_out|attn_out)(?:_all)?/layer_(\d+)_", text)
-    module = re.fullmatch(r"model\.layers\.(\d+)\.([\w.]+)", said or "")
+    module = re.fullmatch(r"model\.layers\.(\d+)\.([\w.]+)", module_name or "")
     layer, place = (module[1], module[2]) if module else (folder[2], folder[1]) if folder else (None, None)
     return model, f"blocks.{layer}.{GEMMA_SCOPE_2[place]}" if place in GEMMA_SCOPE_2 else None
 
 
-def of_name(name):
+def of_name(name: str) -> tuple[str | None, str | None]:
     """(model_name, hook_point): "Llama-3.1-8B-Instruct-SAE-l19"."""
     match = re.fullmatch(r"(.+?)-SAE-l(\d+)", name)
     return (match[1], block(match[2], "resid_post")) if match else (None, None)

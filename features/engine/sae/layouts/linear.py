@@ -6,11 +6,13 @@ activations are in the model's own unit, as in the form its library runs: biases
 """
 
 from features.engine.sae.layouts import hook_names
-from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.errors import CheckpointError, Transcoder
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
 
 
-def goodfire(checkpoint, answers):
+def goodfire(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """None unless the layers are called encoder_linear and decoder_linear."""
     if not checkpoint.has("encoder_linear.weight", "decoder_linear.weight"):
         return None
@@ -20,7 +22,7 @@ def goodfire(checkpoint, answers):
     return result
 
 
-def plain(checkpoint, answers):
+def plain(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """encoder and decoder with a bias each; Llama Scope where config or tensors have its threshold."""
     if not checkpoint.has("encoder.weight", "decoder.weight", "decoder.bias"):
         return None
@@ -42,10 +44,7 @@ def _llama_scope(checkpoint, answers, config):
     read = config.get("hook_point_in")
     written = config.get("hook_point_out", read)
     if written != read:
-        raise CheckpointError(
-            f"{checkpoint.path}: a transcoder from {read} to {written} predicts another place than it reads, so it has "
-            "no reconstruction error. Only autoencoders are read here."
-        )
+        raise Transcoder(checkpoint.path, f"a transcoder from {read} to {written}")
     result = _two_layers("llama-scope", "encoder", "decoder")
     result.activation, result.architecture = "jumprelu", config.get("act_fn", "jumprelu")
     result.pre_bias = "decoder.bias" if flag(config, "apply_decoder_bias_to_pre_encoder", False) else None
@@ -60,7 +59,7 @@ def _llama_scope(checkpoint, answers, config):
     if checkpoint.has("log_jumprelu_threshold"):
         result.threshold, result.threshold_is_log = "log_jumprelu_threshold", True
     elif config.get("act_fn") == "topk" and not config["jump_relu_threshold"]:  # not yet made a JumpReLU
-        result.activation, result.k = "topk", answers.settle("k", config.get("top_k"), (50, 64, 100))
+        result.activation, result.k = "topk", answers.resolve("k", config.get("top_k"), (50, 64, 100))
         result.rescale_by_decoder_norm = flag(config, "sparsity_include_decoder_norm", False)
     else:
         # This one threshold was set after training, in the model's own unit: undo the scaling to come.
@@ -72,11 +71,13 @@ def _llama_scope(checkpoint, answers, config):
 def _unit(checkpoint, answers, config, norms):
     """mean |activation| / sqrt(d_in): by this, stored biases become those for the model's own activations."""
     d_in = checkpoint.shapes["encoder.weight"][1]
-    how = config.get("norm_activation", "dataset-wise")
-    if how in ("inference", "none"):
+    norm_activation = config.get("norm_activation", "dataset-wise")
+    if norm_activation in ("inference", "none"):
         return 1.0
-    if how != "dataset-wise":
-        raise CheckpointError(f"{checkpoint.path}: norm_activation {how} is none of dataset-wise, token-wise, none.")
+    if norm_activation != "dataset-wise":
+        raise CheckpointError(
+            f"{checkpoint.path}: norm_activation {norm_activation} is none of dataset-wise, token-wise, none."
+        )
     average = config.get("dataset_average_activation_norm") or {}
     place = first(config.get("hook_point_in"), "in")
     inside = f"dataset_average_activation_norm.{place}"
@@ -84,7 +85,7 @@ def _unit(checkpoint, answers, config, norms):
     if norm is not None:
         return norm / d_in**0.5
     text = "Activations were scaled in training, by sqrt(d_in) / mean |activation|. What was the factor?"
-    return 1.0 / first(answers.settle("scaling_factor", None, (1.0,), text), 1.0)
+    return 1.0 / first(answers.resolve("scaling_factor", None, (1.0,), text), 1.0)
 
 
 def _two_layers(name, encoder, decoder):

@@ -5,6 +5,8 @@ config without it Neel's (ReLU, pre-bias b_dec), and no config at all means that
 """
 
 from features.engine.model.hook_points import USUAL
+from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.contents import Checkpoint
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
 from features.engine.sae.sae import ACTIVATIONS, CHOOSING, INPUT_NORMS
@@ -15,7 +17,7 @@ BUFFERS = ("num_batches_not_active",)
 HOOKS = [f"blocks.0.{site}" for site in USUAL[:3]]  # on which they usually were trained
 
 
-def recipe(checkpoint, answers):
+def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """None unless W_enc and W_dec are there."""
     if not checkpoint.has("W_enc", "W_dec"):
         return None
@@ -45,10 +47,10 @@ def _bussmann(checkpoint, answers, config):
     kind = config["sae_type"]
     if kind not in SAE_TYPES:
         raise CheckpointError(f"{checkpoint.path}: sae_type {kind} is none of {', '.join(SAE_TYPES)}.")
-    odd = config.get("activation", "relu")
-    if odd != "relu" or flag(config, "tied_weights", False):
+    nonlinearity = config.get("activation", "relu")
+    if nonlinearity != "relu" or flag(config, "tied_weights", False):
         raise CheckpointError(
-            f"{checkpoint.path}: activation {odd}, tied_weights {config.get('tied_weights', False)}: "
+            f"{checkpoint.path}: activation {nonlinearity}, tied_weights {config.get('tied_weights', False)}: "
             "only ReLU with a decoder of its own is read."
         )
     result = _four("bussmann", pre_bias=None if kind == "jumprelu" else "b_dec", architecture=kind)
@@ -57,7 +59,7 @@ def _bussmann(checkpoint, answers, config):
     result.stated = {"d_in": config.get("act_size"), "d_sae": config.get("dict_size")}
     result.subject = _subject(config)
     if kind == "topk":
-        result.k = answers.settle("k", config.get("top_k"), (32, 50))
+        result.k = answers.resolve("k", config.get("top_k"), (32, 50))
     if kind == "jumprelu":
         result.threshold, result.threshold_is_log = "jumprelu.log_threshold", True
     if kind == "batchtopk":
@@ -71,9 +73,9 @@ def _batch(answers, config, result):
         f"Trained to keep {config.get('top_k')} features per token on average over a batch. Above "
         "which value is a feature active (the mean smallest value kept)? 'per_token' keeps that many of each."
     )
-    given = answers.settle("threshold", None, ("per_token",), text)
+    given = answers.resolve("threshold", None, ("per_token",), text)
     if given == "per_token":
-        result.activation, result.k = "topk", answers.settle("k", config.get("top_k"), (32, 50))
+        result.activation, result.k = "topk", answers.resolve("k", config.get("top_k"), (32, 50))
         result.notes.append("Top-k over the batch replaced by top-k per token.")
     elif given is not None:
         result.threshold = float(given)
@@ -84,15 +86,15 @@ def _bare(checkpoint, answers):
     if activation not in ACTIVATIONS:
         raise CheckpointError(f"Activation {activation!r} is none of {', '.join(ACTIVATIONS)}.")
     text = "The file comes without a config. Is b_dec subtracted from the input before the encoder?"
-    pre = answers.settle("apply_b_dec_to_input", None, (True, False), text)
+    pre = answers.resolve("apply_b_dec_to_input", None, (True, False), text)
     result = _four("bare", flipped=_is_flipped(checkpoint), pre_bias="b_dec" if pre else None)
     result.activation, result.architecture = activation, "unknown"
     result.input_norm = answers.offer("normalize", INPUT_NORMS)
     result.input_scale = float(first(answers.given.get("scaling_factor"), 1.0))
     if activation in CHOOSING:
-        result.k = answers.settle("k", None, (32, 50, 100))
+        result.k = answers.resolve("k", None, (32, 50, 100))
     if activation == "jumprelu":
-        given = answers.settle("threshold", None, (0.0,))
+        given = answers.resolve("threshold", None, (0.0,))
         result.threshold = None if given is None else float(given)
     return result
 

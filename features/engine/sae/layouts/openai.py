@@ -5,6 +5,8 @@ which the files say only by naming the activation TopK. A tied decoder is the en
 """
 
 from features.engine.sae.layouts import hook_names
+from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.contents import Checkpoint
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.recipe import Matrix, Recipe, first
 
@@ -13,11 +15,11 @@ SIMPLE = {"ReLU": "relu", "Identity": "identity"}
 TOPK = {"ReLU": "topk", "Identity": "signed_topk"}  # what is done to the values kept
 
 
-def recipe(checkpoint, answers):
+def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """None unless pre_bias and latent_bias are there."""
     if not checkpoint.has("pre_bias", "latent_bias", "encoder.weight"):
         return None
-    named = checkpoint.values.get("activation", "ReLU")
+    activation = checkpoint.values.get("activation", "ReLU")
     tied = not checkpoint.has("decoder.weight")
     result = Recipe(
         "openai",
@@ -26,27 +28,27 @@ def recipe(checkpoint, answers):
         encoder_bias="latent_bias",
         decoder_bias="pre_bias",
         pre_bias="pre_bias",
-        architecture=str(named),
+        architecture=str(activation),
         subject={
             "model_name": "gpt2-small" if _is_gpt2(checkpoint) else None,
             "hook_point": _hook(checkpoint),
         },
         ignored=(*STATISTICS, "decoder.linear.weight"),
     )
-    _activation(checkpoint, answers, named, result)
+    _activation(checkpoint, answers, activation, result)
     return result
 
 
-def _activation(checkpoint, answers, named, result):
+def _activation(checkpoint, answers, activation, result):
     state = checkpoint.values.get("activation_state_dict") or {}
-    if named in SIMPLE:
-        result.activation = SIMPLE[named]
+    if activation in SIMPLE:
+        result.activation = SIMPLE[activation]
         return
     after = first(state.get("postact_fn"), checkpoint.values.get("activation.postact_fn"), "ReLU")
-    if named != "TopK" or after not in TOPK:
-        raise CheckpointError(f"{checkpoint.path}: activation {named} / {after} is none of ReLU, Identity, TopK.")
+    if activation != "TopK" or after not in TOPK:
+        raise CheckpointError(f"{checkpoint.path}: activation {activation} / {after} is none of ReLU, Identity, TopK.")
     result.activation = TOPK[after]
-    result.k = answers.settle("k", first(state.get("k"), checkpoint.number("activation.k")), (32,))
+    result.k = answers.resolve("k", first(state.get("k"), checkpoint.number("activation.k")), (32,))
     result.input_norm = "layer_norm"
 
 

@@ -4,17 +4,15 @@ Version 6 nests the subject under `metadata` and names the `architecture`; befor
 sae_lens.saes.{standard,topk,jumprelu,gated,abstopk,batchtopk}_sae of version 6.54.12.
 """
 
-from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.errors import CheckpointError, Transcoder
 from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first, flag
 
-ELSEWHERE = "predicts another place of the model than it reads, so it has no reconstruction error"
+TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
 UNSUPPORTED = {
     "matching_pursuit": "chooses its features one after another, each from what the last left over",
     "temporal": "reads earlier tokens as well as the present one",
-    "transcoder": ELSEWHERE,
-    "skip_transcoder": ELSEWHERE,
-    "jumprelu_transcoder": ELSEWHERE,
-    "jumprelu_skip_transcoder": ELSEWHERE,
 }
 BATCH = ("batchtopk", "matryoshka_batchtopk")  # during training; finished ones are saved as jumprelu
 TRAINING_KEYS = ("decoder_init_norm", "l1_coefficient", "l0_coefficient", "aux_loss_coefficient")
@@ -22,10 +20,12 @@ NORMS = {"none": "none", "layer_norm": "layer_norm", "constant_norm_rescale": "c
 IGNORED = ("scaling_factor", "finetuning_scaling_factor")
 
 
-def recipe(checkpoint, answers):
+def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """None where the files are not SAELens's. CheckpointError for architectures outside the formula."""
     cfg = checkpoint.config("cfg.json")
-    if "architecture" in cfg and cfg["architecture"] in UNSUPPORTED:
+    if cfg.get("architecture") in TRANSCODERS:
+        raise Transcoder(checkpoint.path, f"a SAELens SAE of architecture {cfg['architecture']}")
+    if cfg.get("architecture") in UNSUPPORTED:
         raise CheckpointError(_refusal(checkpoint, cfg["architecture"]))
     if not checkpoint.has("W_enc", "W_dec"):
         return None
@@ -38,7 +38,7 @@ def recipe(checkpoint, answers):
     return from_config(checkpoint, answers, cfg)
 
 
-def from_config(checkpoint, answers, cfg):
+def from_config(checkpoint: Checkpoint, answers: Answers, cfg: dict) -> Recipe:
     """The recipe for a SAELens config (a dict of any version) and the tensors of `checkpoint`."""
     meta = cfg.get("metadata") or {}
     legacy = _is_legacy(cfg, meta)
@@ -69,8 +69,8 @@ def _activation(checkpoint, answers, cfg, result):
     result.encoder_bias = "b_enc"
     result.activation = "jumprelu" if kind in BATCH else {"standard": "relu", "tanh-relu": "tanh_relu"}.get(kind, kind)
     if kind in ("topk", "abstopk"):
-        said = first(cfg.get("k"), (cfg.get("activation_fn_kwargs") or {}).get("k"))
-        result.k = answers.settle("k", said, (32, 64, 100))
+        k = first(cfg.get("k"), (cfg.get("activation_fn_kwargs") or {}).get("k"))
+        result.k = answers.resolve("k", k, (32, 64, 100))
     if kind == "jumprelu":
         result.threshold_is_log = checkpoint.has("log_threshold")
         result.threshold = "log_threshold" if result.threshold_is_log else "threshold"
@@ -84,9 +84,9 @@ def _activation(checkpoint, answers, cfg, result):
 
 
 def _normalisation(checkpoint, answers, cfg, result):
-    said = cfg.get("normalize_activations") or "none"
-    said = "expected_average_only_in" if said is True else said
-    if said == "expected_average_only_in":
+    norm = cfg.get("normalize_activations") or "none"
+    norm = "expected_average_only_in" if norm is True else norm
+    if norm == "expected_average_only_in":
         scaler = checkpoint.config("activation_scaler.json")
         if scaler:
             result.input_scale = float(first(scaler.get("scaling_factor"), 1.0))  # null: folded already
@@ -95,12 +95,12 @@ def _normalisation(checkpoint, answers, cfg, result):
                 "Activations were scaled to an average length of sqrt(d_in) in training and the factor, "
                 "sqrt(d_in) / mean |activation|, is in none of the files (1 if it was folded in since)?"
             )
-            result.input_scale = float(first(answers.settle("scaling_factor", None, (1.0,), text), 1.0))
-    elif said in NORMS:
-        result.input_norm = NORMS[said]
+            result.input_scale = float(first(answers.resolve("scaling_factor", None, (1.0,), text), 1.0))
+    elif norm in NORMS:
+        result.input_norm = NORMS[norm]
     else:
         raise CheckpointError(
-            f"{checkpoint.path}: normalize_activations = {said} is not read. Let SAELens fold it: finish the "
+            f"{checkpoint.path}: normalize_activations = {norm} is not read. Let SAELens fold it: finish the "
             "training or save the SAE with save_inference_model."
         )
 
@@ -118,17 +118,17 @@ def _is_legacy(cfg, meta):
 
 
 def _architecture(checkpoint, cfg):
-    said = first(cfg.get("activation_fn_str"), cfg.get("activation_fn"), "relu")
-    named = cfg.get("architecture") or "standard"
-    if checkpoint.has("topk_threshold") and named not in BATCH:
+    activation = first(cfg.get("activation_fn_str"), cfg.get("activation_fn"), "relu")
+    architecture = cfg.get("architecture") or "standard"
+    if checkpoint.has("topk_threshold") and architecture not in BATCH:
         return "batchtopk"  # the class of the trainer says more than the name in its config
-    if said not in ("relu", "topk", "tanh-relu"):
-        raise CheckpointError(f"{checkpoint.path}: activation function {said} is none of relu, tanh-relu, topk.")
-    if named == "standard" and said != "relu":
-        return said
-    if named not in ("standard", "topk", "abstopk", "jumprelu", "gated", *BATCH):
-        raise CheckpointError(_refusal(checkpoint, named))
-    return named
+    if activation not in ("relu", "topk", "tanh-relu"):
+        raise CheckpointError(f"{checkpoint.path}: activation function {activation} is none of relu, tanh-relu, topk.")
+    if architecture == "standard" and activation != "relu":
+        return activation
+    if architecture not in ("standard", "topk", "abstopk", "jumprelu", "gated", *BATCH):
+        raise CheckpointError(_refusal(checkpoint, architecture))
+    return architecture
 
 
 def _format(checkpoint, cfg, legacy):

@@ -6,20 +6,19 @@ The folder is named after the Hugging Face module whose output was learnt; the r
 import json
 
 from features.engine.sae.layouts import hook_names
-from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.errors import CheckpointError, Transcoder
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
 
 
-def recipe(checkpoint, answers):
-    """ReLU, then the k largest (or the largest of each of k groups). CheckpointError for transcoders."""
+def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+    """ReLU, then the k largest (or the largest of each of k groups). Transcoder for transcoders."""
     if not checkpoint.has("encoder.weight", "W_dec"):
         return None
     cfg = checkpoint.config("cfg.json")
     if flag(cfg, "transcode", False) or flag(cfg, "skip_connection", False) or checkpoint.has("W_skip"):
-        raise CheckpointError(
-            f"{checkpoint.path}: a sparsify transcoder predicts another place of the model than it reads, so "
-            "it has no reconstruction error. Only autoencoders are read here."
-        )
+        raise Transcoder(checkpoint.path, "a sparsify transcoder")
     kind = cfg.get("activation", "topk")
     if kind not in ("topk", "groupmax"):
         raise CheckpointError(f"{checkpoint.path}: sparsify's activation {kind} is none of topk, groupmax.")
@@ -32,7 +31,7 @@ def recipe(checkpoint, answers):
         decoder_bias="b_dec",
         pre_bias="b_dec",
         activation="signed_topk" if signed else kind,
-        k=answers.settle("k", cfg.get("k"), (32, 64, 192)),
+        k=answers.resolve("k", cfg.get("k"), (32, 64, 192)),
         architecture=kind,
         subject=_subject(checkpoint),
         stated={"d_in": cfg.get("d_in"), "d_sae": _width(cfg)},

@@ -1,5 +1,7 @@
 """What does the user say of an SAE, beside what its files say, and what is still to be asked?"""
 
+from collections.abc import Iterable, Sequence
+
 from features.engine.sae.reading.errors import CheckpointError, Question
 
 ANSWERS = {
@@ -26,7 +28,7 @@ SUBJECT = ("model_name", "hook_point", "hook_head_index", "prepend_bos", "contex
 class Answers:
     """What the user says, beside what the files say; collects what neither does."""
 
-    def __init__(self, given=None):
+    def __init__(self, given: dict | None = None):
         self.open = []
         unknown = sorted(set(given or {}) - set(ANSWERS))
         if unknown:
@@ -34,29 +36,31 @@ class Answers:
             raise CheckpointError(f"No layout asks for {', '.join(unknown)}. Answers may name: {known}.")
         self.given = {n: _typed(n, v) for n, v in (given or {}).items() if v is not None and v != ""}
 
-    def settle(self, name, said, candidates=(), text=None):
+    def resolve(self, name: str, value_in_file, candidates: Iterable = (), text: str | None = None):
         """The file's value if it has one, else the answer, else None and an open question.
 
         CheckpointError where both speak and differ: the weights were made for the file's value.
         """
         given = self.given.get(name)
-        said = _typed(name, said)
-        if said is None and given is None:
+        value_in_file = _typed(name, value_in_file)
+        if value_in_file is None and given is None:
             self.open.append(Question(name, text or _sentence(name), tuple(candidates)))
-        if said is not None and given is not None and said != given:
-            raise CheckpointError(f"The file says {name} = {said}, the answer says {given}. Leave the answer out.")
-        return given if said is None else said
+        if value_in_file is not None and given is not None and value_in_file != given:
+            raise CheckpointError(
+                f"The file says {name} = {value_in_file}, the answer says {given}. Leave the answer out."
+            )
+        return given if value_in_file is None else value_in_file
 
-    def offer(self, name, candidates):
+    def offer(self, name: str, candidates: Sequence):
         """The answer; else the first candidate, and a question that need not be answered."""
         if name not in self.given:
             text = f"{_sentence(name)} {candidates[0]} is taken where nothing is said."
             self.open.append(Question(name, text, tuple(candidates), required=False))
         return self.given.get(name, candidates[0])
 
-    def subject(self, said, candidates):
+    def subject(self, values_in_file: dict, candidates: dict) -> dict:
         """The facts of the subject, the user's word first; open ones become optional questions."""
-        facts = {name: self.given.get(name, _typed(name, said.get(name))) for name in SUBJECT}
+        facts = {name: self.given.get(name, _typed(name, values_in_file.get(name))) for name in SUBJECT}
         for name in ("model_name", "hook_point"):
             if facts[name] is None:
                 options = tuple(candidates.get(name, ()))

@@ -26,10 +26,10 @@ def check_shapes(checkpoint, recipe):
         if shapes[name] not in ((width,), (1, width)) and not one_for_all:
             raise _mismatch(checkpoint, name, shapes[name], f"{width:,} values were expected")
     for key, held in (("d_in", d_in), ("d_sae", d_sae)):
-        said = recipe.stated.get(key)
-        if said is not None and said != held:
+        stated = recipe.stated.get(key)
+        if stated is not None and stated != held:
             raise CheckpointError(
-                f"{checkpoint.path}: the config says {key} = {said}, the weights say {held}. "
+                f"{checkpoint.path}: the config says {key} = {stated}, the weights say {held}. "
                 "Config and weights of two different SAEs? Put each beside its own."
             )
     return d_in, d_sae
@@ -44,15 +44,15 @@ def check_tensors(checkpoint, recipe):
             f"{checkpoint.weights}: a {recipe.format} SAE needs {', '.join(missing)}; the file holds "
             f"{', '.join(sorted(checkpoint.shapes))}. Half written, or of another kind?"
         )
-    left = sorted(set(checkpoint.shapes) - needed - set(recipe.ignored))
-    if left:
+    unused = sorted(set(checkpoint.shapes) - needed - set(recipe.ignored))
+    if unused:
         raise CheckpointError(
-            f"{checkpoint.weights} was taken for {recipe.format}, which has no {', '.join(left)}. "
+            f"{checkpoint.weights} was taken for {recipe.format}, which has no {', '.join(unused)}. "
             "Loading it without could give wrong numbers; if the formula does not need them, save it without."
         )
-    odd = sorted(name for name in needed if checkpoint.dtypes[name] not in FLOATS.values())
-    if odd:
-        kinds = ", ".join(f"{name} ({checkpoint.dtypes[name]})" for name in odd)
+    not_floats = sorted(name for name in needed if checkpoint.dtypes[name] not in FLOATS.values())
+    if not_floats:
+        kinds = ", ".join(f"{name} ({checkpoint.dtypes[name]})" for name in not_floats)
         raise CheckpointError(f"{checkpoint.weights}: {kinds}: weights of 16, 32 or 64 bit floats are read.")
 
 

@@ -8,6 +8,16 @@ class CheckpointError(ValueError):
     """The file cannot be read as an SAE; the message says what was found and the way out."""
 
 
+class Transcoder(CheckpointError):
+    """`name`, in words, learnt to predict another place of the model than it reads."""
+
+    def __init__(self, path, name: str):
+        super().__init__(
+            f"{path}: {name} predicts another place of the model than it reads, so it has no reconstruction error. "
+            "Only autoencoders are read here."
+        )
+
+
 @dataclass(frozen=True)
 class Question:
     """Something the files do not say. `read_sae(path, answers={name: ...})` answers it."""

@@ -36,13 +36,13 @@ def find_weights(path) -> Path:
     if path.is_file():
         _refuse(path)
         return path
-    found = [f for f in sorted(path.iterdir()) if f.suffix in WEIGHTS and f.name not in SIDE_FILES]
-    usual = [f for f in found if f.name in USUAL]
-    if len(usual or found) == 1:
-        return (usual or found)[0]
-    if found:
-        names = ", ".join(f.name for f in found[:12])
-        raise CheckpointError(f"{path} holds {len(found)} weight files ({names}). Name the one to read.")
+    weights = [f for f in sorted(path.iterdir()) if f.suffix in WEIGHTS and f.name not in SIDE_FILES]
+    usual = [f for f in weights if f.name in USUAL]
+    if len(usual or weights) == 1:
+        return (usual or weights)[0]
+    if weights:
+        names = ", ".join(f.name for f in weights[:12])
+        raise CheckpointError(f"{path} holds {len(weights)} weight files ({names}). Name the one to read.")
     inner = path / "checkpoints" / "final.safetensors"
     if inner.is_file():
         return inner
@@ -55,12 +55,12 @@ def find_configs(weights):
     folders = [weights.parent]
     if weights.parent.name == "checkpoints":
         folders.append(weights.parent.parent)
-    found = {}
+    configs = {}
     for folder in folders:
         for name in names:
             if (folder / name).is_file():
-                found.setdefault(name, folder / name)
-    return list(found.values())
+                configs.setdefault(name, folder / name)
+    return list(configs.values())
 
 
 def _refuse(path):

@@ -84,9 +84,9 @@ def _sorted_out(path, content):
             break
     tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
     values.update({str(k): _plain(v) for k, v in content.items() if not isinstance(v, torch.Tensor)})
-    odd = [k for k, v in tensors.items() if v.layout != torch.strided or v.is_quantized]
-    if odd:
-        raise CheckpointError(f"{path} stores {', '.join(odd)} sparse or quantised; dense weights are needed.")
+    not_dense = [k for k, v in tensors.items() if v.layout != torch.strided or v.is_quantized]
+    if not_dense:
+        raise CheckpointError(f"{path} stores {', '.join(not_dense)} sparse or quantised; dense weights are needed.")
     return tensors, values
 
 
