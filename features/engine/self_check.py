@@ -65,42 +65,43 @@ class SelfCheck:
         }
 
 
-def check(subject: Subject, rows: np.ndarray, tokens: int = TOKENS, progress: Callable | None = None) -> SelfCheck:
+def check_sae(subject: Subject, rows: np.ndarray, tokens: int = TOKENS, progress: Callable | None = None) -> SelfCheck:
     """Look at the first `tokens` counted tokens of `rows` (all, where there are fewer).
 
     Where a figure is out of range, other hook points of the same width and other input norms are tried.
     `progress(sentence)` hears what is being looked at.
     """
-    say = progress or (lambda sentence: None)
+    progress = progress or (lambda sentence: None)
     rows = _first(subject, rows, tokens)
-    say(f"Self-check: {subject.hook_point}, {rows.size:,} tokens")
+    progress(f"Self-check: {subject.hook_point}, {rows.size:,} tokens")
     h = _counted(subject, rows, subject.hook_point)
     variance, l0 = _variance_and_l0(subject.sae, h)
     *sums, count = summary.losses(subject, Encoder(subject.sae, "off"), rows)
     clean, reconstructed, zero = (total / max(count, 1) for total in sums)
     gap = zero - clean
-    found = SelfCheck(
+    figures = SelfCheck(
         tokens=len(h),
         explained_variance=_finite(variance),
         l0=l0,
         loss_recovered=_finite((zero - reconstructed) / gap) if count and gap > 0.01 else None,
         loss_clean=_finite(clean) if count else None,
     )
-    findings = _findings(found, subject.d_sae)
+    findings = _findings(figures, subject.d_sae)
     if not findings:
-        return found
-    others = _better(subject, rows, variance, say)
-    return replace(found, findings=(*findings, *_advice(subject, others)), others=tuple(others))
+        return figures
+    others = _better(subject, rows, variance, progress)
+    return replace(figures, findings=(*findings, *_advice(subject, others)), others=tuple(others))
 
 
 def recompute(subject: Subject, rows: np.ndarray, features, at_rows, positions) -> np.ndarray:
     """The activations of features at corpus positions, from the tokens. All [n] -> [n] float32"""
-    found = np.zeros(len(features), np.float32)
+    activations = np.zeros(len(features), np.float32)
     for row in np.unique(at_rows):
+        # All features that are asked for in this row share its forward.
         chosen = np.flatnonzero(at_rows == row)
         f = subject.sae.encode(subject.activations(rows[row].astype(np.int64))[0])  # [tokens, d_sae]
-        found[chosen] = f[positions[chosen], features[chosen]].cpu().numpy()
-    return found
+        activations[chosen] = f[positions[chosen], features[chosen]].cpu().numpy()
+    return activations
 
 
 def _first(subject: Subject, rows: np.ndarray, tokens: int) -> np.ndarray:
@@ -138,50 +139,52 @@ def _finite(value: float) -> float | None:
 
 def _findings(check: SelfCheck, d_sae: int) -> list[str]:
     variance, recovered = check.explained_variance, check.loss_recovered
-    found = []
+    sentences = []
     if variance is None or variance < LEAST_VARIANCE:
         shown = "not a number" if variance is None else f"{variance:.2f}"
-        found.append(f"Explained variance {shown}, below 0: hook point or input norm is probably wrong.")
+        sentences.append(f"Explained variance {shown}, below 0: hook point or input norm is probably wrong.")
     elif variance < GOOD_VARIANCE:
-        found.append(
+        sentences.append(
             f"Explained variance {variance:.2f}; {GOOD_VARIANCE} and more is usual: the hook point, the model or the "
             "input norm may be another one, or the text is very unlike that of the training."
         )
     if check.l0 < 0.5:
-        found.append(f"{check.l0:.2f} active features a token: the threshold or the encoder's bias is probably wrong.")
+        sentences.append(
+            f"{check.l0:.2f} active features a token: the threshold or the encoder's bias is probably wrong."
+        )
     elif check.l0 > MOST_ACTIVE * d_sae:
-        found.append(
+        sentences.append(
             f"{check.l0:,.0f} of {d_sae:,} features active on a token, more than {MOST_ACTIVE:.0%}: the pre-bias, "
             "the threshold or the input norm is probably wrong."
         )
     if recovered is not None and recovered < LEAST_RECOVERED:
-        found.append(
+        sentences.append(
             f"Loss recovered {recovered:.0%}; {LEAST_RECOVERED:.0%} and more is usual: with the reconstruction in its "
             "place the model predicts hardly better than with zeros."
         )
-    return found
+    return sentences
 
 
-def _better(subject: Subject, rows: np.ndarray, variance: float, say) -> list[Reading]:
+def _better(subject: Subject, rows: np.ndarray, variance: float, progress) -> list[Reading]:
     """Readings that explain clearly more than `variance` on the same tokens, best first."""
     rows = _first(subject, rows, TOKENS_FOR_OTHERS)
-    found = []
+    readings = []
     for hook in _nearest_first(subject)[: MOST_OTHERS + 1]:
-        say(f"Self-check: the same weights at {hook}")
+        progress(f"Self-check: the same weights at {hook}")
         h = _counted(subject, rows, hook)
         for norm, sae in _normed(subject.sae, h):
             if (hook, norm) != (subject.hook_point, subject.sae.config.input_norm):
-                found.append(Reading(hook, norm, _variance_and_l0(sae, h)[0]))
+                readings.append(Reading(hook, norm, _variance_and_l0(sae, h)[0]))
     least = BETTER_BY + (max(variance, 0) if np.isfinite(variance) else 0)
-    better = [reading for reading in found if reading.explained_variance > least]  # NaN is not
+    better = [reading for reading in readings if reading.explained_variance > least]  # NaN is not
     return sorted(better, key=lambda reading: -reading.explained_variance)[:3]
 
 
 def _nearest_first(subject: Subject) -> list[str]:
-    """Hook points of the SAE's width, its own first, then those of its block, then outwards."""
-    own, width = subject.hook_point, subject.sae.config.d_in
+    """Hook points of the SAE's width, its stated one first, then those of its block, then outwards."""
+    stated, width = subject.hook_point, subject.sae.config.d_in
     hooks = [hook for hook, wide in subject.model.hook_points.items() if wide == width]
-    return sorted(hooks, key=lambda hook: (hook != own, abs(layer_of(hook) - layer_of(own))))
+    return sorted(hooks, key=lambda hook: (hook != stated, abs(layer_of(hook) - layer_of(stated))))
 
 
 def _normed(sae: SparseAutoencoder, h: Tensor) -> Iterator[tuple[str, SparseAutoencoder]]:

@@ -83,8 +83,9 @@ class Subject:
         Same as reference.output_directions: float32 rounding.
         """
         through = self.model.output_map(self.hook_point)
-        some = torch.as_tensor(features, device=self.device).split(ROWS)
-        return torch.cat([self.sae.W_dec[own] if through is None else self.sae.W_dec[own] @ through for own in some])
+        batches = torch.as_tensor(features, device=self.device).split(ROWS)
+        rows = (self.sae.W_dec[batch] for batch in batches)  # [<= ROWS, d_in] each
+        return torch.cat([batch if through is None else batch @ through for batch in rows])
 
 
 def _names_of_width(widths: dict[str, int], width: int) -> str:

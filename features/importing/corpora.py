@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils.text import slugify
 
 from ..engine.corpus import token_rows
-from ..engine.corpus.documents import ending_of
+from ..engine.corpus.documents import document_files
 from ..engine.files import sha256
 from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
@@ -45,9 +45,9 @@ def build(path, model_path, *, name="", slug="", licence="", length=None, bos=No
     path, model_path = Path(path).expanduser().resolve(), Path(model_path)
     vocabulary, length = Vocabulary.load(model_path), row_length(model_path, length)
     bos = vocabulary.bos_id is not None if bos is None else bos
-    made_of = _fingerprint(path, files, tokenizer_hash(model_path), length, bos)
-    slug = slug or f"{slugify(path.stem)[:30] or 'text'}-{made_of[:6]}"
-    file = settings.DATA_DIR / "corpora" / f"{slug}-{made_of[:12]}.npy"
+    fingerprint = _fingerprint(path, files, tokenizer_hash(model_path), length, bos)
+    slug = slug or f"{slugify(path.stem)[:30] or 'text'}-{fingerprint[:6]}"
+    file = settings.DATA_DIR / "corpora" / f"{slug}-{fingerprint[:12]}.npy"
     if not file.exists():
         token_rows.save_rows(file, _rows(path, files, vocabulary, length, bos, context_length(model_path)))
     if path.suffix == ".npy":
@@ -82,12 +82,7 @@ def _of_context(rows, path: Path, longest: int | None):
 
 def _fingerprint(path: Path, files, *more) -> str:
     """Changes with the text, the tokenizer and the shape of the rows."""
-    made_of = hashlib.sha256(repr(more).encode())
-    if not path.exists():
-        raise token_rows.CorpusError(
-            f"The corpus {path} does not exist. Give a file or folder of text, or ids as .npy."
-        )
-    files = files or ([path] if path.is_file() else [f for f in sorted(path.iterdir()) if f.is_file() and ending_of(f)])
-    for file in files:
-        made_of.update(f"{file.name} {sha256(file)}\n".encode())
-    return made_of.hexdigest()
+    digest = hashlib.sha256(repr(more).encode())
+    for file in files or ([path] if path.suffix == ".npy" and path.is_file() else document_files(path)):
+        digest.update(f"{file.name} {sha256(file)}\n".encode())
+    return digest.hexdigest()

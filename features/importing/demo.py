@@ -19,20 +19,20 @@ SLUG, CORPUS_SLUG = "gelu-1l-mini", "demo"
 
 def load() -> tuple[SAE, bool]:
     """The demo's SAE, and whether anything had to be done for it."""
-    before = _as_it_is()
+    before = _stored_rows()
     path = _rows_path()
     if not path.exists():
         _build_rows(path)
     notice = (TEXTS / "NOTICE.md").read_text()
     corpus = register_corpus(CORPUS_SLUG, path, name="Demo corpus", licence=notice, model_path=MODEL)
-    known = facts()
-    name = f"{known['model_name']}, {known['d_sae']:,} features"
-    sae = register_sae(SLUG, CHECKPOINT, MODEL, corpus, name=name, facts=known)
-    return sae, before != _as_it_is()
+    stated = facts()
+    name = f"{stated['model_name']}, {stated['d_sae']:,} features"
+    sae = register_sae(SLUG, CHECKPOINT, MODEL, corpus, name=name, facts=stated)
+    return sae, before != _stored_rows()
 
 
 def facts() -> dict:
-    """As `importing.facts_of` finds them, read from the bundle's own files."""
+    """As `register.facts_of` finds them, read from the bundle's own files."""
     config = json.loads((CHECKPOINT / "cfg.json").read_text())
     return {
         "model_name": config["metadata"]["model_name"],
@@ -47,17 +47,17 @@ def facts() -> dict:
     }
 
 
-def _as_it_is():
+def _stored_rows():
     rows = Corpus.objects.filter(slug=CORPUS_SLUG), SAE.objects.filter(slug=SLUG)
-    return [list(found.values()) for found in rows]
+    return [list(queryset.values()) for queryset in rows]
 
 
 def _rows_path():
     """Named for what it is made of: other texts or another tokenizer make another file."""
-    made_of = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in [*sorted(TEXTS.glob("*.txt")), MODEL / "tokenizer.json", MODEL / "config.json"]:
-        made_of.update(sha256(file).encode())
-    return settings.DATA_DIR / "corpora" / f"{CORPUS_SLUG}-{made_of.hexdigest()[:12]}.npy"
+        digest.update(sha256(file).encode())
+    return settings.DATA_DIR / "corpora" / f"{CORPUS_SLUG}-{digest.hexdigest()[:12]}.npy"
 
 
 def _build_rows(path):

@@ -27,20 +27,20 @@ def inside(path) -> Path:
     folders = ", ".join(map(str, settings.SAEVIZ_FOLDERS))
     if ".." in asked.parts or not asked.is_absolute():
         raise Outside(f"{path} is refused: give a whole path without “..”, below {folders}.")
-    found = asked.resolve()
-    if not any(found.is_relative_to(root) for root in roots()):
+    resolved = asked.resolve()
+    if not any(resolved.is_relative_to(root) for root in roots()):
         raise Outside(f"{path} is not below {folders}. Move it there, or add its folder to SAEVIZ_FOLDERS.")
-    return found
+    return resolved
 
 
 def checkpoints() -> list[Path]:
     """Weight files below the configured folders that may be SAEs; a model's own weights are left out."""
-    found = []
+    paths = []
     for folder, files in _folders():
         weights = [name for name in files if name.endswith(WEIGHTS) and name not in SIDE_FILES]
         if not is_model(folder):
-            found += [folder] if len(weights) == 1 else [folder / name for name in weights]
-    return [path for path in found if _is_below(path)][:MOST]
+            paths += [folder] if len(weights) == 1 else [folder / name for name in weights]
+    return [path for path in paths if _is_below(path)][:MOST]
 
 
 def model_folders() -> list[Path]:

@@ -34,8 +34,8 @@ def find(name) -> Path:
 def known_folders() -> list[Path]:
     """Models of SAEs that are here already, those below the configured folders, those in the hub's cache."""
     registered = [Path(path) for path in SAE.objects.order_by("pk").values_list("model_path", flat=True)]
-    found = [*registered, *model_folders(), *_cached()]
-    return [folder for folder in dict.fromkeys(found) if is_model(folder)]
+    folders = [*registered, *model_folders(), *_cached()]
+    return [folder for folder in dict.fromkeys(folders) if is_model(folder)]
 
 
 def fitting(width: int) -> list[Path]:

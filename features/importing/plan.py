@@ -177,7 +177,7 @@ def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: Non
             plan.text, plan.model_path, name="Demo corpus" if is_demo else "", licence=licence, bos=plan.bos
         )
     rows = open_rows(plan.corpus.path if built is None else built.path)
-    checked = self_check.check(subject, rows, progress=say)
+    checked = self_check.check_sae(subject, rows, progress=say)
     facts = facts_from(subject, plan.model_path) | {"self_check": checked.to_dict()}
     fingerprint = recognition.fingerprint(plan.path)
     recognition.recognise_named(plan.slug, plan.path, fingerprint)

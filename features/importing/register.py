@@ -25,12 +25,12 @@ def register_corpus(slug: str, path, *, name: str, bos: bool = True, licence: st
     """
     tokens = open_rows(path)
     rows, length = tokens.shape
-    found = {"path": str(path), "name": name, "rows": rows, "row_length": length, "bos": bos}
-    found |= {"sha256": sha256(path), "licence": licence}
+    fields = {"path": str(path), "name": name, "rows": rows, "row_length": length, "bos": bos}
+    fields |= {"sha256": sha256(path), "licence": licence}
     if model_path is not None:
-        found |= {"tokenizer": tokenizer_hash(model_path), "counted": countable(tokens, Vocabulary.load(model_path))}
+        fields |= {"tokenizer": tokenizer_hash(model_path), "counted": countable(tokens, Vocabulary.load(model_path))}
     before = Corpus.objects.filter(slug=slug).first()
-    corpus, _ = Corpus.objects.update_or_create(slug=slug, defaults=found)
+    corpus, _ = Corpus.objects.update_or_create(slug=slug, defaults=fields)
     if before and before.sha256 != corpus.sha256:
         SAE.objects.filter(statistics__corpus=corpus).update(statistics=None)
     return corpus
@@ -47,18 +47,18 @@ def register_sae(slug: str, path, model_path, corpus: Corpus, *, name: str, answ
     `facts` as from `facts_of`, which loads the model to find them, where the caller knows none. With the fingerprint
     of the files among them, a row of this name has been recognised; else both is done here, which may take long.
     """
-    found = {"path": str(path), "model_path": str(model_path), "name": name, "corpus": corpus}
-    found |= {"answers": answers or {}} | (facts or facts_of(path, model_path, answers))
-    if "checkpoint_hash" not in found:
-        found |= (fingerprint := recognition.fingerprint(path))
+    fields = {"path": str(path), "model_path": str(model_path), "name": name, "corpus": corpus}
+    fields |= {"answers": answers or {}} | (facts or facts_of(path, model_path, answers))
+    if "checkpoint_hash" not in fields:
+        fields |= (fingerprint := recognition.fingerprint(path))
         recognition.recognise_named(slug, path, fingerprint)
     before = SAE.objects.filter(slug=slug).first()
-    changed = [name for name in FIGURES_REST_ON if before and getattr(before, name) != found[name]]
+    changed = [name for name in FIGURES_REST_ON if before and getattr(before, name) != fields[name]]
     if changed:
-        found |= {"statistics": None, "verification": None}
-    if before and any(getattr(before, name) != found[name] for name in READ_ALIKE):
-        found.setdefault("encoder_b", None)  # that of another place
-    sae = SAE.objects.update_or_create(slug=slug, defaults=found)[0]
+        fields |= {"statistics": None, "verification": None}
+    if before and any(getattr(before, name) != fields[name] for name in READ_ALIKE):
+        fields.setdefault("encoder_b", None)  # that of another place
+    sae = SAE.objects.update_or_create(slug=slug, defaults=fields)[0]
     sae.note = _note(before, changed)
     return sae
 

@@ -38,7 +38,7 @@ def read_at(subject, sae, hook):
 
 
 def test_an_sae_at_its_own_hook_point_passes(subject, model, rows):
-    checked = self_check.check(read_at(subject, principal(model, rows, MLP_OUT), MLP_OUT), rows)
+    checked = self_check.check_sae(read_at(subject, principal(model, rows, MLP_OUT), MLP_OUT), rows)
     assert not [f for f in checked.findings if "variance" in f]
     assert checked.explained_variance > 0.8 and checked.tokens <= rows.size
 
@@ -46,7 +46,7 @@ def test_an_sae_at_its_own_hook_point_passes(subject, model, rows):
 def test_the_figures_are_those_of_the_whole_computation(subject, rows):
     from features.engine.collect.collect import collect
 
-    checked = self_check.check(subject, rows, tokens=10**6)
+    checked = self_check.check_sae(subject, rows, tokens=10**6)
     summary = collect(subject, rows, tokens=checked.tokens).summary
     assert checked.l0 == pytest.approx(summary.l0)
     assert checked.explained_variance == pytest.approx(summary.explained_variance, rel=1e-4)
@@ -56,7 +56,7 @@ def test_the_figures_are_those_of_the_whole_computation(subject, rows):
 
 def test_a_wrong_hook_point_is_found_out_and_the_right_one_named(subject, model, rows):
     sae = principal(model, rows, MLP_OUT)
-    checked = self_check.check(read_at(subject, sae, "blocks.0.hook_attn_out"), rows)
+    checked = self_check.check_sae(read_at(subject, sae, "blocks.0.hook_attn_out"), rows)
     assert not checked.passed
     assert checked.others[0].hook_point == MLP_OUT
     assert f"The same weights at {MLP_OUT} give 0." in checked.findings[-1]
@@ -66,7 +66,7 @@ def test_a_wrong_hook_point_is_found_out_and_the_right_one_named(subject, model,
 def test_a_wrong_input_norm_is_found_out_and_the_right_one_named(subject, model, rows):
     sae = principal(model, rows * 1, RESIDUAL, norm="layer_norm")
     sae = SparseAutoencoder(replace(sae.config, input_norm="none"), *sae._weights())
-    checked = self_check.check(read_at(subject, sae, RESIDUAL), rows)
+    checked = self_check.check_sae(read_at(subject, sae, RESIDUAL), rows)
     best = checked.others[0]
     assert (best.hook_point, best.input_norm) == (RESIDUAL, "layer_norm")
     assert "with input norm layer_norm" in checked.findings[-1]
@@ -76,7 +76,7 @@ def test_weights_that_fit_nowhere_say_so(subject, rows):
     g = torch.Generator().manual_seed(0)
     W = torch.randn(small.D_MLP, 40, generator=g) * 5
     sae = SparseAutoencoder(SAEConfig(small.D_MLP, 40), W, W.T.contiguous(), torch.zeros(40), torch.zeros(small.D_MLP))
-    checked = self_check.check(replace(subject, sae=sae), rows)
+    checked = self_check.check_sae(replace(subject, sae=sae), rows)
     assert "below 0: hook point or input norm is probably wrong" in checked.findings[0]
     assert "is it the right model?" in checked.findings[-1]
 
@@ -84,7 +84,7 @@ def test_weights_that_fit_nowhere_say_so(subject, rows):
 def test_an_sae_that_never_fires_is_told_by_its_l0(subject, rows):
     still = replace(subject, sae=SparseAutoencoder(subject.sae.config, *subject.sae._weights()))
     still.sae.b_enc = still.sae.b_enc - 1e6  # not in place: other tests read these weights
-    checked = self_check.check(still, rows)
+    checked = self_check.check_sae(still, rows)
     assert any("0.00 active features a token" in finding for finding in checked.findings)
 
 

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from features import runtime
 from features.engine.collect.collect import collect
-from features.engine.corpus import token_rows as corpora
+from features.engine.corpus import token_rows
 from features.engine.model.config import context_length
 from features.engine.model.vocabulary import Vocabulary
 from features.importing import demo as bundle
@@ -31,11 +31,13 @@ def rows_file(tmp_path_factory):
     vocabulary, length = Vocabulary.load(bundle.MODEL), context_length(bundle.MODEL)
 
     def rows_of(texts, documents):
-        return corpora.build_rows(corpora.shuffled(corpora.read_documents(texts))[:documents], vocabulary, length)
+        return token_rows.build_rows(
+            token_rows.shuffled(token_rows.read_documents(texts))[:documents], vocabulary, length
+        )
 
     sources = [rows_of(file, 60) for file in sorted(bundle.TEXTS.glob("*.txt"))]
     spread = [rows[:: len(rows) // OF_EACH][:OF_EACH] for rows in sources]
-    corpora.save_rows(path, np.concatenate([rows_of(bundle.TEXTS, 100)[:FIRST], *spread]))
+    token_rows.save_rows(path, np.concatenate([rows_of(bundle.TEXTS, 100)[:FIRST], *spread]))
     return path
 
 
@@ -54,7 +56,7 @@ def collected(rows_file):
             wanted.add(part["feature"])
             if part["rank"] == "act_quantile":
                 wanted |= set(active[part["position"]].nonzero()[:, 0].tolist())
-    done = collect(subject, corpora.open_rows(rows_file), tokens=TOKENS, features=sorted(wanted))
+    done = collect(subject, token_rows.open_rows(rows_file), tokens=TOKENS, features=sorted(wanted))
     return done.summary, list(done.features())
 
 

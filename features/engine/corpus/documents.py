@@ -20,7 +20,7 @@ def read_documents(path, max_bytes: int = MAX_BYTES, files: list[Path] | None = 
     Raises CorpusError where there is none, one is damaged, or they have more than `max_bytes` together.
     """
     path = Path(path)
-    files = files or _files(path)
+    files = files or document_files(path)
     documents, size = [], 0
     for document in chain.from_iterable(READERS[ending_of(file)](file) for file in files):
         document = document.strip()
@@ -42,7 +42,8 @@ def ending_of(file: Path) -> str | None:
     return next((ending for ending in READERS if file.name.lower().endswith(ending)), None)
 
 
-def _files(path: Path) -> list[Path]:
+def document_files(path: Path) -> list[Path]:
+    """A file that can be read, or all such files of a folder in the order of their names. Raises CorpusError."""
     known = ", ".join(READERS)
     if not path.exists():
         raise CorpusError(f"{path} does not exist. A corpus is a file or a folder of {known}, or ids as .npy.")
@@ -72,12 +73,12 @@ def _read_jsonl(file: Path) -> Iterator[str]:
 
 def _text_of(file: Path, number: int, line: str) -> str:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except ValueError as error:
         raise CorpusError(f"{file}, line {number:,}, is no JSON: {error}. Half written? Copy it again.") from error
-    text = found if isinstance(found, str) else found.get("text") if isinstance(found, dict) else None
+    text = value if isinstance(value, str) else value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
-        has = ", ".join(found) if isinstance(found, dict) else type(found).__name__
+        has = ", ".join(value) if isinstance(value, dict) else type(value).__name__
         raise CorpusError(f'{file}, line {number:,}, has no "text" (it has: {has}). Name the field of the text "text".')
     return text
 

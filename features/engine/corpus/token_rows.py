@@ -17,7 +17,7 @@ def shuffled(documents: list[str], seed: int = 0) -> list[str]:
     """The documents in a fixed random order, so that the first rows are a fair mix of all."""
     order = list(range(len(documents)))
     random.Random(seed).shuffle(order)
-    return [documents[at] for at in order]
+    return [documents[index] for index in order]
 
 
 def build_rows(documents: Iterable[str], vocabulary: Vocabulary, length: int, bos: bool = True) -> np.ndarray:

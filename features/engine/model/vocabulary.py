@@ -73,16 +73,16 @@ class Vocabulary:
     @cached_property
     def _bytes(self) -> list[bytes]:
         """Bytes of every id."""
-        table, found = _byte_of_symbol(), [b""] * self.size
+        byte_of, pieces = _byte_of_symbol(), [b""] * self.size
         for token, id in self.tokenizer.get_vocab(with_added_tokens=True).items():
             if id in self._added:
-                found[id] = token.encode()
-            elif all(symbol in table for symbol in token):
-                found[id] = bytes(table[symbol] for symbol in token)
+                pieces[id] = token.encode()
+            elif all(symbol in byte_of for symbol in token):
+                pieces[id] = bytes(byte_of[symbol] for symbol in token)
             else:
                 # A tokenizer that is not byte-level: the word mark of SentencePiece is a space.
-                found[id] = token.replace("▁", " ").encode()
-        return found
+                pieces[id] = token.replace("▁", " ").encode()
+        return pieces
 
     @cached_property
     def _texts(self) -> list[str | None]:
@@ -106,22 +106,23 @@ class Vocabulary:
         spelled as \\x..
         """
         texts = self._texts
-        found = [texts[id] for id in ids]
-        for start in [at for at, text in enumerate(found) if text is None]:
-            if found[start] is None:
-                self._join(ids, found, start)
-        return found
+        pieces = [texts[id] for id in ids]
+        for start in [index for index, text in enumerate(pieces) if text is None]:
+            # One that was joined to the tokens before it is filled by now.
+            if pieces[start] is None:
+                self._join(ids, pieces, start)
+        return pieces
 
-    def _join(self, ids, found: list, start: int) -> None:
+    def _join(self, ids, pieces: list, start: int) -> None:
         """Fill the broken pieces from `start` on: the shortest run that is whole, else one token spelled out."""
         joined = b""
         for stop in range(start, min(start + 8, len(ids))):
             joined += self._bytes[ids[stop]]
             text = _text_or_none(joined)
             if text is not None:
-                found[start : stop + 1] = [text] + [CONTINUED] * (stop - start)
+                pieces[start : stop + 1] = [text] + [CONTINUED] * (stop - start)
                 return
-        found[start] = self.labels[ids[start]]
+        pieces[start] = self.labels[ids[start]]
 
 
 def _text_or_none(piece: bytes) -> str | None:

@@ -10,7 +10,7 @@ from features.engine import reference
 from features.engine.activity.quantiles import quantile
 from features.engine.collect.collect import collect
 from features.engine.prompt import analyse, rank
-from features.engine.self_check import check
+from features.engine.self_check import check_sae
 from features.engine.subject import Subject
 
 from .. import small
@@ -101,4 +101,4 @@ def test_a_prompt_ranks_by_size_whatever_the_sign(found):
 
 def test_the_self_check_counts_both_signs(found):
     subject, rows, _ = found
-    assert check(subject, rows).l0 == K
+    assert check_sae(subject, rows).l0 == K

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 
-from features.engine.corpus import token_rows as corpora
+from features.engine.corpus import token_rows
 from features.engine.model.config import context_length
 from features.engine.model.vocabulary import Vocabulary
 from features.importing import demo, register
@@ -29,7 +29,7 @@ def quick(built, settings, tmp_path, monkeypatch):
 
     def build(path):
         calls.append(path)
-        corpora.save_rows(path, np.load(built))
+        token_rows.save_rows(path, np.load(built))
 
     monkeypatch.setattr(demo, "_build_rows", build)
     return calls
