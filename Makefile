@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 IN_ENVIRONMENT = exec $(PYTHON) saeviz/running/bootstrap.py
+# A process for each core, of one thread each; the tests of a file stay together, as they share what takes long to make.
+SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest -n auto --maxprocesses 4 \
+	--dist loadfile --no-loadscope-reorder
 
 .PHONY: help run check test test-peers lint bench bench-engine clean
 
@@ -12,10 +15,10 @@ run:            ## the site with everything it needs, at http://127.0.0.1:8000; 
 	@$(IN_ENVIRONMENT) requirements.txt -m saeviz.running
 
 test: lint      ## every test that can run here; what cannot says why
-	@OMP_NUM_THREADS=2 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest $(ARGS)
+	@$(SIDE_BY_SIDE) $(ARGS)
 
 check: lint     ## in a minute: form, linter, arrows, the engine against its definitions
-	@OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest tests/saeviz/test_arrows.py tests/saeviz/test_docs.py tests/engine $(ARGS)
+	@$(SIDE_BY_SIDE) tests/saeviz/test_arrows.py tests/saeviz/test_docs.py tests/engine $(ARGS)
 
 test-peers:     ## the same figures by other tools, each in an environment of its own (minutes, some GB)
 	@$(IN_ENVIRONMENT) requirements-dev.txt -m tests.bench.peer_environments $(ARGS)

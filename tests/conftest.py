@@ -9,6 +9,11 @@ from features.storage import write
 from tests import made_up
 
 
+def pytest_collection_modifyitems(items):
+    """Files that start real processes come first: they take longest, and others fill up what is left."""
+    items.sort(key=lambda item: item.get_closest_marker("service") is None)
+
+
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr(write, "READERS_FINISH", 0)
