@@ -84,6 +84,7 @@ def density(claim, evidence) -> Outcome:
 
 def helps(claim, evidence) -> Outcome:
     """By how many nats, on average, the top activations make the true next token likelier."""
+    # A loss effect is negative where the feature helps.
     effects = evidence.effects()
     gain = -float(np.mean(effects)) if effects else 0.0
     return Outcome(gain >= claim["nats"], f"{gain:.3f} nats")

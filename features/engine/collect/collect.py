@@ -37,6 +37,7 @@ def collect(
     sizes = {"shard_tokens": rows.size, **sizes}
     plan = shards.plan_shards(rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, **sizes)
     shard_progress = _of_all_shards(progress, plan) if progress else None
+    # Shards and what is merged of them go through files here too: one way, whoever makes the parts.
     with tempfile.TemporaryDirectory() as name:
         folder, shard_pass = Path(name), ShardPass(subject, bos, encoder_b, screen)
         for number in range(len(plan.spans)):

@@ -56,12 +56,12 @@ class Pipeline:
 
     def _copy(self, number: int, hook: Tensor, indices: Tensor) -> AsyncHostCopy:
         finder = self.finders[number]
-        found = finder(hook, self.sums.fh.whole if number == 0 else None)
+        entries = finder(hook, self.sums.fh.whole if number == 0 else None)
         if number == 0:
             # Whether the buffers fit is a number on the GPU: a chunk that overflowed adds zeros.
-            self.sums.update(hook, finder.squared_error(hook, found), found.fits)
-        tokens = indices[found.tokens].to(torch.int16)  # the bits of what is unsigned
-        return AsyncHostCopy(found.needed, found.offsets, tokens, found.values)
+            self.sums.update(hook, finder.squared_error(hook, entries), entries.fits)
+        tokens = indices[entries.tokens].to(torch.int16)  # the bits of what is unsigned
+        return AsyncHostCopy(entries.needed, entries.offsets, tokens, entries.values)
 
     def _collect(self, submitted: list[_Submitted]) -> tuple[int, list[Chunk]]:
         return submitted[0].tokens, [self._chunk(each) for each in submitted]
@@ -72,6 +72,7 @@ class Pipeline:
         first, size = submitted.start * width, len(submitted.rows) * width
         if submitted.copy is None:
             return Chunk.empty(first, size, self.finders[submitted.number].sae.config.d_sae)
+        # The one wait for the GPU, for a chunk that was submitted AHEAD chunks ago.
         needed, offsets, tokens, values = submitted.copy.wait()
         if needed > len(values):
             self.finders[submitted.number].reserve(int(needed))

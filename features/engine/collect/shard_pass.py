@@ -95,6 +95,7 @@ class ShardPass:
     def _chunk(self, rows: np.ndarray, start: int, sums: StreamingSums) -> tuple[int, list[Chunk]]:
         """Counted tokens of the chunk, and its entries by each encoder."""
         hook, indices = self.hook(rows)
+        # A chunk is numbered by where its rows lie in the corpus, a BOS in front of each left out.
         width = rows.shape[1] - self.first
         if not len(hook):
             return 0, [Chunk.empty(start * width, len(rows) * width, each.sae.config.d_sae) for each in self.encoders]

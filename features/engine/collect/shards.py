@@ -61,6 +61,7 @@ def plan_shards(
 
     The same on every machine: parts of one job are found by their number.
     """
+    # Whole rows: the last one may bring more counted tokens than were asked for.
     counted = counted_tokens(rows, special)
     used = rows_needed(counted, tokens)
     chunk = _rows_per_chunk(used, max(1, chunk_tokens // rows.shape[1]))
@@ -162,6 +163,7 @@ def open_collected(
     sums = CorpusSums.load(merged)
     splits = {name: _load_split(merged / name, folders, name) for name in ENCODERS if (merged / name).exists()}
     moments = {name: Moments.load(merged / name) for name in splits}
+    # Merged shards of B are read only if its decoder is at hand too.
     second = None
     if B in splits and encoder_b is not None:
         second = EncoderB(_pairs(merged, splits, A, B), moments[B], encoder_b.W_dec)

@@ -120,24 +120,24 @@ class GpuEntryFinder:
         )  # fmt: skip
         return GpuEntries(kept_offsets, features, tokens, activations, needed)
 
-    def squared_error(self, hook: Tensor, found: GpuEntries) -> Tensor:
+    def squared_error(self, hook: Tensor, entries: GpuEntries) -> Tensor:
         """Sum of |h - h'|^2 over tokens. hook [n, d_in] -> [] float64; 0 where the buffer overflowed"""
-        tokens, entry = len(hook), torch.arange(len(found.tokens), device=hook.device)
+        tokens, index = len(hook), torch.arange(len(entries.tokens), device=hook.device)
         dtype = torch.int16 if tokens < 1 << 15 else torch.int32  # half as many bits are sorted in half the time
         # Padding gets a token behind the last one, so that it sorts to the end.
-        keys = torch.where(entry < found.offsets[-1], found.tokens, tokens).to(dtype)  # [capacity]
+        keys = torch.where(index < entries.offsets[-1], entries.tokens, tokens).to(dtype)  # [capacity]
         keys, order = keys.sort(stable=True)
         offsets = torch.searchsorted(
             keys, torch.arange(tokens + 1, device=hook.device, dtype=dtype), out_int32=True
         )  # fmt: skip
-        errors, (padded, entries, warps) = torch.empty(tokens, device=hook.device), tile_of(hook.shape[1])
+        errors, (padded, gathered, warps) = torch.empty(tokens, device=hook.device), tile_of(hook.shape[1])
         shift, scale = (part.contiguous() for part in self.sae.undoing(hook))
         with torch.cuda.device_of(hook):
             entry_kernels.squared_errors[(tokens,)](
-                hook, self.sae.W_dec, self.sae.b_dec, shift, scale, offsets, order, found.features, found.values,
-                errors, hook.shape[1], WIDTH=padded, ENTRIES=entries, num_warps=warps,
+                hook, self.sae.W_dec, self.sae.b_dec, shift, scale, offsets, order, entries.features, entries.values,
+                errors, hook.shape[1], WIDTH=padded, ENTRIES=gathered, num_warps=warps,
             )  # fmt: skip
-        return errors.sum(dtype=torch.float64) * found.fits
+        return errors.sum(dtype=torch.float64) * entries.fits
 
 
 def tile_of(width: int) -> tuple[int, int, int]:

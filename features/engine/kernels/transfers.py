@@ -33,4 +33,5 @@ class AsyncHostCopy:
 def _copy(tensor: Tensor) -> Tensor:
     if not tensor.is_cuda:
         return tensor
+    # The tensor may be freed at once: PyTorch hands its memory out again only to work queued behind this copy.
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)

@@ -158,12 +158,14 @@ def _over_tile(pairs: _Pairs, tile: slice, references: Tensor) -> tuple[Tensor, 
     return sums * torch.exp2((highest - references).to(pairs.wide_dtype))[pairs.positions], highest, *of_targets
 
 
-def _over_block(pairs: _Pairs, tile: slice, effects: Tensor, positions: slice, own: slice) -> tuple[Tensor, ...]:
-    """The same of some positions, sums against the highest logit of the tile. `own`: the pairs there."""
+def _over_block(pairs: _Pairs, tile: slice, effects: Tensor, positions: slice, block: slice) -> tuple[Tensor, ...]:
+    """The same of some positions, sums against the highest logit of the tile. `block`: the pairs at these positions."""
     residual_logits = pairs.residual_logits(positions, tile)  # [positions, width]
     highest = pairs.highest(residual_logits, tile, positions)
-    rows, features, bias = pairs.positions[own] - positions.start, pairs.features[own], pairs.head.b[tile] * LOG2E
-    inverse_scales, weights, targets = pairs.inverse_scales[own], pairs.weights[own], pairs.targets[own] - tile.start
+    # Positions are numbered from the block's first one, targets from the tile's first token.
+    rows, features, bias = pairs.positions[block] - positions.start, pairs.features[block], pairs.head.b[tile] * LOG2E
+    inverse_scales, weights = pairs.inverse_scales[block], pairs.weights[block]
+    targets = pairs.targets[block] - tile.start
     sums = pairs.by.exp2_sums(
         residual_logits, effects, bias, highest, rows, features, inverse_scales, weights, pairs.rows_at_once(len(bias))
     )
@@ -173,7 +175,7 @@ def _over_block(pairs: _Pairs, tile: slice, effects: Tensor, positions: slice, o
     parts = residual_logits[rows[inside], targets], inverse_scales[inside], weights[inside], bias[targets]
     residual, inverse_scale, weight, constant = (part.to(pairs.wide_dtype) for part in parts)
     logits = residual * inverse_scale + (written * weight + constant)
-    return sums.to(pairs.wide_dtype), highest, inside + own.start, logits, written
+    return sums.to(pairs.wide_dtype), highest, inside + block.start, logits, written
 
 
 class _VocabularySums:

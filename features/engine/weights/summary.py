@@ -46,6 +46,7 @@ def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, 
 
 def loss_rows(used_rows: int) -> np.ndarray:
     """The rows that losses are measured on: spread evenly, the same however the corpus is cut. [n] int64"""
+    # One row in 64, between the two bounds, at equal distances from the first on.
     count = min(max(FEW_ROWS, used_rows // 64), LOSS_ROWS)
     return np.arange(0, used_rows, max(1, used_rows // count))[:count]
 
