@@ -10,7 +10,7 @@ from ..models import SAE, Feature, Statistics
 from ..storage.feature_rows import statistics_of
 from ..storage.findings_file import findings_of
 from . import feature_json
-from .reproduce import snippet
+from .reproduce import feature_snippet
 
 
 def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None, previews=None) -> dict:
@@ -25,7 +25,7 @@ def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None,
         **missing_page(sae, row.index, previous, next),
         "missing": False,
         "population": population(sae.statistics, row),
-        "reproduce": snippet(sae, sae.statistics, row.index),
+        "reproduce": feature_snippet(sae, sae.statistics, row.index),
         "density": row.density,
         "count": row.count,
         "maximum": row.maximum,

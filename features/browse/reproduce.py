@@ -31,7 +31,7 @@ for value, token in zip(*(found.tolist() for found in effects.topk(10))):
 """
 
 
-def snippet(sae: SAE, statistics: Statistics, index: int) -> str:
+def feature_snippet(sae: SAE, statistics: Statistics, index: int) -> str:
     """A program that prints what the page of a feature says. Run it where `features` can be imported."""
     return SNIPPET.format(
         name=_one_line(sae.name),

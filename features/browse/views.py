@@ -13,9 +13,9 @@ from django.views.decorators.http import require_safe
 from ..jobs.views import may_compute
 from ..models import SAE, Feature
 from ..storage.findings_file import findings_of
-from .feature_list import SHOWN, Listing
+from .feature_list import FILTERS, FeatureList
 from .feature_page import Unreadable, feature_page, missing_page, preview
-from .reproduce import snippet as snippet_of
+from .reproduce import feature_snippet
 from .sae_overview import density_histogram, figures
 
 PER_PAGE = 100
@@ -39,36 +39,36 @@ def home(request):
     saes = list(SAE.objects.for_pages())
     read = [sae for sae in saes if sae.statistics_id]
     start = next((sae for sae in read if findings_of(sae).features), read[0] if read else None)
-    shown = {"saes": saes, "start": start, "findings": findings_of(start) if start else None}
-    if start and not shown["findings"].features:
-        shown["examples"] = Feature.objects.shown_of(start).worth_reading().narrow().order_by("-maximum")[:8]
-    return render(request, "features/home.html", shown)
+    context = {"saes": saes, "start": start, "findings": findings_of(start) if start else None}
+    if start and not context["findings"].features:
+        context["to_start_with"] = Feature.objects.shown_of(start).worth_reading().narrow().order_by("-maximum")[:8]
+    return render(request, "features/home.html", context)
 
 
 @require_safe
 def sae(request, slug):
     sae = sae_or_404(slug)
-    found = {"figures": figures(sae), "may_compute": may_compute(request.user), "snippet": sae_snippet(sae)}
-    found |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
-    return render(request, "features/sae.html", {"sae": sae, "here": "sae", **found})
+    context = {"figures": figures(sae), "may_compute": may_compute(request.user), "snippet": sae_snippet(sae)}
+    context |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
+    return render(request, "features/sae.html", {"sae": sae, "here": "sae", **context})
 
 
 def sae_snippet(sae: SAE) -> str:
     """A program for its most active feature; none while there are no statistics."""
     first = Feature.objects.shown_of(sae).narrow().order_by("-maximum").first() if sae.statistics_id else None
-    return snippet_of(sae, sae.statistics, first.index) if first else ""
+    return feature_snippet(sae, sae.statistics, first.index) if first else ""
 
 
 @require_safe
 def table(request, slug):
-    sae, listing = sae_or_404(slug), Listing.asked_by(request.GET)
-    page = Paginator(listing.features(sae), PER_PAGE).get_page(request.GET.get("page"))
-    labels, found = findings_of(sae).names, listing.found(sae)
+    sae, features = sae_or_404(slug), FeatureList.from_query(request.GET)
+    page = Paginator(features.features(sae), PER_PAGE).get_page(request.GET.get("page"))
+    labels, counts = findings_of(sae).names, features.example_counts(sae)
     for feature in page:
-        feature.label, feature.found = labels.get(feature.index, ""), found.get(feature.index)
-    shown = {"sae": sae, "here": "table", "listing": listing, "page": page, "shown": SHOWN.items()}
-    shown |= {"labelled": any(feature.label for feature in page), "why_unsearched": listing.why_unsearched(sae)}
-    return render(request, "features/table.html", shown)
+        feature.label, feature.example_count = labels.get(feature.index, ""), counts.get(feature.index)
+    context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "filters": FILTERS.items()}
+    context |= {"labelled": any(feature.label for feature in page), "why_unsearched": features.why_unsearched(sae)}
+    return render(request, "features/table.html", context)
 
 
 @require_safe
@@ -90,17 +90,18 @@ def feature_json(request, slug, index):
 @json_errors
 def random(request, slug):
     """To some feature: one of the list that is being read, or one worth reading; `among=all` takes any."""
-    sae, listing = sae_or_404(slug), Listing.asked_by(request.GET)
+    sae, features = sae_or_404(slug), FeatureList.from_query(request.GET)
     name = "features:feature-json" if request.GET.get("as") == "json" else "features:feature"
-    index = randrange(sae.d_sae) if request.GET.get("among") == "all" else some_feature(sae, listing)
+    index = randrange(sae.d_sae) if request.GET.get("among") == "all" else random_feature(sae, features)
     address = redirect(name, slug, index)
-    address["Location"] += listing.query()
+    address["Location"] += features.query()
     return address
 
 
-def some_feature(sae: SAE, listing: Listing) -> int:
-    features = Feature.objects.shown_of(sae)
-    groups = [features.worth_reading(), features.alive()] if listing.is_plain else [listing.filtered(sae)]
+def random_feature(sae: SAE, features: FeatureList) -> int:
+    """One of a list; of the plain one, one worth reading, or alive at least. Any where there is none."""
+    rows = Feature.objects.shown_of(sae)
+    groups = [rows.worth_reading(), rows.alive()] if features.is_plain else [features.filtered(sae)]
     for group in groups:
         if size := group.count():
             return group.values_list("index", flat=True)[randrange(size)]
@@ -111,11 +112,11 @@ def page_data(request, sae: SAE, index: int) -> dict:
     """What the feature's page and its JSON twin share."""
     if not 0 <= index < sae.d_sae:
         raise Http404(f"Feature {index}: this SAE has features 0 to {sae.d_sae - 1}.")
-    listing = Listing.asked_by(request.GET)
+    features = FeatureList.from_query(request.GET)
     row = Feature.objects.shown_of(sae).with_payloads().filter(index=index).first() if sae.statistics_id else None
     before, after = index - 1 if index else None, index + 1 if index + 1 < sae.d_sae else None
-    if row and not listing.is_plain:
-        before, after = listing.around(sae, row)
+    if row and not features.is_plain:
+        before, after = features.before_and_after(sae, row)
     if row is None:
         return missing_page(sae, index, before, after)
     try:
@@ -125,11 +126,13 @@ def page_data(request, sae: SAE, index: int) -> dict:
 
 
 def previews_of(sae: SAE, indices: list[int]) -> dict[int, dict]:
-    pointed_to = Feature.objects.shown_of(sae).filter(index__in=indices).narrow()
-    return {feature.index: preview(feature) for feature in pointed_to}
+    """The few figures of each of these features, in one query; those without statistics are left out."""
+    rows = Feature.objects.shown_of(sae).filter(index__in=indices).narrow()
+    return {row.index: preview(row) for row in rows}
 
 
 def sae_or_404(slug: str) -> SAE:
+    """The SAE with all that pages show beside it. Raises Http404 with the names that there are."""
     sae = SAE.objects.for_pages().filter(slug=slug).first()
     if sae is None:
         known = ", ".join(SAE.objects.values_list("slug", flat=True)[:20]) or "none yet"

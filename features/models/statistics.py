@@ -46,35 +46,41 @@ class Statistics(models.Model):
 
 
 class FeatureQuerySet(models.QuerySet):
-    def shown_of(self, sae):
+    """Named queries of features."""
+
+    def shown_of(self, sae: SAE) -> "FeatureQuerySet":
         """The features whose statistics the SAE's pages show."""
         return self.filter(statistics_id=sae.statistics_id)
 
-    def alive(self):
+    def alive(self) -> "FeatureQuerySet":
+        """Active on some counted token."""
         return self.filter(count__gt=0)
 
-    def dead(self):
+    def dead(self) -> "FeatureQuerySet":
+        """Active on none."""
         return self.filter(count=0)
 
-    def sparse(self):
+    def sparse(self) -> "FeatureQuerySet":
+        """Not dense; dead ones among them."""
         return self.filter(density__lte=DENSE_ABOVE)
 
-    def dense(self):
+    def dense(self) -> "FeatureQuerySet":
+        """Active on so many tokens that they are no sparse features."""
         return self.filter(density__gt=DENSE_ABOVE)
 
-    def worth_reading(self):
+    def worth_reading(self) -> "FeatureQuerySet":
         """Alive, sparse, and not so rare that its top examples are all there is (20 of them)."""
         return self.sparse().filter(count__gte=20)
 
-    def narrow(self):
+    def narrow(self) -> "FeatureQuerySet":
         """Without what only a feature's own page draws."""
         return self.defer("old_payload", "old_quantiles")
 
-    def with_payloads(self):
+    def with_payloads(self) -> "FeatureQuerySet":
         """With it, in the same query."""
         return self.select_related("stored")
 
-    def stored_values(self, name, *columns):
+    def stored_values(self, name: str, *columns: str) -> "FeatureQuerySet":
         """Tuples of some columns and, last, `name`: the "payload" or the "quantiles", wherever they lie."""
         lies = Coalesce(f"stored__{name}", f"old_{name}")
         return self.annotate(wherever_it_lies=lies).values_list(*columns, "wherever_it_lies")

@@ -5,15 +5,16 @@ one goes afterwards. What an interrupted run left behind is removed by the next 
 """
 
 import time
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from django.db import transaction
 from django.utils import timezone
 
 from .. import __version__
-from ..engine.results import DENSE_ABOVE
+from ..engine.results import DENSE_ABOVE, FeatureStatistics, Summary
 from ..messages import BadRequest
-from ..models import SAE, Feature, Job, Statistics
+from ..models import SAE, Corpus, Feature, FeatureQuerySet, Job, Statistics
 from .feature_rows import row_of, save
 from .readers import rows_of, vocabulary_of
 
@@ -21,21 +22,22 @@ BATCH = 500  # features written in one transaction, so that no other writer wait
 READERS_FINISH = 2.0  # seconds left to pages that began with the old statistics, before they are removed
 
 
-def _new_set(sae, corpus, b, summary):
+def _new_set(sae: SAE, corpus: Corpus, encoder_b: SAE | None, summary: Summary) -> Statistics:
     return Statistics.objects.create(
         sae=sae,
         corpus=corpus,
         checkpoint_hash=sae.checkpoint_hash,
         reading_hash=sae.reading_hash,
-        encoder_b=b,
-        encoder_b_hash=b.checkpoint_hash if b else "",
-        encoder_b_reading_hash=b.reading_hash if b else "",
+        encoder_b=encoder_b,
+        encoder_b_hash=encoder_b.checkpoint_hash if encoder_b else "",
+        encoder_b_reading_hash=encoder_b.reading_hash if encoder_b else "",
         **_figures(summary),
     )
 
 
-def write_block(lease, summary, features) -> None:
-    """Write some features of a job into the set that nobody is shown yet."""
+def write_block(lease, summary: Summary, features: Iterable[FeatureStatistics]) -> None:
+    """Write some features of a job into the set that nobody is shown yet. Raises LeaseLost before anything of a batch
+    is written."""
     job, statistics = lease.job, _set_of(lease, summary)
     for rows in _batches(_rows(job.sae, statistics, features)):
         with transaction.atomic():
@@ -44,7 +46,7 @@ def write_block(lease, summary, features) -> None:
             save(rows)
 
 
-def _set_of(lease, summary):
+def _set_of(lease, summary: Summary) -> Statistics:
     """The set that the job's parts write into; made by whichever is the first."""
     with transaction.atomic():
         job = Job.objects.select_for_update().select_related(None).get(pk=lease.job.pk)
@@ -55,7 +57,7 @@ def _set_of(lease, summary):
         return job.result
 
 
-def take_back_block(job: Job, indices) -> None:
+def take_back_block(job: Job, indices: range | list[int]) -> None:
     """Remove what was written of a block that will not be finished now, and the set when nothing else is in it."""
     result = Job.objects.values_list("result", flat=True).get(pk=job.pk)
     if result is not None:
@@ -64,8 +66,9 @@ def take_back_block(job: Job, indices) -> None:
             Statistics.objects.filter(pk=result).delete()
 
 
-def _block(statistics_id, indices):
-    written = Feature.objects.filter(statistics=statistics_id).only("pk")  # to be deleted; what is in them is not read
+def _block(statistics_id: int, indices: range | list[int]) -> FeatureQuerySet:
+    """The rows of some features, to be deleted: what is in them is not read."""
+    written = Feature.objects.filter(statistics=statistics_id).only("pk")
     if isinstance(indices, range):
         return written.filter(index__range=(indices[0], indices[-1]))
     return written.filter(index__in=indices)
@@ -73,36 +76,36 @@ def _block(statistics_id, indices):
 
 def show(lease) -> None:
     """Show what all parts of a job wrote, in one step that also ends the job; or put it among the others, where only
-    some features were asked for."""
-    job, old = lease.job, None
+    some features were asked for. Raises LeaseLost, or BadRequest where the others are of another set by now."""
+    job, before = lease.job, None
     with transaction.atomic():
         sae = SAE.objects.select_for_update().get(pk=job.sae_id)
         lease.check()
         result = Job.objects.select_related("result__corpus").get(pk=job.pk).result
         if job.features is None:
-            old = _switch(sae, result)
+            before = _switch(sae, result)
         else:
             _join(sae.statistics, result, job)
         lease.finish_job()
-    _remove_after_reading(old)
+    _remove_after_reading(before)
 
 
-def _switch(sae, statistics):
+def _switch(sae: SAE, statistics: Statistics) -> int | None:
     """Show this set instead of the one shown; returns the id of that one."""
-    old, sae.statistics = sae.statistics_id, statistics
+    before, sae.statistics = sae.statistics_id, statistics
     statistics.completed = timezone.now()
     statistics.save(update_fields=["completed"])
     sae.save(update_fields=["statistics"])
-    return old
+    return before
 
 
-def _remove_after_reading(old):
-    if old:
+def _remove_after_reading(statistics_id: int | None) -> None:
+    if statistics_id:
         time.sleep(READERS_FINISH)
-        _remove(old)
+        _remove(statistics_id)
 
 
-def _figures(summary):
+def _figures(summary: Summary) -> dict:
     names = (
         "tokens seed l0 explained_variance loss_clean loss_reconstructed loss_zero_ablated loss_recovered "
         "loss_tokens dead dense versions"
@@ -113,7 +116,7 @@ def _figures(summary):
     return {name: None if value != value else value for name, value in figures.items()}
 
 
-def _join(shown, result, job):
+def _join(shown: Statistics, result: Statistics, job: Job) -> None:
     """Put new figures of some features in the place of the old ones, in the set that is shown."""
     _check_same_set(shown, job, result)
     shown.features.filter(index__in=job.features).only("pk").delete()
@@ -122,7 +125,7 @@ def _join(shown, result, job):
     _count_anew(shown)
 
 
-def _check_same_set(statistics, job, result):
+def _check_same_set(statistics: Statistics | None, job: Job, result: Statistics) -> None:
     """Positions of one corpus read against another would show the wrong text, and shares would not compare."""
     names = ("corpus_id", "tokens", "checkpoint_hash", "reading_hash")
     if statistics is None or any(getattr(statistics, name) != getattr(result, name) for name in names):
@@ -134,34 +137,35 @@ def _check_same_set(statistics, job, result):
     same_encoder_b(statistics, job.encoder_b)
 
 
-def _count_anew(statistics):
+def _count_anew(statistics: Statistics) -> None:
     statistics.dead = statistics.features.filter(count=0).count()
     statistics.dense = statistics.features.filter(density__gt=DENSE_ABOVE).count()
     statistics.save(update_fields=["dead", "dense"])
 
 
-def _rows(sae, statistics, features):
+def _rows(sae: SAE, statistics: Statistics, features: Iterable[FeatureStatistics]) -> Iterator[Feature]:
     vocabulary, rows = vocabulary_of(sae), rows_of(statistics.corpus)
     for feature in features:
         yield row_of(feature, statistics, vocabulary, rows)
 
 
-def _batches(rows, size=BATCH):
+def _batches(rows: Iterable[Feature]) -> Iterator[list[Feature]]:
     rows = iter(rows)
-    while batch := list(islice(rows, size)):
+    while batch := list(islice(rows, BATCH)):
         yield batch
 
 
-def same_encoder_b(shown, b):
-    """Correlations with other weights than those of the other features would stand under one name."""
-    if not shown.correlated_with(b):
-        before, now = shown.encoder_b_hash[:12] or "none", b.checkpoint_hash[:12] if b else "none"
+def same_encoder_b(shown: Statistics, encoder_b: SAE | None) -> SAE | None:
+    """The encoder B, where the statistics shown were correlated with these weights of it. Raises BadRequest: features
+    that are correlated with other weights than those beside them would stand under one name."""
+    if not shown.correlated_with(encoder_b):
+        before, now = shown.encoder_b_hash[:12] or "none", encoder_b.checkpoint_hash[:12] if encoder_b else "none"
         now = f"{now}, read in another way" if now == before else now
         raise BadRequest(
             f"The statistics shown of {shown.sae} were correlated with another encoder B (checkpoint {before}, now "
             f"{now}). Compute all its features."
         )
-    return b
+    return encoder_b
 
 
 # Removed
@@ -171,11 +175,11 @@ def remove_leftovers(sae: SAE) -> None:
     """Remove the sets of statistics that pages do not show and no job goes on with."""
     shown = SAE.objects.values_list("statistics_id", flat=True).get(pk=sae.pk)
     in_work = Job.objects.filter(sae=sae).exclude(result=None).values("result")
-    for left in sae.all_statistics.exclude(pk=shown).exclude(pk__in=in_work):
-        _remove(left.pk)
+    for statistics in sae.all_statistics.exclude(pk=shown).exclude(pk__in=in_work):
+        _remove(statistics.pk)
 
 
-def _remove(statistics_id):
+def _remove(statistics_id: int) -> None:
     """A batch at a time, so that no other writer waits long."""
     features = Feature.objects.filter(statistics=statistics_id).only("pk")
     while batch := list(features.order_by("index").values_list("pk", flat=True)[:BATCH]):

@@ -58,6 +58,6 @@ def duration(seconds) -> str:
 
 
 @register.simple_tag
-def listing_query(listing, **changes) -> str:
-    """The listing's query string with something changed: a sort, a page, a filter."""
-    return listing.query(**changes) or "?"
+def list_query(feature_list, **changes) -> str:
+    """The list's query string with something changed: a sort, a page, a filter."""
+    return feature_list.query(**changes) or "?"

@@ -12,30 +12,30 @@ import { tokenKeys } from "../shared/sequences.js";
 import { element, percent } from "../shared/text.js";
 
 const CONTEXTS = { short: "short", medium: "medium", whole: "whole row" };
-const at = (id) => document.getElementById(id);
-const { base, tryBox } = at("main").dataset;
+const byId = (id) => document.getElementById(id);
+const { base, tryBox } = byId("main").dataset;
 const query = location.search;
 
-let data = JSON.parse(at("feature-data").textContent);
+let data = JSON.parse(byId("feature-data").textContent);
 let marks = {};
 let tried = null; // the box to try a text in, where the site has one
 let context = recall("context", "short") in CONTEXTS ? recall("context", "short") : "short";
 const starred = stars(data.sae.slug);
-const closeCard = tokenCards(at("examples"), () => ({ data, marks }));
-const closeTried = tokenCards(at("try-text"), () => ({ data, marks }));
-const previews = previewCards(at("columns"));
+const closeCard = tokenCards(byId("examples"), () => ({ data, marks }));
+const closeTried = tokenCards(byId("try-text"), () => ({ data, marks }));
+const previews = previewCards(byId("columns"));
 
 function show(next) {
   data = next;
   closeCard();
   closeTried();
   previews.close();
-  at("trouble").hidden = true;
-  at("missing").hidden = !data.missing;
-  at("columns").classList.toggle("bare", data.missing);
-  at("problem").textContent = data.problem ?? "";
-  at("problem").hidden = !data.problem;
-  at("missing").lastElementChild.hidden = Boolean(data.problem); // figures are there, only not to be read now
+  byId("trouble").hidden = true;
+  byId("missing").hidden = !data.missing;
+  byId("columns").classList.toggle("bare", data.missing);
+  byId("problem").textContent = data.problem ?? "";
+  byId("problem").hidden = !data.problem;
+  byId("missing").lastElementChild.hidden = Boolean(data.problem); // figures are there, only not to be read now
   if (!data.missing) {
     marks = drawFigures(data, base, query);
     drawExamples(data, context);
@@ -46,19 +46,19 @@ function show(next) {
 
 /** Heading, badges, star and the controls that say where we are. */
 function drawHead() {
-  at("heading").textContent = `Feature #${data.index}`;
+  byId("heading").textContent = `Feature #${data.index}`;
   document.title = `#${data.index} – ${data.sae.name} – saeviz`;
-  at("nav-feature").href = location.pathname + query;
-  at("json").href = `${base}${data.index}.json`;
-  at("badges").replaceChildren(...[
+  byId("nav-feature").href = location.pathname + query;
+  byId("json").href = `${base}${data.index}.json`;
+  byId("badges").replaceChildren(...[
     data.dead && element("span", { class: "badge" }, "dead"),
     data.dense && element("span", { class: "badge warn", title: `Fires on more than ${percent(dense_above, 2)} of tokens` }, "dense: not a sparse feature"),
   ].filter(Boolean));
-  if (document.activeElement !== at("slider")) at("slider").value = data.index;
-  if (document.activeElement !== at("number")) at("number").value = data.index;
+  if (document.activeElement !== byId("slider")) byId("slider").value = data.index;
+  if (document.activeElement !== byId("number")) byId("number").value = data.index;
   for (const side of ["previous", "next"]) {
     const index = data[side];
-    const link = at(side);
+    const link = byId(side);
     link.setAttribute("aria-disabled", String(index === null));
     if (index === null) link.removeAttribute("href");
     else link.href = `${base}${index}/${query}`;
@@ -70,30 +70,30 @@ function drawHead() {
 /** What somebody has found out about this feature. */
 function drawFinding() {
   const { finding } = data;
-  at("finding").hidden = !finding;
-  if (finding) at("finding").replaceChildren(element("strong", {}, finding.name), `. ${finding.sentence} `,
+  byId("finding").hidden = !finding;
+  if (finding) byId("finding").replaceChildren(element("strong", {}, finding.name), `. ${finding.sentence} `,
     element("span", { class: "muted" }, `Look at: ${finding.look_at}`));
 }
 
 function drawStar() {
   const is = starred.has(data.index);
-  at("star").setAttribute("aria-pressed", String(is));
-  at("star").textContent = is ? "★ Starred" : "☆ Star";
+  byId("star").setAttribute("aria-pressed", String(is));
+  byId("star").textContent = is ? "★ Starred" : "☆ Star";
 }
 
 const travel = traveller({
   base, query, first: data, show,
-  wait: (stale) => at("columns").classList.toggle("stale", stale),
+  wait: (stale) => byId("columns").classList.toggle("stale", stale),
   fail(error, again) {
     drawHead();
-    at("trouble").replaceChildren(`${error.message} What is shown is feature #${data.index}. `,
+    byId("trouble").replaceChildren(`${error.message} What is shown is feature #${data.index}. `,
       element("button", { type: "button", onclick: again }, "Try again"));
-    at("trouble").hidden = false;
+    byId("trouble").hidden = false;
   },
 });
 
 const step = (side) => data[side] !== null && travel.go(data[side]);
-const onPlainClick = (id, run) => at(id).addEventListener("click", (event) => {
+const onPlainClick = (id, run) => byId(id).addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return; // a new tab, as with any link
   event.preventDefault();
   run();
@@ -102,12 +102,12 @@ onPlainClick("previous", () => step("previous"));
 onPlainClick("next", () => step("next"));
 onPlainClick("random", () => travel.random());
 onPlainClick("random-any", () => travel.random("all"));
-at("go").addEventListener("submit", (event) => {
+byId("go").addEventListener("submit", (event) => {
   event.preventDefault();
-  travel.go(Number(at("number").value));
-  at("number").blur();
+  travel.go(Number(byId("number").value));
+  byId("number").blur();
 });
-at("columns").addEventListener("click", (event) => {
+byId("columns").addEventListener("click", (event) => {
   const link = event.target.closest(".feature-link");
   if (!link?.pathname.startsWith(base)) return; // those of another SAE are other pages
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -116,14 +116,14 @@ at("columns").addEventListener("click", (event) => {
   travel.go(Number(link.dataset.index));
 });
 
-at("slider").addEventListener("input", () => {
-  at("heading").textContent = `Feature #${at("slider").value}`;
-  at("number").value = at("slider").value;
-  travel.dragTo(Number(at("slider").value));
+byId("slider").addEventListener("input", () => {
+  byId("heading").textContent = `Feature #${byId("slider").value}`;
+  byId("number").value = byId("slider").value;
+  travel.dragTo(Number(byId("slider").value));
 });
-at("slider").addEventListener("change", () => travel.drop());
+byId("slider").addEventListener("change", () => travel.drop());
 
-at("star").addEventListener("click", star);
+byId("star").addEventListener("click", star);
 function star() {
   starred.toggle(data.index);
   drawStar();
@@ -134,20 +134,20 @@ for (const [name, text] of Object.entries(CONTEXTS)) {
   button.addEventListener("click", () => {
     context = name;
     remember("context", name);
-    for (const other of at("context").children) other.setAttribute("aria-pressed", String(other === button));
+    for (const other of byId("context").children) other.setAttribute("aria-pressed", String(other === button));
     closeCard();
     drawExamples(data, context);
   });
-  at("context").append(button);
+  byId("context").append(button);
 }
 
-tokenKeys(at("examples"));
+tokenKeys(byId("examples"));
 bindKeys([
   { keys: ["ArrowLeft", "k"], label: "← k", does: "previous feature", run: () => step("previous") },
   { keys: ["ArrowRight", "j"], label: "→ j", does: "next feature", run: () => step("next") },
   { keys: ["r"], label: "r", does: "random feature worth reading", run: () => travel.random() },
   { keys: ["R"], label: "Shift r", does: "any feature, each as likely", run: () => travel.random("all") },
-  { keys: ["g"], label: "g", does: "go to a number", run: () => (at("number").focus(), at("number").select()) },
+  { keys: ["g"], label: "g", does: "go to a number", run: () => (byId("number").focus(), byId("number").select()) },
   { keys: ["/"], label: "/", does: "search the table", run: () => location.assign(`${base}${query}#search`) },
   { keys: ["s"], label: "s", does: "star this feature", run: star },
   { label: "↑ ↓", does: "from example to example, once a token has the focus" },
@@ -157,14 +157,14 @@ bindKeys([
 ]);
 
 if (query) {
-  at("listed").replaceChildren("Previous and next follow ", element("a", { href: base + query }, "a filtered list"), ". ",
+  byId("listed").replaceChildren("Previous and next follow ", element("a", { href: base + query }, "a filtered list"), ". ",
     element("a", { href: location.pathname }, "Leave it"));
-  at("listed").hidden = false;
+  byId("listed").hidden = false;
 }
-if (at("progress")) watchWork(at("progress"), { done: () => travel.reload(data.index) });
+if (byId("progress")) watchWork(byId("progress"), { done: () => travel.reload(data.index) });
 show(data);
 if (tryBox)
   import(tryBox).then((module) => {
-    tried = module.tryBox(at("try-text"), base);
+    tried = module.tryBox(byId("try-text"), base);
     tried.show(data);
   });

@@ -26,8 +26,8 @@ def vocabulary():
 
 @pytest.fixture
 def sae(db, tmp_path):
-    example_search._found.cache_clear()
-    example_search._index.cache_clear()
+    example_search._counts.cache_clear()
+    example_search._search_index.cache_clear()
     return shown.shown_sae(tmp_path)
 
 
@@ -53,13 +53,13 @@ def test_it_finds_what_reading_every_example_finds(vocabulary, seed):
     corpus = np.array(ids[: len(ids) // 40 * 40], dtype=np.uint16).reshape(-1, 40)
     corpus[:, 0] = vocabulary.bos_id
     examples = [(feature, rng.integers(0, len(corpus), 3), rng.integers(1, 40, 3)) for feature in range(0, 60, 2)]
-    index = example_search.Index.of(examples, corpus, vocabulary)
+    index = example_search.SearchIndex.of(examples, corpus, vocabulary)
     for text in ("the", "cat sat", "on a mat, then the dog", "日本", "é the", ".\n", "bos", "zebra", " ", "the" * 40):
-        assert index.examples_with(text) == read_one_by_one(examples, corpus, vocabulary, text), text
+        assert index.count_examples_with(text) == read_one_by_one(examples, corpus, vocabulary, text), text
 
 
 def test_nothing_is_found_where_there_are_no_examples(vocabulary):
-    assert example_search.Index.of([], np.zeros((4, 8), np.uint16), vocabulary).examples_with("a") == {}
+    assert example_search.SearchIndex.of([], np.zeros((4, 8), np.uint16), vocabulary).count_examples_with("a") == {}
 
 
 def test_the_table_searches_the_text_of_examples(client, sae):
@@ -75,7 +75,7 @@ def found(monkeypatch):
     """Examples with "word", feature by feature."""
     counts = {1: 2, 4: 9, 5: 2, 6: 30, 7: 1}
     monkeypatch.setattr(
-        "features.browse.feature_list.examples_with", lambda sae, text: counts if text == "word" else {}
+        "features.browse.feature_list.count_examples_with", lambda sae, text: counts if text == "word" else {}
     )
 
 
@@ -112,18 +112,18 @@ def test_examples_are_no_sort_of_other_searches(client, sae):
 
 
 def test_a_recomputation_is_searched_anew(sae):
-    assert list(example_search.examples_with(sae, "script")) == [0, 1, 2, 4, 5, 6, 7]
+    assert list(example_search.count_examples_with(sae, "script")) == [0, 1, 2, 4, 5, 6, 7]
     row = Feature.objects.get(index=5)
     Feature.objects.get(index=6).delete()
     row.pk, row.index, row.count = None, 6, 0  # dead
     row.save()
-    assert list(example_search.examples_with(sae, "script")) == [0, 1, 2, 4, 5, 7]
+    assert list(example_search.count_examples_with(sae, "script")) == [0, 1, 2, 4, 5, 7]
 
 
 def test_a_second_search_reads_no_payload(sae, django_assert_num_queries):
-    example_search.examples_with(sae, "script")
+    example_search.count_examples_with(sae, "script")
     with django_assert_num_queries(1):  # which rows are the newest
-        example_search.examples_with(sae, "print")
+        example_search.count_examples_with(sae, "print")
 
 
 def test_examples_whose_corpus_is_gone_say_so(client, sae, tmp_path):

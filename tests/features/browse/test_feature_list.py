@@ -5,7 +5,7 @@ import re
 import pytest
 from django.http import QueryDict
 
-from features.browse.feature_list import SORTS, Listing
+from features.browse.feature_list import SORTS, FeatureList
 from features.models import Feature
 
 from .. import shown
@@ -101,7 +101,7 @@ def test_pages_of_a_long_table(client, sae, monkeypatch):
     assert 'href="?sort=-index&amp;page=3"' in page
 
 
-def test_a_listing_survives_its_own_address():
-    listing = Listing(show="alive", q="a&b ", by="boosted", sort="-mean", only=(1, 2))
-    assert Listing.asked_by(QueryDict(listing.query()[1:])) == listing
-    assert Listing().query() == "" and Listing().is_plain
+def test_a_list_survives_its_own_address():
+    features = FeatureList(show="alive", q="a&b ", by="boosted", sort="-mean", only=(1, 2))
+    assert FeatureList.from_query(QueryDict(features.query()[1:])) == features
+    assert FeatureList().query() == "" and FeatureList().is_plain

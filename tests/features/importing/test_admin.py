@@ -287,7 +287,7 @@ def test_the_snippet_prints_the_numbers_of_the_page(client, imported, settings, 
 
 
 def test_a_name_cannot_become_code(imported):
-    from features.browse.reproduce import snippet
+    from features.browse.reproduce import feature_snippet
 
     imported.name = "Mine\nimport os\n"
-    assert "# Mine import os: density" in snippet(imported, imported.statistics, 1)
+    assert "# Mine import os: density" in feature_snippet(imported, imported.statistics, 1)
