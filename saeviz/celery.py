@@ -17,7 +17,7 @@ app = Celery("saeviz")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     worker_concurrency=1,  # torch uses every core by itself
-    worker_max_tasks_per_child=100,  # what is left in memory goes with a process; a task is a turn of half a minute
+    worker_max_tasks_per_child=100,  # what is left in memory goes with a process; a task is a turn of a minute
     broker_connection_timeout=4,
 )
 app.autodiscover_tasks()

@@ -14,7 +14,7 @@ from .loaded_job import model_cache
 log = logging.getLogger(__name__)
 
 Stage = JobPart.Stage
-TURN = 30.0  # seconds after which a worker rings for itself and lets go: it may be asked to stop, or be due for renewal
+TURN = 60.0  # seconds after which a worker rings for itself and lets go: it may be asked to stop, or be due for renewal
 
 
 def work(kinds: dict) -> None:
