@@ -24,8 +24,8 @@ print("tokens", len(values))
 print("density", len(active) / len(values))
 print("top activation", max(active.tolist(), default=0.0))
 print("mean activation", sum(active.tolist()) / max(1, len(active)))
-head = subject.model.head
-effects = head.unscaled(head.centre(subject.output_directions([{index}])))[0]  # [vocabulary]
+unembedding = subject.model.unembedding
+effects = unembedding.unscaled(unembedding.centre(subject.output_directions([{index}])))[0]  # [vocabulary]
 for value, token in zip(*(found.tolist() for found in effects.topk(10))):
     print("logit of token", token, value)
 """

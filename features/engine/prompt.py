@@ -68,8 +68,10 @@ class PromptActivations:
     @cached_property
     def losses(self) -> np.ndarray:
         """Loss of predicting each token, nats; NaN for the first. [tokens] float32"""
-        head = self.subject.model.head
-        losses = head.losses_of(self._unscaled, head.scale(head.centre(self._residual[:-1])), self._targets)
+        unembedding = self.subject.model.unembedding
+        losses = unembedding.losses_of(
+            self._unscaled, unembedding.scale(unembedding.centre(self._residual[:-1])), self._targets
+        )
         return np.concatenate([[np.nan], losses.cpu().numpy()]).astype(np.float32)
 
     def loss_effects(self, features) -> np.ndarray:
@@ -101,7 +103,7 @@ class PromptActivations:
         arrays = (used, positions, rows, np.ascontiguousarray(activations))
         used, positions, rows, f = (torch.from_numpy(array).to(self.subject.device) for array in arrays)
         effects = ablate(
-            self.subject.model.head,
+            self.subject.model.unembedding,
             self._residual[used],
             self._targets[used],
             self.subject.output_directions(features),
@@ -115,7 +117,7 @@ class PromptActivations:
     @cached_property
     def _unscaled(self) -> torch.Tensor:
         """Logits of every token but the last before the final norm's division. [tokens - 1, d_vocab]"""
-        return self.subject.model.head.unscaled(self.subject.model.head.centre(self._residual[:-1]))
+        return self.subject.model.unembedding.unscaled(self.subject.model.unembedding.centre(self._residual[:-1]))
 
     @property
     def _targets(self) -> torch.Tensor:

@@ -93,8 +93,8 @@ def _out_of_order(prompt, published, metric, quantiles, position) -> float:
 def _logits(subject, published):
     features, tokens = _columns(published["logits"], 2)
     chosen, which = np.unique(features, return_inverse=True)
-    head = subject.model.head
-    effects = head.unscaled(head.centre(subject.output_directions(chosen)))
+    unembedding = subject.model.unembedding
+    effects = unembedding.unscaled(unembedding.centre(subject.output_directions(chosen)))
     effects = effects - effects.mean(1, keepdim=True)
     return effects[which, tokens].cpu().numpy()
 

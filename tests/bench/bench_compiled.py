@@ -8,7 +8,7 @@ import torch
 
 from features.engine.activity.correlations import Partners, _extremes
 from features.engine.kernels.numba.cooccurrence import add_cooccurrences
-from features.engine.model.unembedding import Head
+from features.engine.model.unembedding import Unembedding
 from features.engine.weights import ablation, ablation_sums
 from features.engine.weights.logit_tables import logit_tables
 
@@ -40,7 +40,7 @@ def _seconds(piece) -> float:
 def _effects():
     """Loss effects whole, and what of them is the same on both sides: products with the vocabulary."""
     g = torch.Generator().manual_seed(0)
-    head = Head.fold(torch.randn(WIDTH, VOCABULARY, generator=g) / 20)
+    head = Unembedding.fold(torch.randn(WIDTH, VOCABULARY, generator=g) / 20)
     x, e = torch.randn(POSITIONS, WIDTH, generator=g), torch.randn(FEATURES, WIDTH, generator=g)
     at = torch.randint(POSITIONS, (PAIRS,), generator=g).sort().values
     which, f = torch.randint(FEATURES, (PAIRS,), generator=g), torch.rand(PAIRS, generator=g)

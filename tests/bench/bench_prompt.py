@@ -82,7 +82,7 @@ def naive_loss_effects(subject, text):
     for feature, direction in zip(active, directions, strict=True):
         h, x = subject.activations_and_residual(ids)
         residual = x[0, -2] - subject.sae.encode(h[0, -2])[feature] * direction
-        subject.model.head.losses(residual[None], torch.tensor(ids[-1:]))
+        subject.model.unembedding.losses(residual[None], torch.tensor(ids[-1:]))
     return time.perf_counter() - start
 
 

@@ -27,7 +27,7 @@ def test_loss_effects_are_those_of_ablating_each_feature_in_turn(answer, bare_sa
     W_enc, b_enc, threshold = (w.double() for w in (subject.sae.W_enc, subject.sae.b_enc, subject.sae.threshold))
     f = reference.encode(h, W_enc, b_enc, act=lambda p: reference.jumprelu(p, threshold))
     e = subject.output_directions(range(subject.d_sae)).double()
-    unembedding = unembedding_of(subject.model.head)
+    unembedding = unembedding_of(subject.model.unembedding)
     effects = reference.prompt_loss_effects(x, ids, f, e, unembedding)
     expected = reference.rank("loss_effect", PREDICTED, f, effects=effects)[:10]
     found = [score["feature"] for score in answer["ranking"]]

@@ -64,7 +64,7 @@ class Run:
         h = self.neurons(0, min(FIRST_ROWS, len(rows)))
         self.inputs = InputScaling.of(h)
         x = self.inputs(h)
-        K = output_map(model.output_map(HOOK), model.head, self.token_shares()).float()
+        K = output_map(model.output_map(HOOK), model.unembedding, self.token_shares()).float()
         self.dtype = settings.dtype or product_dtype(settings.device)
         self.objective = Objective.of(K, x, settings.neuron_share)
         self.weights = initial(x, settings.features, settings.start_k, settings.seed)

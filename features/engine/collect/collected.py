@@ -133,8 +133,9 @@ class Collected:
     @torch.no_grad()
     def _tables(self, features: np.ndarray) -> list[tuple[LogitTable, Relatives]]:
         """What each feature's weights, and its sums with others, come to."""
-        head, correlations = self.subject.model.head, self.correlations
-        effects = head.unscaled(head.centre(self.subject.output_directions(features)), self._logits)  # [n, d_vocab]
+        unembedding, correlations = self.subject.model.unembedding, self.correlations
+        directions = self.subject.output_directions(features)  # [n, d_model]
+        effects = unembedding.unscaled(unembedding.centre(directions), self._logits)  # [n, d_vocab]
         logits = logit_tables.logit_tables(effects)
         relatives = zip(
             logit_tables.alignments(self.subject, features),

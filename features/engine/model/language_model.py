@@ -7,7 +7,7 @@ through transformer_lens. Both answer the same calls:
     activations_and_residual(tokens, hook)  the same and the final residual [batch, seq, d_model]
     residual_with(tokens, hook, replace)    the final residual when replace(h) stands at the hook
     output_map(hook)                        [d_in, d_model] into the residual stream; None for itself
-    head, hook_points, n_ctx, n_layers, d_model, d_vocab, name, device
+    unembedding, hook_points, n_ctx, n_layers, d_model, d_vocab, name, device
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from . import hook_points
 from .config import ModelError, read_config
 from .hook_points import SITES, layer_and_site
 from .one_layer import OneBlockConfig, OneBlockModel
-from .unembedding import Head
+from .unembedding import Unembedding
 
 WEIGHTS = "model.safetensors"
 
@@ -69,7 +69,7 @@ class BridgeModel:
         self._one_at_a_time = threading.Lock()  # hooks hang on the modules: two passes would see each other's
         c = bridge.cfg
         self.n_layers, self.n_ctx, self.d_model, self.d_vocab = c.n_layers, c.n_ctx, c.d_model, c.d_vocab
-        self.head = _head_of(bridge)
+        self.unembedding = _unembedding_of(bridge)
 
     @property
     def device(self):
@@ -154,10 +154,10 @@ def _flat(value: Tensor, tokens: Tensor) -> Tensor:
     return value.reshape(*tokens.shape, -1).float()
 
 
-def _head_of(bridge) -> Head:
+def _unembedding_of(bridge) -> Unembedding:
     kind = (bridge.cfg.normalization_type or "").upper()
     norm = bridge.ln_final if kind else None
-    return Head.fold(
+    return Unembedding.fold(
         bridge.W_U.detach().float(),
         bridge.b_U.detach().float() if getattr(bridge, "b_U", None) is not None else None,
         norm.weight.detach().float() if norm is not None and not kind.endswith("PRE") else None,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import hook_points
 from .hook_points import SITES
-from .unembedding import Head
+from .unembedding import Unembedding
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class OneBlockConfig:
 
 
 class OneBlockModel:
-    """Embedding, attention, MLP, each with LayerNorm in front; final LayerNorm and unembedding as `head`."""
+    """Embedding, attention, MLP, each with LayerNorm in front; final LayerNorm and unembedding as `unembedding`."""
 
     n_layers = 1
 
@@ -54,7 +54,7 @@ class OneBlockModel:
         block = "blocks.0."
         self.weights = {key.removeprefix(block): weight for key, weight in weights.items()}
         take = self.weights.pop
-        self.head = Head.fold(
+        self.unembedding = Unembedding.fold(
             take("unembed.W_U"), take("unembed.b_U", None), take("ln_final.w"), take("ln_final.b"), config.eps
         )
         self.qkv, self.qkv_bias = self._joined_projections()

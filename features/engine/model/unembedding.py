@@ -21,7 +21,7 @@ ALIGNED = 16  # floats that a row of logits is filled up to: products into unali
 
 
 @dataclass(frozen=True)
-class Head:
+class Unembedding:
     """Final norm and unembedding, the norm's gain and bias folded into the unembedding.
 
     logits(x) = centre(x) / scale(centre(x)) @ U + b, where U = diag(gain) W_U and b = b_U + bias @ W_U.
@@ -34,14 +34,14 @@ class Head:
     normed: bool = True  # False for models without a final norm
 
     @classmethod
-    def fold(cls, W_U, b_U=None, gain=None, bias=None, eps=1e-5, centred=True, normed=True) -> "Head":
+    def fold(cls, W_U, b_U=None, gain=None, bias=None, eps=1e-5, centred=True, normed=True) -> "Unembedding":
         """From the weights as the model has them. W_U [d_model, d_vocab]; the others may be missing."""
         U = W_U if gain is None else gain[:, None] * W_U
         b = W_U.new_zeros(W_U.shape[1]) if b_U is None else b_U
         return cls(U.contiguous(), b if bias is None else b + bias @ W_U, eps, centred, normed)
 
-    def to(self, device) -> "Head":
-        return Head(self.U.to(device), self.b.to(device), self.eps, self.centred, self.normed)
+    def to(self, device) -> "Unembedding":
+        return Unembedding(self.U.to(device), self.b.to(device), self.eps, self.centred, self.normed)
 
     def centre(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.sub(x, x.mean(-1, keepdim=True), out=out) if self.centred and self.normed else x

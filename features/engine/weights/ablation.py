@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..kernels.parallel import Scratch, serial_map
-from ..model.unembedding import LOG2E, Head
+from ..model.unembedding import LOG2E, Unembedding
 from .ablation_sums import implementation_for
 
 TILE_BYTES, GPU_TILE_BYTES = 32 << 20, 1 << 30  # of features' logit effects held at a time, by each core
@@ -42,7 +42,7 @@ class AblationEffects:
 
 @torch.no_grad()
 def ablate(
-    head: Head,
+    unembedding: Unembedding,
     residuals: Tensor,
     targets: Tensor,
     directions: Tensor,
@@ -58,19 +58,19 @@ def ablate(
 
     residuals [p, d_model] and targets [p], the true next tokens; directions [m, d_model], what features write into the
     residual stream per unit. Both are overwritten: they are large, and used centred. `unscaled` [p, d_vocab] is what
-    `head.unscaled` makes of the centred residuals, where that is known. `run` calls tasks (see parallel.py);
+    `unembedding.unscaled` makes of the centred residuals, where that is known. `run` calls tasks (see parallel.py);
     `progress(done, total)` hears of the vocabulary.
 
     Same as reference.losses, reference.loss_effect and reference.logit_effect_on_token: float32 rounding of logits.
     """
     if not len(positions):
         return AblationEffects(*(activations.new_zeros(0) for _ in range(3)))
-    pairs = _Pairs(head, residuals, targets, directions, positions, features, activations, unscaled)
+    pairs = _Pairs(unembedding, residuals, targets, directions, positions, features, activations, unscaled)
     sums, tiles = _VocabularySums(pairs), pairs.tiles()
     tasks = (partial(_over_tile, pairs, tile, sums.references) for tile in tiles)
     for tile, result in zip(tiles, run(tasks), strict=True):
         sums.add(*result)
-        progress(tile.stop, len(head.b))
+        progress(tile.stop, len(unembedding.b))
     return sums.effects()
 
 
@@ -78,19 +78,19 @@ class _Pairs:
     """Pairs in the order of their positions; to each position belongs one more, in which nothing is ablated."""
 
     def __init__(
-        self, head: Head, residuals, targets, directions, positions, features, activations, unscaled
+        self, unembedding: Unembedding, residuals, targets, directions, positions, features, activations, unscaled
     ):  # fmt: skip
-        self.head, self.given_positions, self.unscaled = head, positions, unscaled
+        self.unembedding, self.given_positions, self.unscaled = unembedding, positions, unscaled
         self.on_cpu, self.wide_dtype = positions.device.type == "cpu", _widest_dtype(positions.device)
-        self.x, self.e = head.centre(residuals, out=residuals), head.centre(directions, out=directions)
-        self.scales = head.scale(self.x)  # [p]
+        self.x, self.e = unembedding.centre(residuals, out=residuals), unembedding.centre(directions, out=directions)
+        self.scales = unembedding.scale(self.x)  # [p]
         # The clean pairs come first: a stable sort leaves each in front of its position's ablations.
         every = torch.arange(len(residuals), device=positions.device)
         self.positions, self.order = torch.cat([every, positions]).sort(stable=True)  # [p + n] each
         self.features = torch.cat([torch.zeros_like(every), features])[self.order]
         self.f = torch.cat([activations.new_zeros(len(every)), activations])[self.order]
         self.targets = targets[self.positions]
-        self.by = implementation_for(positions.device, len(self.positions) * len(head.b))
+        self.by = implementation_for(positions.device, len(self.positions) * len(unembedding.b))
         # A logit in bits is (x U) * inverse_scale + (e U) * weight + b log2(e), with weight = -f * inverse_scale.
         self.inverse_scales = LOG2E / self._ablated_scales()
         self.weights = -self.f * self.inverse_scales
@@ -101,17 +101,17 @@ class _Pairs:
 
     def _ablated_scales(self) -> Tensor:
         """s' of each pair. [p + n]"""
-        if not self.head.normed:
+        if not self.unembedding.normed:
             return self.scales[self.positions]
         cross = self.by.row_dots(self.x, self.e, self.positions, self.features) / self.e.shape[1]  # mean(x e)
         size = self.e.square().mean(-1)[self.features]  # mean(e e)
         squared = self.scales[self.positions].square() - 2 * self.f * cross + self.f.square() * size
         # Rounding can push an all-but-zero residual below the eps that the exact square contains.
-        return squared.clamp_min(self.head.eps).sqrt()
+        return squared.clamp_min(self.unembedding.eps).sqrt()
 
     def tiles(self) -> list[slice]:
         """The vocabulary in parts."""
-        size, most = len(self.head.b), TILE_BYTES if self.on_cpu else GPU_TILE_BYTES
+        size, most = len(self.unembedding.b), TILE_BYTES if self.on_cpu else GPU_TILE_BYTES
         width = min(size, most // (4 * len(self.e))) // LEAST_WIDTH * LEAST_WIDTH  # rows lie aligned
         width = max(width, LEAST_WIDTH)
         return [slice(start, min(start + width, size)) for start in range(0, size, width)]
@@ -139,12 +139,14 @@ class _Pairs:
         return self._product(self.x[positions], tile, self._residual_scratch)
 
     def _product(self, rows: Tensor, tile: slice, scratch: Scratch) -> Tensor:
-        U = self.head.U[:, tile]  # [d_model, width]
+        U = self.unembedding.U[:, tile]  # [d_model, width]
         return torch.mm(rows, U, out=scratch.buffer((len(rows), U.shape[1]), rows))
 
     def highest(self, residual_logits: Tensor, tile: slice, positions: slice) -> Tensor:
         """Of each position's logits in a tile, in bits, nothing ablated. [positions]"""
-        return torch.addcmul(self.head.b[tile] * LOG2E, residual_logits, LOG2E / self.scales[positions, None]).amax(1)
+        return torch.addcmul(
+            self.unembedding.b[tile] * LOG2E, residual_logits, LOG2E / self.scales[positions, None]
+        ).amax(1)
 
 
 def _over_tile(pairs: _Pairs, tile: slice, references: Tensor) -> tuple[Tensor, ...]:
@@ -163,7 +165,8 @@ def _over_block(pairs: _Pairs, tile: slice, effects: Tensor, positions: slice, b
     residual_logits = pairs.residual_logits(positions, tile)  # [positions, width]
     highest = pairs.highest(residual_logits, tile, positions)
     # Positions are numbered from the block's first one, targets from the tile's first token.
-    rows, features, bias = pairs.positions[block] - positions.start, pairs.features[block], pairs.head.b[tile] * LOG2E
+    rows, features = pairs.positions[block] - positions.start, pairs.features[block]
+    bias = pairs.unembedding.b[tile] * LOG2E
     inverse_scales, weights = pairs.inverse_scales[block], pairs.weights[block]
     targets = pairs.targets[block] - tile.start
     sums = pairs.by.exp2_sums(
@@ -222,7 +225,7 @@ class _VocabularySums:
         lost = (~(share > FAINT) | ~share.isfinite()).nonzero().squeeze(1)
         for batch in lost.split(LEAST_POSITIONS):
             x = pairs.x[pairs.positions[batch]] - pairs.f[batch, None] * pairs.e[pairs.features[batch]]  # [k, d_model]
-            losses[batch] = pairs.head.losses(x, pairs.targets[batch])
+            losses[batch] = pairs.unembedding.losses(x, pairs.targets[batch])
         return losses
 
 

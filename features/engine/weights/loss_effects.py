@@ -69,7 +69,15 @@ def _effects(subject: Subject, rows, shown, flat, report: Callable) -> np.ndarra
         residuals, scales = _residuals(subject, rows, flat, run, partial(report, 0))
         directions = subject.output_directions(indices)  # [m, d_model]
         effects = ablate(
-            *(subject.model.head, residuals, targets, directions, positions, features, values * scales[positions]),
+            *(
+                subject.model.unembedding,
+                residuals,
+                targets,
+                directions,
+                positions,
+                features,
+                values * scales[positions],
+            ),
             run=run,
             progress=partial(report, 0.5),
         )

@@ -75,7 +75,7 @@ def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Col
     sums = []
     for replace in (None, lambda h: _reconstruction(encoder, h), torch.zeros_like):
         x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
-        sums.append(float(subject.model.head.losses(x[counted], targets[counted]).double().sum()))
+        sums.append(float(subject.model.unembedding.losses(x[counted], targets[counted]).double().sum()))
     return np.array([*sums, int(counted.sum())], float)
 
 

@@ -58,7 +58,7 @@ def test_an_input_norm_stretches_what_a_feature_writes(models, norm):
     without[0, feature] = 0
     written = (sae.decode(f, h) - sae.decode(without, h))[0] @ subject.model.output_map(small.HOOK)
     residual = subject.model.activations_and_residual(subject.tokens(ids), small.HOOK)[1][0, 5].double()
-    unembedding, one = unembedding_of(subject.model.head), torch.ones([])
+    unembedding, one = unembedding_of(subject.model.unembedding), torch.ones([])
     effect = float(reference.loss_effect(residual, torch.tensor(ids[6]), one, written.double(), unembedding))
     assert value > 0 and effect == pytest.approx(float(prompt.loss_effects(features)[0, 6]), rel=1e-3, abs=1e-5)
     shown = next(iter(collect(subject, rows, tokens=100, features=[feature]).features())).shown
@@ -68,7 +68,7 @@ def test_an_input_norm_stretches_what_a_feature_writes(models, norm):
 
 def brute_force(subject, ids, position, feature, activation, total):
     """Loss of the next token, less that without the feature: the model run again, or its last residual changed."""
-    tokens, unembedding = subject.tokens(ids), unembedding_of(subject.model.head)
+    tokens, unembedding = subject.tokens(ids), unembedding_of(subject.model.unembedding)
     written = activation * subject.sae.W_dec[feature]
 
     def without(h):

@@ -46,8 +46,8 @@ def test_direct_activations_equal_transformer_lens(subject, bridge, tokens, hook
 def test_logits_equal_transformer_lens(subject, bridge, tokens):
     residual = subject.model.activations_and_residual(tokens, small.HOOK)[1]
     theirs = bridge.bridge(tokens, return_type="logits", prepend_bos=False)
-    torch.testing.assert_close(subject.model.head.logits(residual), theirs, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(bridge.head.logits(residual), theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(subject.model.unembedding.logits(residual), theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(bridge.unembedding.logits(residual), theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -77,7 +77,7 @@ def test_a_deeper_model_goes_through_transformer_lens(tmp_path):
         h, residual = model.activations_and_residual(tokens, hook)
         assert h.shape == (1, 4, model.hook_points[hook])
         theirs = model.bridge(tokens, return_type="logits", prepend_bos=False)
-        torch.testing.assert_close(model.head.logits(residual), theirs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(model.unembedding.logits(residual), theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_nothing_after_the_hook_is_run(bridge, tokens):
@@ -114,7 +114,7 @@ def test_a_hugging_face_folder_opens_without_the_hub(tmp_path, monkeypatch):
     tokens = torch.tensor([[0, 9, 8, 7]])
     h, residual = model.activations_and_residual(tokens, "blocks.1.mlp.hook_post")
     assert h.shape == (1, 4, 64)
-    torch.testing.assert_close(model.head.logits(residual), theirs(tokens).logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.unembedding.logits(residual), theirs(tokens).logits, rtol=1e-4, atol=1e-5)
     assert context_length(tmp_path) == 32
 
 

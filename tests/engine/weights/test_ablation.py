@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from features.engine import reference
-from features.engine.model.unembedding import Head
+from features.engine.model.unembedding import Unembedding
 from features.engine.weights import ablation, ablation_sums
 from features.engine.weights.ablation import ablate
 
@@ -33,7 +33,7 @@ def _head(centred=True, normed=True, size=1.0):
     g = torch.Generator().manual_seed(0)
     W, b = torch.randn(8, 50, generator=g) * size, torch.randn(50, generator=g)
     gain, bias = 1 + torch.randn(8, generator=g) / 5, torch.randn(8, generator=g) / 5
-    return Head.fold(W, b, gain, bias if centred else None, centred=centred, normed=normed)
+    return Unembedding.fold(W, b, gain, bias if centred else None, centred=centred, normed=normed)
 
 
 def _expected(head, x, target, direction, activation):
@@ -65,7 +65,7 @@ def test_an_ablation_that_overturns_the_logits_is_recomputed_with_care(size):
     """Logits so far apart that powers of two leave float32, or even float64, between one tile and another."""
     W = torch.zeros(4, 50)
     W[0, 40], W[1, 3], W[2, 20] = 1, 1, 1
-    head = Head.fold(W * size, normed=False)
+    head = Unembedding.fold(W * size, normed=False)
     x, e, zero = torch.tensor([[1.0, 0, 0, 0]]), torch.tensor([[1.0, -1.0, 0, 0]]), torch.zeros(1, dtype=torch.long)
     for target, loss, effect in ((40, 0, -size), (3, size, size), (20, size, 0)):
         found = ablate(head, x, torch.tensor([target]), e, zero, zero, torch.ones(1))

@@ -83,7 +83,7 @@ def test_the_longest_silent_features_are_helped(monkeypatch):
 def test_output_map_measures_the_spread_of_the_logit_error(config, weights, model):
     shares = torch.rand(config.d_vocab, dtype=torch.float64)
     shares /= shares.sum()
-    K = output_map(model.output_map(HOOK), model.head, shares)
+    K = output_map(model.output_map(HOOK), model.unembedding, shares)
     assert K.shape == (config.d_mlp, config.d_model)
     e = torch.randn(6, config.d_mlp, dtype=torch.float64)
     moved = e @ weights["blocks.0.mlp.W_out"].double()

@@ -39,7 +39,7 @@ def test_every_figure_equals_the_references(model, sae, vocabulary, token_rows):
         rebuilt = reference.decode(f, sae.W_dec, sae.b_dec)
         for name, edited in (("clean", h), ("sae", rebuilt), ("zero", 0 * h)):
             x = model.residual_with(tokens, HOOK, lambda _, edited=edited: edited[None].float())
-            log_p = model.head.logits(x)[0].log_softmax(-1)
+            log_p = model.unembedding.logits(x)[0].log_softmax(-1)
             losses[name] += [-float(log_p[i, row[i + 1]]) for i in range(len(row) - 1)]
         text = reference.counted(tokens[0], {0, 1, 2})
         fs.append(f[text]), hs.append(h[text]), rebuilds.append(rebuilt[text])

@@ -29,7 +29,7 @@ def test_loss_and_gradients_are_those_of_plain_cross_entropy(config, weights, mo
     plain = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
     torch.testing.assert_close(ours, plain)
     residual = model.activations_and_residual(tokens, "blocks.0.mlp.hook_post")[1][:, :-1].flatten(0, 1)
-    torch.testing.assert_close(ours, model.head.losses(residual, tokens[:, 1:].flatten()).mean())
+    torch.testing.assert_close(ours, model.unembedding.losses(residual, tokens[:, 1:].flatten()).mean())
     for got, expected in zip(torch.autograd.grad(ours, trained), torch.autograd.grad(plain, trained), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)
 

@@ -44,7 +44,7 @@ def _loss_effect(subject, out, position, feature):
     x = subject.activations_and_residual(PROMPT)[1][0, position].double()
     aim, f = torch.tensor(PROMPT[position + 1]), torch.tensor(_activation(subject, PROMPT, position, feature))
     direction = reference.output_directions(subject.sae.W_dec[feature].double(), out.double())
-    return float(reference.loss_effect(x, aim, f, direction, unembedding_of(subject.model.head)))
+    return float(reference.loss_effect(x, aim, f, direction, unembedding_of(subject.model.unembedding)))
 
 
 def test_numbers_of_these_weights_are_found_again(subject, published):

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from features.engine.model.unembedding import Head
+from features.engine.model.unembedding import Unembedding
 
 
-def output_map(W_out: Tensor, head: Head, shares: Tensor) -> Tensor:
+def output_map(W_out: Tensor, unembedding: Unembedding, shares: Tensor) -> Tensor:
     """K with |e K|^2 = variance, under the token shares, of the logit error that e makes.
 
     W_out [d_mlp, d_model], shares [d_vocab] float64 -> [d_mlp, d_model] float64
     """
-    U = head.U.double()
+    U = unembedding.U.double()
     centred = U - (U * shares).sum(1, keepdim=True)
     values, vectors = torch.linalg.eigh((centred * shares) @ centred.T)
     root = vectors * values.clamp_min(0).sqrt()  # root @ root.T = covariance of the logits' directions
-    return head.centre(W_out).double() @ root
+    return unembedding.centre(W_out).double() @ root
 
 
 @dataclass
