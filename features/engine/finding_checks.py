@@ -91,6 +91,7 @@ def helps(claim, evidence) -> Outcome:
 
 
 def _share(claim, matches: list[bool]) -> Outcome:
+    # Without a single top activation nothing speaks for the claim.
     holds = bool(matches) and sum(matches) >= claim["share"] * len(matches)
     return Outcome(holds, f"{sum(matches)} of {len(matches)} top activations")
 
@@ -105,6 +106,7 @@ def _rank(claim, logits: TokenValues, vocabulary: Vocabulary) -> Outcome:
 
 
 def _is_number(value) -> bool:
+    # JSON's true is an int to Python.
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -68,6 +68,7 @@ class PromptActivations:
     @cached_property
     def losses(self) -> np.ndarray:
         """Loss of predicting each token, nats; NaN for the first. [tokens] float32"""
+        # The residual at token t predicts token t + 1: the last one's is left out, the first token has no loss.
         unembedding = self.subject.model.unembedding
         losses = unembedding.losses_of(
             self._unscaled, unembedding.scale(unembedding.centre(self._residual[:-1])), self._targets
@@ -85,6 +86,7 @@ class PromptActivations:
         rows, positions = np.nonzero(activations[:, :-1])  # [pairs] each
         effects = np.full(activations.shape, np.nan, np.float32)
         of_pairs = self._effects(np.asarray(features, np.int64), rows, positions, activations[rows, positions])
+        # Shown at the token that is predicted, one behind the activation.
         effects[rows, positions + 1] = of_pairs
         return effects
 
@@ -102,6 +104,7 @@ class PromptActivations:
         used, positions = np.unique(positions, return_inverse=True)
         arrays = (used, positions, rows, np.ascontiguousarray(activations))
         used, positions, rows, f = (torch.from_numpy(array).to(self.subject.device) for array in arrays)
+        # Under an input norm feature i adds f * scale * W_dec[i] to the reconstruction: that much is ablated.
         effects = ablate(
             self.subject.model.unembedding,
             self._residual[used],
@@ -157,6 +160,7 @@ def rank(
     if metric == "loss_effect":
         keys = prompt.effects_after(source, features, activations)
     else:
+        # lexsort ascends: the largest come first negated, the most helpful loss effects as they are.
         keys = -(sizes if metric == "act_size" else quantiles(features, activations))
     # Equal keys: the larger activation first, then the lower feature.
     first = np.lexsort((features, -sizes, keys))[:top]

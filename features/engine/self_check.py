@@ -76,8 +76,10 @@ def check_sae(subject: Subject, rows: np.ndarray, tokens: int = TOKENS, progress
     progress(f"Self-check: {subject.hook_point}, {rows.size:,} tokens")
     h = _counted(subject, rows, subject.hook_point)
     variance, l0 = _variance_and_l0(subject.sae, h)
+    # Sums of the clean, the reconstructed and the zero-ablated loss, then the number of predictions.
     *sums, count = summary.losses(subject, Encoder(subject.sae, "off"), rows)
     clean, reconstructed, zero = (total / max(count, 1) for total in sums)
+    # Nats. Where zeros cost next to nothing, the loss recovered would be a ratio of roundings.
     gap = zero - clean
     figures = SelfCheck(
         tokens=len(h),
@@ -114,7 +116,7 @@ def _counted(subject: Subject, rows: np.ndarray, hook: str) -> Tensor:
     special = torch.tensor(sorted(subject.vocabulary.special), device=subject.device, dtype=torch.long)
     parts = []
     for start in range(0, len(rows), summary.ROWS_AT_ONCE):
-        ids = subject.tokens(rows[start : start + summary.ROWS_AT_ONCE].astype(np.int64))
+        ids = subject.tokens(rows[start : start + summary.ROWS_AT_ONCE].astype(np.int64))  # [<= ROWS_AT_ONCE, length]
         parts.append(subject.model.activations(ids, hook)[~torch.isin(ids, special)])
     return torch.cat(parts)
 
@@ -125,6 +127,7 @@ def _variance_and_l0(sae: SparseAutoencoder, h: Tensor) -> tuple[float, float]:
     Same as reference.explained_variance and reference.l0: float32 rounding of h'.
     """
     error = active = 0.0
+    # In parts: f is dense, d_sae numbers a token.
     for part in h.split(summary.ROWS_AT_ONCE * 8):
         f = sae.encode(part)
         active += int((f != 0).sum())
@@ -175,6 +178,7 @@ def _better(subject: Subject, rows: np.ndarray, variance: float, progress) -> li
         for norm, sae in _normed(subject.sae, h):
             if (hook, norm) != (subject.hook_point, subject.sae.config.input_norm):
                 readings.append(Reading(hook, norm, _variance_and_l0(sae, h)[0]))
+    # Below 0 an SAE explains less than the mean activation does: another reading has to be better than that mean.
     least = BETTER_BY + (max(variance, 0) if np.isfinite(variance) else 0)
     better = [reading for reading in readings if reading.explained_variance > least]  # NaN is not
     return sorted(better, key=lambda reading: -reading.explained_variance)[:3]
@@ -193,6 +197,7 @@ def _normed(sae: SparseAutoencoder, h: Tensor) -> Iterator[tuple[str, SparseAuto
         yield norm, SparseAutoencoder(replace(sae.config, input_norm=norm), *sae._weights())
     scale = float(sae.config.d_in**0.5 / h.norm(dim=-1).mean())
     plain = replace(sae.config, input_norm="none")
+    # Trained on h * scale, the SAE reads W_enc * scale and writes (W_dec, b_dec) / scale, as `assemble` folds it.
     scaled = (sae.W_enc * scale, sae.W_dec / scale, sae.b_enc, sae.b_dec / scale, sae.threshold)
     yield "scaled", SparseAutoencoder(plain, *scaled)
 

@@ -43,6 +43,7 @@ class Subject:
     @classmethod
     def load(cls, model_path, sae_path, hook_point: str, device: str = "auto", answers=None) -> "Subject":
         """Open both from disk. Raises ModelError, CheckpointError, TokenizerMissing or SubjectError."""
+        # The tokenizer first: where it is missing, no weights have been read in vain.
         vocabulary = Vocabulary.load(model_path)
         model = language_model.load_model(model_path, device)
         return cls(model, read_sae(sae_path, answers=answers).to(model.device), hook_point, vocabulary)
@@ -63,6 +64,7 @@ class Subject:
     def total_effect(self) -> bool:
         """Whether nothing but the final norm and unembedding comes after: then direct and total effect agree."""
         layer, site = hook_points.layer_and_site(self.hook_point)
+        # At a site in front of its block's MLP a direction also acts through that MLP.
         return layer == self.model.n_layers - 1 and hook_points.SITES[site].is_after_mlp
 
     def tokens(self, ids) -> Tensor:
@@ -82,6 +84,7 @@ class Subject:
 
         Same as reference.output_directions: float32 rounding.
         """
+        # From neurons through W_out, from heads through W_O; in the residual stream the decoder row is the direction.
         through = self.model.output_map(self.hook_point)
         batches = torch.as_tensor(features, device=self.device).split(ROWS)
         rows = (self.sae.W_dec[batch] for batch in batches)  # [<= ROWS, d_in] each

@@ -34,6 +34,7 @@ def collect(
     `shards.plan_shards`, but one shard without it. `progress` is called about twice a second and may raise to stop.
     Raises NotEnoughTokens.
     """
+    # One shard for all rows: here no other process would take a second one.
     sizes = {"shard_tokens": rows.size, **sizes}
     plan = shards.plan_shards(rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, **sizes)
     shard_progress = _of_all_shards(progress, plan) if progress else None

@@ -100,6 +100,7 @@ class Collected:
 
     def _map_blocks(self, function: Callable, features: np.ndarray) -> Iterator[list]:
         """function(block of features) for blocks of all of them, in order."""
+        # 8 bytes: products are float64, d_sae of them for each feature.
         size = max(1, min(FEATURES_AT_ONCE, BLOCK_BYTES // (8 * self.entries.d_sae)))
         with parallel_map(self.subject.device, host_bound=True) as run:
             yield from run(partial(function, features[block]) for block in _slices(len(features), size))
@@ -135,6 +136,7 @@ class Collected:
         """What each feature's weights, and its sums with others, come to."""
         unembedding, correlations = self.subject.model.unembedding, self.correlations
         directions = self.subject.output_directions(features)  # [n, d_model]
+        # Centred: a final LayerNorm takes away what a direction adds to all of the stream alike.
         effects = unembedding.unscaled(unembedding.centre(directions), self._logits)  # [n, d_vocab]
         logits = logit_tables.logit_tables(effects)
         relatives = zip(
@@ -163,7 +165,7 @@ def _statistics(
     tokens: int, chosen: ChosenExamples, logits: LogitTable, relatives: Relatives, effects: np.ndarray
 ) -> FeatureStatistics:
     """`effects` [n, 3]: loss, loss effect and logit effect at each shown value."""
-    columns = np.ascontiguousarray(effects.T)
+    columns = np.ascontiguousarray(effects.T)  # [3, n]
     return FeatureStatistics(
         index=chosen.index,
         tokens=tokens,

@@ -68,6 +68,7 @@ class Pipeline:
 
     def _chunk(self, submitted: _Submitted) -> Chunk:
         """What has come back; where its buffer overflowed, the chunk is done again with a larger one."""
+        # Positions are numbered without BOS: `width` of them in each row, those of special tokens among them.
         width = submitted.rows.shape[1] - self.first
         first, size = submitted.start * width, len(submitted.rows) * width
         if submitted.copy is None:

@@ -65,6 +65,7 @@ class ShardPass:
         have to."""
         if not self.use_triton or not self._active:
             return None
+        # Imported here: it needs Triton, which only a machine with a GPU has to have.
         from .gpu_pipeline import Pipeline
 
         finders = gpu_finders(self.encoders, tokens, self._finders)
@@ -116,7 +117,8 @@ class ShardPass:
     def hook(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Activations of the counted tokens, and each one's index among the rows' tokens. [n, d_in], [n]"""
         ids = self.subject.tokens(rows.astype(np.int64))
-        step = max(1, (GPU_FORWARD_TOKENS if ids.is_cuda else FORWARD_TOKENS) // ids.shape[1])
+        step = max(1, (GPU_FORWARD_TOKENS if ids.is_cuda else FORWARD_TOKENS) // ids.shape[1])  # rows at a time
+        # BOS goes through the model, which attends to it, and its activations are dropped.
         parts = [self.subject.activations(part)[:, self.first :].flatten(0, 1) for part in ids.split(step)]
         hook = torch.cat(parts).float()  # [all tokens, d_in]
         indices = np.flatnonzero(~np.isin(rows[:, self.first :], self.special))  # known here: a GPU is not waited for

@@ -75,6 +75,7 @@ def plan_shards(
 
 def _rows_per_chunk(used: int, most: int) -> int:
     """As many as a chunk takes; of a small corpus fewer, so that each of several cores has as much to do."""
+    # -(-a // b) is a / b, rounded up.
     count = -(-used // most)
     # Rounded up to a multiple of CORES chunks, each of equally many rows.
     return most if count > FEW_CHUNKS else -(-used // (CORES * -(-count // CORES)))
@@ -139,6 +140,7 @@ def merge(
             report = partial(_report_merging, throttled, plan)
             products = products_with_frequent(splits[left], splits[right], subject.device, report)
             np.save(_products_file(unfinished, left, right), products)
+        # [4], three sums of losses and the number of their tokens: the shards' simply add up.
         np.save(unfinished / "losses.npy", sum(np.load(each / "losses.npy") for each in folders))
 
 

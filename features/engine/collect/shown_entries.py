@@ -22,6 +22,7 @@ def shown_entries(chosen: Iterable[ChosenExamples]) -> tuple[np.ndarray, np.ndar
         near = np.flatnonzero(feature.near)
         part = np.empty(len(near), ENTRY)
         part["feature"] = feature.index
+        # Offsets count values row by row (CSR): each value gets the number of its row.
         part["row"] = np.repeat(feature.rows, np.diff(feature.offsets))[near]
         part["position"], part["value"] = feature.positions[near], feature.values[near]
         parts.append(part)
@@ -29,6 +30,7 @@ def shown_entries(chosen: Iterable[ChosenExamples]) -> tuple[np.ndarray, np.ndar
         indices.append(near + count)
         count += len(feature.values)
     entries, indices = np.concatenate(parts), np.concatenate(indices)
+    # Stable: within a row entries stay feature by feature.
     order = np.argsort(entries["row"], kind="stable")
     return entries[order], indices[order]
 
@@ -45,6 +47,7 @@ def shown_within(folders: Iterable[Path], span: tuple[int, int]) -> list[np.ndar
     for folder in folders:
         # Mapped: of a large block only the pages of these rows are read.
         entries = np.load(folder / "entries.npy", mmap_mode="r")
+        # Entries ascend by row: two binary searches find where the rows from span[0] begin and those from span[1].
         parts.append(np.array(entries[slice(*np.searchsorted(entries["row"], span))]))
     return parts
 

@@ -24,6 +24,7 @@ def read_documents(path, max_bytes: int = MAX_BYTES, files: list[Path] | None = 
     documents, size = [], 0
     for document in chain.from_iterable(READERS[ending_of(file)](file) for file in files):
         document = document.strip()
+        # Counted while they arrive: a small .gz can hold more text than the memory.
         size += len(document)
         if size > max_bytes:
             raise CorpusError(

@@ -13,6 +13,7 @@ def read_parquet_documents(path) -> list[str]:
     try:
         file = parquet.ParquetFile(Path(path))
         column = _column(path, file.schema_arrow)
+        # Parquet lies column by column: only this one is read from the disk.
         return [text for text in file.read([column]).column(0).to_pylist() if text is not None]
     except (arrow.ArrowException, OSError) as error:
         raise CorpusError(f"{path} is no whole parquet file: {error}. Copy it again.") from error

@@ -28,13 +28,15 @@ def build_rows(documents: Iterable[str], vocabulary: Vocabulary, length: int, bo
     """
     if bos and vocabulary.bos_id is None:
         raise CorpusError("Rows should start with BOS, but the tokenizer names none. Build them with bos=False.")
+    # Two bytes hold the ids of most vocabularies (GPT-2's has 50,257), at half the size on disk.
     kind = np.uint16 if vocabulary.size <= 2**16 else np.uint32
     stream = np.concatenate([np.empty(0, kind), *(np.array(ids, kind) for ids in _streams(documents, vocabulary))])
+    # BOS takes the first of a row's places.
     width = length - bos
     count = len(stream) // width
     if not count:
         raise CorpusError(f"The text has {len(stream):,} tokens; one row needs {width:,}. Add text.")
-    rows = stream[: count * width].reshape(count, width)
+    rows = stream[: count * width].reshape(count, width)  # [rows, width]
     if not bos:
         return rows
     return np.concatenate([np.full((count, 1), vocabulary.bos_id, dtype=kind), rows], axis=1)
@@ -49,6 +51,7 @@ def _streams(documents: Iterable[str], vocabulary: Vocabulary) -> Iterator[list[
 
 def _end_of_document(vocabulary: Vocabulary) -> list[int]:
     """What stands between documents: EOS where the tokenizer has one."""
+    # By family: transformer_lens's own models, GPT-2 and GPT-NeoX, SentencePiece (Llama), Gemma.
     for name in ("<|EOS|>", "<|endoftext|>", "</s>", "<eos>"):
         id = vocabulary.tokenizer.token_to_id(name)
         if id is not None:
@@ -85,6 +88,7 @@ def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
         raise CorpusError(f"Cannot read token ids from {path}: {error}") from error
     if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2) or not ids.size:
         raise CorpusError(f"{path} holds {ids.dtype} of shape {ids.shape}; whole numbers, 1-D or 2-D, are needed.")
+    # All ids are looked at: one beyond the embedding would stop a pass over the corpus in its middle.
     lowest, highest = int(ids.min()), int(ids.max())
     if lowest < 0 or highest >= vocabulary.size:
         raise CorpusError(
@@ -100,6 +104,7 @@ def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
 
 def countable(rows: np.ndarray, vocabulary: Vocabulary) -> int:
     """How many of the tokens are not special ones."""
+    # By 4,096 rows: the rows may be a memory map, and the mask of all of them would not be one.
     special, parts = sorted(vocabulary.special), np.array_split(rows, max(1, len(rows) // 4096))
     return sum(int((~np.isin(part, special)).sum()) for part in parts)
 
@@ -138,4 +143,5 @@ def rows_needed(counted: np.ndarray, tokens: int) -> int:
     if not len(reached) or tokens > reached[-1]:
         has = int(reached[-1]) if len(reached) else 0
         raise NotEnoughTokens(f"Asked for {tokens:,} tokens; the corpus has {has:,}. Ask for fewer.")
+    # The first row at which the running count reaches `tokens`; + 1 makes its index a number of rows.
     return int(np.searchsorted(reached, max(tokens, 1))) + 1

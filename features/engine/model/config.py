@@ -37,9 +37,11 @@ def dimensions(folder) -> dict[str, int]:
         config = read_config(folder)
     except ModelError:
         return {}
-    nested = config.get("text_config")  # of a model that reads images as well
+    # A model that reads images as well nests the settings of its language model.
+    nested = config.get("text_config")
     config = nested if isinstance(nested, dict) else config
     numbers = {name: _first_number(config, (name, *others)) for name, others in NAMES.items()}
+    # No MLP, whatever d_mlp is stated. 0 rather than nothing: where nothing is said, 4 * d_model is assumed.
     if config.get("attn_only"):
         numbers["d_mlp"] = 0
     return {name: number for name, number in numbers.items() if number is not None}
@@ -51,5 +53,6 @@ def context_length(folder) -> int | None:
 
 
 def _first_number(config: dict, names) -> int | None:
+    # GPT-2's n_inner is null where it is the usual 4 * d_model: what is no number counts as not said.
     stated = (config.get(name) for name in names)
     return next((value for value in stated if isinstance(value, int) and value > 0), None)

@@ -69,7 +69,9 @@ def hook_widths(folder) -> dict[str, int]:
     if not {"n_layers", "d_model"} <= said.keys():
         return {}
     d_model, n_heads = said["d_model"], said.get("n_heads", 0)
+    # Most configs leave the width of a head out: the heads share d_model evenly.
     d_head = said.get("d_head") or (d_model // n_heads if n_heads else 0)
+    # hook_z is all heads side by side. GPT-2's configs leave the MLP's width out: 4 * d_model.
     widths = of_blocks(
         said["n_layers"], {None: d_model, "attn": n_heads * d_head, "mlp": said.get("d_mlp", 4 * d_model)}
     )

@@ -87,7 +87,8 @@ class BridgeModel:
         if component == "mlp":
             return block.mlp.W_out.detach().float()
         if component == "attn":
-            return block.attn.W_O.detach().float().flatten(0, 1)
+            # [n_heads, d_head, d_model]: a row for each entry of hook_z, heads side by side.
+            return block.attn.W_O.detach().float().flatten(0, 1)  # [n_heads * d_head, d_model]
         return None
 
     @torch.no_grad()
@@ -114,9 +115,11 @@ class BridgeModel:
 
         def put(value, hook):
             kept["h"] = value
+            # The SAE reads heads side by side; the model wants them back as a dimension of their own.
             return replace(_flat(value, tokens)).view(value.shape)
 
         def put_middle(value, hook):
+            # hook_resid_mid = resid_pre + attn_out: with this attn_out the stream carries replace(resid_mid) on.
             return replace(kept["h"] + value) - kept["h"]
 
         if hook.endswith("hook_resid_mid"):
@@ -135,6 +138,7 @@ class BridgeModel:
             kept["x"] = value.detach()
             raise _Reached
 
+        # The residual behind the last block: from here `Unembedding` takes over, final norm included.
         last = f"blocks.{self.n_layers - 1}.hook_resid_post"
         with self._one_at_a_time, contextlib.suppress(_Reached):
             self.bridge.run_with_hooks(tokens, fwd_hooks=[*hooks, (last, end)], prepend_bos=False)
@@ -155,6 +159,7 @@ def _flat(value: Tensor, tokens: Tensor) -> Tensor:
 
 
 def _unembedding_of(bridge) -> Unembedding:
+    # LN has gain and bias, RMS a gain alone; those of LNPRE and RMSPRE are folded into W_U already.
     kind = (bridge.cfg.normalization_type or "").upper()
     norm = bridge.ln_final if kind else None
     return Unembedding.fold(
@@ -172,6 +177,7 @@ def _boot(folder: Path, config: dict, device: str):
     """A transformer_lens bridge from local files alone."""
     from transformer_lens.model_bridge import TransformerBridge
 
+    # Some Hugging Face configs have n_layers too, but their activation is activation_function or hidden_act.
     if "n_layers" in config and "act_fn" in config:
         return _boot_native(folder, config, device)
     return TransformerBridge.boot_transformers(str(folder), device=device)
@@ -194,10 +200,12 @@ def _boot_native(folder: Path, config: dict, device: str):
         architecture="TransformerLensNative",
         init_weights=False,
     )
+    # From the folder: made of a tokenizer_file it lacks name_or_path, a KeyError in transformer_lens 4.3.
     tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder))
     bridge = boot(bridge_config, tokenizer=tokenizer, device=device, model_name=folder.name)
     weights = {name: weight.float() for name, weight in load_file(str(folder / WEIGHTS)).items()}
     state = convert_tl_checkpoint(weights, bridge_config)
+    # Files in transformer_lens's names may have no unembed.b_U (GELU-1L's has none), which a strict load asks for.
     state.setdefault("unembed.bias", torch.zeros(config["d_vocab"]))
     bridge.load_state_dict(state, strict=True)
     return bridge

@@ -53,11 +53,14 @@ class OneBlockModel:
         self.n_ctx, self.d_model, self.d_vocab = config.n_ctx, config.d_model, config.d_vocab
         block = "blocks.0."
         self.weights = {key.removeprefix(block): weight for key, weight in weights.items()}
+        # What is folded or joined below is taken out, so that no weight is held twice.
         take = self.weights.pop
+        # GELU-1L's file has no b_U; transformer_lens takes zeros then, and so does `fold`.
         self.unembedding = Unembedding.fold(
             take("unembed.W_U"), take("unembed.b_U", None), take("ln_final.w"), take("ln_final.b"), config.eps
         )
         self.qkv, self.qkv_bias = self._joined_projections()
+        # [n_heads * d_head, d_model]: a row for each entry of hook_z, whose heads lie side by side.
         self.W_O = rearrange(take("attn.W_O"), "head d_head d_model -> (head d_head) d_model").contiguous()
 
     @classmethod
@@ -101,18 +104,21 @@ class OneBlockModel:
     def _run(self, tokens: Tensor, hook: str):
         """(activations at the hook, the function from them to the final residual)."""
         site = hook.removeprefix("blocks.0.")
+        # Learned absolute positions: the n-th token of every row gets W_pos[n] added. [batch, seq, d_model]
         embedded = self.weights["embed.W_E"][tokens] + self.weights["pos_embed.W_pos"][: tokens.shape[1]]
+        # In the order of the forward pass: each site returns before anything behind it is computed.
         if site == "hook_resid_pre":
+            # What stands here is read by attention and carried past it by the skip connection.
             return embedded, lambda h: self._after_attention(h + self._out(self._heads(h)))
-        heads = self._heads(embedded)
+        heads = self._heads(embedded)  # [batch, seq, n_heads * d_head]
         if site == "attn.hook_z":
             return heads, lambda h: self._after_attention(embedded + self._out(h))
         if site == "hook_attn_out":
             return self._out(heads), lambda h: self._after_attention(embedded + h)
-        middle = embedded + self._out(heads)
+        middle = embedded + self._out(heads)  # [batch, seq, d_model]
         if site == "hook_resid_mid":
             return middle, self._after_attention
-        post = self._neurons(middle)
+        post = self._neurons(middle)  # [batch, seq, d_mlp]
         if site == "mlp.hook_post":
             return post, lambda h: middle + self._mlp_out(h)
         if site == "hook_mlp_out":
@@ -126,14 +132,17 @@ class OneBlockModel:
 
     def _heads(self, x: Tensor) -> Tensor:
         """Attention up to hook_z, heads flattened. [batch, seq, n_heads * d_head]"""
-        mixed = _affine(self._norm(x, "ln1"), self.qkv, self.qkv_bias)
+        # Columns: all heads of the queries, then of the keys, then of the values.
+        mixed = _affine(self._norm(x, "ln1"), self.qkv, self.qkv_bias)  # [batch, seq, 3 * n_heads * d_head]
         q, k, v = rearrange(mixed, "b s (three h e) -> three b h s e", three=3, h=self.config.n_heads)
+        # It divides scores by sqrt(d_head), which is transformer_lens's attention scale.
         return rearrange(F.scaled_dot_product_attention(q, k, v, is_causal=True), "b h s e -> b s (h e)")
 
     def _out(self, heads: Tensor) -> Tensor:
         return _affine(heads, self.W_O, self.weights["attn.b_O"])
 
     def _neurons(self, middle: Tensor) -> Tensor:
+        # "gelu" in transformer_lens is the exact one (erf), not the tanh approximation of GPT-2 ("gelu_new").
         return F.gelu(_affine(self._norm(middle, "ln2"), self.weights["mlp.W_in"], self.weights["mlp.b_in"]))
 
     def _mlp_out(self, post: Tensor) -> Tensor:
@@ -144,6 +153,7 @@ class OneBlockModel:
 
     def _joined_projections(self) -> tuple[Tensor, Tensor]:
         """Query, key and value maps side by side: one product instead of three."""
+        # Heads come first as stored: W_Q [n_heads, d_model, d_head], b_Q [n_heads, d_head].
         W = [rearrange(self.weights.pop(f"attn.W_{n}"), "h d e -> d (h e)") for n in "QKV"]
         b = [rearrange(self.weights.pop(f"attn.b_{n}"), "h e -> (h e)") for n in "QKV"]
         return torch.cat(W, 1).contiguous(), torch.cat(b)

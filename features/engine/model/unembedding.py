@@ -36,6 +36,7 @@ class Unembedding:
     @classmethod
     def fold(cls, W_U, b_U=None, gain=None, bias=None, eps=1e-5, centred=True, normed=True) -> "Unembedding":
         """From the weights as the model has them. W_U [d_model, d_vocab]; the others may be missing."""
+        # U reads gain * x + bias: the gain scales the rows of W_U, bias @ W_U joins b_U.
         U = W_U if gain is None else gain[:, None] * W_U
         b = W_U.new_zeros(W_U.shape[1]) if b_U is None else b_U
         return cls(U.contiguous(), b if bias is None else b + bias @ W_U, eps, centred, normed)
@@ -50,6 +51,7 @@ class Unembedding:
         """The norm's divisor: the root of the mean square (not the variance itself). [...]"""
         if not self.normed:
             return xc.new_ones(xc.shape[:-1])
+        # eps is under the root, as in LayerNorm and RMSNorm; SAEs with an input norm add it to the root.
         return (xc.norm(dim=-1).square() / xc.shape[-1] + self.eps).sqrt()
 
     def unscaled(self, xc: Tensor, scratch: Scratch | None = None) -> Tensor:
@@ -59,6 +61,7 @@ class Unembedding:
         Rows lie ALIGNED; in memory of the scratch, if there is one.
         """
         flat, width = xc.reshape(-1, xc.shape[-1]), self.U.shape[1]
+        # The width is rounded up to a multiple of ALIGNED; the view below leaves the filling columns out.
         shape = len(flat), -(-width // ALIGNED) * ALIGNED
         found = (flat.new_empty(shape) if scratch is None else scratch.buffer(shape, flat))[:, :width]
         return torch.mm(flat, self.U, out=found).view(*xc.shape[:-1], width)
@@ -82,7 +85,9 @@ class Unembedding:
         """The same from logits before the division [n, d_vocab] by the scale [n]. [n]"""
         rows, found, b = _rows_at_once(self.b), [], self.b * LOG2E
         for part, size, aim in zip(unscaled.split(rows), scale.split(rows), targets.split(rows), strict=True):
+            # (b + unscaled / scale) * log2(e): what the power of two is taken of.
             logits = torch.addcmul(b, part, LOG2E / size[:, None])
+            # The largest logit of a row becomes 0, so that no power overflows; the softmax stays the same.
             found.append(_losses(logits.sub_(logits.amax(1, keepdim=True)), aim))
         return torch.cat(found) if found else scale
 
@@ -96,5 +101,6 @@ def _rows_at_once(vocabulary: Tensor) -> int:
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
     """-log softmax at the targets, nats, for logits times log2(e) near or below 0; overwrites them.
     [n, d_vocab], [n] -> [n]"""
+    # Before exp2_ overwrites the logits.
     chosen = logits.gather(1, targets[:, None]).squeeze(1)
     return logits.exp2_().sum(1).log2_().sub_(chosen).div_(LOG2E)

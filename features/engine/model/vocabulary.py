@@ -20,8 +20,10 @@ class TokenizerMissing(ValueError):
 @lru_cache(maxsize=1)
 def _byte_of_symbol() -> dict[str, int]:
     """The byte-level alphabet of GPT-2: printable bytes stand for themselves, the rest for U+0100 onwards."""
+    # Latin-1 without its control characters, the two spaces (32, 160) and the soft hyphen (173).
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [byte for byte in range(256) if byte not in shown]
+    # The space is the 33rd of the hidden: U+0120, the "Ġ" in front of most words of a vocabulary.
     return {chr(byte): byte for byte in shown} | {chr(256 + n): byte for n, byte in enumerate(hidden)}
 
 
@@ -63,6 +65,7 @@ class Vocabulary:
 
         Text that spells a special token is read as text, as the rest of the prompt.
         """
+        # Many tokenizers add a BOS or EOS of their own here: switched off, so that BOS comes once or not at all.
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         return [self.bos_id, *ids] if bos and self.bos_id is not None else ids
 
@@ -75,6 +78,7 @@ class Vocabulary:
         """Bytes of every id."""
         byte_of, pieces = _byte_of_symbol(), [b""] * self.size
         for token, id in self.tokenizer.get_vocab(with_added_tokens=True).items():
+            # Added tokens are cut out of a text before its bytes are spelled as symbols: they are text themselves.
             if id in self._added:
                 pieces[id] = token.encode()
             elif all(symbol in byte_of for symbol in token):
@@ -116,6 +120,7 @@ class Vocabulary:
     def _join(self, ids, pieces: list, start: int) -> None:
         """Fill the broken pieces from `start` on: the shortest run that is whole, else one token spelled out."""
         joined = b""
+        # A character has 4 bytes at most, but tokens may end one and begin the next; no run is longer than 8 tokens.
         for stop in range(start, min(start + 8, len(ids))):
             joined += self._bytes[ids[stop]]
             text = _text_or_none(joined)
@@ -139,5 +144,6 @@ def _bos_named_in(folder: Path) -> str | None:
         except (OSError, ValueError):
             continue
         if bos:
+            # Either the text of the token, or the token with its settings (transformers' AddedToken).
             return bos["content"] if isinstance(bos, dict) else bos
     return None

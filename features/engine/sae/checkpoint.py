@@ -138,10 +138,12 @@ def _inspect(path, answers: dict | None, max_bytes: int):
     except (TypeError, AttributeError, KeyError, ValueError, ArithmeticError) as error:  # what JSON may hold
         configs = ", ".join(checkpoint.configs) or "what lies beside the weights"
         raise CheckpointError(f"{path}: a setting in {configs} is of the wrong kind: {error!r}.") from error
+    # Names before shapes, which are looked up by them; the size before `assemble` allocates any weight.
     check_tensors(checkpoint, recipe)
     check_scales(checkpoint, recipe)
     d_in, d_sae = check_shapes(checkpoint, recipe)
     check_size(checkpoint, d_in, d_sae)
+    # Files of these layouts may name no hook point; what is known are those of the one-layer SAEs.
     candidates = {"hook_point": [hook for hook in neel.HOOKS if recipe.format in ("neel", "bare")]}
     return checkpoint, recipe, asked, (d_in, d_sae), asked.subject(recipe.subject, candidates)
 

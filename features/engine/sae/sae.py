@@ -137,11 +137,13 @@ class SparseAutoencoder:
     def _normalise(self, h):
         """x, shift, scale: what the encoder sees of h, and how x' becomes h' = x' * scale + shift."""
         if self.config.input_norm == "layer_norm":
-            shift = h.mean(-1, keepdim=True)
-            scale = h.std(-1, keepdim=True)  # unbiased, as in every trainer that uses it
-            return (h - shift) / (scale + LAYER_NORM_EPS), shift, scale  # the way back has no eps
+            # The deviation is unbiased (n - 1), as in every trainer that has this norm; the way back has no eps.
+            shift = h.mean(-1, keepdim=True)  # [*, 1]
+            scale = h.std(-1, keepdim=True)  # [*, 1]
+            return (h - shift) / (scale + LAYER_NORM_EPS), shift, scale
         if self.config.input_norm == "constant_norm_rescale":
-            scale = h.norm(dim=-1, keepdim=True) / self.config.d_in**0.5
+            # SAELens multiplies by sqrt(d_in) / |h|: every input gets the length sqrt(d_in).
+            scale = h.norm(dim=-1, keepdim=True) / self.config.d_in**0.5  # [*, 1]
             return h / scale, torch.zeros_like(scale), scale
         return h, torch.zeros_like(h[..., :1]), torch.ones_like(h[..., :1])
 
@@ -164,6 +166,7 @@ def _keep(p, indices):
 
 
 def _topk(p, k, _):
+    # ReLU comes last: of a token with fewer than k positive p, fewer than k features are active.
     return _keep(p, p.topk(k, dim=-1).indices).relu_()
 
 
@@ -176,12 +179,14 @@ def _abstopk(p, k, _):
 
 
 def _groupmax(p, k, _):
+    # A group is d_sae / k features next to one another, as in sparsify.
     groups = p.unflatten(-1, (k, -1))  # [*, k, d_sae / k]
     return _keep(groups, groups.argmax(-1, keepdim=True)).flatten(-2).relu_()
 
 
 _ACT = {
     "relu": lambda p, k, threshold: p.relu(),
+    # A threshold may lie below 0 (a gated SAE rewritten): ReLU still takes negative p away.
     "jumprelu": lambda p, k, threshold: p.relu() * (p > threshold),
     "tanh_relu": lambda p, k, threshold: p.relu().tanh_(),
     "identity": lambda p, k, threshold: p,

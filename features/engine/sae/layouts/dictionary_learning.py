@@ -9,10 +9,12 @@ from features.engine.sae.reading.answers import Answers
 from features.engine.sae.reading.contents import Checkpoint
 from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first
 
+# Two torch.nn.Linear, stored [out, in]: encoder.weight [d_sae, d_in], decoder.weight [d_in, d_sae].
 LINEAR = {
     "encoder": Matrix("encoder.weight", True),
     "decoder": Matrix("decoder.weight", True),
-}  # [h, d], [d, h]
+}
+# Parameters of its own, in our orientation: W_enc [d_in, d_sae], W_dec [d_sae, d_in].
 PLAIN = {"encoder": Matrix("W_enc"), "decoder": Matrix("W_dec")}
 THRESHOLDED = ("BatchTopKSAE", "MatryoshkaBatchTopKSAE")
 
@@ -31,9 +33,11 @@ def linear(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """AutoEncoder (bias), AutoEncoderTopK and BatchTopKSAE (b_dec and k)."""
     if not checkpoint.has("encoder.weight", "decoder.weight"):
         return None
+    # AutoEncoder's one bias of width d_in: subtracted in front of the encoder, added behind the decoder.
     if checkpoint.has("bias"):
         result = Recipe("dictionary_learning", **LINEAR, encoder_bias="encoder.bias", pre_bias="bias")
         return _finish(checkpoint, result, "AutoEncoder")
+    # With a decoder.bias it is AutoEncoderNew, which has no pre-bias: `linear.plain` reads it.
     if not checkpoint.has("b_dec"):
         return None
     result = Recipe("dictionary_learning", **LINEAR, encoder_bias="encoder.bias", pre_bias="b_dec")
@@ -58,6 +62,7 @@ def jumprelu(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """JumpReluAutoEncoder: no pre-bias. Gemma Scope's .npz holds the same tensors with the same formula."""
     if not checkpoint.has("W_enc", "W_dec", "threshold") or checkpoint.weights.suffix == ".npz":
         return None
+    # As .safetensors the same names are Gemma Scope's, unless a trainer's config lies beside them.
     if checkpoint.is_safetensors and not _trainer(checkpoint):
         return None
     result = Recipe("dictionary_learning", **PLAIN, encoder_bias="b_enc", decoder_bias="b_dec")
@@ -67,6 +72,7 @@ def jumprelu(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
 
 def _choose(checkpoint, answers, result, kind):
     """Per-token top-k, or the threshold that replaces top-k over a batch once it has been learnt."""
+    # The trainers start it at -1 and learn it only after some steps.
     threshold = first(checkpoint.number("threshold"), -1.0)
     if kind in THRESHOLDED and threshold >= 0:
         result.activation, result.threshold = "jumprelu", "threshold"
@@ -79,13 +85,16 @@ def _choose(checkpoint, answers, result, kind):
 
 def _finish(checkpoint, result, kind):
     trainer, buffer = _trainer(checkpoint), _config(checkpoint).get("buffer") or {}
+    # Training divides activations by norm_factor; only the finished ae.pt has biases in the model's own unit.
     factor = checkpoint.number("norm_factor")
     if checkpoint.values.get("wrapped_in") == "ae" and factor is not None:
         result.bias_scale = float(factor)
         result.notes.append(f"Backup in mid-training: biases and threshold multiplied by norm_factor = {factor:g}.")
+    # Where one bias is subtracted from the input, the same is added to the output.
     result.decoder_bias = first(result.decoder_bias, result.pre_bias)
     result.architecture = kind
     result.stated = {"d_in": trainer.get("activation_dim"), "d_sae": trainer.get("dict_size")}
+    # Where k and threshold count they were read above; groups order the features in the training's loss alone.
     result.ignored = ("k", "threshold", "group_sizes")
     result.subject = {
         "model_name": trainer.get("lm_name"),

@@ -29,6 +29,7 @@ def second_release(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     if not checkpoint.has("w_enc", "w_dec"):
         return None
     config = checkpoint.config("config.json")
+    # A crosscoder writes to several layers: its w_dec has a dimension more.
     if len(checkpoint.shapes["w_dec"]) != 2 or "affine_skip_connection" in checkpoint.shapes or _transcodes(checkpoint):
         raise Transcoder(checkpoint.path, "a transcoder of Gemma Scope")
     result = _jumprelu("gemma-scope-2", "w_enc", "w_dec")

@@ -20,10 +20,12 @@ PLACES = {
     "resid_delta_attn": "hook_attn_out",
     "resid_post_attn": "hook_resid_mid",
     "resid_post_mlp": "hook_resid_post",
+    # Gemma Scope: its attention SAEs read all heads in front of W_O, its MLP SAEs what the MLP adds to the stream.
     "res": "hook_resid_post",
     "mlp": "hook_mlp_out",
     "att": "attn.hook_z",
 }
+# What a Hugging Face module returns: a block the residual stream behind it, a part of one what it adds.
 MODULES = {
     "": "hook_resid_post",
     "mlp": "hook_mlp_out",
@@ -59,6 +61,7 @@ def of_submodule(name: str | None, layer: int | None, side: str | None) -> str |
 
 def of_location(path: Path) -> str | None:
     """OpenAI: .../<location>[_v4 | _v5_32k | ...]/autoencoders/<layer>.pt."""
+    # From the file outwards: the nearest folder named after a location is the one that is meant.
     for part in reversed(path.parts[:-1]):
         place = re.sub(r"_v\d.*$", "", part)
         if place in PLACES and path.stem.isdigit():

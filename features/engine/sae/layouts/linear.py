@@ -70,8 +70,9 @@ def _llama_scope(checkpoint, answers, config):
 
 def _unit(checkpoint, answers, config, norms):
     """mean |activation| / sqrt(d_in): by this, stored biases become those for the model's own activations."""
-    d_in = checkpoint.shapes["encoder.weight"][1]
+    d_in = checkpoint.shapes["encoder.weight"][1]  # of [d_sae, d_in], as torch.nn.Linear stores it
     norm_activation = config.get("norm_activation", "dataset-wise")
+    # "inference": the factor is folded into the stored weights already.
     if norm_activation in ("inference", "none"):
         return 1.0
     if norm_activation != "dataset-wise":

@@ -36,6 +36,7 @@ def _four(name, flipped=False, **more):
 
 def _neel(checkpoint, config):
     result = _four("neel", pre_bias="b_dec", architecture="standard")
+    # act_size and dict_size in newer configs, d_mlp and dict_mult in those of the published 25.pt and 47.pt.
     width = first(config.get("act_size"), config.get("d_mlp"))
     latents = first(config.get("dict_size"), _times(width, config.get("dict_mult")))
     result.stated = {"d_in": width, "d_sae": latents}
@@ -55,6 +56,7 @@ def _bussmann(checkpoint, answers, config):
         )
     result = _four("bussmann", pre_bias=None if kind == "jumprelu" else "b_dec", architecture=kind)
     result.activation = SAE_TYPES[kind]
+    # input_unit_norm is (x - mean) / (std + 1e-5) of each token: our layer_norm.
     result.input_norm = "layer_norm" if flag(config, "input_unit_norm", False) else "none"
     result.stated = {"d_in": config.get("act_size"), "d_sae": config.get("dict_size")}
     result.subject = _subject(config)

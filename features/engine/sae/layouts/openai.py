@@ -19,7 +19,9 @@ def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     """None unless pre_bias and latent_bias are there."""
     if not checkpoint.has("pre_bias", "latent_bias", "encoder.weight"):
         return None
+    # A file that names no activation is of a ReLU SAE.
     activation = checkpoint.values.get("activation", "ReLU")
+    # A tied decoder is encoder.weight.T; as stored, [d_sae, d_in], it lies as our W_dec does.
     tied = not checkpoint.has("decoder.weight")
     result = Recipe(
         "openai",

@@ -66,6 +66,7 @@ def _activation(checkpoint, answers, cfg, result):
         result.activation, result.gate = "jumprelu", Gate("b_gate", "b_mag", "r_mag")
         result.notes.append("Gated, rewritten as JumpReLU with the same activations.")
         return
+    # Of those read here only gated ones have no b_enc: each of their two paths has a bias of its own.
     result.encoder_bias = "b_enc"
     result.activation = "jumprelu" if kind in BATCH else {"standard": "relu", "tanh-relu": "tanh_relu"}.get(kind, kind)
     if kind in ("topk", "abstopk"):
@@ -85,8 +86,10 @@ def _activation(checkpoint, answers, cfg, result):
 
 def _normalisation(checkpoint, answers, cfg, result):
     norm = cfg.get("normalize_activations") or "none"
+    # Before it had several kinds this setting was yes or no.
     norm = "expected_average_only_in" if norm is True else norm
     if norm == "expected_average_only_in":
+        # Folded into the weights when training is finished; until then the factor lies in a file of its own.
         scaler = checkpoint.config("activation_scaler.json")
         if scaler:
             result.input_scale = float(first(scaler.get("scaling_factor"), 1.0))  # null: folded already
@@ -107,12 +110,14 @@ def _normalisation(checkpoint, answers, cfg, result):
 
 def _finetuning(checkpoint, result):
     for name in IGNORED:
+        # All ones unless the SAE was fine-tuned; then it multiplies f in the decoder.
         if checkpoint.has(name) and not bool((checkpoint.tensor(name) == 1).all()):
             result.feature_scale = name
             result.notes.append("Fine-tuned scales multiply the decoder rows.")
 
 
 def _is_legacy(cfg, meta):
+    # Version 6 brought `metadata`; a config that states no version is older.
     version = str(first(cfg.get("sae_lens_version"), meta.get("sae_lens_version"), ""))
     return "metadata" not in cfg and not (version.split(".")[0].isdigit() and int(version.split(".")[0]) >= 6)
 
@@ -140,6 +145,7 @@ def _format(checkpoint, cfg, legacy):
 
 
 def _subject(cfg, meta, legacy):
+    # hook_point and hook_point_head_index are the oldest names; old runs prepend BOS unless they say otherwise.
     both = {**cfg, **meta}
     return {
         "model_name": both.get("model_name"),

@@ -22,6 +22,7 @@ def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     kind = cfg.get("activation", "topk")
     if kind not in ("topk", "groupmax"):
         raise CheckpointError(f"{checkpoint.path}: sparsify's activation {kind} is none of topk, groupmax.")
+    # `signed`, in old configs: the k largest are kept without a ReLU.
     signed = kind == "topk" and flag(cfg, "signed", False)
     return Recipe(
         "sparsify",
@@ -41,8 +42,9 @@ def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
 def _width(cfg):
     if cfg.get("num_latents"):
         return cfg["num_latents"]
+    # num_latents 0, its default, stands for the width times expansion_factor.
     if cfg.get("d_in") and cfg.get("expansion_factor"):
-        return cfg["d_in"] * cfg["expansion_factor"]  # num_latents 0 stands for this
+        return cfg["d_in"] * cfg["expansion_factor"]
     return None
 
 

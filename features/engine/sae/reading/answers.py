@@ -76,11 +76,13 @@ def _typed(name, value):
     if kind is bool and str(value).lower() in WORDS:
         return WORDS[str(value).lower()]
     try:
+        # A bool is an int to Python: True is not the number 1 here.
         if kind is bool or not isinstance(value, str | int | float) or isinstance(value, bool):
             raise ValueError
         if kind is int and int(value) != float(value):
             raise ValueError
         return kind(value)
+    # JSON may hold Infinity, of which int() raises OverflowError.
     except (ValueError, OverflowError):
         raise CheckpointError(f"{name} = {value!r} is no {NOUNS[kind]}.") from None
 

@@ -25,16 +25,21 @@ def assemble(checkpoint, recipe, config: SAEConfig) -> SparseAutoencoder:
         b_enc, threshold = _gated(checkpoint, recipe, W_enc)
     else:
         b_enc = vector(recipe.encoder_bias, config.d_sae) * recipe.bias_scale
+    # (x - pre) W_enc + b_enc = x W_enc + (b_enc - pre W_enc): one affine map without a subtraction.
     if recipe.pre_bias:
         b_enc -= _product(pre, W_enc)
+    # s f W_dec = f (s W_dec): row i of W_dec takes feature i's scale.
     if recipe.feature_scale:
         W_dec *= _vector(checkpoint, recipe.feature_scale)[:, None].float()
+    # The file's SAE reads s h and reconstructs s h'. b_enc is added to p, which stays as it is; the pre-bias in it
+    # was in the unit of s h, so it was folded in with W_enc as stored.
     if recipe.input_scale != 1.0:
         W_enc *= recipe.input_scale
         W_dec /= recipe.input_scale
         b_dec /= recipe.input_scale
         if recipe.rescale_by_decoder_norm and threshold is not None:
             threshold /= recipe.input_scale  # as p * |W_dec[i]|, which it is held against
+    # act sees p_i |W_dec[i]|: column i of W_enc takes the length over, row i of W_dec gives it up.
     if recipe.rescale_by_decoder_norm:
         norms = torch.cat([rows.double().norm(dim=1) for rows in W_dec.split(ROWS)])  # [d_sae]
         W_enc *= norms.float()
@@ -53,6 +58,7 @@ def _gated(checkpoint, recipe, W_enc):
     gate_bias = _vector(checkpoint, recipe.gate.gate_bias) * recipe.bias_scale
     magnitude_bias = _vector(checkpoint, recipe.gate.magnitude_bias) * recipe.bias_scale
     scale = _finite(checkpoint, recipe.gate.log_scale, _vector(checkpoint, recipe.gate.log_scale).exp())
+    # One scale for each column of W_enc, [d_in, d_sae] * [d_sae].
     W_enc *= scale.float()
     return magnitude_bias.clone(), magnitude_bias - scale * gate_bias
 
@@ -77,12 +83,15 @@ def _matrix(checkpoint, matrix):
 
 
 def _vector(checkpoint, name):
+    # Biases stored as [1, d] and thresholds without a dimension become [d] and [1].
     tensor = checkpoint.tensor(name).to(torch.float64, copy=True).reshape(-1)
     return _finite(checkpoint, name, tensor)
 
 
 def _finite(checkpoint, name, tensor):
-    if math.isfinite(tensor.sum().item()):  # one NaN or infinity would make it one; needs no second array
+    # One NaN or infinity makes the sum one, and no mask as large as the matrix is needed. A sum of finite numbers
+    # that overflows is counted below and found to be whole.
+    if math.isfinite(tensor.sum().item()):
         return tensor
     nan, inf = int(tensor.isnan().sum()), int(tensor.isinf().sum())
     if nan or inf:

@@ -22,6 +22,7 @@ def check_shapes(checkpoint, recipe):
         expected = f"{recipe.encoder.name} {list(shapes[recipe.encoder.name])} calls for its transpose"
         raise _mismatch(checkpoint, recipe.decoder.name, shapes[recipe.decoder.name], expected)
     for name, width in _widths(recipe, d_in, d_sae).items():
+        # BatchTopK and Llama Scope store one threshold for all features.
         one_for_all = name == recipe.threshold and shapes[name] in ((), (1,))
         if shapes[name] not in ((width,), (1, width)) and not one_for_all:
             raise _mismatch(checkpoint, name, shapes[name], f"{width:,} values were expected")

@@ -45,13 +45,16 @@ def open_weights(path, max_bytes) -> Container:
 def _open(path, max_bytes):
     with path.open("rb") as file:
         start = file.read(9)
-    if start[8:9] == b"{":  # eight bytes of header length, then JSON
+    # safetensors: the length of the header in eight bytes, then the header, a JSON object.
+    if start[8:9] == b"{":
         return _safetensors(path)
     if start[:2] == b"\x1f\x8b":
         raise CheckpointError(f"{path} is a gzip-compressed file, most likely a pickle, which can run code.")
+    # .npz and .pt are both zip files: the names inside tell them apart.
     if is_npz(path):
         shapes, dtypes, read = open_npz(path, max_bytes)
         return Container(path, shapes, dtypes, read)
+    # A damaged one must not go on to the reader of pickles.
     if path.suffix in (".npz", ".safetensors"):
         raise ValueError(f"it does not begin like a {path.suffix} file")
     return _pickle(path)
@@ -59,6 +62,7 @@ def _open(path, max_bytes):
 
 def _safetensors(path):
     with safe_open(path, "pt") as file:
+        # A slice knows shape and type from the header; no weight is read.
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         shapes = {name: part.get_shape() for name, part in slices.items()}
         dtypes = {name: part.get_dtype() for name, part in slices.items()}

@@ -55,6 +55,7 @@ class Checkpoint:
 
 
 def _json(file):
+    # Before it is read: parsed, JSON takes many times its length in memory.
     if file.stat().st_size > MAX_CONFIG_BYTES:
         raise CheckpointError(f"{file} has {file.stat().st_size:,} bytes; a config has at most {MAX_CONFIG_BYTES:,}.")
     try:

@@ -43,6 +43,7 @@ def find_weights(path) -> Path:
     if weights:
         names = ", ".join(f.name for f in weights[:12])
         raise CheckpointError(f"{path} holds {len(weights)} weight files ({names}). Name the one to read.")
+    # Llama Scope: the folder holds hyperparams.json, checkpoints/ below it the weights.
     inner = path / "checkpoints" / "final.safetensors"
     if inner.is_file():
         return inner
@@ -59,6 +60,7 @@ def find_configs(weights):
     for folder in folders:
         for name in names:
             if (folder / name).is_file():
+                # Of two files of the same name the nearer one counts.
                 configs.setdefault(name, folder / name)
     return list(configs.values())
 

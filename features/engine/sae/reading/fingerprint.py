@@ -27,10 +27,12 @@ def configs_hash(path) -> str:
     It is that of their hashes in order; where there are none, that of nothing. Raises CheckpointError where `path` has
     no weights.
     """
+    # Sorted by hash: the same configs under other names come in another order.
     configs = find_configs(find_weights(Path(path)))
     return hashlib.sha256("".join(sorted(map(sha256, configs))).encode()).hexdigest()
 
 
 def reading_hash(configs_hash: str, hook_point: str, answers: dict | None) -> str:
     """SHA-256 (hex) of all that decides how weights are read, beside themselves."""
+    # Keys in order: the same answers, given in another one, are the same reading.
     return hashlib.sha256(json.dumps([configs_hash, hook_point, answers or {}], sort_keys=True).encode()).hexdigest()

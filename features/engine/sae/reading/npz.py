@@ -24,6 +24,7 @@ def open_npz(path, max_bytes):
     """(shapes, dtypes, read by name). CheckpointError where it unpacks to more than `max_bytes`."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+        # The zip's directory states the unpacked size of every member; nothing is unpacked to add them up.
         total = sum(member.file_size for member in members)
         if total > max_bytes:
             raise CheckpointError(
@@ -43,6 +44,7 @@ def open_npz(path, max_bytes):
 def _header(path, archive, member):
     """Shape and dtype of one array, refused where it claims more bytes than it has: numpy allocates first."""
     with archive.open(member) as file:
+        # An .npy: magic string and version, a header with shape, order and type, then the numbers.
         version = np.lib.format.read_magic(file)
         header = HEADERS[version]
         shape, _, dtype = header(file)

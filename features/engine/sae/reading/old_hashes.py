@@ -27,6 +27,7 @@ def _of_weights_and_configs(weights: Path) -> str:
 
 
 def _with_length(file: Path) -> bytes:
+    # The length in decimal and a zero byte stood in front of the content.
     digest = hashlib.sha256(str(file.stat().st_size).encode() + b"\0")
     with file.open("rb") as content:
         while block := content.read(BLOCK):

@@ -31,8 +31,10 @@ def read_pickle(path):
     CheckpointError where the file is compressed inside, or would need to run code to load. A damaged one
     raises whatever its bytes lead torch into: call within `reading`.
     """
+    # A .pt since PyTorch 1.6 is a zip, which can be memory-mapped; older ones are bare pickles.
     zipped = zipfile.is_zipfile(path)
     if zipped:
+        # Before torch.load, which unpacks a member into memory whatever its size.
         _refuse_compressed(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
@@ -50,6 +52,7 @@ def _with_stubs(path, error, zipped):
         raise CheckpointError(
             f"{path} would run {names} to load, so it was not loaded: a checkpoint is data. {SAFER}"
         ) from None
+    # A pair stands for a class under the name by which the pickle calls it: the true one is never imported.
     stubs = [(PickledConfig, name) for name in needed if name != "torch.device"] + [torch.device]
     with torch.serialization.safe_globals(stubs):
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
