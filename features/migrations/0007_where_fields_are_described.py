@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='import',
             name='asked',
-            field=models.JSONField(default=dict, help_text='Model, hook point, corpus, answers: see importing/plan.py.'),
+            field=models.JSONField(default=dict, help_text='Model, hook point, corpus, answers: see importing/request.py.'),
         ),
         migrations.AlterField(
             model_name='sae',

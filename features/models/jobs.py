@@ -130,7 +130,7 @@ class Import(QueuedWork):
     CANCELLED_ERROR = "Nothing was imported. What was downloaded is kept, and gone on with next time."
 
     path = models.CharField(max_length=1000)
-    asked = models.JSONField(default=dict, help_text="Model, hook point, corpus, answers: see importing/plan.py.")
+    asked = models.JSONField(default=dict, help_text="Model, hook point, corpus, answers: see importing/request.py.")
     sae = models.ForeignKey(SAE, models.SET_NULL, null=True, blank=True, related_name="imports")
 
     def __str__(self):
