@@ -19,6 +19,8 @@ STAFF = "staff:"  # in front of an address that is asked for by somebody who may
 WORD_FOR_WORD = {"h1", "th", "td", "dd"}
 IN_PLACE_OF = (
     (r"from features[^\\\n]*import[^\\\n]*(\\n|\n)", ""),  # a program's: modules may move
+    (r"unembedding = subject\.model\.unembedding", "head = subject.model.head"),  # and what they hold be renamed
+    (r"unembedding\.unscaled\(unembedding\.centre", "head.unscaled(head.centre"),
     (r"Not heard from for \d+ s", "Not heard from for … s"),
 )
 

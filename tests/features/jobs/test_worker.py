@@ -18,8 +18,8 @@ from saeviz.running import embedded_redis
 
 pytestmark = pytest.mark.service
 DEMO = Path("features/demo").resolve()
-FEW = 512
-MANY, TWO_SHARDS = "170000", "150000"
+FEW = 128
+MANY, TWO_SHARDS = "170000", "100000"
 PATIENCE = 60  # seconds in which a job has to be picked up
 
 
@@ -97,7 +97,7 @@ def wait_for(condition, seconds=PATIENCE):
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    """A site with the first 512 features of the demo, on one of its texts: figures take seconds, not minutes."""
+    """A site with the first 128 features of the demo, on one of its texts: figures take seconds, not minutes."""
     folder = tmp_path_factory.mktemp("loaded")
     site = Site(folder / "site")
     site.folder.mkdir()
