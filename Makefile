@@ -2,8 +2,10 @@
 
 PYTHON ?= python3
 IN_ENVIRONMENT = exec $(PYTHON) saeviz/running/bootstrap.py
-# A process for each core, of one thread each; the tests of a file stay together, as they share what takes long to make.
-SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest -n auto --maxprocesses 4 \
+# Processes of one thread each, one more than a laptop of two cores has, as some tests wait. The tests of a file stay
+# together: they share what takes long to make.
+PROCESSES ?= 3
+SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest -n $(PROCESSES) \
 	--dist loadfile --no-loadscope-reorder
 
 .PHONY: help run check test test-peers lint bench bench-engine clean

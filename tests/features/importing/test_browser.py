@@ -43,7 +43,7 @@ def test_the_button_asks_it_to_stop(listed, page, row):  # noqa: F811
     with page.expect_response("**/cancel/") as answer:
         page.get_by_role("button", name="Cancel").click()
     assert answer.value.status == 200
-    listed.get_by_text("stops as soon as the step it is in has ended").wait_for()
+    listed.get_by_text("Stops as soon as the step it is in has ended.", exact=True).wait_for()
     assert page.get_by_role("button", name="Cancel").count() == 0
     row.refresh_from_db()
     assert row.cancel_requested
