@@ -2,9 +2,9 @@
 
 PYTHON ?= python3
 IN_ENVIRONMENT = exec $(PYTHON) saeviz/running/bootstrap.py
-# Processes of one thread each, one more than a laptop of two cores has, as some tests wait. The tests of a file stay
-# together: they share what takes long to make.
-PROCESSES ?= 3
+# Processes of one thread each, as a laptop of two cores has; the tests of a file stay together: they share what takes
+# long to make.
+PROCESSES ?= 2
 SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest -n $(PROCESSES) \
 	--dist loadfile --no-loadscope-reorder
 

@@ -9,9 +9,12 @@ from features.storage import write
 from tests import made_up
 
 
+LONG = {"test_finding_checks.py", "test_gelu1l.py"}
+
+
 def pytest_collection_modifyitems(items):
-    """Files that start real processes come first: they take longest, and others fill up what is left."""
-    items.sort(key=lambda item: item.get_closest_marker("service") is None)
+    """Files that take longest come first, those that start real processes among them: others fill up what is left."""
+    items.sort(key=lambda item: item.get_closest_marker("service") is None and item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)
