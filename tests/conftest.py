@@ -8,7 +8,6 @@ from features.jobs import doorbell, loaded_job
 from features.storage import write
 from tests import made_up
 
-
 LONG = {"test_finding_checks.py", "test_gelu1l.py"}
 
 
