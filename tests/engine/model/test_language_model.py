@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from features.engine.model import language_model as models
+from features.engine.model import language_model
 from features.engine.model.config import ModelError, context_length, read_config
 from features.engine.model.hook_points import SITES
 from features.engine.model.one_layer import OneBlockModel
@@ -26,7 +26,7 @@ def tokens(subject):
 def bridge(small_folder):
     """The same one-block model through transformer_lens."""
     folder = small_folder / "model"
-    return models.BridgeModel(models._boot(folder, read_config(folder), "cpu"))
+    return language_model.BridgeModel(language_model._boot(folder, read_config(folder), "cpu"))
 
 
 def test_a_one_block_model_is_run_without_transformer_lens(subject):
@@ -70,8 +70,8 @@ def test_output_maps_lead_into_the_residual_stream(subject, bridge, tokens):
 
 def test_a_deeper_model_goes_through_transformer_lens(tmp_path):
     small.write_model(tmp_path / "deep", n_layers=2)
-    model = models.load_model(tmp_path / "deep", "cpu")
-    assert isinstance(model, models.BridgeModel)
+    model = language_model.load_model(tmp_path / "deep", "cpu")
+    assert isinstance(model, language_model.BridgeModel)
     tokens = torch.tensor([[0, 5, 6, 7]])
     for hook in ("blocks.0.hook_resid_post", "blocks.1.mlp.hook_post"):
         h, residual = model.activations_and_residual(tokens, hook)
@@ -110,7 +110,7 @@ def test_a_hugging_face_folder_opens_without_the_hub(tmp_path, monkeypatch):
     config = GPT2Config(vocab_size=262, n_positions=32, n_embd=16, n_layer=2, n_head=2)
     theirs = GPT2LMHeadModel(config).eval()
     theirs.save_pretrained(str(tmp_path))
-    model = models.load_model(tmp_path, "cpu")
+    model = language_model.load_model(tmp_path, "cpu")
     tokens = torch.tensor([[0, 9, 8, 7]])
     h, residual = model.activations_and_residual(tokens, "blocks.1.mlp.hook_post")
     assert h.shape == (1, 4, 64)
@@ -122,7 +122,7 @@ def test_half_precision_weights_are_computed_in_float32(small_folder, tmp_path):
     small.write_model(tmp_path / "half")
     path = tmp_path / "half" / "model.safetensors"
     save_file({name: weight.half() for name, weight in load_file(path).items()}, path)
-    model = models.load_model(tmp_path / "half", "cpu")
+    model = language_model.load_model(tmp_path / "half", "cpu")
     assert model.activations(torch.tensor([[0, 5]]), small.HOOK).dtype == torch.float32
 
 
@@ -151,13 +151,13 @@ def test_a_damaged_model_says_what_is_wrong(tmp_path, damage, says):
     else:
         save_file({k: v for k, v in load_file(weights).items() if k != "unembed.W_U"}, weights)
     with pytest.raises(ModelError, match=says):
-        models.load_model(folder, "cpu")
+        language_model.load_model(folder, "cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there_is_named():
     with pytest.raises(ModelError, match="sees no GPU. Use 'cpu'"):
-        models.device_named("cuda")
+        language_model.device_named("cuda")
 
 
 def test_an_unknown_hook_point_names_those_that_fit(subject):
