@@ -35,7 +35,8 @@ LEVELS = [
     "features/engine/sae/sae.py",
     "features/engine/kernels",
     "features/engine/kernels/numba features/engine/kernels/triton",
-    "features/engine/results.py features/engine/bins.py features/engine/reference.py features/engine/files.py",
+    "features/engine/results.py features/engine/bins.py features/engine/reference.py features/engine/files.py "
+    "features/engine/prefixes.py",
     "features/engine/model/hook_points.py",
     "features/engine/model/config.py",
 ]
