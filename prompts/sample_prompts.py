@@ -1,7 +1,6 @@
 """Which prompts are worth trying first, and what to look at in them?"""
 
 from dataclasses import dataclass
-from itertools import accumulate
 from urllib.parse import urlencode
 
 from features.engine.model.vocabulary import Vocabulary
@@ -27,11 +26,8 @@ class SamplePrompt:
 
     def _position(self, vocabulary: Vocabulary) -> int:
         """Position of the token looked at, BOS in front counted."""
-        pieces = vocabulary.pieces(vocabulary.ids(self.text, bos=False))
-        ends = list(accumulate(map(len, pieces)))  # [tokens], characters up to the end of each
-        character = self.text.rindex(self.on)
         bos = vocabulary.bos_id is not None
-        return bos + next(position for position, end in enumerate(ends) if end > character)
+        return bos + vocabulary.index_of_token_at(self.text, self.text.rindex(self.on))
 
 
 SAMPLE_PROMPTS = (

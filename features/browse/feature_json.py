@@ -92,7 +92,7 @@ def token_values(vocabulary: Vocabulary, tokens: TokenValues) -> list[dict]:
     """A record for each token."""
     return [
         # Models may have more outputs than their tokenizer has tokens.
-        {"token": token, "text": vocabulary.label(token) if token < vocabulary.size else "", "value": value}
+        {"token": token, "text": vocabulary.label(token), "value": value}
         for token, value in zip(tokens.tokens.tolist(), numbers(tokens.values), strict=True)
     ]
 

@@ -132,6 +132,8 @@ def analyse(subject: Subject, ids: list[int]) -> PromptActivations:
     """One forward pass over a prompt. Raises ValueError for an empty prompt or one beyond the context."""
     if not 0 < len(ids) <= subject.model.n_ctx:
         raise ValueError(f"Prompt has {len(ids):,} tokens; this model reads 1 to {subject.model.n_ctx:,}.")
+    if max(ids) >= subject.model.d_vocab:  # a special token that was added to the tokenizer alone
+        raise ValueError(f"The prompt has the token {max(ids):,}; this model knows 0 to {subject.model.d_vocab - 1:,}.")
     return PromptActivations(subject, ids)
 
 

@@ -12,6 +12,7 @@ from .sae.checkpoint import read_sae
 from .sae.sae import SparseAutoencoder
 
 ROWS = 4096  # of the decoder, copied at a time
+PADDING = 1024  # outputs that models may have beyond their tokens, so that their number is round
 
 
 class SubjectError(ValueError):
@@ -28,6 +29,7 @@ class Subject:
     vocabulary: Vocabulary
 
     def __post_init__(self):
+        self._refuse_other_tokens()
         widths = self.model.hook_points
         if self.hook_point not in widths:
             raise SubjectError(
@@ -38,6 +40,21 @@ class Subject:
             raise SubjectError(
                 f"The SAE reads {self.sae.config.d_in:,} values, {self.hook_point} has "
                 f"{widths[self.hook_point]:,}; of the SAE's width are {_names_of_width(widths, self.sae.config.d_in)}."
+            )
+
+    def _refuse_other_tokens(self) -> None:
+        """Outputs are padded to round numbers, and special tokens may be added that no text comes to. Raises
+        SubjectError where that explains no difference."""
+        tokens, outputs = self.vocabulary.ordinary_size, self.model.d_vocab
+        if tokens > outputs:
+            raise SubjectError(
+                f"The tokenizer has ids up to {tokens - 1:,}, the model {outputs:,} outputs, 0 to {outputs - 1:,}: "
+                "they are not of one model. Put the model's own tokenizer beside its weights."
+            )
+        if outputs - self.vocabulary.size > max(PADDING, self.vocabulary.size):
+            raise SubjectError(
+                f"The model has {outputs:,} outputs, the tokenizer {self.vocabulary.size:,} ids, less than half: "
+                "they are not of one model. Put the model's own tokenizer beside its weights."
             )
 
     @classmethod

@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from ..engine.sae.reading.files import SIDE_FILES, WEIGHTS
+from ..engine.text.tokenizer_file import has_tokenizer
 
 DEEPEST = 5  # folders below a root that are looked into
 MOST = 500  # entries that a form offers
@@ -49,7 +50,8 @@ def model_folders() -> list[Path]:
 
 
 def is_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file()
+    """Also one whose tokenizer has yet to be saved as tokenizer.json: what reads it says how."""
+    return (folder / "config.json").is_file() and has_tokenizer(folder)
 
 
 def _is_below(path: Path) -> bool:

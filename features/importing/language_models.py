@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from ..engine.model.hook_points import hooks_of_width
+from ..engine.text.tokenizer_file import FILE, has_tokenizer
 from ..models import SAE
 from .folders import is_model, model_folders
 
@@ -44,8 +45,12 @@ def fitting(width: int) -> list[Path]:
 
 
 def _whole(folder: Path) -> Path:
-    for name, what in (("config.json", "its shape"), ("tokenizer.json", "its tokens")):
-        if not (folder / name).is_file():
+    """The folder, if it holds a model. What is wrong with its tokenizer is told by what reads that."""
+    for name, there, what in (
+        ("config.json", (folder / "config.json").is_file(), "its shape"),
+        (FILE, has_tokenizer(folder), "its tokens"),
+    ):
+        if not there:
             has = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
             raise UnknownModel(f"{folder} has no {name}, which says {what}; it holds {has}. Give a model's folder.")
     return folder

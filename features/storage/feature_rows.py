@@ -60,7 +60,7 @@ def statistics_of(row: Feature) -> FeatureStatistics:
 
 
 def _label(vocabulary: Vocabulary, token: int | None) -> str:
-    if token is None or token >= vocabulary.size:  # models may have more outputs than their tokenizer has tokens
+    if token is None:
         return ""
     text = vocabulary.label(int(token)).replace("\0", "␀")  # PostgreSQL stores no NUL
     return text.encode()[:LABEL_BYTES].decode(errors="ignore")

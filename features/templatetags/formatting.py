@@ -5,15 +5,15 @@ import math
 from django import template
 from django.utils.html import format_html
 
-from ..engine.model.vocabulary import visible
+from ..engine.text.invisible import visible
 
 register = template.Library()
 
 
 @register.filter
 def token(text: str):
-    """A token standing alone, its outer spaces as dots, so that " the" and "the" differ."""
-    middle = text.strip(" ")
+    """A token standing alone, its outer spaces as dots, so that " the" and "the" differ; ∅ where it is empty."""
+    middle = text.strip(" ") if text else "∅"
     before = "·" * (len(text) - len(text.lstrip(" ")))
     after = "·" * (len(text) - len(text.rstrip(" "))) if middle else ""
     return format_html('<span class="lone">{}{}{}</span>', before, visible(middle), after)

@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 
 from ..engine.results import DENSE_ABOVE, SHORT_CONTEXT
+from ..engine.text import invisible
 
 register = template.Library()
 
@@ -26,5 +27,6 @@ def script_data(data, element_id: str):
 
 @register.simple_tag
 def definitions():
-    """The numbers that scripts share with the figures: see static/shared/definitions.js."""
-    return script_data({"short_context": SHORT_CONTEXT, "dense_above": DENSE_ABOVE}, "definitions")
+    """What scripts share with figures and pages: see static/shared/definitions.js."""
+    shared = {"short_context": SHORT_CONTEXT, "dense_above": DENSE_ABOVE, "invisible": invisible.TABLE}
+    return script_data(shared, "definitions")

@@ -1,12 +1,17 @@
 // How are tokens and numbers written on the pages?
 
-const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g;
+import { invisible } from "./definitions.js";
 
-/** A token or run of text with its line breaks and tabs made visible; spaces stay spaces. */
-export function visible(text) {
-  return text
-    .replaceAll("\r\n", "␍⏎").replaceAll("\n", "⏎").replaceAll("\r", "␍").replaceAll("\t", "⇥")
-    .replace(CONTROL, (c) => String.fromCharCode(c === "\u007f" ? 0x2421 : 0x2400 + c.charCodeAt(0)));
+const escaped = (code) => `\\u{${code.toString(16)}}`;
+const INVISIBLE = new RegExp(`[${invisible.ranges.map(([a, b]) => `${escaped(a)}-${escaped(b)}`).join("")}]`, "gu");
+
+/** A token or run of text with all that cannot be seen spelled, as features/engine/text/invisible.py does; spaces stay. */
+export const visible = (text) => text.replace(INVISIBLE, spelled);
+
+function spelled(character) {
+  const code = character.codePointAt(0);
+  if (invisible.pictures[character]) return invisible.pictures[character];
+  return code < 0x20 ? String.fromCharCode(0x2400 + code) : `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
 }
 
 /** A node of the page: `element("td", {class: "number"}, "1.2")`. Strings become text, never markup. */

@@ -29,6 +29,7 @@ LEVELS = [
     "features/engine/weights",
     "features/engine/encoder features/engine/store features/engine/corpus features/engine/subject.py",
     "features/engine/model",
+    "features/engine/text",
     "features/engine/sae/checkpoint.py",
     "features/engine/sae/layouts",
     "features/engine/sae/reading",

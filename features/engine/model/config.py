@@ -21,7 +21,7 @@ def read_config(folder) -> dict:
     """`config.json` of a model folder. Raises ModelError when there is none or it does not parse."""
     path = Path(folder) / "config.json"
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}). A model folder needs a config.json.") from error
     except ValueError as error:

@@ -1,108 +1,112 @@
 """What a token looks like to a reader: ids to text and back, without loading a model.
 
-BPE tokens are pieces of UTF-8, so one token may hold half a character. Bytes are what is exact; `pieces`
-turns a run of them into text that never shows half of anything.
+Tokens are pieces of UTF-8, so one token may hold half a character. Bytes are what is exact; `pieces` turns a run of
+them into text that never shows half of anything.
 """
 
-import json
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ..text.special_tokens import SpecialToken, special_token
+from ..text.spelling import Spelling
+from ..text.tokenizer_file import TokenizerMissing, read_tokenizer  # noqa: F401  (what `load` raises)
+
 CONTINUED = "‥"  # stands for a token whose character was shown on an earlier token
-
-
-class TokenizerMissing(ValueError):
-    """The model folder holds no usable tokenizer."""
-
-
-@lru_cache(maxsize=1)
-def _byte_of_symbol() -> dict[str, int]:
-    """The byte-level alphabet of GPT-2: printable bytes stand for themselves, the rest for U+0100 onwards."""
-    # Latin-1 without its control characters, the two spaces (32, 160) and the soft hyphen (173).
-    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    # The space is the 33rd of the hidden: U+0120, the "Ġ" in front of most words of a vocabulary.
-    return {chr(byte): byte for byte in shown} | {chr(256 + n): byte for n, byte in enumerate(hidden)}
-
-
-def visible(text: str) -> str:
-    """Whitespace that a page would swallow, made visible."""
-    return text.replace("\r", "␍").replace("\n", "⏎").replace("\t", "⇥")
 
 
 class Vocabulary:
     """The tokens of one model: their ids, bytes and texts."""
 
-    def __init__(self, tokenizer: Tokenizer, bos: str | None = None):
+    def __init__(self, tokenizer: Tokenizer, bos: SpecialToken | None = None, eos: SpecialToken | None = None):
+        tokenizer.encode_special_tokens = True  # "<|BOS|>" in a text is text
         self.tokenizer = tokenizer
-        self.size = tokenizer.get_vocab_size(with_added_tokens=True)
-        added = tokenizer.get_added_tokens_decoder()
-        self.special = {id for id, token in added.items() if token.special}
-        self._added = {id: token.content for id, token in added.items()}
-        self.bos_id = tokenizer.token_to_id(bos) if bos else None
+        self._ids = tokenizer.get_vocab(with_added_tokens=True)
+        self.size = max(self._ids.values(), default=-1) + 1  # ids are below it; some may stand for no token
+        self._added = tokenizer.get_added_tokens_decoder()
+        self.bos, self.eos = bos or SpecialToken(), eos or SpecialToken()
+        self.special = {id for id, token in self._added.items() if token.special}
+        # Named as that, they are never text, whatever tokenizer.json says of them.
+        self.special |= {id for id in (self.bos_id, self.eos_id) if id is not None}
 
     @classmethod
     def load(cls, folder) -> "Vocabulary":
-        """Read `tokenizer.json` (and the BOS named in `tokenizer_config.json`) of a model folder.
+        """Read `tokenizer.json` of a model folder, and the BOS and EOS that the files beside it name.
 
-        Raises TokenizerMissing when the folder has none or it does not parse.
+        Raises TokenizerMissing when there is none, or one of the files does not parse.
         """
         folder = Path(folder)
-        try:
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # the library raises bare Exception for every cause
-            raise TokenizerMissing(f"No usable tokenizer.json in {folder}: {error}") from error
-        # Padding and truncation of the file serve training; here every text is tokenised as it is.
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        tokenizer.encode_special_tokens = True  # "<|BOS|>" in a text is text
-        return cls(tokenizer, bos=_bos_named_in(folder))
+        tokenizer = read_tokenizer(folder)
+        return cls(tokenizer, *(special_token(folder, tokenizer, role) for role in ("bos", "eos")))
 
-    def ids(self, text: str, bos: bool = True) -> list[int]:
-        """Token ids of `text`, with BOS in front if asked for and the model has one.
+    @property
+    def bos_id(self) -> int | None:
+        return self.bos.id
 
-        Text that spells a special token is read as text, as the rest of the prompt.
-        """
-        # Many tokenizers add a BOS or EOS of their own here: switched off, so that BOS comes once or not at all.
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return [self.bos_id, *ids] if bos and self.bos_id is not None else ids
-
-    def many_ids(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text, without BOS; all cores are used."""
-        return [encoding.ids for encoding in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
+    @property
+    def eos_id(self) -> int | None:
+        return self.eos.id
 
     @cached_property
-    def _bytes(self) -> list[bytes]:
-        """Bytes of every id."""
-        byte_of, pieces = _byte_of_symbol(), [b""] * self.size
-        for token, id in self.tokenizer.get_vocab(with_added_tokens=True).items():
-            # Added tokens are cut out of a text before its bytes are spelled as symbols: they are text themselves.
-            if id in self._added:
-                pieces[id] = token.encode()
-            elif all(symbol in byte_of for symbol in token):
-                pieces[id] = bytes(byte_of[symbol] for symbol in token)
-            else:
-                # A tokenizer that is not byte-level: the word mark of SentencePiece is a space.
-                pieces[id] = token.replace("▁", " ").encode()
+    def ordinary_size(self) -> int:
+        """Above every id that a text can come to: special tokens that nothing names may lie beyond."""
+        silent = self.special - {self.bos_id, self.eos_id}
+        return max((id for id in self._ids.values() if id not in silent), default=-1) + 1
+
+    def ids(self, text: str, bos: bool = True, special: bool = False) -> list[int]:
+        """Token ids of `text`, with BOS in front if asked for and the model has one.
+
+        Text that spells a special token is read as text, as the rest of the prompt; as that token where `special`.
+        """
+        # Many tokenizers add a BOS or EOS of their own here: switched off, so that BOS comes once or not at all.
+        ids = (self._reading_special if special else self.tokenizer).encode(text, add_special_tokens=False).ids
+        return [self.bos_id, *ids] if bos and self.bos_id is not None and ids[:1] != [self.bos_id] else ids
+
+    def many_ids(self, texts: list[str], special: bool = False) -> list[list[int]]:
+        """Token ids of each text, without BOS; all cores are used."""
+        tokenizer = self._reading_special if special else self.tokenizer
+        return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+    def index_of_token_at(self, text: str, character: int) -> int:
+        """The first of the text's tokens, without BOS, that holds a character of it."""
+        ends = (end for _, end in self.tokenizer.encode(text, add_special_tokens=False).offsets)
+        return next(index for index, end in enumerate(ends) if end > character)
+
+    @cached_property
+    def _reading_special(self) -> Tokenizer:
+        """A second tokenizer: the switch belongs to all threads that share one."""
+        tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
+        tokenizer.encode_special_tokens = False
+        return tokenizer
+
+    @cached_property
+    def _bytes(self) -> list[bytes | None]:
+        """Bytes of every id; None where no token has it."""
+        spelling, pieces = Spelling.of(self.tokenizer), [None] * self.size
+        for token, id in self._ids.items():
+            pieces[id] = spelling.bytes_of(token)
+        for id, token in self._added.items():
+            pieces[id] = spelling.bytes_of_added(token)
+        for token in (self.bos, self.eos):
+            if token.id is not None:
+                pieces[token.id] = token.text.encode()
         return pieces
 
     @cached_property
     def _texts(self) -> list[str | None]:
         """Text of every id that is whole by itself; None for pieces of characters."""
-        return [_text_or_none(piece) for piece in self._bytes]
-
-    @cached_property
-    def labels(self) -> list[str]:
-        """One token alone, as lists of tokens show it, for every id: bytes that are no text as \\x.."""
-        return [piece.decode("utf-8", "backslashreplace") for piece in self._bytes]
+        return [f"[{id}]" if piece is None else _text_or_none(piece) for id, piece in enumerate(self._bytes)]
 
     def bytes_of(self, id: int) -> bytes:
-        return self._bytes[id]
+        """Empty where no token has this id."""
+        return (self._bytes[id] if id < self.size else None) or b""
 
     def label(self, id: int) -> str:
-        return self.labels[id]
+        """One token alone, as lists of tokens show it: bytes that are no text as \\x.., an id without a token
+        as its number, [291]: a model may have more outputs than its tokenizer has tokens."""
+        piece = self._bytes[id] if id < self.size else None
+        return f"[{id}]" if piece is None else piece.decode("utf-8", "backslashreplace")
 
     def pieces(self, ids) -> list[str]:
         """Texts of a run of tokens, one each. A character spread over several tokens stands on the first of
@@ -110,7 +114,7 @@ class Vocabulary:
         spelled as \\x..
         """
         texts = self._texts
-        pieces = [texts[id] for id in ids]
+        pieces = [texts[id] if id < self.size else self.label(id) for id in ids]
         for start in [index for index, text in enumerate(pieces) if text is None]:
             # One that was joined to the tokens before it is filled by now.
             if pieces[start] is None:
@@ -122,12 +126,12 @@ class Vocabulary:
         joined = b""
         # A character has 4 bytes at most, but tokens may end one and begin the next; no run is longer than 8 tokens.
         for stop in range(start, min(start + 8, len(ids))):
-            joined += self._bytes[ids[stop]]
+            joined += self.bytes_of(ids[stop])
             text = _text_or_none(joined)
             if text is not None:
                 pieces[start : stop + 1] = [text] + [CONTINUED] * (stop - start)
                 return
-        pieces[start] = self.labels[ids[start]]
+        pieces[start] = self.label(ids[start])
 
 
 def _text_or_none(piece: bytes) -> str | None:
@@ -135,15 +139,3 @@ def _text_or_none(piece: bytes) -> str | None:
         return piece.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _bos_named_in(folder: Path) -> str | None:
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        try:
-            bos = json.loads((folder / name).read_text()).get("bos_token")
-        except (OSError, ValueError):
-            continue
-        if bos:
-            # Either the text of the token, or the token with its settings (transformers' AddedToken).
-            return bos["content"] if isinstance(bos, dict) else bos
-    return None

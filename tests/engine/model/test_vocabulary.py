@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.engine.model.vocabulary import CONTINUED, TokenizerMissing, Vocabulary, visible
+from features.engine.model.vocabulary import CONTINUED, TokenizerMissing, Vocabulary
 
 from .. import small
 
@@ -49,11 +49,18 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path):
         Vocabulary.load(tmp_path)
 
 
-def test_whitespace_can_be_made_visible():
-    assert visible("a\n\tb\r") == "a⏎⇥b␍"
-
-
 def test_a_tokenizer_of_another_bos_name_is_understood(tmp_path):
     small.write_tokenizer(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text('{"bos_token": {"content": "<|PAD|>"}}')
     assert Vocabulary.load(tmp_path).bos_id == 2
+
+
+def test_special_tokens_are_typed_by_choice_and_bos_not_twice(vocabulary):
+    assert vocabulary.ids("<|BOS|>in<|EOS|>", special=True) == [0, *vocabulary.ids("in", bos=False), 1]
+    assert vocabulary.many_ids(["<|EOS|>"], special=True) == [[1]]
+    assert 1 not in vocabulary.ids("<|EOS|>")  # the choice of one text is that of no other
+
+
+def test_the_token_at_a_character_is_found_whatever_stands_in_front(vocabulary):
+    assert vocabulary.index_of_token_at("日 the in", 6) == 8  # 日 is three tokens, "in" is one
+    assert vocabulary.index_of_token_at("日 the in", 0) == 0

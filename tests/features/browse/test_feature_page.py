@@ -106,10 +106,11 @@ def test_links_carry_the_figures_of_the_features_they_lead_to(sae):
     assert asked == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_logit_beyond_the_tokenizer_has_no_text(sae, monkeypatch):
+def test_a_logit_beyond_the_tokenizer_is_shown_as_its_number(sae, monkeypatch):
     monkeypatch.setattr(vocabulary_of(sae), "size", 5)
     _, _, data = page_of(sae)
-    assert {entry["text"] for entry in data["logits"]["positive"] if entry["token"] >= 5} == {""}
+    beyond = [entry for entry in data["logits"]["positive"] if entry["token"] >= 5]
+    assert beyond and all(entry["text"] == f"[{entry['token']}]" for entry in beyond)
 
 
 def test_a_missing_feature_still_says_where_it_is(sae):

@@ -1,0 +1,106 @@
+"""What do the tokenizer's files of a model folder hold? Read with bounds, and refused with the way out."""
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+FILE = "tokenizer.json"
+# What transformers keeps a tokenizer in, where nobody has saved it as tokenizer.json.
+OTHER_FORMS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "sentencepiece.bpe.model", "merges.txt")
+LARGEST = 500 << 20  # bytes of a file that is read: the largest tokenizers known have some 40 MB
+POINTER = b"version https://git-lfs"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class TokenizerMissing(ValueError):
+    """The model folder holds no usable tokenizer."""
+
+
+def read_tokenizer(folder) -> Tokenizer:
+    """`tokenizer.json` of a model folder. Raises TokenizerMissing where there is none, or it is none."""
+    path = Path(folder) / FILE
+    if not path.exists():
+        raise TokenizerMissing(f"No usable {FILE} in {folder}: {_why_none(Path(folder))}")
+    data = _bytes_of(path)
+    try:
+        tokenizer = Tokenizer.from_buffer(data)
+    except Exception as error:  # the library raises bare Exception for every cause
+        raise TokenizerMissing(f"No usable {FILE} in {folder}: {_what_instead(data) or error}") from error
+    # Padding and truncation of the file serve training; here every text is tokenised as it is.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def read_settings(path) -> dict:
+    """A JSON file of settings beside the tokenizer; empty where there is none.
+
+    Raises TokenizerMissing where it does not parse: "names no BOS" may only be said of a file that was read.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    data = _bytes_of(path)
+    try:
+        settings = json.loads(data.decode("utf-8"))
+    except ValueError as error:
+        what = _pointer(data) or f"is no JSON in UTF-8 ({error})"
+        raise TokenizerMissing(f"{path} {what}. BOS and EOS are read from it: put the whole file there.") from error
+    if not isinstance(settings, dict):
+        raise TokenizerMissing(f"{path} holds a {type(settings).__name__}, not an object with settings.")
+    return settings
+
+
+def line_that_makes_it(folder) -> str:
+    """The shell line that has transformers write tokenizer.json."""
+    made = f"from transformers import AutoTokenizer; AutoTokenizer.from_pretrained({str(folder)!r})"
+    return f'python -c "{made}.save_pretrained({str(folder)!r})"'
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a tokenizer in some form, also one that has yet to be saved as tokenizer.json."""
+    return any((folder / name).exists() for name in (FILE, *OTHER_FORMS))
+
+
+def _why_none(folder: Path) -> str:
+    others = [name for name in OTHER_FORMS if (folder / name).is_file()]
+    if others:
+        return f"it has {', '.join(others)}. transformers makes one of them: {line_that_makes_it(folder)}"
+    has = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) if folder.is_dir() else ""
+    return (
+        f"it holds {has or 'nothing'}. Copy the tokenizer's files there; {line_that_makes_it('NAME')} writes them too."
+    )
+
+
+def _bytes_of(path: Path) -> bytes:
+    """What is in a file, without a byte-order mark. Raises TokenizerMissing."""
+    if path.is_dir():
+        raise TokenizerMissing(f"{path} is a folder; a file of that name is needed.")
+    try:
+        if (size := path.stat().st_size) > LARGEST:
+            raise TokenizerMissing(f"{path} has {size:,} bytes; at most {LARGEST:,} are read. Is it a tokenizer's?")
+        return path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+    except OSError as error:
+        raise TokenizerMissing(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _what_instead(data: bytes) -> str:
+    """What a file is that is no tokenizer; empty where nobody can tell."""
+    if not data.strip():
+        return "it is empty. Copy it again."
+    if pointer := _pointer(data):
+        return f"it {pointer}."
+    if data.lstrip()[:15].lower().startswith((b"<!doctype", b"<html")):
+        return "it is a web page. Download the file itself: on the hub, its address has /resolve/ in it."
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return ""
+    keys = ", ".join(list(found)[:6]) if isinstance(found, dict) else type(found).__name__
+    named = isinstance(found, dict) and "model" in found
+    return "" if named else f"it is JSON with {keys or 'nothing'}, which is no tokenizer (it has no model)."
+
+
+def _pointer(data: bytes) -> str:
+    return "is a pointer of Git LFS in place of the file: git lfs pull brings it" if data.startswith(POINTER) else ""
