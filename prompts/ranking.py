@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from features.templatetags.formatting import percent
 
 from .forms import PromptQuestion
-from .ranking_several import summed_scores
+from .ranking_several import scores_over_tokens
 from .stored_features import StoredFeatures
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def _rank_one(prompt, question: PromptQuestion, stored: StoredFeatures) -> tuple
 
 
 def _rank_several(prompt, question: PromptQuestion, stored: StoredFeatures) -> tuple["Ranking", set[int]]:
-    """All features active on the tokens, by their summed scores; and the dense ones among them."""
-    scores = summed_scores(prompt, question, stored)
+    """All features active on the tokens, by their scores over them; and the dense ones among them."""
+    scores = scores_over_tokens(prompt, question, stored)
     dense = stored.denser_than(question.max_density, [score.feature for score in scores])
     why = "" if scores else "No feature is active on the chosen tokens. Choose others."
     return replace(_empty(prompt, question), scores=scores, active=len(scores), why_empty=why), dense

@@ -1,4 +1,4 @@
-"""Which features come first on several tokens together? Their scores, summed over the tokens."""
+"""Which features come first on several tokens together? By the sum of their scores, or by their highest quantile."""
 
 from typing import TYPE_CHECKING
 
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from features.engine.prompt import PromptActivations
 
 
-def summed_scores(prompt: "PromptActivations", question: PromptQuestion, stored: StoredFeatures) -> list[Score]:
+def scores_over_tokens(prompt: "PromptActivations", question: PromptQuestion, stored: StoredFeatures) -> list[Score]:
     """Scores of all features active on the chosen tokens, best first.
 
-    Activations (ordered by size) and loss effects are sums; the quantile is the mean over the tokens, where an
-    inactive feature has quantile 0 as the definition says. BOS takes no part.
+    Activations (ordered by size) and loss effects are sums, the quantile is the highest: a mean would be one over the
+    zeros of tokens on which a feature is silent. Special tokens take no part. Of equal scores the larger activation
+    comes first, then the lower feature.
     """
     read = _positions_read(prompt, question)  # [read]
     features = np.unique(np.concatenate([prompt.active(int(p))[0] for p in read] or [[]])).astype(int)  # [n], ascending
     activations = np.asarray(prompt.matrix(features))[:, read]  # [n, read]
     effects = _effects_after(prompt, features, read, tokens=len(question.ids))  # [n, read]
-    quantiles = _mean_quantiles(stored, features, activations)  # [n]
+    quantiles = _highest_quantiles(stored, features, activations)  # [n]
     scores = {
         "act_size": activations.sum(axis=1),
         "act_quantile": quantiles,
@@ -39,7 +40,7 @@ def summed_scores(prompt: "PromptActivations", question: PromptQuestion, stored:
             quantile=float(quantiles[i]) if stored.exists else None,
             loss_effect=None if np.isnan(scores["loss_effect"][i]) else float(scores["loss_effect"][i]),
         )
-        for i in np.argsort(keys, kind="stable")
+        for i in np.lexsort((-np.abs(scores["act_size"]), keys))  # the last key counts most; stable
     ]
 
 
@@ -59,8 +60,8 @@ def _effects_after(prompt, features: np.ndarray, read: np.ndarray, tokens: int) 
     return np.where(read + 1 < tokens, effects, np.nan)
 
 
-def _mean_quantiles(stored: StoredFeatures, features: np.ndarray, activations: np.ndarray) -> np.ndarray:
-    """Mean over the tokens of each feature's quantiles; NaN without statistics. [n], [n, read] -> [n]"""
+def _highest_quantiles(stored: StoredFeatures, features: np.ndarray, activations: np.ndarray) -> np.ndarray:
+    """Of each feature's activations on the tokens; NaN without statistics. [n], [n, read] -> [n]"""
     if not stored.exists or not activations.size:
         return np.full(len(features), np.nan)
-    return stored.many_quantiles(features, activations).mean(axis=1)
+    return stored.many_quantiles(features, activations).max(axis=1)

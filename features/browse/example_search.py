@@ -25,7 +25,8 @@ _one_at_a_time = threading.Lock()
 
 
 def count_examples_with(sae: SAE, text: str) -> dict[int, int]:
-    """Feature -> how many of its examples have the text, upper and lower case alike, in their short context.
+    """Feature -> how many of its examples have the text, upper and lower case alike, in their short context. An example
+    is a token: each counts once, in however many groups it is shown.
 
     Features without any are left out. Raises ValueError, zlib.error or OSError where examples or corpus cannot be read.
     """
@@ -49,9 +50,11 @@ def _search_index(statistics: int, newest: int | None) -> "SearchIndex":
 
 
 def _positions(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and positions of all groups."""
+    """Rows and positions of all groups: a token that stands in several of them (top, random, an interval) is one
+    example."""
     rows, positions = ([getattr(group, name) for group in examples.groups] for name in ("rows", "positions"))
-    return np.concatenate(rows), np.concatenate(positions)
+    places = np.unique(np.stack([np.concatenate(rows), np.concatenate(positions)]).astype(np.int64), axis=1)
+    return places[0], places[1]
 
 
 @dataclass(frozen=True)

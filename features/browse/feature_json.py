@@ -8,6 +8,7 @@ import numpy as np
 from ..engine.activity.quantiles import quantile
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.results import (
+    HIGHEST_CORRELATES,
     Correlates,
     ExampleGroup,
     FeatureStatistics,
@@ -34,9 +35,9 @@ def rounded(values, digits: int = DIGITS) -> np.ndarray:
 
 
 def numbers(values) -> list:
-    """A plain list: integers as they are, floats rounded, None where there is none."""
+    """A plain list: integers and truths as they are, floats rounded, None where there is none."""
     values = np.asarray(values)
-    if values.dtype.kind in "iu":
+    if values.dtype.kind in "iub":
         return values.tolist()
     return [value if value - value == 0 else None for value in rounded(values).tolist()]
 
@@ -67,8 +68,9 @@ def neuron_alignment(relatives: Relatives) -> list[dict]:
 
 
 def correlates(name: str, correlated: Correlates) -> list[dict]:
-    """A record for each; `name`: what they are, "neuron" or "feature"."""
-    columns = {name: correlated.indices, "pearson": correlated.pearson, "cosine": correlated.cosine}
+    """A record for each; `name`: what they are, "neuron" or "feature". `lowest`: whether it is of the low end."""
+    lowest = np.arange(len(correlated.indices)) >= HIGHEST_CORRELATES
+    columns = {name: correlated.indices, "lowest": lowest, "pearson": correlated.pearson, "cosine": correlated.cosine}
     if len(correlated.decoder_cosine):
         columns["decoder_cosine"] = correlated.decoder_cosine
     return records(**columns)
@@ -103,23 +105,23 @@ def token_values(vocabulary: Vocabulary, tokens: TokenValues) -> list[dict]:
 class Text:
     """Corpus rows as the pieces a page shows, each row read once."""
 
-    def __init__(self, vocabulary: Vocabulary, rows: np.ndarray, bos: bool):
-        """rows [n, length] token ids, which start with BOS if `bos`."""
-        self.vocabulary, self.bos = vocabulary, int(bos)
+    def __init__(self, vocabulary: Vocabulary, rows: np.ndarray):
+        """rows [n, length] token ids."""
+        self.vocabulary = vocabulary
         self.rows = np.asarray(rows)  # a row of a memmap is slow to make
-        self._read: dict[int, tuple[list[int], list[str]]] = {}
+        self._read: dict[int, tuple[list[int], list[str], list[int]]] = {}
 
     @classmethod
     def of(cls, sae: SAE) -> "Text":
         """The corpus that the SAE's statistics were computed on. Raises ValueError or OSError where it is gone."""
-        corpus = sae.statistics.corpus
-        return cls(vocabulary_of(sae), rows_of(corpus), corpus.bos)
+        return cls(vocabulary_of(sae), rows_of(sae.statistics.corpus))
 
-    def __getitem__(self, row: int) -> tuple[list[int], list[str]]:
-        """Ids and pieces of a row."""
+    def __getitem__(self, row: int) -> tuple[list[int], list[str], list[int]]:
+        """Ids and pieces of a row, and the positions of special tokens, which no figure counts."""
         if row not in self._read:
             ids = self.rows[row].tolist()
-            self._read[row] = ids, self.vocabulary.pieces(ids)
+            special = [position for position, id in enumerate(ids) if id in self.vocabulary.special]
+            self._read[row] = ids, self.vocabulary.pieces(ids), special
         return self._read[row]
 
 
@@ -151,7 +153,7 @@ def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: Text)
             "position": position,
             "activation": activation,
             "copies": copies,
-            "bos": text.bos,
+            "special": text[row][2],
             "tokens": text[row][1],
             "ids": text[row][0],
             "active": active.get(row, []),

@@ -174,11 +174,11 @@ def rank(
 def _why_empty(prompt: PromptActivations, position: int, source: int) -> str:
     """Why nothing can be ranked at a position, whose activations are those of the token `source`; "" where it can."""
     if prompt.is_special(position):
-        return "Special tokens such as BOS are not ranked. Choose another token."
+        return "Special tokens (BOS, EOS and the like) are not ranked. Choose another token."
     if source < 0:
         return "The first token is predicted from nothing, so no feature has a loss effect on it."
     if prompt.is_special(source):
-        return "The token before is a special one (BOS), whose features are not ranked. Choose a later token."
+        return "The token before is a special one (BOS, EOS or the like), which is not ranked. Choose a later token."
     return ""
 
 

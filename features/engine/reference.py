@@ -49,13 +49,11 @@ def signed_topk(p, k, by=None):  # [tokens, d_sae]
     return torch.zeros_like(p).scatter(-1, largest, p.gather(-1, largest))  # [tokens, d_sae]
 
 
-def topk(p, k):  # [tokens, d_sae]
-    """The k largest of each token, if they are above 0 (Gao 2024)."""
+def topk(p, k):  # [tokens, d_sae], the k largest of each token, if they are above 0 (Gao 2024)
     return signed_topk(p, k).relu()  # [tokens, d_sae]
 
 
-def abstopk(p, k):  # [tokens, d_sae]
-    """The k largest in size of each token, with their sign (SAELens)."""
+def abstopk(p, k):  # [tokens, d_sae], the k largest in size of each token, with their sign (SAELens)
     return signed_topk(p, k, by=p.abs())  # [tokens, d_sae]
 
 
@@ -94,13 +92,11 @@ def density(f):  # [tokens, d_sae]
     return (f != 0).double().mean(0)  # [d_sae]
 
 
-def maximum(f):  # [tokens, d_sae]
-    """Of the sizes; 0 of a dead feature (panel "Top activations, max")."""
+def maximum(f):  # [tokens, d_sae], of the sizes; 0 of a dead feature (panel "Top activations, max")
     return f.abs().amax(0)  # [d_sae]
 
 
-def mean_active(f):  # [tokens, d_sae]
-    """Mean size of the active values; 0 of a dead feature."""
+def mean_active(f):  # [tokens, d_sae], mean size of the active values; 0 of a dead feature
     return f.abs().sum(0) / (f != 0).sum(0).clamp_min(1)  # [d_sae]
 
 
@@ -170,8 +166,7 @@ def correlates(r):  # [m] Pearson correlations of a feature, NaN with itself
     return order[:7] + [j for j in order[7:][-3:] if r[j] < 0]
 
 
-def decoder_cosine(W_dec, other):  # [d_sae, d_in], [m, d_in]
-    """Of decoder rows; 0 with a row of zeros."""
+def decoder_cosine(W_dec, other):  # [d_sae, d_in], [m, d_in] decoder rows; 0 with a row of zeros
     return cosine(W_dec.T, other.T).nan_to_num(0)  # [d_sae, m]
 
 
@@ -185,14 +180,12 @@ def decoder_neighbours(W_dec, i, n=10):  # [d_sae, d_in]
 
 
 def output_directions(W_dec, W_out=None):  # [d_sae, d_in], [d_in, d_model]
-    """Decoder rows carried into the residual stream, by W_out from neurons, by W_O from hook_z (heads side by side);
-    elsewhere they are there already."""
+    """Decoder rows in the residual stream: through W_out from neurons, W_O from hook_z (heads side by side)."""
     return W_dec if W_out is None else W_dec @ W_out  # [d_sae, d_model]
 
 
 def neuron_alignment(row, n=10):  # [d_in] decoder row of an SAE on neurons
-    """Neurons with the largest entries, those with their sign, and their share of the row (panel "Neuron alignment,
-    % of L1")."""
+    """Neurons with the largest entries, signed, and their share of the row (panel "Neuron alignment, % of L1")."""
     neurons = row.abs().argsort(descending=True, stable=True)[:n]  # [n]
     return neurons, row[neurons], row[neurons].abs() / row.abs().sum()
 
@@ -236,8 +229,7 @@ def logits(x, unembedding):  # [..., d_model]
     return final_norm(x, unembedding) @ unembedding.W_U + unembedding.b_U  # [..., d_vocab]
 
 
-def losses(x, targets, unembedding):  # [..., d_model], [...] or [] the tokens that follow
-    """-log p of the true next token, in nats."""
+def losses(x, targets, unembedding):  # [..., d_model], [...] or [] the tokens that follow; -log p of them, nats
     log_p = logits(x, unembedding).log_softmax(-1)  # [..., d_vocab]
     return -log_p.gather(-1, targets.expand(log_p.shape[:-1])[..., None])[..., 0]  # [...]
 
@@ -249,8 +241,7 @@ def loss_effect(x, targets, f, e, unembedding):  # [..., d_model], [...], [n], [
     return losses(x, targets, unembedding) - losses(without, targets, unembedding)  # [n]
 
 
-def probabilities(loss, effect):  # [n], [n]
-    """Of the true next token, with the feature and without it, from the same two losses."""
+def probabilities(loss, effect):  # [n], [n] of the true next token, with and without, from the same two losses
     return (-loss).exp(), (-(loss - effect)).exp()  # [n], [n]
 
 
@@ -277,11 +268,15 @@ def rank(metric, p, f, quantiles=None, effects=None):  # [tokens, d_sae] each; e
     return sorted(f[at].nonzero()[:, 0].tolist(), key=lambda i: (float(keys[i]), -float(f[at, i].abs()), i))
 
 
+def over_tokens(metric, scores):  # [chosen tokens, d_sae]
+    """Of several tokens together: the highest quantile, 0 where a feature is silent; of sizes and effects the sum."""
+    return scores.amax(0) if metric == "act_quantile" else scores.nansum(0)  # [d_sae]
+
+
 # A whole SAE
 
 
-def l0(f):  # [tokens, d_sae]
-    """Mean number of active features per token (Bricken 2023)."""
+def l0(f):  # [tokens, d_sae], mean number of active features per token (Bricken 2023)
     return (f != 0).sum(1).double().mean()  # []
 
 
@@ -295,6 +290,5 @@ def loss_recovered(clean, reconstructed, zero):
     return (zero - reconstructed) / (zero - clean)
 
 
-def dead_and_dense(f, above=0.1):  # [tokens, d_sae]
-    """Never active on the counted tokens; active on more than 10 % of them."""
+def dead_and_dense(f, above=0.1):  # [tokens, d_sae]; never active, and active on more than 10 % of the tokens
     return density(f) == 0, density(f) > above  # [d_sae] bool, [d_sae] bool

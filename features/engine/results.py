@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 
 DENSE_ABOVE = 0.1  # share of tokens above which a feature is called dense
+HIGHEST_CORRELATES, LOWEST_CORRELATES = 7, 3  # of a feature, kept at either end
 SHORT_CONTEXT = (10, 8)  # tokens before and after an example's chosen one that pages show first
 
 
@@ -60,7 +61,8 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Correlates:
-    """Neurons or features whose activation goes with a feature's, highest Pearson correlation first."""
+    """Neurons or features whose activation goes with a feature's, highest Pearson correlation first: those of the high
+    end, at most HIGHEST_CORRELATES, then those of the low end, which are negative."""
 
     indices: Int32  # [n]
     pearson: Float32  # [n]
@@ -154,7 +156,7 @@ class ShownRows:
     """Every active token of the corpus rows that a feature's examples come from, row by row.
 
     The loss effect, the loss and the logit effect stand at the active token but speak of the next one, the
-    token predicted there. They are NaN where the row ends and far (20 tokens) from every example.
+    token predicted there. They are NaN where the row ends and far from every example (see activity/top_examples.py).
     """
 
     rows: Int64  # [r] ascending corpus rows

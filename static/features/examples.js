@@ -2,7 +2,7 @@
 
 import { facts, hoverCard } from "../shared/card.js";
 import { chip, logitScale } from "../shared/logits.js";
-import { activeAt, effectScale, legend, sequenceRow, tokenAt } from "../shared/sequences.js";
+import { activeAt, effectScale, legend, sequenceRow, tokenAt, uncounted } from "../shared/sequences.js";
 import { column, count, element, figure, loneToken, percent, quantileText, signed } from "../shared/text.js";
 
 const CONTRIBUTIONS = 5; // logits named at each end of a card
@@ -62,12 +62,13 @@ function describe({ sequence, position }, data) {
   const active = activeAt(sequence, position);
   const before = activeAt(sequence, position - 1);
   const next = sequence.tokens[position + 1];
+  const notCounted = sequence.special.includes(position);
   return element("div", {},
     element("h3", {}, loneToken(sequence.tokens[position]), element("span", { class: "muted" }, ` token ${sequence.ids[position]}`)),
     element("div", { class: "muted" }, place(sequence, position, data)),
-    active ? null : element("div", {}, position === 0 && sequence.bos ? "Start of the row: not counted." : "Not active here."),
+    notCounted ? element("div", {}, uncounted(active || sequence.row === undefined)) : active ? null : element("div", {}, "Not active here."),
     facts([
-      ...(active ? aboutActivation(active, next) : []),
+      ...(active ? aboutActivation(active, next, data.population?.tokens) : []),
       ["Line under it", before && before.loss_effect !== null
         ? `${signed(before.loss_effect)} nats, ${helpOrHurt(before.loss_effect)}` : null, "underline"],
     ]),
@@ -80,12 +81,13 @@ const place = ({ row }, position, { population }) =>
 
 const helpOrHurt = (effect) => (effect < 0 ? "helps" : effect > 0 ? "hurts" : "no effect");
 
-/** `next`: the token predicted, undefined at the row's end. A text of the reader's own has fewer figures. */
-function aboutActivation(active, next) {
+/** `next`: the token predicted, undefined at the row's end. `tokens` are those
+ * counted. A text of the reader's own has fewer figures. */
+function aboutActivation(active, next, tokens) {
   const given = (value, written) => (value === undefined ? null : written(value));
   const rows = [
     ["Activation", figure(active.activation), "activation"],
-    ["Quantile", given(active.quantile, quantileText), "quantile"],
+    ["Quantile", given(active.quantile, (q) => quantileText(q, tokens)), "quantile"],
   ];
   if (next === undefined) return [...rows, ["Next token", "none: the text ends"]];
   rows.push(["Next token", loneToken(next)]);
@@ -94,15 +96,15 @@ function aboutActivation(active, next) {
     ["Loss effect on it", `${signed(active.loss_effect)} nats, ${helpOrHurt(active.loss_effect)}`, "loss-effect"],
     ["Its probability, with", given(active.probability, percent), "probability"],
     ["… and without", given(active.probability_without, percent), "probability-without"],
-    ["Logit effect on it", given(active.logit_effect, signed), "logit-effect"],
+    ["Logit effect on it, before the norm’s scale", given(active.logit_effect, signed), "logit-effect"],
   ];
 }
 
-/** What this activation adds to the logits it moves most: activation × logit per unit. */
+/** What this activation adds to the logits it moves most: activation × logit per unit, the norm's scale left out. */
 function contributions(activation, logits) {
   const scale = logitScale(logits);
   const line = (name, entries) => element("div", { class: "chips" }, element("span", { class: "muted" }, name),
     entries.slice(0, CONTRIBUTIONS).map((entry) =>
       element("span", {}, chip(entry, scale), element("span", { class: "number" }, ` ${column(activation * entry.value)}`))));
-  return element("div", {}, line("raises", logits.positive), line("lowers", logits.negative));
+  return element("div", { title: "activation × logit per unit, before the norm’s scale" }, line("raises", logits.positive), line("lowers", logits.negative));
 }

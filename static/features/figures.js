@@ -42,11 +42,14 @@ function encoderB({ encoder_b: b, correlated_b: rows, previews_b: previews }) {
     ["Cosine", ({ cosine }) => column(cosine)], ["Decoder", ({ decoder_cosine: d }) => column(d)]])];
 }
 
-/** A table of relatives: five rows, the rest on request. */
+/** A table of relatives: five rows, the rest on request; the low end of correlations under a heading of its own. */
 function relatives(rows, columns) {
   if (!rows.length) return null;
-  const body = rows.map((row, i) => element("tr", { hidden: i >= SHORT },
-    columns.map(([, value], c) => element("td", { class: c ? "number" : "" }, value(row)))));
+  const body = rows.flatMap((row, i) => [
+    row.lowest && !rows[i - 1]?.lowest && element("tr", { hidden: i >= SHORT },
+      element("th", { scope: "rowgroup", colspan: columns.length, class: "muted" }, "Lowest correlations")),
+    element("tr", { hidden: i >= SHORT }, columns.map(([, value], c) => element("td", { class: c ? "number" : "" }, value(row)))),
+  ]).filter(Boolean);
   const more = rows.length > SHORT && element("button", {
     type: "button", class: "quiet",
     onclick: (event) => { body.forEach((tr) => (tr.hidden = false)); event.target.remove(); },

@@ -6,9 +6,9 @@ import { watchWork } from "../shared/progress.js";
 
 const data = JSON.parse(document.getElementById("sae-data").textContent);
 const place = document.getElementById("densities");
-const power = (exponent) => `${Number((100 * 10 ** exponent).toPrecision(1))} %`;
+const power = (exponent, digits = 1) => `${Number((100 * 10 ** exponent).toPrecision(digits))} %`;
 if (place && data.density_histogram)
-  place.replaceChildren(histogram(data.density_histogram, { name: "Features by density", write: power, whole: true }).node);
+  place.replaceChildren(histogram(data.density_histogram, { name: "Features by density", write: (exponent) => power(exponent), writeEdge: (exponent) => power(exponent, 3), whole: true }).node);
 
 for (const panel of document.querySelectorAll(".progress-panel")) watchWork(panel, { done: () => location.reload() });
 

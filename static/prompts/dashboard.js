@@ -7,9 +7,9 @@ import { asSequence, effectScale, sequenceRow } from "../shared/sequences.js";
 import { count, element, figure, percent, quantileText, signed } from "../shared/text.js";
 
 export const METRICS = {
-  act_size: { name: "Act size", text: (v) => figure(v), order: "largest activation first" },
-  act_quantile: { name: "Act quantile", text: quantileText, order: "rarest activation first" },
-  loss_effect: { name: "Loss effect", text: (v) => `${signed(v)} nats`, order: "most helpful first; negative helps" },
+  act_size: { name: "Act size", text: (v) => figure(v), order: "largest activation first", together: "summed" },
+  act_quantile: { name: "Act quantile", text: quantileText, order: "rarest activation first", together: "the highest" },
+  loss_effect: { name: "Loss effect", text: (v) => `${signed(v)} nats`, order: "most helpful first; negative helps", together: "summed" },
 };
 
 /**
@@ -43,22 +43,22 @@ export function dashboard(answer, score, board, features) {
 }
 
 const promptOf = ({ tokens, token_ids: ids, special }, { activations, loss_effects: lossEffects }) =>
-  asSequence({ tokens, ids, activations, lossEffects, bos: Number(special[0]) });
+  asSequence({ tokens, ids, activations, lossEffects, special });
 
-/** What a score is called: over several tokens it is a sum, and a quantile their mean. */
+/** What a score is called: over several tokens it is a sum, and a quantile the highest of theirs. */
 const nameOf = (rank, { positions }) =>
-  positions.length === 1 ? METRICS[rank].name : `${METRICS[rank].name} (${rank === "act_quantile" ? "mean" : "sum"})`;
+  positions.length === 1 ? METRICS[rank].name : `${METRICS[rank].name} (${rank === "act_quantile" ? "highest" : "sum"})`;
 
 function head(answer, score, board, features) {
   const others = Object.entries({ act_size: score.activation, act_quantile: score.quantile, loss_effect: score.loss_effect })
     .filter(([metric, value]) => metric !== answer.rank && value !== null)
-    .map(([metric, value]) => `${nameOf(metric, answer).toLowerCase()} ${METRICS[metric].text(value)}`);
+    .map(([metric, value]) => `${nameOf(metric, answer).toLowerCase()} ${METRICS[metric].text(value, board.tokens)}`);
   return element("header", {},
     element("h3", {},
       element("a", { class: "feature-link", href: featureUrl(features, board.feature) }, `#${board.feature}`),
       board.dead && element("span", { class: "badge warn" }, "dead"),
       board.dense && element("span", { class: "badge warn" }, "dense")),
-    element("p", { class: "score" }, `${nameOf(answer.rank, answer)} `, element("strong", {}, METRICS[answer.rank].text(score.score))),
+    element("p", { class: "score" }, `${nameOf(answer.rank, answer)} `, element("strong", {}, METRICS[answer.rank].text(score.score, board.tokens))),
     element("p", { class: "muted others" }, others.join(", ")));
 }
 

@@ -3,7 +3,7 @@
 import { facts, hoverCard } from "../shared/card.js";
 import { bindKeys } from "../shared/keys.js";
 import { watchWork } from "../shared/progress.js";
-import { activeAt, legend, tokenAt, tokenKeys } from "../shared/sequences.js";
+import { activeAt, legend, tokenAt, tokenKeys, uncounted } from "../shared/sequences.js";
 import { count, element, figure, percent, quantileText, signed, visible } from "../shared/text.js";
 import { fetchAnswer } from "./asking.js";
 import { dashboard, METRICS } from "./dashboard.js";
@@ -158,7 +158,7 @@ function summary({ positions, rank, ranking, active, losses }) {
   return [
     one ? "Token " : "Tokens ", positions.map((p, at) => [at ? ", " : "", `${p} `, tokenSample(p)]),
     loss === null ? "" : `, loss ${figure(loss, 3)} nats`, ". ",
-    `${few} active ${where}, ${METRICS[rank].order}${one ? "" : ", summed over the tokens"}.`,
+    `${few} active ${where}, ${METRICS[rank].order}${one ? "" : `, ${METRICS[rank].together} over the tokens`}.`,
   ];
 }
 
@@ -220,17 +220,22 @@ function watchPointer(root) {
   root.addEventListener("focusout", leave);
 }
 
+/** Counted tokens of the statistics of the dashboard that a node stands in. */
+const tokensOf = (node) => boards.find((board) => board.node.contains(node))?.board.tokens;
+
 /** The card of a token in a dashboard. */
 function describe(node) {
   const { sequence, position } = tokenAt(node) ?? {};
   if (!sequence) return null;
   const here = activeAt(sequence, position);
   const before = activeAt(sequence, position - 1);
+  const special = sequence.special.includes(position);
   return element("div", {}, element("strong", {}, `“${visible(sequence.tokens[position])}”`),
     element("span", { class: "muted" }, ` id ${sequence.ids[position]}${sequence.row === undefined ? `, token ${position}` : `, row ${count(sequence.row)}`}`),
+    special && element("div", {}, uncounted(here || sequence.row === undefined)),
     facts([
-      ["Activation", here ? figure(here.activation) : "0"],
-      ["Quantile", here?.quantile === undefined ? null : quantileText(here.quantile)],
+      ["Activation", here ? figure(here.activation) : special && sequence.row !== undefined ? null : "0"],
+      ["Quantile", here?.quantile === undefined ? null : quantileText(here.quantile, tokensOf(node))],
       ["Loss effect on this token", before?.loss_effect == null ? null : `${signed(before.loss_effect)} nats`],
       ["Loss effect on the next", here?.loss_effect == null ? null : `${signed(here.loss_effect)} nats`],
     ]));

@@ -53,7 +53,7 @@ export function tryBox(place, base) {
 }
 
 function drawn({ tokens, token_ids: ids, special, activations, loss_effects: lossEffects }, maximum) {
-  const sequence = asSequence({ tokens, ids, activations, lossEffects, bos: Number(special[0]) });
+  const sequence = asSequence({ tokens, ids, activations, lossEffects, special });
   const most = Math.max(0, ...activations.map(Math.abs));
   return [
     sequenceRow(sequence, { maximum: maximum || most || 1, scale: effectScale([sequence]), context: "whole" }),

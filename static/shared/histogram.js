@@ -23,13 +23,20 @@ export function ticks(low, high, wanted = 4) {
 
 const tidy = (value) => String(Number(value.toPrecision(6))).replace("-", "−");
 
+/** Edges of equal bins, each to about a tenth of a bin: so that none reads as another. */
+function edgeWriter(edges) {
+  const width = (edges[edges.length - 1] - edges[0]) / (edges.length - 1) || 1;
+  const decimals = Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(width))));
+  return (value) => String(Number(value.toFixed(decimals))).replace("-", "−");
+}
+
 /**
  * A histogram `{edges, counts}` as a node that fits its container. `hue(centre)` gives the class of a bar
  * ("orange", "red", "blue"); `log`: height by log(1 + count); `height` in px; `name` is read to screen readers;
- * `write(value)` words a value of the axis, `whole` keeps its ticks to whole numbers.
+ * `write(value)` words a value of the axis, `writeEdge(value)` an edge of a bin; `whole` keeps ticks to whole numbers.
  * Returns `{node, mark(value, text), clear()}`: a line at a value, and its removal.
  */
-export function histogram({ edges, counts }, { hue = () => "orange", log = false, height = 96, name = "Histogram", write = tidy, whole = false } = {}) {
+export function histogram({ edges, counts }, { hue = () => "orange", log = false, height = 96, name = "Histogram", write = tidy, writeEdge = edgeWriter(edges), whole = false } = {}) {
   const low = edges[0];
   const span = edges[edges.length - 1] - low || 1;
   const along = (value) => ((value - low) / span) * 100;
@@ -39,7 +46,7 @@ export function histogram({ edges, counts }, { hue = () => "orange", log = false
     class: hue((edges[i] + edges[i + 1]) / 2),
     x: along(edges[i]) + 0.1, width: Math.max(0.2, along(edges[i + 1]) - along(edges[i]) - 0.2),
     y: 100 - (n ? Math.max(1.2, 100 * tall(n)) : 0), height: n ? Math.max(1.2, 100 * tall(n)) : 0, // one is seen too
-  }, svg("title", {}, `${write(Number(edges[i].toPrecision(3)))} to ${write(Number(edges[i + 1].toPrecision(3)))}: ${count(n)}`)));
+  }, svg("title", {}, `${writeEdge(edges[i])} to ${writeEdge(edges[i + 1])}: ${count(n)}`)));
   const line = element("div", { class: "mark", hidden: true }, element("span", {}));
   const axis = ticks(low, low + span).filter((value) => !whole || Number.isInteger(value)).map((value) =>
     element("span", { style: { left: `${along(value)}%` }, class: along(value) < 4 ? "first" : along(value) > 94 ? "last" : "" },

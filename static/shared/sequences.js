@@ -13,6 +13,10 @@ export const tokenAt = (node) => places.get(node);
 /** The feature's values on a token of a sequence (an entry of `sequence.active`), or undefined where inactive. */
 export const activeAt = (sequence, position) => sequence.active.find((entry) => entry.position === position);
 
+/** What is said of a special token: no figure counts it, so in the corpus nothing is kept of it. */
+export const uncounted = (active) =>
+  `Special token (BOS, EOS or the like): not counted in any figure${active ? "" : ", so whether the feature is active here is not kept"}.`;
+
 /** The loss effect at which an underline has its full colour: the largest of these sequences, 0.05 nats at least. */
 export function effectScale(sequences) {
   let largest = 0.05;
@@ -23,13 +27,14 @@ export function effectScale(sequences) {
 
 /**
  * A sequence as the pages draw it, from values per token (the prompt page has these). `lossEffects[p]` speaks of
- * the prediction of token p, so it is kept with the activation on p - 1. `position` is the chosen token or null.
+ * the prediction of token p, so it is kept with the activation on p - 1; `special[p]` tells of BOS and the like.
+ * `position` is the chosen token or null.
  */
-export function asSequence({ tokens, ids, activations, lossEffects = [], position = null, bos = 0 }) {
+export function asSequence({ tokens, ids, activations, lossEffects = [], special = [], position = null }) {
   const active = activations
     .map((activation, p) => ({ position: p, activation, loss_effect: lossEffects[p + 1] ?? null }))
     .filter((entry) => entry.activation);
-  return { tokens, ids, position, bos, active };
+  return { tokens, ids, position, special: special.flatMap((is, p) => (is ? [p] : [])), active };
 }
 
 /**
@@ -60,7 +65,7 @@ export function sequenceRow(sequence, { maximum, scale, context = "short" }) {
 /** One token box. Only the chosen token is a tab stop; the others are reached from it (see tokenKeys). */
 function token(sequence, position, activation, effect, { maximum, scale }) {
   const chosen = position === sequence.position;
-  const special = position === 0 && sequence.bos;
+  const special = sequence.special.includes(position);
   const node = element("span", {
     class: "token" + (chosen ? " chosen" : "") + (special ? " special" : ""),
     tabindex: chosen ? "0" : "-1",

@@ -65,10 +65,16 @@ export function percent(share, digits = 3) {
   return figure(share * 100, digits) + " %";
 }
 
-/** An activation quantile with as many digits as tell it from 100 %: "99.99871 %". */
-export function quantileText(q) {
+const EXACT_TAIL = 51; // tokens: longer tails are known to 1 %, see features/engine/activity/quantiles.py
+
+/**
+ * An activation quantile of so many counted `tokens`, with as many digits as tell it from 100 %: "99.99871 %", and no
+ * digit that is worth less than 1 % of the tail 1 - q where that is not exact.
+ */
+export function quantileText(q, tokens) {
   if (q === null || q === undefined) return "–";
   if (q >= 1) return "100 %";
-  const decimals = Math.min(9, Math.max(2, 2 - Math.floor(Math.log10((1 - q) * 100))));
-  return (q * 100).toFixed(decimals) + " %";
+  const tail = Math.log10((1 - q) * 100); // per cent
+  const decimals = (1 - q) * tokens < EXACT_TAIL + 0.5 ? 2 - Math.floor(tail) : Math.floor(2 - tail + 1e-9);
+  return (q * 100).toFixed(Math.min(12, Math.max(0, decimals))) + " %";
 }

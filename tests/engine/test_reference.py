@@ -346,6 +346,12 @@ def test_losses_and_loss_effects_are_those_of_running_the_model_without_the_feat
         assert float(with_it) == pytest.approx(math.exp(-clean[POSITION]), abs=off)
 
 
+def test_over_several_tokens_effects_add_up_and_the_highest_quantile_counts():
+    scores = T([0.9, 0, -2], [0.5, float("nan"), 1])
+    same(reference.over_tokens("act_size", scores), 1.4, 0, -1)
+    same(reference.over_tokens("act_quantile", T([0.9, 0], [0.5, 0.7])), 0.9, 0.7)
+
+
 # Its place
 
 

@@ -115,6 +115,16 @@ def test_several_tokens_sum_their_scores(answer, prompt):
     np.testing.assert_allclose([score["score"] for score in found], np.sort(effects)[:10], rtol=1e-5)
 
 
+def test_the_quantile_over_several_tokens_is_the_highest(answer, sae):
+    one, other = (answer(position=position, rank="act_quantile")["ranking"] for position in (2, 4))
+    found = answer(position="2,4", rank="act_quantile")["ranking"]
+    best = {}
+    for score in one + other:
+        best[score["feature"]] = max(score["score"], best.get(score["feature"], 0))
+    assert [score["score"] for score in found] == sorted(best.values(), reverse=True)[:10]
+    assert all(score["score"] == best[score["feature"]] for score in found)
+
+
 def test_a_loss_effect_that_nobody_knows_is_none_in_a_sum(answer, prompt):
     """After the last token comes nothing, so what is active on it alone has an effect on nothing."""
     found = answer(position="4,5")["ranking"]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from prompts.heatmap import heatmap_of
-from prompts.ranking_several import summed_scores
+from prompts.ranking_several import scores_over_tokens
 
 IDS = [1, 40, 50, 60]
 ACTIVATIONS = np.array([[0, 1, 0, 1], [0, -5, 0, 1], [0, 0, -3, 0], [0, 2, 0, 2]], np.float32)  # [feature, token]
@@ -38,5 +38,5 @@ def test_the_overview_takes_the_largest_in_size_and_scales_by_it():
 
 def test_sums_over_tokens_keep_the_sign_and_are_ordered_by_size():
     question = SimpleNamespace(metric="act_size", positions=[1, 2, 3], ids=IDS)
-    scores = summed_scores(Prompt(), question, SimpleNamespace(exists=False))
+    scores = scores_over_tokens(Prompt(), question, SimpleNamespace(exists=False))
     assert [(score.feature, score.score) for score in scores] == [(1, -4), (3, 4), (2, -3), (0, 2)]

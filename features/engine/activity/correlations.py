@@ -14,13 +14,12 @@ from torch import Tensor
 
 from ..kernels.numba.topk import extreme_correlations
 from ..kernels.parallel import parallel_map
-from ..results import Correlates, no_correlates
+from ..results import HIGHEST_CORRELATES, LOWEST_CORRELATES, Correlates, no_correlates
 from ..store.active_entries import ActiveEntries, Chunk
 from ..store.pair_products import PairProducts
 from ..store.sums import CorpusSums
 from ..weights.decoder_neighbours import SHORTEST, DecoderRows
 
-HIGHEST, LOWEST = 7, 3  # correlates kept per feature at either end
 COSINE_BYTES = 2 << 20  # of decoder rows that are compared at a time
 
 
@@ -162,8 +161,8 @@ def inverse_spread(x: np.ndarray, xx: np.ndarray, tokens: int) -> np.ndarray:
 
 def _extremes(products, sums, scales, partners: Partners, tokens: int, excluded) -> tuple[np.ndarray, np.ndarray]:
     """Pearson correlations of the highest, then the lowest of each row, the lowest last, and their columns.
-    [n, HIGHEST + LOWEST] each; where there are fewer, infinite ones stand for none"""
-    high, low = (np.full((len(sums), count), -np.inf) for count in (HIGHEST, LOWEST))
+    [n, HIGHEST_CORRELATES + LOWEST_CORRELATES] each; where there are fewer, infinite ones stand for none"""
+    high, low = (np.full((len(sums), count), -np.inf) for count in (HIGHEST_CORRELATES, LOWEST_CORRELATES))
     high_columns, low_columns = (np.zeros(values.shape, np.int64) for values in (high, low))
     extreme_correlations(
         products, sums, scales, partners.sums, partners.scales, tokens, excluded,
@@ -175,8 +174,8 @@ def _extremes(products, sums, scales, partners: Partners, tokens: int, excluded)
 
 def _existing(count: int, indices: np.ndarray, figures: list[np.ndarray]) -> Correlates:
     """Those that exist: `count` correlations are known, and none is named at both ends."""
-    highest = min(HIGHEST, count)
-    lowest = min(LOWEST, count - highest)
+    highest = min(HIGHEST_CORRELATES, count)
+    lowest = min(LOWEST_CORRELATES, count - highest)
     keep = np.zeros(len(indices), bool)
     keep[:highest] = True
     # Of the low end only what is negative: the lowest of many positive correlations says nothing.

@@ -66,7 +66,7 @@ def quantile(sketch: np.ndarray, count: int, tokens: int, values) -> np.ndarray:
     `sketch` as from `values_at_ranks`, `count` the active tokens. Zero has quantile 0: no activation is
     smaller. Above the highest value seen the tail is taken as half a token, so that it stays below 1 and
     above the quantile of the highest. Same as reference.act_quantile: exact for tails of up to 51 tokens, longer
-    ones within 1 %.
+    ones within 1 %; `quantileText` of static/shared/text.js writes no more digits than that.
     """
     values = np.abs(np.asarray(values, dtype=np.float32))
     tail = np.maximum(tail_count(sketch, count, values), 0.5)

@@ -14,7 +14,9 @@ from .activations import SortedActivations
 
 TOP = 20
 BEFORE, AFTER = 5, 5  # tokens around a chosen one that make its window
-EFFECTS_WITHIN = max(SHORT_CONTEXT)  # tokens of a chosen one: effects are computed there, activations in the whole row
+# Tokens before and after a chosen one whose effects are computed; activations are known in the whole row. An effect is
+# drawn under the next token: for the first one of a short context it is that of the token before the context.
+EFFECTS_BEFORE, EFFECTS_AFTER = max(SHORT_CONTEXT) + 1, max(SHORT_CONTEXT)
 WINDOW = BEFORE + 1 + AFTER  # top examples of a row lie at least this far apart
 _HASH_WEIGHTS = np.random.default_rng(0).integers(2**62, size=WINDOW)  # of a window's tokens in its hash
 
@@ -112,8 +114,9 @@ def near_examples(tokens: np.ndarray, examples: np.ndarray, layout: TokenLayout)
     if not len(examples):
         return near
     after = np.searchsorted(examples, tokens)
-    # The nearest example is the last one before the token or the first one from it on.
+    # The nearest examples are the last one before the token and the first one from it on.
     for neighbour in (np.maximum(after - 1, 0), np.minimum(after, len(examples) - 1)):
         same_row = examples[neighbour] // layout.width == tokens // layout.width
-        near |= same_row & (np.abs(examples[neighbour] - tokens) <= EFFECTS_WITHIN)
+        offset = tokens - examples[neighbour]
+        near |= same_row & (offset >= -EFFECTS_BEFORE) & (offset <= EFFECTS_AFTER)
     return near

@@ -86,12 +86,12 @@ def test_a_feature_is_chosen_alone_as_it_is_beside_others(block, layout):
                 np.testing.assert_array_equal(getattr(own, name), getattr(other, name))
 
 
-def test_shown_entries_are_all_of_the_examples_rows_and_near_ones_are_ten_tokens_away_at_most(block, layout):
+def test_shown_entries_are_all_of_the_examples_rows_and_near_ones_lie_eleven_tokens_before_to_ten_after(block, layout):
     for one, entries in zip(choose_examples(block, layout, SEED), block, strict=True):
         examples = {(r, p) for group in one.examples.groups for r, p in zip(group.rows, group.positions, strict=True)}
         rows, positions = layout.rows_and_positions(entries.tokens)
         expected = [
-            (row, position, value, any(row == r and abs(position - p) <= 10 for r, p in examples))
+            (row, position, value, any(row == r and -11 <= position - p <= 10 for r, p in examples))
             for row, position, value in zip(rows, positions, entries.values, strict=True)
             if any(row == r for r, _ in examples)
         ]

@@ -53,7 +53,7 @@ def test_features_of_encoder_b_stand_on_the_page_with_their_figures(client, sae,
         "address": "/saes/other/features/",
     }
     assert [row["feature"] for row in data["correlated_b"]] == FEATURES_OF_B
-    assert set(data["correlated_b"][0]) == {"feature", "pearson", "cosine", "decoder_cosine"}
+    assert set(data["correlated_b"][0]) == {"feature", "pearson", "cosine", "decoder_cosine", "lowest"}
     own = b.statistics.features.get(index=1)
     assert data["previews_b"]["1"]["maximum"] == own.maximum
     about = client.get(sae.get_absolute_url()).content.decode()

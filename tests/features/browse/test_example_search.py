@@ -139,7 +139,11 @@ def test_a_payload_that_cannot_be_read_says_so(client, sae):
     assert "Recompute the statistics" in text_of(client.get("/saes/tiny/features/?q=script&by=examples"))
 
 
-def test_every_group_of_examples_is_searched(sae):
+def test_every_group_of_examples_is_searched_and_a_token_that_stands_in_several_is_one_example(sae):
     examples = unpack_part(Feature.objects.get(index=0).payload, "examples")
     rows, positions = example_search._positions(examples)
-    assert len(rows) == len(positions) == sum(len(group.rows) for group in examples.groups) > len(examples.top.rows)
+    places = [
+        place for group in examples.groups for place in zip(group.rows.tolist(), group.positions.tolist(), strict=True)
+    ]
+    found = list(zip(rows.tolist(), positions.tolist(), strict=True))
+    assert sorted(found) == sorted(set(places)) and len(examples.top.rows) < len(found) < len(places)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from features.browse import feature_json
 from features.browse.feature_json import numbers, rounded
 from features.browse.feature_page import feature_page, missing_page
 from features.engine import reference
 from features.engine.activity.quantiles import quantile
+from features.engine.results import Correlates
 from features.models import Feature
 from features.storage.feature_rows import statistics_of
 from features.storage.readers import rows_of, vocabulary_of
@@ -77,7 +79,7 @@ def test_a_sequence_shows_the_corpus_row_with_the_chosen_token_active(sae):
         assert sequence["tokens"] == vocabulary_of(sae).pieces(text[row].tolist())
         assert sequence["position"] == position
         assert position in [entry["position"] for entry in sequence["active"]]
-        assert sequence["bos"] == 1
+        assert sequence["special"] == [0]
 
 
 @pytest.mark.parametrize("index", [0, 3], ids=["alive", "dead"])
@@ -117,6 +119,23 @@ def test_a_missing_feature_still_says_where_it_is(sae):
     data = missing_page(sae, 9, 8, 10)
     assert data["missing"] and (data["previous"], data["index"], data["next"]) == (8, 9, 10)
     assert data["sae"]["slug"] == "tiny"
+
+
+def test_every_special_token_of_a_row_is_told(sae):
+    vocabulary = vocabulary_of(sae)
+    end = sorted(vocabulary.special - {vocabulary.bos_id})[0]
+    rows = np.array([[vocabulary.bos_id, 300, end, 301]])
+    assert feature_json.Text(vocabulary, rows)[0][2] == [0, 2]
+
+
+def test_the_low_end_of_correlations_is_marked():
+    def listed(n):
+        columns = [np.linspace(0.9, -0.3, n, dtype=np.float32)] * 2
+        found = feature_json.correlates("neuron", Correlates(np.arange(n), *columns, np.zeros(0)))
+        return [record["lowest"] for record in found]
+
+    assert listed(10) == [False] * 7 + [True] * 3
+    assert listed(4) == [False] * 4  # however low: they are the highest there are
 
 
 def test_rounding_keeps_five_digits_of_any_size():

@@ -1,0 +1,44 @@
+"""Do figures, tooltips and cards in a browser say what is known, and no more?"""
+
+import pytest
+
+from tests.browser import browser, page  # noqa: F401
+
+from .. import shown
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+WRITTEN = """async () => {
+  const { quantileText } = await import("/static/shared/text.js");
+  const { histogram } = await import("/static/shared/histogram.js");
+  const drawn = (edges) => histogram({ edges, counts: edges.slice(1).map(() => 1) }).node;
+  return {
+    quantiles: [[1 - 51 / 4e6, 4e6], [1 - 52 / 4e6, 4e6], [1 - 12345 / 4e6, 4e6], [0.7, 100], [0.7, 4e6], [0, 4e6]]
+      .map((asked) => quantileText(...asked)),
+    edges: [...drawn([5, 5.01, 5.02, 5.03]).querySelectorAll("title")].map((title) => title.textContent),
+  };
+}"""
+
+
+@pytest.fixture
+def sae(transactional_db, tmp_path):
+    return shown.shown_sae(tmp_path)
+
+
+def test_quantiles_and_edges_have_the_digits_that_tell_them_apart(page, live_server, sae):  # noqa: F811
+    page.goto(f"{live_server.url}/saes/tiny/")
+    written = page.evaluate(WRITTEN)
+    assert written["quantiles"] == ["99.99872 %", "99.9987 %", "99.69 %", "70.0 %", "70 %", "0 %"]
+    assert written["edges"] == ["5 to 5.01: 1", "5.01 to 5.02: 1", "5.02 to 5.03: 1"]
+    # Densities are drawn over powers of ten; each edge is told to three digits.
+    spans = [title.split(":")[0] for title in page.locator("#densities title").all_text_contents()]
+    assert len(spans) == len(set(spans)) > 20 and spans[-1].endswith(" to 100 %")
+    assert all(len({part.strip(" %") for part in span.split(" to ")}) == 2 for span in spans)
+
+
+def test_a_special_token_is_told_to_be_uncounted_not_silent(page, live_server, sae):  # noqa: F811
+    page.goto(f"{live_server.url}/saes/tiny/features/0/")
+    page.click("#context button >> text=whole row")
+    page.locator(".token.special").first.hover()
+    card = page.locator(".card:visible").text_content()
+    assert "not counted in any figure" in card and "Not active" not in card
