@@ -13,10 +13,11 @@ from features.engine.model.one_layer import OneBlockConfig
 from features.engine.sae.sae import SparseAutoencoder
 from features.engine.subject import Subject
 
-from . import figures, held_out, tokenizer, train_sae
+from . import figures, train_sae
 from .checkpoints import write_json
 from .model.forward import Weights
 from .sae.inputs import HOOK
+from .text import overlap, selection, tokenizer
 
 MODEL_NAME = "gelu-1l-mini"
 STEPS_PER_DEVIATION = 2  # of the grid that small files round to: adds at most 1/48 of a matrix's own variance
@@ -106,9 +107,7 @@ def measure(
 def write_readme(bundle: Path, facts: dict, measured: figures.Figures | None) -> None:
     """README.md and figures.json. `facts`: what `pipeline.make` knows of its settings, seeds, time and sources."""
     write_json(bundle / "figures.json", {**facts, "figures": asdict(measured) if measured else None})
-    sources = "\n".join(
-        f"| {name} | {count:,} | {characters / 1e6:.1f} |" for name, (count, characters) in facts["sources"].items()
-    )
+    sources = "\n".join(source_line(name, selection.Source(*fields)) for name, fields in facts["sources"].items())
     quality = "\n".join(f"    {line}" for line in measured.lines()) if measured else "    not measured"
     (bundle / "README.md").write_text(
         f"""# {MODEL_NAME} and its sparse autoencoder
@@ -125,11 +124,20 @@ Quality (`python manage.py measure_demo`):
 
 {quality}
 
-Trained on {facts["rows"]:,} rows of these texts, by the names that their corpus gives them. Rows that share
-{held_out.WINDOW} tokens in a row with a held-out row were left out.
+Trained on {facts["rows"]:,} rows of these texts, by the names that their corpus gives them. Left out were
+documents that came before word for word, those that share {overlap.WINDOW} tokens in a row with the text that the site
+shows, rows of which half had come before, and rows that share {overlap.WINDOW} tokens in a row with a held-out row.
 
-| source | documents | million characters |
-|---|---|---|
+| source | documents | million characters | left out: repeats | left out: shown | million characters kept |
+|---|---|---|---|---|---|
 {sources}
 """
+    )
+
+
+def source_line(name: str, source: selection.Source) -> str:
+    """A row of the table of sources."""
+    return (
+        f"| {name} | {source.documents:,} | {source.characters / 1e6:.1f} | {source.repeats:,} | {source.shown:,} | "
+        f"{source.kept_characters / 1e6:.1f} |"
     )

@@ -16,10 +16,11 @@ from features.engine.subject import Subject
 from features.engine.weights import summary
 from features.engine.weights.decoder_neighbours import DecoderRows
 
-from . import texts
+from .text import documents as texts
 
 TWIN_ABOVE = 0.9  # cosine of decoder rows
 DENSITY_TOKENS = 500_000
+READ, READ_SEED = 120, 20_261_128  # features that two readers judge, drawn so; set before anything was trained
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,17 @@ class Figures:
     dead: float  # share of the features that never fired
     dense: float  # share of the features that fired on more than 10 % of tokens
     twins: float  # share of the features that fired whose decoder row has a cosine above 0.9 with another's
+    to_read: list[int]  # READ of the features that fired, at random: those by which readability is judged
 
     def lines(self) -> list[str]:
-        return [
-            f"{name:20} {value:,.4f}" if isinstance(value, float) else f"{name:20} {value:,}"
-            for name, value in asdict(self).items()
-        ]
+        return [f"{name:20} {printed(value)}" for name, value in asdict(self).items()]
+
+
+def printed(value: float | int | list[int]) -> str:
+    """A figure as a line shows it."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def measure(
@@ -75,7 +81,15 @@ def measure(
         dead=on_corpus.dead / subject.d_sae,
         dense=on_corpus.dense / subject.d_sae,
         twins=twins(subject, alive),
+        to_read=drawn(alive),
     )
+
+
+def drawn(alive: np.ndarray) -> list[int]:
+    """READ of the features that fired, alive [d_sae], or all; sorted."""
+    chance = np.random.default_rng(READ_SEED)
+    fired = np.flatnonzero(alive)
+    return sorted(chance.choice(fired, min(READ, len(fired)), replace=False).tolist())
 
 
 def over(shard_pass: ShardPass, rows: np.ndarray, tokens: int) -> tuple[Summary, np.ndarray]:

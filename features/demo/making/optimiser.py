@@ -13,16 +13,17 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's: singular values of any size rea
 def orthogonal(G: Tensor, rounds: int = 5) -> Tensor:
     """Nearly U V' of G = U S V', by Newton-Schulz: X <- aX + (bA + cA^2)X with A = XX'. Like G.
 
-    G is [..., rows, columns]; leading dimensions are separate matrices. bfloat16 is accurate enough.
+    G is [..., rows, columns]; leading dimensions are separate matrices. In float32 everywhere: processors without
+    bfloat16 would spend more time here than on the whole model.
     """
     a, b, c = QUINTIC
     tall = G.shape[-2] > G.shape[-1]
-    X = (G.mT if tall else G).bfloat16()
+    X = G.mT if tall else G
     X = X / (X.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(rounds):
         A = X @ X.mT
         X = a * X + (b * A + c * (A @ A)) @ X
-    return (X.mT if tall else X).to(G.dtype)
+    return X.mT if tall else X
 
 
 class Muon:

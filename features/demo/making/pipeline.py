@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from features.engine.corpus.token_rows import build_rows, open_rows, save_rows
+from features.engine.corpus.token_rows import open_rows, pack, save_rows
 from features.engine.model.language_model import load_model
 from features.engine.model.one_layer import OneBlockConfig
 
-from . import bundle, checkpoints, held_out, parallel, texts, tokenizer, train_model, train_sae
+from . import bundle, checkpoints, parallel, train_model, train_sae
+from .text import documents, overlap, selection, tokenizer
 
 DEMO = OneBlockConfig(d_model=384, n_heads=6, d_head=64, d_mlp=1024, d_vocab=8192, n_ctx=128)
 
@@ -25,7 +26,7 @@ class Plan:
     out: Path
     held_out: Path | None = None  # .npy of token rows, kept out of training and measured on
     tokenizer: Path | None = None  # a tokenizer.json; else one is trained
-    measured_on: Path | None = None  # folder of texts for the densities; else the corpus
+    measured_on: Path | None = None  # the texts that the site shows: not trained on, but measured on; else the corpus
     config: OneBlockConfig = DEMO
     model: train_model.Settings = field(default_factory=train_model.Settings)
     sae: train_sae.Settings = field(default_factory=train_sae.Settings)
@@ -68,17 +69,25 @@ def make(plan: Plan, report: Callable[[str], None] = print) -> Path:
 
 
 def write_rows(plan: Plan, report: Callable[[str], None]) -> None:
-    """Tokenizer and training rows, a few minutes."""
+    """Tokenizer and training rows, some ten minutes."""
     report("reading the corpus")
-    documents = list(texts.documents(plan.corpus))
+    named = list(documents.named_documents(plan.corpus))
     given = Tokenizer.from_file(str(plan.tokenizer)) if plan.tokenizer else None
-    tokenizer.write(plan.out, given or tokenizer.train(documents, plan.config.d_vocab))
-    checkpoints.write_json(plan.out / "sources.json", texts.sources(plan.corpus))
-    report(f"cutting {len(documents):,} documents into rows")
-    rows = build_rows(documents, tokenizer.read(plan.out), plan.config.n_ctx)
-    rows = held_out.training_rows(rows, plan.held_out_rows(), plan.model.seed)
+    tokenizer.write(plan.out, given or tokenizer.train([text for _, text in named], plan.config.d_vocab))
+    vocabulary = tokenizer.read(plan.out)
+    report(f"choosing among {len(named):,} documents")
+    shown = documents.documents(plan.measured_on) if plan.measured_on else ()
+    chosen = selection.select(named, shown, vocabulary)
+    checkpoints.write_json(plan.out / "sources.json", chosen.table())
+    report(f"cutting {len(chosen.documents):,} documents into rows")
+    cut = pack(chosen.documents, vocabulary, plan.config.n_ctx)
+    new = cut[~overlap.repeats(cut)]
+    rows = overlap.training_rows(new, plan.held_out_rows(), plan.model.seed)
     save_rows(plan.rows, rows)
-    report(f"{len(rows):,} rows of {plan.config.n_ctx} tokens")
+    report(
+        f"{len(rows):,} rows of {plan.config.n_ctx} tokens; left out: {len(cut) - len(new):,} that repeat rows before "
+        f"them, {len(new) - len(rows):,} that overlap the held-out ones"
+    )
 
 
 def finish(plan: Plan, model: train_model.Run, sae: train_sae.Run, rows: int, report: Callable[[str], None]) -> None:

@@ -1,7 +1,7 @@
 """How do the learning rate and k change while tokens are read?"""
 
 
-def trapezoid(done: int, budget: int, warm: int, decay: float = 0.22) -> float:
+def trapezoid(done: int, budget: int, warm: int, decay: float) -> float:
     """Share of the full rate after `done` of `budget` tokens: up over `warm`, level, down to 0 over the last `decay`.
 
     Warmup-stable-decay (Hu et al., "MiniCPM", 2024; Haegele et al., "Scaling laws and compute-optimal training beyond

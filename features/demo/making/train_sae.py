@@ -22,7 +22,8 @@ from .sae.initial import initial
 from .sae.inputs import HOOK, InputScaling
 from .sae.objective import Objective, output_map
 from .schedules import geometric, trapezoid
-from .tokenizer import BOS
+from .text.passes import row_numbers
+from .text.tokenizer import BOS
 
 PARTS = 2  # of a batch: the gradients of each are 33 MB to add up
 FIRST_ROWS = 512  # whose neurons decide scale, variances and first directions
@@ -73,9 +74,9 @@ class Run:
         self.workers = Workers(settings.workers)
 
     def neurons(self, first: int, count: int) -> Tensor:
-        """Activations at HOOK of `count` rows, BOS with the rest; after the last row comes the first.
+        """Activations at HOOK of `count` rows, BOS with the rest; after the last row comes another pass.
         [tokens, d_mlp] float32"""
-        chosen = np.arange(first, first + count) % len(self.rows)
+        chosen = row_numbers(first, count, len(self.rows), self.settings.seed)
         tokens = torch.from_numpy(self.rows[chosen].astype(np.int64)).to(self.model.device)
         return self.model.activations(tokens, HOOK).flatten(0, 1)
 

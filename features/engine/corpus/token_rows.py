@@ -1,7 +1,7 @@
 """Documents to equal rows of tokens, in a fixed order, read from any starting row."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -26,11 +26,17 @@ def build_rows(documents: Iterable[str], vocabulary: Vocabulary, length: int, bo
     The last, incomplete row is dropped. [rows, length] uint16, or uint32 for larger vocabularies. Raises
     CorpusError when there is less text than one row.
     """
+    tokenised = chain.from_iterable(vocabulary.many_ids(batch) for batch in _batches(documents))
+    return pack(tokenised, vocabulary, length, bos)
+
+
+def pack(documents: Iterable[Sequence[int]], vocabulary: Vocabulary, length: int, bos: bool = True) -> np.ndarray:
+    """The same of documents that are token ids already, EOS not among them."""
     if bos and vocabulary.bos_id is None:
         raise CorpusError("Rows should start with BOS, but the tokenizer names none. Build them with bos=False.")
     # Two bytes hold the ids of most vocabularies (GPT-2's has 50,257), at half the size on disk.
     kind = np.uint16 if vocabulary.size <= 2**16 else np.uint32
-    stream = np.concatenate([np.empty(0, kind), *(np.array(ids, kind) for ids in _streams(documents, vocabulary))])
+    stream = np.concatenate([np.empty(0, kind), *_streams(documents, _end_of_document(vocabulary), kind)])
     # BOS takes the first of a row's places.
     width = length - bos
     count = len(stream) // width
@@ -42,11 +48,10 @@ def build_rows(documents: Iterable[str], vocabulary: Vocabulary, length: int, bo
     return np.concatenate([np.full((count, 1), vocabulary.bos_id, dtype=kind), rows], axis=1)
 
 
-def _streams(documents: Iterable[str], vocabulary: Vocabulary) -> Iterator[list[int]]:
-    """Token ids of a batch of documents after another, each document closed by EOS."""
-    end = _end_of_document(vocabulary)
+def _streams(documents: Iterable[Sequence[int]], end: list[int], kind: type) -> Iterator[np.ndarray]:
+    """Token ids of a batch of documents after another, each document closed by `end`."""
     for batch in _batches(documents):
-        yield list(chain.from_iterable(ids + end for ids in vocabulary.many_ids(batch)))
+        yield np.fromiter(chain.from_iterable(chain(ids, end) for ids in batch), kind)
 
 
 def _end_of_document(vocabulary: Vocabulary) -> list[int]:
@@ -59,7 +64,7 @@ def _end_of_document(vocabulary: Vocabulary) -> list[int]:
     return []
 
 
-def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
+def _batches(documents: Iterable) -> Iterator[list]:
     batch = []
     for document in documents:
         batch.append(document)

@@ -14,9 +14,16 @@ class Command(BaseCommand):
         parser.add_argument("--corpus", type=Path, required=True, help="folder of .jsonl, .jsonl.xz, .txt files")
         parser.add_argument("--out", type=Path, required=True, help="folder for work and the bundle")
         parser.add_argument("--held-out", type=Path, help="token rows (.npy): never trained on, measured on")
-        parser.add_argument("--measured-on", type=Path, help="folder of texts for the densities")
+        parser.add_argument(
+            "--measured-on", type=Path, help="folder of the texts that the site shows: not trained on, but measured on"
+        )
         parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json; without it one is trained")
-        parser.add_argument("--model-tokens", type=int, default=37_000_000, help="read by the model")
+        parser.add_argument(
+            "--model-tokens",
+            type=int,
+            default=60_000_000,
+            help="read by the model, in several passes where the text is shorter",
+        )
         parser.add_argument("--sae-tokens", type=int, default=15_000_000, help="read by the SAE")
         parser.add_argument("--features", type=int, default=4096, help="width of the SAE")
         parser.add_argument("--k", type=float, default=50.0, help="features a token, on average")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from features.demo.making import texts, tokenizer
 from features.demo.making.model import forward
+from features.demo.making.text import documents, tokenizer
 from features.engine.corpus.token_rows import build_rows
 from features.engine.model.one_layer import OneBlockConfig, OneBlockModel
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def vocabulary(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("tokenizer")
-    tokenizer.write(path, tokenizer.train(list(texts.documents(folder)), size=300))
+    tokenizer.write(path, tokenizer.train(list(documents.documents(folder)), size=300))
     return tokenizer.read(path)
 
 
@@ -46,7 +46,7 @@ def config():
 
 @pytest.fixture(scope="session")
 def token_rows(folder, vocabulary) -> np.ndarray:
-    return build_rows(texts.documents(folder), vocabulary, 24)
+    return build_rows(documents.documents(folder), vocabulary, 24)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import numpy as np
 from django.core.management import call_command
 
-from features.demo.making import held_out as held_out_text
 from features.demo.making import pipeline, train_model, train_sae
+from features.demo.making.text import overlap
 from features.engine.corpus.token_rows import open_rows
 from features.engine.model.language_model import load_model
 from features.engine.sae.checkpoint import read_sae
@@ -24,12 +24,12 @@ def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_ro
     held_out = tmp_path / "held_out.npy"
     np.save(held_out, token_rows[:8])
     made = pipeline.make(small_plan(folder, tmp_path / "out", held_out, config), report=lambda line: None)
-    assert not held_out_text.overlapping(open_rows(tmp_path / "out" / "rows.npy"), token_rows[:8]).any()
+    assert not overlap.overlapping(open_rows(tmp_path / "out" / "rows.npy"), token_rows[:8]).any()
     assert load_model(made / "model", "cpu").config == config and (made / "model" / "tokenizer_config.json").exists()
     for sae in [made / "sae", *sorted((made / "checkpoints").iterdir())]:
         assert read_sae(sae).config.d_sae == 64
     assert len(list((made / "checkpoints").iterdir())) == 4
-    assert "| b | 200 |" in (made / "README.md").read_text()
+    assert "| b | 200 | 0.0 | 0 | 0 |" in (made / "README.md").read_text()
 
     call_command("measure_demo", made, held_out=held_out, corpus=folder, nice=0, json=True)
     printed = json.loads(capsys.readouterr().out)

@@ -67,6 +67,14 @@ def test_every_figure_equals_the_references(model, sae, vocabulary, token_rows):
     cosine = reference.decoder_cosine(sae.W_dec, sae.W_dec)
     near = [any(cosine[i, j] > 0.9 for j in alive if j != i) for i in alive]
     assert found.twins == pytest.approx(np.mean(near)) and found.twins >= 2 / 50
+    assert found.to_read == alive
+
+
+def test_the_features_to_read_are_drawn_among_those_that_fired():
+    alive = np.arange(1000) % 3 > 0
+    first = figures.drawn(alive)
+    assert len(set(first)) == 120 and alive[first].all() and first == figures.drawn(alive)
+    assert first[0] > 0 and max(first) > 900  # from all of them, not the first ones
 
 
 @pytest.mark.parametrize("small", [False, True])

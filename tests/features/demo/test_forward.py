@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from features.demo.making import bundle, tokenizer
+from features.demo.making import bundle
 from features.demo.making.model import forward, next_token_loss
+from features.demo.making.text import tokenizer
 from features.engine.model.language_model import load_model
 
 

@@ -45,12 +45,12 @@ def test_adam_is_torchs_adam():
 
 
 def test_the_rate_rises_stays_level_and_ends_at_nothing():
-    curve = [trapezoid(done, 1000, 100) for done in (0, 49, 99, 500, 780, 890, 1000)]
+    curve = [trapezoid(done, 1000, 100, 0.22) for done in (0, 49, 99, 500, 780, 890, 1000)]
     assert curve == [0.01, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0]
 
 
 def test_a_larger_budget_changes_nothing_before_the_decay():
-    assert all(trapezoid(done, 1000, 100) == trapezoid(done, 3000, 100) for done in range(0, 780, 10))
+    assert all(trapezoid(done, 1000, 100, 0.22) == trapezoid(done, 3000, 100, 0.22) for done in range(0, 780, 10))
 
 
 def test_k_comes_down_by_equal_factors_and_stays():

@@ -64,9 +64,12 @@ def test_training_learns(token_rows, config, tmp_path):
     assert last < first < np.log(config.d_vocab)
 
 
-def test_a_budget_beyond_the_corpus_is_refused_with_both_numbers(token_rows, config, tmp_path):
-    with pytest.raises(ValueError, match=r"1,000,000 tokens, the corpus has [\d,]+"):
-        train_lm(tmp_path / "model.pt", token_rows, config, replace(MODEL, tokens=1_000_000))
+def test_a_budget_beyond_the_corpus_reads_it_again_and_says_so(token_rows, config, tmp_path):
+    said, rows = [], token_rows[:20]
+    settings = replace(MODEL, tokens=24 * 8 * 4, bigram_passes=1)
+    run = train_model.train(rows, tmp_path / "model.pt", config, settings, report=said.append)
+    assert run.done == 24 * 8 * 4
+    assert said[0] == "768 tokens to read of 480: 1.60 times over"
 
 
 def finished(run):

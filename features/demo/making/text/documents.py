@@ -1,4 +1,4 @@
-"""Which documents are trained on, and which source does each come from?"""
+"""Which documents are in a folder, and which source does each come from?"""
 
 import json
 import lzma
@@ -32,12 +32,3 @@ def mixed(folder: Path, parts: int = 8) -> list[str]:
     """The texts, every eighth first, then those after them: the first of the result are of all sources."""
     texts = list(documents(folder))
     return [text for first in range(parts) for text in texts[first::parts]]
-
-
-def sources(folder: Path) -> dict[str, list[int]]:
-    """How many documents and characters each source has, the largest first."""
-    found: dict[str, list[int]] = {}
-    for source, text in named_documents(folder):
-        size = found.setdefault(source, [0, 0])
-        size[0], size[1] = size[0] + 1, size[1] + len(text)
-    return dict(sorted(found.items(), key=lambda item: -item[1][1]))

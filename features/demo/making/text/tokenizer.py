@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from features.engine.model.vocabulary import Vocabulary
 
-from .checkpoints import write_json
+from ..checkpoints import write_json
 
 BOS, EOS, PAD = 0, 1, 2
 SPECIAL = ["<|BOS|>", "<|EOS|>", "<|PAD|>"]  # their places in this list are their ids
