@@ -125,10 +125,11 @@ Quality (`python manage.py measure_demo`):
 {quality}
 
 Trained on {facts["rows"]:,} rows of these texts, by the names that their corpus gives them. Left out were
-documents that came before word for word, those that share {overlap.WINDOW} tokens in a row with the text that the site
-shows, rows of which half had come before, and rows that share {overlap.WINDOW} tokens in a row with a held-out row.
+documents that came before word for word, those of which the site shows the most, of the others every passage of
+{overlap.WINDOW} tokens or more that the site shows, rows of which half had come before, and rows that share
+{overlap.WINDOW} tokens in a row with a held-out row.
 
-| source | documents | million characters | left out: repeats | left out: shown | million characters kept |
+| source | documents | million characters | left out: repeats | left out: shown | tokens kept |
 |---|---|---|---|---|---|
 {sources}
 """
@@ -139,5 +140,5 @@ def source_line(name: str, source: selection.Source) -> str:
     """A row of the table of sources."""
     return (
         f"| {name} | {source.documents:,} | {source.characters / 1e6:.1f} | {source.repeats:,} | {source.shown:,} | "
-        f"{source.kept_characters / 1e6:.1f} |"
+        f"{source.kept / max(1, source.tokens):.0%} of {source.tokens:,} |"
     )

@@ -29,7 +29,7 @@ def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_ro
     for sae in [made / "sae", *sorted((made / "checkpoints").iterdir())]:
         assert read_sae(sae).config.d_sae == 64
     assert len(list((made / "checkpoints").iterdir())) == 4
-    assert "| b | 200 | 0.0 | 0 | 0 |" in (made / "README.md").read_text()
+    assert "| b | 200 | 0.0 | 0 | 0 | 100% of " in (made / "README.md").read_text()
 
     call_command("measure_demo", made, held_out=held_out, corpus=folder, nice=0, json=True)
     printed = json.loads(capsys.readouterr().out)

@@ -68,19 +68,31 @@ def test_a_row_that_says_again_what_rows_before_it_said_is_a_repeat():
     assert overlap.repeats(rows[::-1], window=4).tolist() == [False, False, False, True]
 
 
-def test_each_text_is_trained_on_once_and_none_that_is_shown(vocabulary, folder):
+def test_each_text_is_trained_on_once_less_the_passages_that_are_shown(vocabulary, folder):
     texts = list(documents.documents(folder))[:40]
-    ids = vocabulary.many_ids(texts)
-    passage = texts[7][10 : texts[7].index(" ", 110)]  # cut where tokens may begin otherwise
-    shown = [passage, "the cat"]
+    ids = [list(i) for i in vocabulary.many_ids(texts)]
+    passage = texts[7][10 : texts[7].index(" ", 75)]  # may be cut where its first token begins otherwise
     named = [("a", text) for text in texts] + [("b", "\n" + texts[3] + " "), ("b", "of the cat"), ("c", passage)]
-    chosen = selection.select(named, shown, vocabulary)
+    chosen = selection.select(named, [passage, "the cat"], vocabulary)
 
-    known = [tuple(i) for text in shown for i in runs(vocabulary.ids(text, bos=False))]
-    expected = [i for i in ids if not set(runs(i)) & set(known)]
-    assert [list(i) for i in chosen.documents] == [*expected, vocabulary.ids("of the cat", bos=False)]
-    assert chosen.table()["b"] == [2, len(texts[3]) + 2 + 10, 1, 0, 10]
-    assert chosen.sources["c"].shown == 1 and chosen.sources["a"].shown == len(ids) - len(expected) >= 1
+    known = set(runs(vocabulary.ids(passage, bos=False)))
+    found = [list(i) for i in chosen.documents]
+    assert [*found[:7], *found[8:]] == [*ids[:7], *ids[8:], vocabulary.ids("of the cat", bos=False)]
+    inside = {t for i, run in enumerate(runs(ids[7])) if run in known for t in range(i, i + 16)}
+    assert found[7] == [token for t, token in enumerate(ids[7]) if t not in inside] and len(inside) >= 16
+    size, small = sum(map(len, ids)), len(vocabulary.ids("of the cat", bos=False))
+    assert chosen.table()["a"] == [40, sum(map(len, texts)), 0, 0, size, size - len(inside)]
+    assert chosen.table()["b"] == [2, len(texts[3]) + 2 + 10, 1, 0, small, small]
+    assert chosen.table()["c"] == [1, len(passage), 0, 1, len(vocabulary.ids(passage, bos=False)), 0]
+
+
+def test_no_shown_passage_is_made_where_two_ends_meet():
+    ids, shown = np.array([1, 2, 3, 1, 2, 3, 4, 5, 4, 9]), [[1, 2, 3, 4], [3, 4, 5]]
+    known = overlap.known_passages(shown, window=3)
+    # 1 2 3, 1 2 3, 2 3 4 and 3 4 5 go at once.
+    assert overlap.without(ids, known, window=3).tolist() == [4, 9]
+    nested = np.array([7, 1, 1, 2, 3, 2, 3, 8])
+    assert overlap.without(nested, known, window=3).tolist() == [7, 8]
 
 
 def runs(ids):

@@ -66,6 +66,17 @@ def known_passages(documents: Iterable[Sequence[int]], window: int = WINDOW) -> 
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
 
 
-def shares_passage(ids: Sequence[int], known: np.ndarray, window: int = WINDOW) -> bool:
-    """Whether a document of token ids holds one of the `known_passages`."""
-    return bool(among(passages(np.asarray(ids, np.int64), window), known).any())
+def covered(ids: np.ndarray, known: np.ndarray, window: int = WINDOW) -> np.ndarray:
+    """Which tokens of a document stand in one of the `known_passages`. [n] bool"""
+    starts = np.pad(among(passages(ids, window), known), (0, min(len(ids), window - 1)))  # [n]
+    before = np.pad(np.cumsum(starts), (window, 0))  # [i + window]: passages that start at i or before
+    # Token t stands in those that start at t - window + 1 .. t.
+    return before[window:] > before[:-window]
+
+
+def without(ids: np.ndarray, known: np.ndarray, window: int = WINDOW) -> np.ndarray:
+    """A document's token ids less those that stand in a known passage; what is left holds none, nor where two ends
+    meet."""
+    while (found := covered(ids, known, window)).any():
+        ids = ids[~found]
+    return ids

@@ -1,7 +1,9 @@
-"""Which documents are trained on? Each once, and none of which the site shows a passage.
+"""Which text is trained on? Each document once, less every passage that the site shows.
 
 An SAE's examples would show what the model has learnt by heart, not what it makes of text, if it had been trained on
-the text that the site shows.
+the text that the site shows. A document that is shown for the most part is left out. Of the others the shown passages
+are cut out: whole documents would be most of all code, manuals and novels, as licences, boilerplate and excerpts are
+in common to nearly all of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,6 +17,7 @@ from features.engine.model.vocabulary import Vocabulary
 from . import overlap
 
 BATCH = 512  # documents tokenised at a time
+SHOWN = 0.5  # share of a document's tokens in shown passages from which on all of it is left out
 
 
 @dataclass
@@ -24,8 +27,9 @@ class Source:
     documents: int = 0
     characters: int = 0
     repeats: int = 0  # documents left out because the same text came before
-    shown: int = 0  # documents left out because the site shows a passage of them
-    kept_characters: int = 0
+    shown: int = 0  # documents left out because the site shows most of them
+    tokens: int = 0  # of the documents that are no repeats
+    kept: int = 0  # of these tokens, after shown documents and passages are left out
 
 
 @dataclass
@@ -41,18 +45,22 @@ class Selection:
 
 
 def select(documents: Iterable[tuple[str, str]], shown: Iterable[str], vocabulary: Vocabulary) -> Selection:
-    """Of (source, text) those whose text did not come before, and that share no overlap.WINDOW tokens in a row with a
+    """Of (source, text) those whose text did not come before, without what shares overlap.WINDOW tokens in a row with a
     shown text."""
     known = overlap.known_passages(token_ids(shown, vocabulary))
     sources: dict[str, Source] = {}
     chosen = []
     for batch in batches(once(documents, sources)):
-        for (name, text), ids in zip(batch, vocabulary.many_ids([text for _, text in batch]), strict=True):
-            if overlap.shares_passage(ids, known):
-                sources[name].shown += 1
+        names, texts = zip(*batch, strict=True)
+        for name, ids in zip(names, vocabulary.many_ids(list(texts)), strict=True):
+            whole, source = np.array(ids, np.uint16), sources[name]
+            kept = overlap.without(whole, known)
+            source.tokens += len(whole)
+            if len(kept) > SHOWN * len(whole):
+                source.kept += len(kept)
+                chosen.append(kept)
             else:
-                sources[name].kept_characters += len(text)
-                chosen.append(np.array(ids, np.uint16))
+                source.shown += 1
     return Selection(chosen, dict(sorted(sources.items(), key=lambda item: -item[1].characters)))
 
 
