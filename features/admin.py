@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.utils.html import format_html
 
+from .ask import admin as admin_ask  # noqa: F401  (the same)
 from .importing import admin as admin_imports  # noqa: F401  (registers its pages)
 from .jobs.admin import ComputesStatistics, ReadOnly
 from .models import SAE, Corpus, Feature, Statistics

@@ -16,14 +16,32 @@ BROKERS = ("redis", "rediss", "redis+socket")
 
 @checks.register("features")
 def data_dir_is_writable(**kwargs):
-    folder = next(p for p in (settings.DATA_DIR, *settings.DATA_DIR.parents) if p.exists())
-    if folder.is_dir() and os.access(folder, os.W_OK):
+    if _can_be_written(settings.DATA_DIR):
         return []
     return [
         checks.Error(
             f"Nothing can be written to {settings.DATA_DIR}.",
             hint="Set DATA_DIR to a folder this user may write to; it holds the database and the corpora.",
             id="features.E001",
+        )
+    ]
+
+
+def _can_be_written(path: Path) -> bool:
+    """It, or the nearest folder above it that there is."""
+    folder = next(p for p in (path, *path.parents) if p.exists())
+    return folder.is_dir() and os.access(folder, os.W_OK)
+
+
+@checks.register("features")
+def activations_can_be_kept(**kwargs):
+    if not settings.SAEVIZ_KEPT_BYTES or _can_be_written(Path(settings.SAEVIZ_KEPT).absolute()):
+        return []
+    return [
+        checks.Warning(
+            f"Nothing can be written to {settings.SAEVIZ_KEPT}: computations will keep no activations to be asked.",
+            hint="Set SAEVIZ_KEPT to a folder that workers may write to, or SAEVIZ_KEPT_BYTES=0 to keep none.",
+            id="features.W003",
         )
     ]
 

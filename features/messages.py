@@ -14,3 +14,9 @@ def sentence(error, job=None) -> str:
     if isinstance(error, (ValueError, OSError)) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error}"
+
+
+def size(count: int) -> str:
+    """Bytes in a unit that reads well: 171,400,000 as "171.4 MB"."""
+    power = min(3, (len(str(count)) - 1) // 3)
+    return f"{count / 1000**power:,.{min(1, power)}f} {('bytes', 'KB', 'MB', 'GB')[power]}"

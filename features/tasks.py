@@ -9,7 +9,7 @@ from django.db import DatabaseError, connections
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
 from .models import Import, Job, Verification
-from .storage import move_payloads, recognition
+from .storage import kept_activations, move_payloads, recognition
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ def watch(is_idle: bool):
         lifecycle.pick_up_silent(*KINDS)
         leftovers.forget_long_ended()
         artifacts.remove_leftovers()
+        kept_activations.remove_leftovers()
         if is_idle and leases.something_waits(KINDS):
             doorbell.ring()
     except DatabaseError:

@@ -9,6 +9,7 @@ DEFAULTS = {
     "SAEVIZ_PROMPT_BYTES": 20_000,
     "SAEVIZ_LOADED_SUBJECTS": 2,
     "SAEVIZ_MAX_BYTES": min(MEMORY, 64 << 30),
+    "SAEVIZ_KEPT_BYTES": 4 << 30,
     "SAEVIZ_SILENT_AFTER": 20,
     "SAEVIZ_ATTEMPTS": 3,
     "WORKERS": 1,
@@ -19,14 +20,14 @@ class InvalidSetting(ValueError):
     """A variable holds no number that fits; the message names both and what would."""
 
 
-def number(name: str) -> int:
+def number(name: str, least: int = 1) -> int:
     """The variable's number, its default where it is unset or empty. Raises InvalidSetting."""
     text, default = os.environ.get(name, "").strip(), DEFAULTS[name]
     try:
         value = int(text or default)
     except ValueError:
-        value = 0
-    if value < 1:
-        fits = f"Give a whole number from 1 on, in digits; left out, it is {default}."
+        value = least - 1
+    if value < least:
+        fits = f"Give a whole number from {least} on, in digits; left out, it is {default}."
         raise InvalidSetting(f"{name}={text} does not fit. {fits}")
     return value

@@ -99,3 +99,6 @@ SAEVIZ_ATTEMPTS = number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
 # Files that the parts of a job leave for each other, and whether workers find them there or in the database.
 SAEVIZ_SHARDS = Path(os.environ.get("SAEVIZ_SHARDS") or DATA_DIR / "shards")
 SAEVIZ_SHARE = os.environ.get("SAEVIZ_SHARE", "folder")  # folder: one machine, or a folder that all see; database
+# Active entries that stay after a computation, to be asked; up to how many bytes a set of them may take (0: none stay).
+SAEVIZ_KEPT = Path(os.environ.get("SAEVIZ_KEPT") or DATA_DIR / "activations")
+SAEVIZ_KEPT_BYTES = number("SAEVIZ_KEPT_BYTES", least=0)

@@ -61,8 +61,9 @@ def tiny(db, settings, tmp_path):
 
 @pytest.fixture(autouse=True)
 def shards(tmp_path):
-    """Where the parts of jobs leave their files. Not by `settings`: some tests have a parameter of that name."""
-    with override_settings(SAEVIZ_SHARDS=tmp_path / "shards"):
+    """Where the parts of jobs leave their files, and activations are kept beside them. Not by `settings`: some tests
+    have a parameter of that name."""
+    with override_settings(SAEVIZ_SHARDS=tmp_path / "shards", SAEVIZ_KEPT=tmp_path / "kept"):
         yield tmp_path / "shards"
 
 

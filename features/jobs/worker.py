@@ -7,7 +7,7 @@ from functools import partial
 from .. import messages
 from ..engine.results import Cancelled, Progress
 from ..models import Job, JobPart
-from ..storage import write
+from ..storage import kept_activations, write
 from . import artifacts, doorbell, leases, leftovers, plan
 from .loaded_job import model_cache
 
@@ -162,6 +162,8 @@ def _progress(lease, phase: str, share: float = 1.0):
 
 
 def _show(lease) -> None:
+    if lease.job.features is None:
+        kept_activations.keep(lease, partial(artifacts.needed, lease.job, Stage.SHARD))
     write.show(lease)
     artifacts.remove(lease.job)
     model_cache.drop()

@@ -2,6 +2,7 @@
 
 from .corpus import Corpus
 from .jobs import Import, Job, QueuedWork, Verification
+from .kept import KeptActivations
 from .parts import JobPart, ShardFile
 from .sae import SAE
 from .statistics import Feature, FeaturePayload, FeatureQuerySet, Statistics
@@ -15,6 +16,7 @@ __all__ = [
     "Import",
     "Job",
     "JobPart",
+    "KeptActivations",
     "QueuedWork",
     "ShardFile",
     "Statistics",

@@ -36,6 +36,15 @@ def test_an_installation_in_order_is_not_complained_of(sae):
     assert checks.data_dir_is_writable() == []
 
 
+def test_a_place_for_activations_that_cannot_be_written_is_told_unless_none_are_kept(settings, tmp_path):
+    settings.SAEVIZ_KEPT = tmp_path / "file" / "activations"
+    assert checks.activations_can_be_kept() == []
+    (tmp_path / "file").write_text("no folder")
+    assert [warning.id for warning in checks.activations_can_be_kept()] == ["features.W003"]
+    settings.SAEVIZ_KEPT_BYTES = 0
+    assert checks.activations_can_be_kept() == []
+
+
 def test_a_missing_checkpoint_is_named(sae, checkpoint):
     SAE.objects.update(path=str(checkpoint.parent / "gone"))
     assert told() == [f"tiny: the checkpoint {checkpoint.parent / 'gone'} is missing."]

@@ -18,7 +18,7 @@ LEVELS = [
     "features/apps.py features/management",
     "features/urls.py features/admin.py features/checks.py features/tasks.py",
     "features/gelu1l",
-    "features/browse features/importing features/demo",
+    "features/browse features/importing features/demo features/ask",
     "features/jobs",
     "features/runtime.py",
     "features/storage",

@@ -91,6 +91,23 @@ class ActiveEntries:
         for chunk in self._chunks:
             self.counts += np.diff(chunk.offsets.astype(np.int64))
 
+    @property
+    def tokens(self) -> int:
+        """Token indices that all chunks span, those of special tokens among them."""
+        return sum(chunk.size for chunk in self._chunks)
+
+    @property
+    def chunk_firsts(self) -> np.ndarray:
+        """The first token of each chunk, in corpus order. [chunks] int64"""
+        return np.array([chunk.first for chunk in self._chunks], np.int64)
+
+    def counts_by_chunk(self) -> np.ndarray:
+        """Entries of each feature in each chunk. [d_sae, chunks] uint32"""
+        counts = np.empty((self.d_sae, len(self._chunks)), np.uint32)
+        for column, chunk in zip(counts.T, self._chunks, strict=True):
+            column[:] = np.diff(chunk.offsets)
+        return counts
+
     def chunks(self) -> Iterator[Chunk]:
         """All of them, in corpus order."""
         return (chunk.read() for chunk in self._chunks)

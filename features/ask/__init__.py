@@ -1,0 +1,1 @@
+"""Questions to the kept activations of all features."""
