@@ -111,12 +111,12 @@ def train(
 ) -> Run:
     """Trains to the end, from the state at `path` if there is one; saves it there every so many seconds.
 
-    Raises FloatingPointError where the loss is no longer finite.
+    Raises FloatingPointError where the loss is no longer finite, ValueError where the state was begun with others.
     """
     report(f"{settings.tokens:,} tokens to read of {rows.size:,}: {settings.tokens / rows.size:.2f} times over")
     run, saved = Run(config, settings), time.monotonic()
     if state := checkpoints.load(path, settings.device):
-        checkpoints.restore(run, state)
+        checkpoints.restore(run, state, path)
     else:
         run.begin(rows)
         checkpoints.save(path, checkpoints.state_of(run))

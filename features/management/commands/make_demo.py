@@ -24,9 +24,9 @@ class Command(BaseCommand):
             default=60_000_000,
             help="read by the model, in several passes where the text is shorter",
         )
-        parser.add_argument("--sae-tokens", type=int, default=15_000_000, help="read by the SAE")
+        parser.add_argument("--sae-tokens", type=int, default=20_000_000, help="read by the SAE")
         parser.add_argument("--features", type=int, default=4096, help="width of the SAE")
-        parser.add_argument("--k", type=float, default=50.0, help="features a token, on average")
+        parser.add_argument("--k", type=float, default=45.0, help="features a token, on average")
         parser.add_argument("--workers", type=int, default=2, help="threads; 1 on a GPU")
         parser.add_argument("--device", default="cpu", help="cpu or cuda")
         parser.add_argument("--seed", type=int, default=0)

@@ -73,11 +73,23 @@ def test_silent_features_learn_to_rebuild_what_is_left(problem):
         torch.testing.assert_close(added[name], gradient, rtol=1e-3, atol=1e-6, msg=name)
 
 
-def test_the_longest_silent_features_are_helped(monkeypatch):
-    monkeypatch.setattr(auxiliary, "HELPED", 2)
-    silent = torch.tensor([5, 0, 9, 3, 7])
-    assert auxiliary.longest_silent(silent, after=2).tolist() == [2, 4]
-    assert auxiliary.longest_silent(silent, after=8).tolist() == [2]
+def test_what_fires_rarely_or_has_parted_is_helped_and_not_what_is_silent_for_long(monkeypatch):
+    monkeypatch.setattr(auxiliary, "HELPED", 3)
+    W_dec = torch.nn.functional.normalize(torch.randn(6, D_IN, generator=torch.Generator().manual_seed(3)))
+    w = {"W_dec": W_dec, "W_enc": (W_dec * 2).T.clone()}
+    w["W_enc"][:, 4] = torch.linalg.svd(W_dec[4:5])[2][-1]  # at right angles to its decoder
+    recent = auxiliary.Recent.empty(6, "cpu", blocks=4)
+    fired = torch.tensor([0, 2, 30, 1, 900, 3000])
+    recent.add(fired, 25_000, window=100_000)
+    for _ in range(3):
+        recent.add(0 * fired, 25_000, window=100_000)  # silent since
+    assert recent.rates().tolist() == (fired.double() / 100_000).tolist()
+    assert auxiliary.needy(w, recent.rates()).tolist() == [True, True, False, True, True, False]
+    assert auxiliary.helped(w, recent.rates()).tolist() == [0, 3, 1]  # the rarest three
+    monkeypatch.setattr(auxiliary, "HELPED", 6)
+    assert sorted(auxiliary.helped(w, recent.rates()).tolist()) == [0, 1, 3, 4]
+    recent.add(fired, 25_000, window=100_000)  # what came first is forgotten
+    assert recent.rates().tolist() == (fired.double() / 100_000).tolist() and recent.tokens.tolist() == [25_000] * 4
 
 
 def test_output_map_measures_the_spread_of_the_logit_error(config, weights, model):

@@ -7,12 +7,21 @@ import pytest
 import torch
 
 from features.demo.making import checkpoints, train_model, train_sae
+from features.demo.making.sae import auxiliary, run
 
 MODEL = train_model.Settings(
     tokens=24 * 8 * 30, batch=8, warm=24 * 8 * 5, dtype=torch.float32, bigram_passes=2, common=100, sampled=50
 )
 SAE = train_sae.Settings(
-    tokens=24 * 8 * 20, features=64, k=4, start_k=8, anneal=24 * 8 * 5, batch=8, silent=24 * 8 * 3, dtype=torch.float32
+    tokens=24 * 8 * 20,
+    features=64,
+    k=4,
+    start_k=8,
+    anneal=24 * 8 * 5,
+    batch=8,
+    window=24 * 8 * 6,
+    help_from=24 * 8 * 3,
+    dtype=torch.float32,
 )
 
 
@@ -79,25 +88,28 @@ def finished(run):
 
 def test_a_killed_sae_ends_as_if_it_had_not_been(token_rows, model, tmp_path, monkeypatch):
     marks = []
+    monkeypatch.setattr(auxiliary, "RARE", 0.05)  # of 64 features none is rarer by itself
     whole = train_dictionary(
         tmp_path / "whole.pt", token_rows, model, on_checkpoint=lambda run, n: marks.append((n, run.done))
     )
-    assert [number for number, _ in marks] == [0, 1, 2, 3]
+    assert [number for number, _ in marks] == [0, 1, 2, 3, 4]
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, train_sae.Run, 9)
         train_dictionary(tmp_path / "cut.pt", token_rows, model)
-    monkeypatch.setattr(train_sae, "product_dtype", lambda device: torch.bfloat16)  # measured otherwise this time
+    monkeypatch.setattr(run, "product_dtype", lambda device: torch.bfloat16)  # measured otherwise this time
     again = train_dictionary(tmp_path / "cut.pt", token_rows, model, replace(SAE, dtype=None))
+    assert len(again.helped) and len(again.recent.tokens.unique()) > 1
     for name, weight in finished(whole).items():
         torch.testing.assert_close(finished(again)[name], weight, rtol=0, atol=0, msg=name)
 
 
 def test_an_exported_sae_rebuilds_what_the_trained_one_does(token_rows, model, tmp_path):
-    run = train_dictionary(tmp_path / "sae.pt", token_rows, model)
-    sae, h = run.finished(), run.neurons(0, 4)
-    w, x = run.weights, h * run.inputs.scale
-    a = x @ w["W_enc"] + w["b_enc"]
-    expected = ((a * (a > run.threshold)) @ w["W_dec"] + w["b_dec"]) / run.inputs.scale
+    trained = train_dictionary(tmp_path / "sae.pt", token_rows, model)
+    sae, h = trained.finished(), trained.neurons(0, 4)
+    w, s, c = trained.weights, trained.inputs.scale, trained.inputs.centre
+    a = (h - c) * s @ w["W_enc"] + w["b_enc"]
+    assert (a > trained.threshold).any() and c.abs().max() > 0.1 and (w["b_enc"] != 0).any()
+    expected = ((a * (a > trained.threshold)) @ w["W_dec"] + w["b_dec"]) / s + c
     torch.testing.assert_close(sae.decode(sae.encode(h)), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(64))
 
@@ -123,3 +135,51 @@ def test_a_freak_batch_moves_the_sae_no_further_than_twice_the_usual(token_rows,
         run.clip(gradients)
     assert gradients["W_dec"].norm() == pytest.approx(2.0)
     assert run.usual_length == pytest.approx(0.98 + 0.02 * 2)
+
+
+def test_a_run_goes_on_with_its_own_settings_or_not_at_all(token_rows, model, config, tmp_path):
+    path = tmp_path / "sae.pt"
+    train_dictionary(path, token_rows, model, replace(SAE, tokens=24 * 8 * 4, decay=0.1))
+    with pytest.raises(ValueError, match=r"begun with k 4, this call says 5\. Go on with the same number"):
+        train_dictionary(path, token_rows, model, replace(SAE, k=5, decay=0.1))
+    with pytest.raises(ValueError, match=r"768 tokens, and for a budget of 768 or 3,840 the rate falls"):
+        train_dictionary(path, token_rows, model, replace(SAE, decay=0.1))
+    with pytest.raises(ValueError, match="has no recent: another version began it"):
+        train_lm(tmp_path / "model.pt", token_rows, config, replace(MODEL, tokens=24 * 8, bigram_passes=0))
+        train_dictionary(tmp_path / "model.pt", token_rows, model)
+
+
+def shocked(whole, at, times):
+    """A step that breaks the encoder when it comes to those positions of the text, so many times."""
+    broken = []
+
+    def step(self):
+        if self.done + self.skipped in at and len(broken) < times:
+            broken.append(self.done)
+            self.weights["W_enc"].mul_(-3)
+        return whole(self)
+
+    return step
+
+
+def test_where_the_error_jumps_training_goes_back_and_reads_on_behind(token_rows, model, tmp_path, monkeypatch):
+    said, step = [], 24 * 8
+    monkeypatch.setattr(run.Run, "step", shocked(run.Run.step, {step * 30}, times=1))
+    trained = train_sae.train(
+        model, token_rows, tmp_path / "sae.pt", replace(SAE, tokens=step * 40), save_every=0, report=said.append
+    )
+    back = next(line for line in said if "back to" in line)
+    assert "back to 5,760 tokens" in back  # 30 steps: those before the shock are kept, none of those after it
+    lost = int(back.split("from ")[1].split()[0].replace(",", ""))
+    assert trained.skipped == lost - step * 30 > 0 and trained.done == step * 40
+    assert trained.watch.calm and sum("back to" in line for line in said) == 1
+
+
+def test_a_run_that_jumps_again_and_again_stops_and_says_where(token_rows, model, tmp_path, monkeypatch):
+    step = 24 * 8
+    everywhere = set(range(step * 30, step * 200, step))
+    monkeypatch.setattr(run.Run, "step", shocked(run.Run.step, everywhere, times=1000))
+    with pytest.raises(train_sae.Lost, match=r"for the 4th time since the last checkpoint .* Begin anew"):
+        train_sae.train(
+            model, token_rows, tmp_path / "sae.pt", replace(SAE, tokens=step * 40), save_every=0, report=str
+        )

@@ -14,24 +14,35 @@ Weights = dict[str, Tensor]  # W_enc [d_in, d_sae], b_enc [d_sae], W_dec [d_sae,
 
 @dataclass(frozen=True)
 class InputScaling:
-    """x = scale * h: neurons scaled to a mean length of sqrt(d_in)."""
+    """x = scale * (h - centre): neurons less their mean, at a mean length of sqrt(d_in).
+
+    Nine of ten entries of h have the same sign on every token (GELU's tail). Adam moves a feature that has seen few
+    gradients by the signs of its inputs: without centring all such features drift along one and the same direction,
+    minus the mean, until they fire together on the few tokens that lie there.
+    """
 
     scale: float
+    centre: Tensor  # [d_in]
 
     @classmethod
-    def of(cls, h: Tensor) -> "InputScaling":
+    def of(cls, h: Tensor, centred: bool = True) -> "InputScaling":
         """For neurons like these. [tokens, d_in]"""
-        return cls(math.sqrt(h.shape[1]) / float(h.norm(dim=1).mean()))
+        centre = h.mean(0) if centred else torch.zeros_like(h[0])
+        return cls(math.sqrt(h.shape[1]) / float((h - centre).norm(dim=1).mean()), centre)
 
     def __call__(self, h: Tensor) -> Tensor:
-        return h * self.scale
+        return (h - self.centre) * self.scale
 
     def folded(self, w: Weights, threshold: float) -> SparseAutoencoder:
-        """Of weights for x the SAE for h, decoder rows as they are: f / scale in place of f, so that biases and
-        threshold are divided by the scale."""
-        s = self.scale
+        """Of weights for x the SAE for h, matrices as they are: f / scale in place of f, so that biases and threshold
+        are divided by the scale; the centre goes into the biases.
+
+        s (h - c) W_enc + b_enc = s (h W_enc + b_enc / s - c W_enc)
+        """
+        s, c = self.scale, self.centre
+        at_centre = (c.double() @ w["W_enc"].double()).to(c.dtype)  # [d_sae]
         return jumprelu(
-            {**w, "b_enc": w["b_enc"] / s, "b_dec": w["b_dec"] / s},
+            {**w, "b_enc": w["b_enc"] / s - at_centre, "b_dec": w["b_dec"] / s + c},
             torch.full_like(w["b_enc"], threshold / s),
         )
 
