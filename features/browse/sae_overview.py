@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..engine.results import DENSE_ABOVE
-from ..models import SAE, Feature
+from ..models import SAE, Corpus, Feature
 from ..templatetags.formatting import figure, percent
 
 BINS = 60
@@ -27,6 +27,33 @@ def figures(sae: SAE) -> list[tuple[str, str, str]]:
         ("Dead", f"{statistics.dead:,}", f"of {sae.d_sae:,} features never fired on these tokens"),
         ("Dense", f"{statistics.dense:,}", f"features fire on more than {percent(DENSE_ABOVE, 2)} of tokens"),
     ]
+
+
+def model_and_text(sae: SAE, corpus: Corpus) -> list[tuple[str, str, str]]:
+    """(name, what was read, what the files say where that is something else) of special tokens and context."""
+    read = sae.provenance
+    if not read:
+        return []
+    rows = [("BOS", _token(read.get("bos")), _other_bos(sae, corpus)), ("EOS", _token(read.get("eos")), "")]
+    longest, trained = read.get("context"), read.get("trained_context")
+    context = f"rows of {corpus.row_length:,} tokens" + (f"; the model reads {longest:,} at most" if longest else "")
+    other = f"the SAE was trained on sequences of {trained:,}" if trained and trained != corpus.row_length else ""
+    return [*rows, ("Context", context, other)]
+
+
+def _token(token: dict | None) -> str:
+    if not token:
+        return ""
+    if token["id"] is None:
+        return f"none: {token['said']}" if token["said"] else "none"
+    return f"{token['text']} ({token['id']:,}), {token['said']}".rstrip(", ")
+
+
+def _other_bos(sae: SAE, corpus: Corpus) -> str:
+    if sae.prepend_bos is None or sae.prepend_bos == corpus.bos:
+        return ""
+    trained, here = ("with", "without") if sae.prepend_bos else ("without", "with")
+    return f"the SAE was trained on sequences {trained} BOS in front; the corpus has rows {here}"
 
 
 def density_histogram(sae: SAE) -> dict | None:

@@ -16,7 +16,7 @@ from ..storage.findings_file import findings_of
 from .feature_list import FILTERS, FeatureList
 from .feature_page import Unreadable, feature_page, missing_page, preview
 from .reproduce import feature_snippet
-from .sae_overview import density_histogram, figures
+from .sae_overview import density_histogram, figures, model_and_text
 
 PER_PAGE = 100
 
@@ -49,6 +49,8 @@ def home(request):
 def sae(request, slug):
     sae = sae_or_404(slug)
     context = {"figures": figures(sae), "may_compute": may_compute(request.user), "snippet": sae_snippet(sae)}
+    corpus = sae.statistics.corpus if sae.statistics else sae.corpus
+    context |= {"model_and_text": model_and_text(sae, corpus)}
     context |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
     return render(request, "features/sae.html", {"sae": sae, "here": "sae", **context})
 

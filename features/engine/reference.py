@@ -71,10 +71,14 @@ def batch_topk_threshold(p, k):  # [tokens of a batch, d_sae]
 
 def input_norm(h, kind):  # [tokens, d_in]
     """What an SAE with an input norm encodes in place of h, and how its output is undone: output * scale + shift
-    (SAELens). "layer_norm" standardises each token, "constant_norm_rescale" brings it to length sqrt(d_in)."""
+    (SAELens). "layer_norm" standardises each token, "constant_norm_rescale" brings it to length sqrt(d_in),
+    "center" takes its mean out (transformer_lens's center_writing_weights)."""
     if kind == "layer_norm":
         shift, scale = h.mean(-1, keepdim=True), h.std(-1, keepdim=True)  # [tokens, 1], the unbiased deviation
         return (h - shift) / (scale + 1e-5), shift, scale
+    if kind == "center":
+        shift = h.mean(-1, keepdim=True)  # [tokens, 1]
+        return h - shift, shift, torch.ones_like(shift)
     scale = h.norm(dim=-1, keepdim=True) / h.shape[-1] ** 0.5  # [tokens, 1]
     return h / scale, torch.zeros_like(scale), scale
 

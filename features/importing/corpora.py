@@ -42,7 +42,7 @@ def build(path, model_path, *, name="", slug="", licence="", length=None, bos=No
     BOS stands in front of each row unless `bos` is False or the tokenizer has none; ids keep what they have.
     Raises CorpusError, TokenizerMissing.
     """
-    path, model_path = Path(path).expanduser().resolve(), Path(model_path)
+    path, model_path = Path(path).expanduser().absolute(), Path(model_path)
     vocabulary, length = Vocabulary.load(model_path), row_length(model_path, length)
     bos = vocabulary.bos_id is not None if bos is None else bos
     fingerprint = _fingerprint(path, files, tokenizer_hash(model_path), length, bos)

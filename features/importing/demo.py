@@ -10,6 +10,7 @@ from ..engine.files import sha256
 from ..engine.model.config import context_length, dimensions
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
+from . import provenance
 from .register import register_corpus, register_sae
 
 BUNDLE = settings.BASE_DIR / "features" / "demo"
@@ -27,6 +28,7 @@ def load() -> tuple[SAE, bool]:
     corpus = register_corpus(CORPUS_SLUG, path, name="Demo corpus", licence=notice, model_path=MODEL)
     stated = facts()
     name = f"{stated['model_name']}, {stated['d_sae']:,} features"
+    stated |= {"provenance": provenance.of_model(MODEL, Vocabulary.load(MODEL))}
     sae = register_sae(SLUG, CHECKPOINT, MODEL, corpus, name=name, facts=stated)
     return sae, before != _stored_rows()
 

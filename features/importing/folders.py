@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from ..engine.sae.reading.files import SIDE_FILES, WEIGHTS
+from ..engine.sae.reading.files import WEIGHTS, is_sae_file
 from ..engine.text.tokenizer_file import has_tokenizer
 
 DEEPEST = 5  # folders below a root that are looked into
@@ -18,27 +18,29 @@ class Outside(ValueError):
 
 
 def roots() -> list[Path]:
-    """The configured folders that are there, links resolved."""
-    return [Path(root).resolve() for root in settings.SAEVIZ_FOLDERS if Path(root).is_dir()]
+    """The configured folders that are there, absolute."""
+    return [Path(root).absolute() for root in settings.SAEVIZ_FOLDERS if root and Path(root).is_dir()]
 
 
 def inside(path) -> Path:
-    """The path with every link resolved. Raises Outside unless that is below a configured folder."""
+    """The path itself. Raises Outside unless what it leads to, every link resolved, is below a configured folder.
+
+    It is given back as it was asked for: configs lie beside a link of the hub's cache, not beside its target.
+    """
     asked = Path(path)
     folders = ", ".join(map(str, settings.SAEVIZ_FOLDERS))
     if ".." in asked.parts or not asked.is_absolute():
         raise Outside(f"{path} is refused: give a whole path without “..”, below {folders}.")
-    resolved = asked.resolve()
-    if not any(resolved.is_relative_to(root) for root in roots()):
+    if not _is_below(asked):
         raise Outside(f"{path} is not below {folders}. Move it there, or add its folder to SAEVIZ_FOLDERS.")
-    return resolved
+    return asked
 
 
 def checkpoints() -> list[Path]:
     """Weight files below the configured folders that may be SAEs; a model's own weights are left out."""
     paths = []
     for folder, files in _folders():
-        weights = [name for name in files if name.endswith(WEIGHTS) and name not in SIDE_FILES]
+        weights = [name for name in files if name.endswith(WEIGHTS) and is_sae_file(name)]
         if not is_model(folder):
             paths += [folder] if len(weights) == 1 else [folder / name for name in weights]
     return [path for path in paths if _is_below(path)][:MOST]
@@ -55,7 +57,7 @@ def is_model(folder: Path) -> bool:
 
 
 def _is_below(path: Path) -> bool:
-    return any(path.resolve().is_relative_to(root) for root in roots())
+    return any(path.resolve().is_relative_to(root.resolve()) for root in roots())
 
 
 def _folders(*more: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -19,8 +19,7 @@ def request_import(asked: ImportRequest, user=None) -> Import:
 
     The weights are read by a worker; here only headers and configs are.
     """
-    inside(asked.path)
-    plan.plan_import(asked)
+    _planned(asked)
     return lifecycle.enqueue(_requested(user, path=asked.path, asked=asked.to_dict()))
 
 
@@ -53,9 +52,17 @@ def _prepared(asked: ImportRequest | None, lease, prepare_gelu1l):
     """All that takes long; what it gives back writes the rows."""
     if asked is None:
         return prepare_gelu1l(say=lease.phase, progress=lambda file: _received(lease, file)).register
-    inside(asked.path)  # once more: a link may lead elsewhere by now
-    checked = plan.check_import(plan.plan_import(asked), lease.phase)
+    checked = plan.check_import(_planned(asked), lease.phase)  # planned once more: a link may lead elsewhere by now
     return lambda: [checked.register()]
+
+
+def _planned(asked: ImportRequest) -> plan.ImportPlan:
+    """The plan of an import whose files all lie below the configured folders, links followed. Raises Outside."""
+    inside(asked.path)
+    planned = plan.plan_import(asked)
+    for file in planned.files:
+        inside(file)
+    return planned
 
 
 def _received(lease, file):

@@ -3,12 +3,16 @@
 import os
 from pathlib import Path
 
+from django.conf import settings
+
 from ..engine.model.hook_points import hooks_of_width
 from ..engine.text.tokenizer_file import FILE, has_tokenizer
 from ..models import SAE
 from .folders import is_model, model_folders
 
 SAME = {"gpt2-small": "gpt2"}  # names that libraries give to one model
+BUNDLED = {settings.BASE_DIR / "features" / "demo" / "model": "gelu-1l-mini"}
+GENERIC = {"model", "models", "lm", "base", "snapshot", "checkpoint", "weights", "hf"}  # names that tell nothing
 
 
 class UnknownModel(ValueError):
@@ -22,7 +26,7 @@ def find(name) -> Path:
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _whole(folder.resolve())
+        return _whole(folder.absolute())
     for known in known_folders():
         if _plain(str(name)) in _names(known):
             return known
@@ -56,13 +60,26 @@ def _whole(folder: Path) -> Path:
     return folder
 
 
-def _names(folder: Path) -> set[str]:
-    """What a model folder may be called: by its own name, by its rows, by its place in the hub's cache."""
-    names = {folder.name, *SAE.objects.filter(model_path=str(folder)).values_list("model_name", flat=True)}
-    for part in folder.parts:
+def name_of(folder: Path) -> str:
+    """What a model folder is called: owner/name in the hub's cache, else the folder's own name, with the one above it
+    where that tells nothing. What SAEs that were read with it call their model is no name of it."""
+    folder = Path(folder)
+    if bundled := BUNDLED.get(folder):
+        return bundled
+    for part in reversed(folder.parts):
         if part.startswith("models--"):
-            names.add(part.split("--")[-1])
-    return set(map(_plain, names))
+            return "/".join(part.split("--")[1:])
+    return "/".join(folder.parts[-2:]) if folder.name.lower() in GENERIC else folder.name
+
+
+def is_called(folder: Path, name: str) -> bool:
+    """Whether a name, with an owner in front or without, is one of a model folder."""
+    return _plain(name) in _names(folder)
+
+
+def _names(folder: Path) -> set[str]:
+    """What a model folder may be called: by its own name, by its place in the hub's cache."""
+    return {_plain(folder.name), _plain(name_of(folder))}
 
 
 def _plain(name: str) -> str:

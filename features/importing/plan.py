@@ -5,8 +5,9 @@ what it gives back writes all rows in one step. Nothing is half imported.
 """
 
 import hashlib
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
@@ -16,13 +17,14 @@ from django.utils.text import slugify
 from .. import messages
 from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
+from ..engine.sae.reading.files import weight_files
 from ..jobs import requests
 from ..jobs.lifecycle import Unfinished
 from ..models import SAE, Corpus
 from ..storage import recognition
-from . import corpora, demo
+from . import corpora, demo, language_models, provenance
 from .register import facts_from, register_sae, tokenizer_hash
-from .request import ImportRequest, Unanswered, hook_point_of, model_path_of
+from .request import ImportRequest, Unanswered, chosen_sae, hook_point_of, model_path_of
 
 GENERIC = {"sae_weights", "sae", "ae", "params", "final", "weights", "model", "checkpoints", "autoencoders"}
 
@@ -43,6 +45,9 @@ class ImportPlan:
     tokens: int | None = None
     built: corpora.BuiltCorpus | None = None
     encoder_b: SAE | None = None
+    files: tuple[Path, ...] = ()  # all that are read of it
+    in_files: dict = field(default_factory=dict)  # what the files say of model, place and training
+    notes: tuple[str, ...] = ()  # of the plan; the engine adds its own
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class CheckedImport:
     plan: ImportPlan
     built: corpora.BuiltCorpus | None
     facts: dict
+    answers: dict  # those of the plan, and what text has told since
 
     def register(self, corpus: Corpus | None = None) -> SAE:
         """Write its rows, all or none; `corpus` where that of the plan has been registered already."""
@@ -59,7 +65,7 @@ class CheckedImport:
         with transaction.atomic():
             corpus = corpus or plan.corpus or self.built.register()
             return register_sae(
-                plan.slug, plan.path, plan.model_path, corpus, name=plan.name, answers=plan.answers, facts=self.facts
+                plan.slug, plan.path, plan.model_path, corpus, name=plan.name, answers=self.answers, facts=self.facts
             )
 
 
@@ -71,12 +77,12 @@ def plan_import(request: ImportRequest, built: corpora.BuiltCorpus | None = None
     """
     from ..engine.sae.checkpoint import describe
 
-    request = request.resolved()
-    path = Path(request.path).expanduser().resolve()
+    request, path = chosen_sae(request.resolved())
     description = describe(path, answers=request.answers, max_bytes=settings.SAEVIZ_MAX_BYTES)
     questions = [question for question in description.questions if question.required]
+    notes = []
     model_path = model_path_of(request, description, questions)
-    hook_point = hook_point_of(request, description, model_path, questions)
+    hook_point = hook_point_of(request, description, model_path, questions, notes)
     if questions:
         open_too = (q for q in description.questions if not q.required and q.name not in ("model_name", "hook_point"))
         raise Unanswered(path, [*questions, *open_too])
@@ -91,11 +97,14 @@ def plan_import(request: ImportRequest, built: corpora.BuiltCorpus | None = None
         corpus=corpus,
         text=text,
         slug=slug,
-        name=request.name or slug,
+        name=request.name or _name(description, model_path, hook_point),
         bos=bos,
         answers=request.answers,
         tokens=request.tokens,
         built=built,
+        files=(*weight_files(description.weights), *description.configs),
+        in_files=description.in_files,
+        notes=tuple(notes),
         encoder_b=_encoder_b(request, SAE(name=slug, model_path=str(model_path), hook_point=hook_point)),
     )
 
@@ -117,9 +126,27 @@ def _slug(request: ImportRequest, path: Path) -> str:
     """A short name that belongs to this path alone. Raises BadRequest where the one asked for is another's."""
     slug = slugify(request.slug) or _slug_of(path)
     other = SAE.objects.filter(slug=slug).exclude(path=str(path)).first()
+    other = other if other and Path(other.path).resolve() != path.resolve() else None
     if other and request.slug:
         raise messages.BadRequest(f"The short name {slug!r} is taken by {other.path}. Choose another: --slug.")
     return f"{slug}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}" if other else slug
+
+
+def _name(description, model_path: Path, hook_point: str) -> str:
+    """As it is shown where nobody gave it a name: by model, place, size and how far its training was."""
+    parts = [language_models.name_of(model_path), hook_point, f"{description.d_sae:,} features"]
+    return ", ".join([*parts, *filter(None, [trained_for(description.weights)])])[:200]
+
+
+def trained_for(weights: Path) -> str:
+    """How far training was as the path of a weight file tells: "step 6" of ae_6.pt, "10,000 samples" of SAELens's
+    10000/sae_weights.safetensors; empty where it tells nothing."""
+    for part in (weights.stem, weights.parent.name):
+        if match := re.fullmatch(r"(?:ae|step|checkpoint|ckpt|iter)[_-]?(\d{1,15})", part):
+            return f"step {int(match[1]):,}"
+    if weights.name == "sae_weights.safetensors" and re.fullmatch(r"\d{1,15}", weights.parent.name):
+        return f"{int(weights.parent.name):,} samples"
+    return ""
 
 
 def _slug_of(path: Path) -> str:
@@ -162,7 +189,9 @@ def carry_out(plan: ImportPlan, say: Callable[[str], None] = lambda step: None) 
 def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: None) -> CheckedImport:
     """Load and look; nothing is registered. `say(sentence)` hears of each step; what it raises ends it."""
     from ..engine import self_check
+    from ..engine.calibration import calibrate
     from ..engine.corpus.token_rows import open_rows
+    from ..engine.sae.checkpoint import read_sae
     from ..engine.subject import Subject
 
     say(f"Loading {plan.model_path.name} and {plan.path.name}")
@@ -177,13 +206,17 @@ def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: Non
             plan.text, plan.model_path, name="Demo corpus" if is_demo else "", licence=licence, bos=plan.bos
         )
     rows = open_rows(plan.corpus.path if built is None else built.path)
+    calibrated = calibrate(subject, rows, plan.answers, lambda answers: read_sae(plan.path, answers=answers))
+    subject = calibrated.subject
     checked = self_check.check_sae(subject, rows, progress=say)
     facts = facts_from(subject, plan.model_path) | {"self_check": checked.to_dict()}
+    notes = (*plan.notes, *calibrated.notes)
+    facts |= {"provenance": provenance.of_import(subject, plan.model_path, plan.in_files, notes, calibrated.chosen)}
     fingerprint = recognition.fingerprint(plan.path)
     recognition.recognise_named(plan.slug, plan.path, fingerprint)
     facts |= fingerprint
     facts |= {"encoder_b": plan.encoder_b} if plan.encoder_b else {}
-    return CheckedImport(plan, built, facts)
+    return CheckedImport(plan, built, facts, calibrated.answers)
 
 
 def has_figures(sae: SAE, tokens: int | None = None) -> bool:

@@ -7,6 +7,7 @@ from ..engine.files import sha256
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
 from ..storage import recognition
+from . import language_models
 
 FIGURES_REST_ON = {  # what an SAE's figures were computed with
     "checkpoint_hash": "its weights",
@@ -53,14 +54,19 @@ def register_sae(slug: str, path, model_path, corpus: Corpus, *, name: str, answ
         fields |= (fingerprint := recognition.fingerprint(path))
         recognition.recognise_named(slug, path, fingerprint)
     before = SAE.objects.filter(slug=slug).first()
-    changed = [name for name in FIGURES_REST_ON if before and getattr(before, name) != fields[name]]
+    changed = [name for name in FIGURES_REST_ON if before and not _same(name, getattr(before, name), fields[name])]
     if changed:
         fields |= {"statistics": None, "verification": None}
-    if before and any(getattr(before, name) != fields[name] for name in READ_ALIKE):
+    if before and any(not _same(name, getattr(before, name), fields[name]) for name in READ_ALIKE):
         fields.setdefault("encoder_b", None)  # that of another place
     sae = SAE.objects.update_or_create(slug=slug, defaults=fields)[0]
     sae.note = _note(before, changed)
     return sae
+
+
+def _same(name: str, before, now) -> bool:
+    """Whether a field says the same as before; of paths also where a link leads to the same folder."""
+    return before == now or (name == "model_path" and Path(before).resolve() == Path(now).resolve())
 
 
 def _note(before: SAE | None, changed: list[str]) -> str:
@@ -85,7 +91,7 @@ def facts_from(subject, model_path) -> dict:
     """The same, of a subject that is loaded."""
     config = subject.sae.config
     return {
-        "model_name": config.model_name or Path(model_path).name,
+        "model_name": language_models.name_of(Path(model_path)),
         "hook_point": subject.hook_point,
         "format": config.format,
         "dtype": config.dtype,

@@ -1,18 +1,22 @@
 """What does somebody want imported, and what has nobody said yet: language model, hook point, what files leave out?"""
 
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import messages
-from ..engine.model.hook_points import hook_widths, hooks_of_width
+from ..engine.model.hook_points import hook_widths, hooks_of_width, layer_of
+from ..engine.sae.layouts import hook_names
 from ..engine.sae.reading.errors import Question
+from ..engine.sae.reading.files import find_saes
 from . import language_models
 
 if TYPE_CHECKING:
     from ..engine.sae.checkpoint import Description
 
 SUBJECT = ("model", "hook_point")  # answers that this file asks for itself
+ONE_OF = "sae"  # likewise: which SAE of a folder of several
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,25 @@ def _as_option(question: Question) -> str:
     return f"  --answer {question.name}=...   {question.text}" + (f" Likely: {options}." if options else "")
 
 
+def chosen_sae(request: ImportRequest) -> tuple[ImportRequest, Path]:
+    """The request without the answer that chooses one SAE of a folder of several, a whole run; and that SAE's path.
+
+    Absolute, and no link of it followed: what lies beside a link of the hub's cache does not lie beside its target.
+    Raises Unanswered, with all there are, where there is a choice.
+    """
+    path = Path(request.path).expanduser().absolute()
+    answers = {name: value for name, value in request.answers.items() if name != ONE_OF}
+    chosen = str(request.answers.get(ONE_OF) or "")
+    names = [str(sae.relative_to(path)) for sae in find_saes(path)] if path.is_dir() else []
+    if chosen and chosen not in names:
+        of = f"it holds {', '.join(names[:12])}" if names else "it is no folder of several SAEs"
+        raise messages.BadRequest(f"{path} has no SAE {chosen!r}: {of}.")
+    if not chosen and len(names) > 1:
+        raise Unanswered(path, [Question(ONE_OF, f"It holds {len(names):,} SAEs. Which of them?", tuple(names))])
+    path = path / (chosen or names[0]) if names else path
+    return replace(request, path=str(path), answers=answers), path
+
+
 def model_path_of(request: ImportRequest, description: "Description", questions: list[Question]) -> Path | None:
     """The folder of the language model that is named; None, with a question more, where nobody names one known here.
 
@@ -79,13 +102,18 @@ def model_path_of(request: ImportRequest, description: "Description", questions:
 
 
 def hook_point_of(
-    request: ImportRequest, description: "Description", model_path: Path | None, questions: list[Question]
+    request: ImportRequest,
+    description: "Description",
+    model_path: Path | None,
+    questions: list[Question],
+    notes: list[str],
 ) -> str | None:
-    """Where the model is read; None or empty, with a question more, where nobody says it.
+    """Where the model is read; None or empty, with a question more, where nobody says it. A module's name is that of
+    the hook point of its output, which `notes` hears.
 
     Raises BadRequest where what the SAE reads has another width than the model there.
     """
-    hook_point, width = request.hook or description.subject["hook_point"], description.d_in
+    hook_point, width = _named_here(request.hook, notes) or description.subject["hook_point"], description.d_in
     head = description.subject["hook_head_index"]
     if head is not None:
         raise messages.BadRequest(
@@ -105,7 +133,23 @@ def hook_point_of(
         questions.append(Question("hook_point", text, tuple(fitting or offered)))
     elif widths and widths.get(hook_point) != width:
         has = f"has {widths[hook_point]:,}" if hook_point in widths else "is not in this model"
+        near = sorted(fitting, key=lambda hook: _far(hook, hook_point))[:12]
         raise messages.BadRequest(
-            f"The SAE reads {width:,} values, {hook_point} {has}; of that width are {', '.join(fitting[:12])}."
+            f"The SAE reads {width:,} values, {hook_point} {has}; of that width are {', '.join(near)}. "
+            "Name the right one: --hook."
         )
     return hook_point
+
+
+def _named_here(hook: str, notes: list[str]) -> str:
+    """The hook point that somebody names, also as the module whose output is read there."""
+    named = hook_names.of_module(hook) if hook else None
+    if named and named != hook:
+        notes.append(f"The module {hook}, which was named, is {named} here.")
+    return named or hook
+
+
+def _far(hook: str, named: str) -> int:
+    """How many layers a hook point lies from the first number in a name."""
+    layer = re.search(r"\d+", named)
+    return abs(layer_of(hook) - int(layer[0])) if layer else 0

@@ -1,5 +1,7 @@
 """Rows of SAEs, and what each is read with."""
 
+from pathlib import Path
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.urls import reverse
@@ -38,6 +40,9 @@ class SAE(models.Model):
     )
     dtype = models.CharField(max_length=20, blank=True, help_text="Of the stored weights; computed in float32.")
     prepend_bos = models.BooleanField(null=True, blank=True, help_text="Its training sequences started with BOS.")
+    provenance = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="What was read, see importing/provenance.py."
+    )
     self_check = models.JSONField(null=True, blank=True, editable=False, help_text="See engine/self_check.py.")
     verification = models.JSONField(null=True, blank=True, editable=False, help_text="The last that was done.")
     corpus = models.ForeignKey(Corpus, models.PROTECT, related_name="saes")
@@ -87,7 +92,7 @@ class SAE(models.Model):
             return f"{self} cannot be its own encoder B; choose another SAE."
         for name, what in (("hook_point", "hook point"), ("model_path", "model")):
             own, its = getattr(self, name), getattr(other, name)
-            if own != its:
+            if own != its and not (name == "model_path" and Path(own).resolve() == Path(its).resolve()):
                 return f"{other} reads the {what} {its}, {self} reads {own}; encoder B has to read the same."
         return ""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from features.engine import self_check
+from features.engine import other_readings, self_check
 from features.engine.sae.sae import SAEConfig, SparseAutoencoder
 from features.engine.subject import Subject
 
@@ -70,6 +70,62 @@ def test_a_wrong_input_norm_is_found_out_and_the_right_one_named(subject, model,
     best = checked.others[0]
     assert (best.hook_point, best.input_norm) == (RESIDUAL, "layer_norm")
     assert "with input norm layer_norm" in checked.findings[-1]
+
+
+def untrained(subject, k=4, d_sae=64):
+    """A top-k SAE as it is before its first step: random unit directions, read and written alike."""
+    directions = torch.randn(d_sae, small.D_MODEL, generator=torch.Generator().manual_seed(3))
+    directions /= directions.norm(dim=1, keepdim=True)
+    config = SAEConfig(small.D_MODEL, d_sae, activation="topk", k=k)
+    return SparseAutoencoder(config, directions.T, directions, torch.zeros(d_sae), torch.zeros(small.D_MODEL))
+
+
+def test_a_poor_sae_that_is_read_as_it_was_meant_is_called_so_whatever_other_hook_points_explain(subject, rows):
+    checked = self_check.check_sae(read_at(subject, untrained(subject), RESIDUAL), rows)
+    elsewhere = self_check.check_sae(read_at(subject, untrained(subject), "blocks.0.hook_resid_pre"), rows)
+    # At another hook point it explains much more, and follows the activations no better.
+    assert elsewhere.explained_variance > checked.explained_variance + 0.5 and checked.explained_variance < 0
+    assert checked.poor and not checked.passed and not checked.others
+    assert "4.0 features are active on a token, k = 4" in checked.findings[-1]
+    assert "few training steps" in checked.findings[-1] and not any("probably wrong" in f for f in checked.findings)
+
+
+def test_a_wrongly_read_sae_is_not_called_poor(subject, rows):
+    sae = untrained(subject, k=8, d_sae=128)
+    other_model = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(1))).Q
+    sae = SparseAutoencoder(sae.config, sae.W_enc, sae.W_dec @ other_model, sae.b_enc, sae.b_dec)
+    checked = self_check.check_sae(read_at(subject, sae, RESIDUAL), rows)
+    assert not checked.poor and "is it the right model?" in checked.findings[-1]
+
+
+def test_other_readings_come_with_the_option_that_asks_for_them(subject, model, rows):
+    sae = principal(model, rows, MLP_OUT)
+    checked = self_check.check_sae(read_at(subject, sae, "blocks.0.hook_attn_out"), rows)
+    assert checked.findings[-1].split("--hook ")[1].startswith(f"{MLP_OUT} (mean correlation 0.9")
+    scale = 7.0
+    shrunk = SparseAutoencoder(sae.config, sae.W_enc / scale, sae.W_dec * scale, sae.b_enc, sae.b_dec * scale)
+    shrunk = replace(subject, sae=shrunk, hook_point=MLP_OUT)
+    named = [reading for reading in other_readings.better_at(shrunk, *fitted(shrunk, rows)) if reading.option]
+    assert all(reading.hook_point == MLP_OUT and reading.option.startswith("--answer ") for reading in named)
+
+
+def fitted(subject, rows):
+    h = self_check.counted_activations(subject, rows)
+    return h, other_readings.fit_of(subject.sae, h)
+
+
+def test_a_residual_stream_that_was_centred_in_training_is_found_out(subject, model, rows):
+    h = model.activations(torch.from_numpy(rows.astype(np.int64)), RESIDUAL).flatten(0, 1)
+    centred = h - h.mean(-1, keepdim=True)
+    axes = torch.linalg.svd(centred - centred.mean(0), full_matrices=False).Vh[:14]
+    W_dec, mean = torch.cat([axes, -axes]), centred.mean(0)
+    # A common offset of the entries that training never saw: it is not orthogonal to what the encoder reads.
+    W_enc = W_dec.T + 2.0
+    config = SAEConfig(16, len(W_dec), hook_point=RESIDUAL)
+    sae = SparseAutoencoder(config, W_enc, W_dec, -(mean @ W_dec.T), mean)
+    checked = self_check.check_sae(read_at(subject, sae, RESIDUAL), rows)
+    assert checked.others[0].input_norm == "center"
+    assert "--answer center_writing_weights=yes" in checked.findings[-1]
 
 
 def test_weights_that_fit_nowhere_say_so(subject, rows):

@@ -23,7 +23,9 @@ LEVELS = [
     "features/runtime.py",
     "features/storage",
     "features/models features/messages.py features/templatetags",
+    "features/engine/calibration.py",
     "features/engine/self_check.py features/engine/prompt.py features/engine/finding_checks.py",
+    "features/engine/other_readings.py",
     "features/engine/collect",
     "features/engine/activity",
     "features/engine/weights",
@@ -37,7 +39,7 @@ LEVELS = [
     "features/engine/kernels",
     "features/engine/kernels/numba features/engine/kernels/triton",
     "features/engine/results.py features/engine/bins.py features/engine/reference.py features/engine/files.py "
-    "features/engine/prefixes.py",
+    "features/engine/prefixes.py features/engine/foreign_files.py",
     "features/engine/model/hook_points.py",
     "features/engine/model/config.py",
 ]

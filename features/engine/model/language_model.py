@@ -4,6 +4,7 @@ One-block models in transformer_lens's own layout are run directly (`one_layer.p
 through transformer_lens. Both answer the same calls:
 
     activations(tokens, hook)               [batch, seq] -> [batch, seq, d_in]; nothing after the hook is run
+    activations_at(tokens, hooks, at)       of several hook points in one pass, where the mask `at` [batch, seq] is True
     activations_and_residual(tokens, hook)  the same and the final residual [batch, seq, d_model]
     residual_with(tokens, hook, replace)    the final residual when replace(h) stands at the hook
     output_map(hook)                        [d_in, d_model] into the residual stream; None for itself
@@ -12,6 +13,7 @@ through transformer_lens. Both answer the same calls:
 
 import contextlib
 import threading
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -102,6 +104,16 @@ class BridgeModel:
         with self._one_at_a_time, contextlib.suppress(_Reached):
             self.bridge.run_with_hooks(tokens, fwd_hooks=[(hook, keep)], prepend_bos=False)
         return _flat(kept["h"], tokens)
+
+    @torch.no_grad()
+    def activations_at(self, tokens: Tensor, hooks: list[str], at: Tensor) -> dict[str, Tensor]:
+        kept, rest = {}, {}
+
+        def keep(value, hook, name):
+            kept[name] = _flat(value.detach(), tokens)[at]
+
+        self._until_the_end(tokens, [(name, partial(keep, name=name)) for name in hooks], rest)
+        return kept
 
     @torch.no_grad()
     def activations_and_residual(self, tokens: Tensor, hook: str) -> tuple[Tensor, Tensor]:

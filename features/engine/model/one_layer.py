@@ -90,6 +90,11 @@ class OneBlockModel:
         return self._run(tokens, hook)[0]
 
     @torch.no_grad()
+    def activations_at(self, tokens: Tensor, hooks: list[str], at: Tensor) -> dict[str, Tensor]:
+        """Activations at several hook points where the mask `at` [batch, seq] is True. [n, d_in] each"""
+        return {hook: self.activations(tokens, hook)[at] for hook in hooks}
+
+    @torch.no_grad()
     def activations_and_residual(self, tokens: Tensor, hook: str) -> tuple[Tensor, Tensor]:
         """Activations at the hook point and the final residual. [batch, seq, d_in], [batch, seq, d_model]"""
         h, rest = self._run(tokens, hook)

@@ -10,7 +10,8 @@ import torch
 ELEMENTWISE = ("relu", "jumprelu", "tanh_relu", "identity")
 CHOOSING = ("topk", "signed_topk", "abstopk", "groupmax")  # look at all features of a token at once
 ACTIVATIONS = ELEMENTWISE + CHOOSING
-INPUT_NORMS = ("none", "layer_norm", "constant_norm_rescale")
+TOKEN_NORMS = ("none", "layer_norm", "constant_norm_rescale")  # that SAEs are trained with
+INPUT_NORMS = (*TOKEN_NORMS, "center")
 LAYER_NORM_EPS = 1e-5  # added to the standard deviation, not to the variance
 
 
@@ -52,18 +53,25 @@ class SparseAutoencoder:
                                              topk       max(p, 0) on the k largest p of the token, else 0
         h' = undo(f @ W_dec + b_dec)         [*, d_in]
 
+    norm(h) may be "center": the mean of each token's values is taken out, and added to h' again. A model that
+    transformer_lens loads with center_writing_weights has such residual streams; its logits are the same.
+
     Also: tanh_relu tanh(max(p, 0)); identity p; signed_topk the k largest p, sign kept; abstopk the k largest
     |p|, sign kept; groupmax max(p, 0) on the largest p of each of k equal groups of features.
 
     W_enc [d_in, d_sae], W_dec [d_sae, d_in], b_enc [d_sae], b_dec [d_in], threshold [d_sae] or None: all
-    float32, contiguous, on one device. Without an input norm feature i adds f_i * W_dec[i] to h', so W_dec[i]
-    is its direction per unit of activation in every layout; with one, f_i * output_scale(h) * W_dec[i].
+    float32, contiguous, on one device. Without an input norm, and with "center", feature i adds
+    f_i * W_dec[i] to h', so W_dec[i] is its direction per unit of activation in every layout; with another one,
+    f_i * output_scale(h) * W_dec[i].
     """
 
     def __init__(self, config, W_enc, W_dec, b_enc, b_dec, threshold=None):
         """Shapes as above, any float dtype. Raises ValueError where a shape and the config disagree."""
         self.config = config
         self.W_enc = _shaped("W_enc", W_enc, (config.d_in, config.d_sae))
+        if config.input_norm == "center":
+            # (h - mean h) W = h (W - column means of W): then p is affine in h, as without a norm.
+            self.W_enc = self.W_enc - self.W_enc.mean(0)
         self.W_dec = _shaped("W_dec", W_dec, (config.d_sae, config.d_in))
         self.b_enc = _shaped("b_enc", b_enc, (config.d_sae,))
         self.b_dec = _shaped("b_dec", b_dec, (config.d_in,))
@@ -81,7 +89,7 @@ class SparseAutoencoder:
 
         Then each feature can be computed by itself, in blocks, from the weights alone.
         """
-        return self.config.input_norm == "none" and self.config.activation in ("relu", "jumprelu")
+        return self.config.input_norm in ("none", "center") and self.config.activation in ("relu", "jumprelu")
 
     @property
     def floor(self) -> torch.Tensor:
@@ -141,6 +149,9 @@ class SparseAutoencoder:
             shift = h.mean(-1, keepdim=True)  # [*, 1]
             scale = h.std(-1, keepdim=True)  # [*, 1]
             return (h - shift) / (scale + LAYER_NORM_EPS), shift, scale
+        if self.config.input_norm == "center":
+            mean = h.mean(-1, keepdim=True)  # [*, 1]
+            return h - mean, mean, torch.ones_like(mean)
         if self.config.input_norm == "constant_norm_rescale":
             # SAELens multiplies by sqrt(d_in) / |h|: every input gets the length sqrt(d_in).
             scale = h.norm(dim=-1, keepdim=True) / self.config.d_in**0.5  # [*, 1]

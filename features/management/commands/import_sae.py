@@ -13,6 +13,8 @@ from features.importing.plan import ImportPlan, carry_out, has_figures, plan_imp
 from features.importing.request import ImportRequest, Unanswered
 from features.management.downloads import TellsDownloads
 
+FACTS = {"model_name": "model", "hook_point": "hook point"}  # that files may name otherwise
+
 
 class Command(TellsDownloads, BaseCommand):
     help = "Import an SAE: recognise its files, check it on a few tokens, compute its features."
@@ -59,9 +61,14 @@ class Command(TellsDownloads, BaseCommand):
             figures.insert(0, f"explained variance {check['explained_variance']:.2f}")
         if check["loss_recovered"] is not None:
             figures.append(f"loss recovered {check['loss_recovered']:.0%}")
-        verdict = "as it should be" if check["passed"] else "please look: " + " ".join(check["findings"])
+        verdict = "read as it was meant, and poor: " if check.get("poor") else "please look: "
+        verdict = "as it should be" if check["passed"] else verdict + " ".join(check["findings"])
         self.stdout.write(f"Self-check on {check['tokens']:,} tokens: {', '.join(figures)}; {verdict}")
         self.stdout.write(f"{sae.slug}: {sae.d_sae:,} features ({sae.format}) of {sae.model_name} at {sae.hook_point}.")
+        for name, said in sae.provenance.get("differs", {}).items():
+            self.stdout.write(f"Its files name another {FACTS[name]}: {said}.")
+        for note in sae.provenance.get("notes", ()):
+            self.stdout.write(note)
         if sae.note:
             self.stdout.write(sae.note)
 

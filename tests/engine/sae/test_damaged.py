@@ -56,7 +56,7 @@ def test_an_old_style_file_cut_short_is_called_so(tmp_path):
 
 def test_text_under_the_name_of_weights_is_refused(tmp_path):
     (tmp_path / "a.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 268\n")
-    refused(tmp_path / "a.pt", "cut short or damaged")
+    refused(tmp_path / "a.pt", "is a Git LFS pointer, not the file itself, which has 268 bytes: run `git lfs pull`")
 
 
 @pytest.mark.parametrize(("value", "words"), [(float("nan"), "3 NaN and 0 infinite"), (float("inf"), "0 NaN and 3")])

@@ -4,7 +4,7 @@ Its classes share tensor names, so `trainer.dict_class` of the config decides wh
 dictionary_learning.dictionary and .trainers.{top_k,batch_top_k,matryoshka_batch_top_k} of version 0.1.0.
 """
 
-from features.engine.sae.layouts import hook_names
+from features.engine.sae.layouts import batch_topk, hook_names
 from features.engine.sae.reading.answers import Answers
 from features.engine.sae.reading.contents import Checkpoint
 from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first
@@ -72,15 +72,13 @@ def jumprelu(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
 
 def _choose(checkpoint, answers, result, kind):
     """Per-token top-k, or the threshold that replaces top-k over a batch once it has been learnt."""
-    # The trainers start it at -1 and learn it only after some steps.
-    threshold = first(checkpoint.number("threshold"), -1.0)
-    if kind in THRESHOLDED and threshold >= 0:
-        result.activation, result.threshold = "jumprelu", "threshold"
-        return
-    if kind in THRESHOLDED:
-        result.notes.append("Its threshold was not learnt yet: the k largest features of each token are kept.")
     in_file = first(checkpoint.number("k"), _trainer(checkpoint).get("k"))
-    result.activation, result.k = "topk", answers.resolve("k", in_file, (32, 64, 128))
+    if kind in THRESHOLDED:
+        # The trainers start it at -1 and learn it only after some steps.
+        stored = checkpoint.number("threshold")
+        batch_topk.choose(answers, result, None if stored is None else "threshold", stored, in_file)
+    else:
+        result.activation, result.k = "topk", answers.resolve("k", in_file, batch_topk.KS)
 
 
 def _finish(checkpoint, result, kind):

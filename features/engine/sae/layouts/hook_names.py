@@ -25,14 +25,26 @@ PLACES = {
     "mlp": "hook_mlp_out",
     "att": "attn.hook_z",
 }
-# What a Hugging Face module returns: a block the residual stream behind it, a part of one what it adds.
+# What a Hugging Face module returns: a block the residual stream behind it, a part of one what it adds. The last map of
+# a part returns the same as the part itself, and reads neurons or heads.
+ATTENTION = ("attn", "self_attn", "attention", "self_attention")
+MLP_LAST = ("mlp.c_proj", "mlp.down_proj", "mlp.dense_4h_to_h", "mlp.fc2", "mlp.fc_out", "fc2")
+ATTENTION_LAST = ("c_proj", "o_proj", "dense", "out_proj")
 MODULES = {
     "": "hook_resid_post",
     "mlp": "hook_mlp_out",
-    "attn": "hook_attn_out",
-    "self_attn": "hook_attn_out",
-    "attention": "hook_attn_out",
+    **dict.fromkeys(ATTENTION, "hook_attn_out"),
+    "attn.attention": "hook_attn_out",  # GPT-Neo
+    **dict.fromkeys(MLP_LAST, "hook_mlp_out"),
+    **{f"{part}.{last}": "hook_attn_out" for part in ATTENTION for last in ATTENTION_LAST},
+    "mlp.act": "mlp.hook_post",  # where no gate comes after it: those models call it act_fn
 }
+READ = {  # what is given to a module, where that is a hook point too
+    "": "hook_resid_pre",
+    **dict.fromkeys(MLP_LAST, "mlp.hook_post"),
+    **{f"{part}.{last}": "attn.hook_z" for part in ATTENTION for last in ATTENTION_LAST},
+}
+BLOCKS = r"(?:[a-z_]+\.)*(?:layers|layer|h|blocks)[._](\d+)((?:\.\w+)*)"
 
 
 def block(layer: int | str | None, place: str) -> str | None:
@@ -41,13 +53,19 @@ def block(layer: int | str | None, place: str) -> str | None:
 
 
 def of_module(name: str) -> str | None:
-    """Output of a Hugging Face module: "layers.3", "h.5", "layers.3.mlp", "embed_tokens"."""
+    """Output of a Hugging Face module: "layers.3", "transformer.h.5", "layers.3.mlp", "embed_tokens".
+
+    With ".input" or ".output" at its end that side of the module: "model.layers.3.mlp.down_proj.input" are its neurons.
+    """
     if re.fullmatch(r"(model\.|transformer\.)?(embed_tokens|wte|embed_in)", name):
         return "hook_embed"
-    match = re.fullmatch(r"(?:[a-z_]+\.)*(?:layers|h)[._](\d+)(?:\.(\w+))?", name)
+    match = re.fullmatch(BLOCKS, name)
     if not match:
         return None
-    place = MODULES.get(match[2] or "")
+    part, _, side = match[2].removeprefix(".").rpartition(".")
+    if side not in ("input", "output"):
+        part, side = match[2].removeprefix("."), "output"
+    place = (READ if side == "input" else MODULES).get(part)
     return f"blocks.{match[1]}.{place}" if place else None
 
 

@@ -6,7 +6,7 @@ activations are in the model's own unit, as in the form its library runs: biases
 """
 
 from features.engine.sae.layouts import hook_names
-from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.answers import MEASURED, Answers
 from features.engine.sae.reading.contents import Checkpoint
 from features.engine.sae.reading.errors import CheckpointError, Transcoder
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
@@ -54,21 +54,20 @@ def _llama_scope(checkpoint, answers, config):
     result.ignored = tuple(norms)
     by_token = config.get("norm_activation") == "token-wise"
     result.input_norm = "constant_norm_rescale" if by_token else "none"
-    unit = 1.0 if by_token else _unit(checkpoint, answers, config, norms)
-    result.bias_scale = unit
+    result.bias_scale = 1.0 if by_token else _unit(checkpoint, answers, config, norms, result)
     if checkpoint.has("log_jumprelu_threshold"):
         result.threshold, result.threshold_is_log = "log_jumprelu_threshold", True
     elif config.get("act_fn") == "topk" and not config["jump_relu_threshold"]:  # not yet made a JumpReLU
         result.activation, result.k = "topk", answers.resolve("k", config.get("top_k"), (50, 64, 100))
         result.rescale_by_decoder_norm = flag(config, "sparsity_include_decoder_norm", False)
     else:
-        # This one threshold was set after training, in the model's own unit: undo the scaling to come.
-        result.threshold = config["jump_relu_threshold"] / unit
+        # This one threshold was set after training, in the model's own unit.
+        result.threshold = config["jump_relu_threshold"]
         result.rescale_by_decoder_norm = flag(config, "sparsity_include_decoder_norm", False)
     return result
 
 
-def _unit(checkpoint, answers, config, norms):
+def _unit(checkpoint, answers, config, norms, result):
     """mean |activation| / sqrt(d_in): by this, stored biases become those for the model's own activations."""
     d_in = checkpoint.shapes["encoder.weight"][1]  # of [d_sae, d_in], as torch.nn.Linear stores it
     norm_activation = config.get("norm_activation", "dataset-wise")
@@ -86,7 +85,9 @@ def _unit(checkpoint, answers, config, norms):
     if norm is not None:
         return norm / d_in**0.5
     text = "Activations were scaled in training, by sqrt(d_in) / mean |activation|. What was the factor?"
-    return 1.0 / first(answers.resolve("scaling_factor", None, (1.0,), text), 1.0)
+    factor = answers.resolve("scaling_factor", None, (MEASURED, 1.0), text)
+    result.measures_scale = factor == MEASURED
+    return 1.0 / (factor if isinstance(factor, float) else 1.0)
 
 
 def _two_layers(name, encoder, decoder):

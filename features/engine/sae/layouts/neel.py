@@ -5,11 +5,12 @@ config without it Neel's (ReLU, pre-bias b_dec), and no config at all means that
 """
 
 from features.engine.model.hook_points import USUAL
+from features.engine.sae.layouts import batch_topk
 from features.engine.sae.reading.answers import Answers
 from features.engine.sae.reading.contents import Checkpoint
 from features.engine.sae.reading.errors import CheckpointError
-from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
-from features.engine.sae.sae import ACTIVATIONS, CHOOSING, INPUT_NORMS
+from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag, scale_input
+from features.engine.sae.sae import ACTIVATIONS, CHOOSING, TOKEN_NORMS
 
 SAE_TYPES = {"vanilla": "relu", "topk": "topk", "batchtopk": "jumprelu", "jumprelu": "jumprelu"}
 SETTINGS = ("d_mlp", "dict_mult", "enc_dtype", "act_size", "dict_size")  # some of them tell his configs
@@ -29,9 +30,10 @@ def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     return _bare(checkpoint, answers)
 
 
-def _four(name, flipped=False, **more):
-    encoder, decoder = Matrix("W_enc", flipped), Matrix("W_dec", flipped)
-    return Recipe(name, encoder, decoder, encoder_bias="b_enc", decoder_bias="b_dec", ignored=BUFFERS, **more)
+def _four(name, **more):
+    return Recipe(
+        name, Matrix("W_enc"), Matrix("W_dec"), encoder_bias="b_enc", decoder_bias="b_dec", ignored=BUFFERS, **more
+    )
 
 
 def _neel(checkpoint, config):
@@ -73,14 +75,12 @@ def _batch(answers, config, result):
     """Top-k over a whole batch means nothing for one token, and no threshold was stored in its place."""
     text = (
         f"Trained to keep {config.get('top_k')} features per token on average over a batch. Above "
-        "which value is a feature active (the mean smallest value kept)? 'per_token' keeps that many of each."
+        "which value is a feature active (the mean smallest value kept)? 'k_on_average' takes the one "
+        "above which that many are active on the text here, 'per_token' keeps that many of each token."
     )
-    given = answers.resolve("threshold", None, ("per_token",), text)
-    if given == "per_token":
-        result.activation, result.k = "topk", answers.resolve("k", config.get("top_k"), (32, 50))
-        result.notes.append("Top-k over the batch replaced by top-k per token.")
-    elif given is not None:
-        result.threshold = float(given)
+    # Not answered: asked for. No recipe is complete without, though one per token serves to look at the files.
+    answers.resolve("threshold", None, (batch_topk.ON_AVERAGE, batch_topk.PER_TOKEN), text)
+    batch_topk.choose(answers, result, None, None, config.get("top_k"))
 
 
 def _bare(checkpoint, answers):
@@ -89,22 +89,16 @@ def _bare(checkpoint, answers):
         raise CheckpointError(f"Activation {activation!r} is none of {', '.join(ACTIVATIONS)}.")
     text = "The file comes without a config. Is b_dec subtracted from the input before the encoder?"
     pre = answers.resolve("apply_b_dec_to_input", None, (True, False), text)
-    result = _four("bare", flipped=_is_flipped(checkpoint), pre_bias="b_dec" if pre else None)
+    result = _four("bare", pre_bias="b_dec" if pre else None)
     result.activation, result.architecture = activation, "unknown"
-    result.input_norm = answers.offer("normalize", INPUT_NORMS)
-    result.input_scale = float(first(answers.given.get("scaling_factor"), 1.0))
+    result.input_norm = answers.offer("normalize", TOKEN_NORMS)
+    scale_input(result, answers.accept("scaling_factor"))
     if activation in CHOOSING:
         result.k = answers.resolve("k", None, (32, 50, 100))
     if activation == "jumprelu":
         given = answers.resolve("threshold", None, (0.0,))
         result.threshold = None if given is None else float(given)
     return result
-
-
-def _is_flipped(checkpoint):
-    """Qwen Scope stores W_enc [d_sae, d_in]: the length of b_enc tells, unless the SAE is square."""
-    rows, columns = (checkpoint.shapes["W_enc"] + (0, 0))[:2]
-    return rows != columns and checkpoint.shapes.get("b_enc") == (rows,)
 
 
 def _subject(config):

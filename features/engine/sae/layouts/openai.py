@@ -1,7 +1,8 @@
 """OpenAI's autoencoders for GPT-2 small: <location>/autoencoders/<layer>.pt (sparse_autoencoder.model).
 
-Versions 1 and 4 are ReLU; version 5 keeps the k largest and normalises each input to mean 0 and deviation 1,
-which the files say only by naming the activation TopK. A tied decoder is the encoder, not stored twice.
+Versions 1 and 4 are ReLU; version 5 keeps the k largest and normalises each input to mean 0 and deviation 1, which no
+file says. Files of other trainers with this class may do neither, so the norm is offered as a question. A tied decoder
+is the encoder, not stored twice.
 """
 
 from features.engine.sae.layouts import hook_names
@@ -43,6 +44,13 @@ def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
 
 def _activation(checkpoint, answers, activation, result):
     state = checkpoint.values.get("activation_state_dict") or {}
+    usual = ("layer_norm", "none") if activation == "TopK" else ("none", "layer_norm")
+    result.input_norm = answers.offer("normalize", usual)
+    if "normalize" not in answers.given:
+        result.notes.append(
+            f"Input norm {result.input_norm}: no file says it, and OpenAI's {activation} autoencoders have it so. The "
+            f"answer normalize={usual[1]} reads it otherwise."
+        )
     if activation in SIMPLE:
         result.activation = SIMPLE[activation]
         return
@@ -51,7 +59,6 @@ def _activation(checkpoint, answers, activation, result):
         raise CheckpointError(f"{checkpoint.path}: activation {activation} / {after} is none of ReLU, Identity, TopK.")
     result.activation = TOPK[after]
     result.k = answers.resolve("k", first(state.get("k"), checkpoint.number("activation.k")), (32,))
-    result.input_norm = "layer_norm"
 
 
 def _hook(checkpoint):

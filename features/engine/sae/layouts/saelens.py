@@ -4,10 +4,11 @@ Version 6 nests the subject under `metadata` and names the `architecture`; befor
 sae_lens.saes.{standard,topk,jumprelu,gated,abstopk,batchtopk}_sae of version 6.54.12.
 """
 
-from features.engine.sae.reading.answers import Answers
+from features.engine.sae.layouts import batch_topk
+from features.engine.sae.reading.answers import MEASURED, Answers
 from features.engine.sae.reading.contents import Checkpoint
 from features.engine.sae.reading.errors import CheckpointError, Transcoder
-from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first, flag
+from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first, flag, scale_input
 
 TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
 UNSUPPORTED = {
@@ -76,8 +77,11 @@ def _activation(checkpoint, answers, cfg, result):
         result.threshold_is_log = checkpoint.has("log_threshold")
         result.threshold = "log_threshold" if result.threshold_is_log else "threshold"
     if kind in BATCH:
-        result.threshold = "topk_threshold"
         result.notes.append(f"{kind}: a feature is active above the threshold learnt so far, as in the saved SAE.")
+        # A file without it lacks a tensor of the formula: named later, as all others that are missing.
+        stored = first(checkpoint.number("topk_threshold"), 0.0)
+        batch_topk.choose(answers, result, "topk_threshold", stored, cfg.get("k"))
+        result.ignored += ("topk_threshold",)
     # Later trainers rescale unless told otherwise; finished SAEs and all before version 6 do not.
     training = kind in BATCH or result.format == "saelens-training"
     if kind in ("topk", "abstopk", *BATCH):
@@ -98,7 +102,7 @@ def _normalisation(checkpoint, answers, cfg, result):
                 "Activations were scaled to an average length of sqrt(d_in) in training and the factor, "
                 "sqrt(d_in) / mean |activation|, is in none of the files (1 if it was folded in since)?"
             )
-            result.input_scale = float(first(answers.resolve("scaling_factor", None, (1.0,), text), 1.0))
+            scale_input(result, answers.resolve("scaling_factor", None, (MEASURED, 1.0), text))
     elif norm in NORMS:
         result.input_norm = NORMS[norm]
     else:

@@ -37,7 +37,7 @@ def assemble(checkpoint, recipe, config: SAEConfig) -> SparseAutoencoder:
         W_enc *= recipe.input_scale
         W_dec /= recipe.input_scale
         b_dec /= recipe.input_scale
-        if recipe.rescale_by_decoder_norm and threshold is not None:
+        if recipe.rescale_by_decoder_norm and isinstance(recipe.threshold, str):
             threshold /= recipe.input_scale  # as p * |W_dec[i]|, which it is held against
     # act sees p_i |W_dec[i]|: column i of W_enc takes the length over, row i of W_dec gives it up.
     if recipe.rescale_by_decoder_norm:
@@ -66,10 +66,10 @@ def _gated(checkpoint, recipe, W_enc):
 def _threshold(checkpoint, recipe, d_sae):
     if recipe.threshold is None or recipe.activation != "jumprelu":
         return None
-    if isinstance(recipe.threshold, str):
-        values = _vector(checkpoint, recipe.threshold)
-    else:
-        values = torch.tensor([float(recipe.threshold)], dtype=torch.float64)
+    if not isinstance(recipe.threshold, str):
+        # Said of the activations as they are shown: no scale of the file is in it.
+        return torch.full((d_sae,), float(recipe.threshold), dtype=torch.float64)
+    values = _vector(checkpoint, recipe.threshold)
     values = values.exp() if recipe.threshold_is_log else values
     return (values * recipe.bias_scale).expand(d_sae).clone()  # one for all, or one each
 

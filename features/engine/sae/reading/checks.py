@@ -1,6 +1,7 @@
 """Do the tensors of a checkpoint fit its recipe? Asked of names, types and shapes, before any is read."""
 
 import math
+from dataclasses import replace
 
 from features.engine.sae.reading.containers import FLOATS
 from features.engine.sae.reading.errors import CheckpointError, in_bytes
@@ -9,6 +10,38 @@ from features.engine.sae.reading.errors import CheckpointError, in_bytes
 def bytes_needed(d_in, d_sae):
     """Memory of the float32 weights of an SAE, threshold included."""
     return 4 * (2 * d_in * d_sae + 2 * d_sae + d_in)
+
+
+def turn_to_fit(checkpoint, recipe):
+    """Turn a matrix of the recipe that lies the other way round than its layout has it, and say so in the notes.
+
+    Biases and configs say which side of a matrix is which; a square one, or one that nothing speaks of, stays as it is.
+    """
+    d_in, d_sae = _stated_widths(checkpoint, recipe)
+    for field, first, second in (("encoder", d_in, d_sae), ("decoder", d_sae, d_in)):
+        matrix = getattr(recipe, field)
+        shape = matrix.shape(checkpoint.shapes)
+        if len(shape) != 2 or shape[0] == shape[1]:
+            continue
+        fits = all(side in (None, has) for side, has in zip((first, second), shape, strict=True))
+        fits_turned = (first or second) and all(
+            side in (None, has) for side, has in zip((first, second), shape[::-1], strict=True)
+        )
+        if not fits and fits_turned:
+            setattr(recipe, field, replace(matrix, transposed=not matrix.transposed))
+            stored = list(checkpoint.shapes[matrix.name])
+            recipe.notes.append(f"{matrix.name} {stored} lies the other way round than its layout has it: turned.")
+
+
+def _stated_widths(checkpoint, recipe):
+    """(d_in, d_sae) by the biases, else by the config; None where nothing says it."""
+    # Of a vector the number of its values, [n] or [1, n]; one value alone stands for all features.
+    lengths = {name: math.prod(shape) for name, shape in checkpoint.shapes.items() if len(shape) <= 2}
+    wide = [recipe.encoder_bias, recipe.gate and recipe.gate.gate_bias]
+    narrow = [recipe.decoder_bias, recipe.pre_bias]
+    d_in = next((lengths[name] for name in narrow if name in lengths), recipe.stated.get("d_in"))
+    d_sae = next((lengths[name] for name in wide if name in lengths), recipe.stated.get("d_sae"))
+    return d_in, d_sae
 
 
 def check_shapes(checkpoint, recipe):

@@ -5,6 +5,7 @@ from safetensors import safe_open
 from features.engine.sae.reading.errors import CheckpointError, in_bytes, reading
 from features.engine.sae.reading.npz import is_npz, open_npz
 from features.engine.sae.reading.pickles import read_pickle
+from features.engine.sae.reading.shards import is_index, parts_of, weight_map
 
 FLOATS = {
     **dict.fromkeys(("F16", "float16"), "float16"),
@@ -31,7 +32,12 @@ class Container:
 
 
 def open_weights(path, max_bytes) -> Container:
-    """Look into a weight file of at most `max_bytes`, by its first bytes rather than by its extension."""
+    """Look into a weight file of at most `max_bytes`, by its first bytes rather than by its extension.
+
+    An index of several files is looked into with all of them.
+    """
+    if is_index(path):
+        return _together(path, max_bytes)
     size = path.stat().st_size
     if size > max_bytes:
         raise CheckpointError(
@@ -40,6 +46,31 @@ def open_weights(path, max_bytes) -> Container:
         )
     with reading(path):
         return _open(path, max_bytes)
+
+
+def _together(index, max_bytes) -> Container:
+    """The tensors of all files that an index names."""
+    parts = parts_of(index)
+    size = sum(part.stat().st_size for part in parts)
+    if size > max_bytes:
+        raise CheckpointError(
+            f"{index} names files of {in_bytes(size)}, more than the {in_bytes(max_bytes)} allowed. "
+            "Raise the limit (max_bytes) if the machine has the memory."
+        )
+    opened = [open_weights(part, max_bytes) for part in parts]
+    holders = {}
+    for part in opened:
+        twice = sorted(holders.keys() & part.shapes.keys())
+        if twice:
+            raise CheckpointError(f"{part.path} holds {twice[0]}, which {holders[twice[0]].path.name} holds too.")
+        holders |= dict.fromkeys(part.shapes, part)
+    lacking = sorted(weight_map(index).keys() - holders.keys())
+    if lacking:
+        raise CheckpointError(f"{index} names {lacking[0]}, which none of its files holds. Copy them again.")
+    shapes = {name: part.shapes[name] for name, part in holders.items()}
+    dtypes = {name: part.dtypes[name] for name, part in holders.items()}
+    values = {name: value for part in opened for name, value in part.values.items()}
+    return Container(index, shapes, dtypes, lambda name: holders[name].read(name), values)
 
 
 def _open(path, max_bytes):

@@ -1,10 +1,13 @@
 """What do the files of a checkpoint hold? Names and shapes of tensors, and configs; tensors on demand."""
 
 import json
+from copy import copy
 from pathlib import Path
 
 import torch
 
+from features.engine.foreign_files import stand_in
+from features.engine.prefixes import without_prefix
 from features.engine.sae.reading.containers import open_weights
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.files import find_configs, find_weights
@@ -25,11 +28,21 @@ class Checkpoint:
         self.configs = {file.name: _json(file) for file in self.config_files}
         container = open_weights(self.weights, max_bytes)
         self.shapes, self.dtypes, self.values = container.shapes, container.dtypes, container.values
+        self.prefix = ""  # that all tensors' names had, and that was taken off
         self._read = container.read
+
+    def without(self, prefix: str) -> "Checkpoint":
+        """The same, with a prefix that all tensors' names share taken off."""
+        other = copy(self)
+        other.prefix = prefix
+        other.shapes, other.dtypes = without_prefix(self.shapes, prefix), without_prefix(self.dtypes, prefix)
+        other.values = self.values | without_prefix(self.values, prefix)
+        other._read = lambda name: self._read(f"{prefix}{name}")
+        return other
 
     @property
     def is_safetensors(self):
-        return self.weights.suffix == ".safetensors"
+        return self.weights.name.removesuffix(".index.json").endswith(".safetensors")
 
     def has(self, *names):
         return all(name in self.shapes for name in names)
@@ -59,9 +72,11 @@ def _json(file):
     if file.stat().st_size > MAX_CONFIG_BYTES:
         raise CheckpointError(f"{file} has {file.stat().st_size:,} bytes; a config has at most {MAX_CONFIG_BYTES:,}.")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{file} is no JSON: {error}. Half written? Copy it again.") from error
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    # RecursionError: brackets inside brackets without end.
+    except (ValueError, RecursionError) as error:
+        sentence = stand_in(file) or f"{file} is no JSON: {error}. Half written? Copy it again."
+        raise CheckpointError(sentence) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{file} holds a {type(content).__name__}, not an object with settings.")
     return content

@@ -3,6 +3,8 @@
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from features.engine.foreign_files import reason, stand_in
+
 
 class CheckpointError(ValueError):
     """The file cannot be read as an SAE; the message says what was found and the way out."""
@@ -58,8 +60,8 @@ def reading(path):
     except (CheckpointError, MemoryError):
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         size = path.stat().st_size
         raise CheckpointError(
-            f"{path} ({size:,} bytes) is cut short or damaged: {reason}. Download or copy it again."
+            stand_in(path)
+            or f"{path} ({size:,} bytes) is cut short or damaged: {reason(error)}. Download or copy it again."
         ) from error

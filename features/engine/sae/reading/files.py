@@ -1,8 +1,10 @@
 """Which files make up a checkpoint? The weights at a path, and the configs that lie beside them."""
 
+import re
 from pathlib import Path
 
 from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.shards import index_of, is_index, is_orphan, parts_of
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".npz", ".bin", ".ckpt")
 USUAL = (  # weight files whose name alone says that they are the SAE
@@ -14,6 +16,8 @@ USUAL = (  # weight files whose name alone says that they are the SAE
     "sae.pt",
     "params.npz",
 )
+DEEPEST, MOST = 4, 500  # folders below a folder that SAEs are looked for in, and how many are named
+TRAINERS = re.compile(r"(optimizer|(lr_)?scheduler|(rank_\d+_)?state|training_args|rng_state)([_-]?\d+)?\.(pt|pth|bin)")
 SIDE_FILES = ("sparsity.safetensors", "activation_whitening.safetensors", "trainer_state.pt")
 CONFIGS = (
     "cfg.json",
@@ -30,17 +34,21 @@ REFUSED = {
 
 
 def find_weights(path) -> Path:
-    """The weight file at a path, file or folder. CheckpointError where there is none, or no saying which."""
+    """The weight file at a path, file or folder; of weights in several files the index of them.
+
+    CheckpointError where there is none, or no saying which.
+    """
     if not path.exists():
         raise CheckpointError(f"{path} does not exist.")
     if path.is_file():
         _refuse(path)
-        return path
-    weights = [f for f in sorted(path.iterdir()) if f.suffix in WEIGHTS and f.name not in SIDE_FILES]
-    usual = [f for f in weights if f.name in USUAL]
+        return index_of(path) or _whole(path)
+    weights = _weights_in(path)
+    usual = [f for f in weights if f.name.removesuffix(".index.json") in USUAL]
     if len(usual or weights) == 1:
-        return (usual or weights)[0]
+        return _whole((usual or weights)[0])
     if weights:
+        _whole(weights[0])
         names = ", ".join(f.name for f in weights[:12])
         raise CheckpointError(f"{path} holds {len(weights)} weight files ({names}). Name the one to read.")
     # Llama Scope: the folder holds hyperparams.json, checkpoints/ below it the weights.
@@ -50,9 +58,68 @@ def find_weights(path) -> Path:
     raise CheckpointError(_nothing_here(path))
 
 
+def find_saes(folder) -> list[Path]:
+    """What can be read as an SAE in a folder of several, a whole run: folders with one weight file, or files.
+
+    Empty where the folder is no such one: one SAE, or none.
+    """
+    try:
+        find_weights(folder)
+        return []
+    except CheckpointError:
+        found = list(_saes_below(folder, 0)) if folder.is_dir() else []
+        return found[:MOST]
+
+
+def weight_files(weights: Path) -> list[Path]:
+    """The files that hold the weights: of an index all that it names. CheckpointError where one is missing."""
+    return parts_of(weights) if is_index(weights) else [weights]
+
+
+def _whole(file: Path) -> Path:
+    if is_orphan(file):
+        raise CheckpointError(
+            f"{file} is one of several parts, and the index that names them is not beside it. Copy the file whose name "
+            "ends in .index.json, too."
+        )
+    return file
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    """Weight files of a folder in order; parts of one give way to their index."""
+    files = [f for f in sorted(folder.iterdir()) if f.is_file() and is_sae_file(f.name)]
+    indices = [f for f in files if is_index(f)]
+    return [*indices, *(f for f in files if f.suffix in WEIGHTS and index_of(f) is None)]
+
+
+def is_sae_file(name: str) -> bool:
+    """Whether a file may hold an SAE by its name: trainers leave others of the same endings beside it."""
+    return name not in SIDE_FILES and not TRAINERS.fullmatch(name)
+
+
+def _saes_below(folder: Path, depth: int):
+    weights = _weights_in(folder)
+    if (folder / "tokenizer.json").is_file():
+        return  # a language model
+    if len(weights) == 1:
+        # dictionary_learning's trainer folders have checkpoints beside the finished ae.pt.
+        yield folder
+    else:
+        yield from weights
+    if depth < DEEPEST:
+        for inner in sorted(f for f in folder.iterdir() if _is_inner(f)):
+            yield from _saes_below(inner, depth + 1)
+
+
+def _is_inner(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
+
+
 def find_configs(weights):
     """JSON files that speak of these weights, nearest first; one level up from a folder checkpoints/."""
-    names = [f"{weights.stem}_cfg.json", f"{weights.stem}.json", *CONFIGS]
+    # "sae_weights.safetensors.index.json" speaks of sae_weights.
+    stem = weights.name.split(".")[0] if is_index(weights) else weights.stem
+    names = [f"{stem}_cfg.json", f"{stem}.json", *CONFIGS]
     folders = [weights.parent]
     if weights.parent.name == "checkpoints":
         folders.append(weights.parent.parent)

@@ -9,16 +9,17 @@ import json
 from pathlib import Path
 
 from features.engine.files import sha256
-from features.engine.sae.reading.files import find_configs, find_weights
+from features.engine.sae.reading.files import find_configs, find_weights, weight_files
 
 
 def checkpoint_hash(path) -> str:
     """SHA-256 (hex) of the weights at `path`, a file or the folder it lies in, whatever they are called.
 
-    All weights are in one file, so it is the hash that `sha256sum` prints, and the one that a hub lists. Raises
-    CheckpointError where `path` has no weights.
+    Of weights in one file it is the hash that `sha256sum` prints, and the one that a hub lists; of several, that of
+    their hashes in the order of their names. Raises CheckpointError where `path` has no weights.
     """
-    return sha256(find_weights(Path(path)))
+    hashes = [sha256(file) for file in weight_files(find_weights(Path(path)))]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def configs_hash(path) -> str:

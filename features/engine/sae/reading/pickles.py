@@ -1,21 +1,26 @@
 """What is inside a .pt file? Read without running any of it: tensors, numbers, strings and dicts only."""
 
 import pickle
+import re
 import zipfile
 
 import torch
 
 from features.engine.sae.reading.errors import CheckpointError
+from features.engine.sae.reading.pickled_numpy import NAMES as NUMPY
+from features.engine.sae.reading.pickled_numpy import STAND_INS
+from features.engine.sae.reading.state_dicts import sort_out
 
 # Config objects that early SAELens pickled beside its weights. Their attributes are plain values.
-HARMLESS = {
+CONFIGS = (
     "sae_training.config.LanguageModelSAERunnerConfig",
     "sae_lens.training.config.LanguageModelSAERunnerConfig",
     "sae_lens.config.LanguageModelSAERunnerConfig",
-    "torch.device",
-}
-WRAPPERS = ("ae", "state_dict", "model_state_dict")  # keys under which trainers put the weights
+)
+HARMLESS = {*CONFIGS, "torch.device", *NUMPY}
 SAFER = "Ask its author for the state_dict or a .safetensors file."
+AGAIN = "Save it again without, where it was made: torch.save(sae.state_dict(), 'sae.pt')."
+MOST = 10_000  # values of a file that are looked through for what cannot be read
 
 
 class PickledConfig:
@@ -23,6 +28,19 @@ class PickledConfig:
 
     def __setstate__(self, state):
         self.attributes = dict(state) if isinstance(state, dict) else {}
+
+
+class Unread:
+    """Stands in for any object that would have to be run, while its place in the file is looked for."""
+
+    def __new__(cls, *_, **__):
+        return super().__new__(cls)
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __setstate__(self, state):
+        pass
 
 
 def read_pickle(path):
@@ -36,26 +54,49 @@ def read_pickle(path):
     if zipped:
         # Before torch.load, which unpacks a member into memory whatever its size.
         _refuse_compressed(path)
+    # A pair stands for a class under the name by which the pickle calls it: the true one is never imported.
+    stand_ins = [(PickledConfig, name) for name in CONFIGS] + STAND_INS + [torch.device]
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        content = _load(path, zipped, stand_ins)
     except pickle.UnpicklingError as error:
-        content = _with_stubs(path, error, zipped)
+        raise _refusal(path, error, zipped) or error from None
     return _sorted_out(path, content)
 
 
-def _with_stubs(path, error, zipped):
-    needed = _globals(path)
-    if not needed and "Unsupported global" not in str(error) and "GLOBAL" not in str(error):
-        raise error
-    if not needed or not needed <= HARMLESS:
-        names = ", ".join(sorted(needed - HARMLESS)) or "code that could not be named"
-        raise CheckpointError(
-            f"{path} would run {names} to load, so it was not loaded: a checkpoint is data. {SAFER}"
-        ) from None
-    # A pair stands for a class under the name by which the pickle calls it: the true one is never imported.
-    stubs = [(PickledConfig, name) for name in needed if name != "torch.device"] + [torch.device]
-    with torch.serialization.safe_globals(stubs):
+def _load(path, zipped, stand_ins):
+    with torch.serialization.safe_globals(stand_ins):
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+
+
+def _refusal(path, error, zipped):
+    """What it would run, and under which names that lies; None where the file is merely damaged."""
+    needed = _globals(path) - HARMLESS
+    if not needed and "GLOBAL" not in str(error):
+        return None
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    names = ", ".join(sorted(needed)) or (named[1] if named else "code that could not be named")
+    under = _keys_of_unread(path, zipped, needed) if needed else []
+    where = f" It lies under {', '.join(under[:8])}. {AGAIN}" if under else f" {SAFER}"
+    return CheckpointError(f"{path} would run {names} to load, so it was not loaded: a checkpoint is data.{where}")
+
+
+def _keys_of_unread(path, zipped, needed) -> list[str]:
+    """The names in a file under which objects lie that cannot be read; nothing of them is run or imported."""
+    stand_ins = [(PickledConfig, name) for name in CONFIGS] + STAND_INS + [torch.device]
+    try:
+        content = _load(path, zipped, [*stand_ins, *((Unread, name) for name in needed)])
+    except Exception:  # whatever it is made of, the refusal stands without the names
+        return []
+    found, waiting, looked_at = [], [((), content)], 0
+    while waiting and looked_at < MOST:
+        keys, value = waiting.pop(0)
+        looked_at += 1
+        if isinstance(value, Unread):
+            found.append(repr(".".join(map(str, keys))))
+        elif isinstance(value, dict | list | tuple) and len(keys) < 8:
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [((*keys, key), entry) for key, entry in inner]
+    return [name for name in found if name != "''"]
 
 
 def _globals(path):
@@ -78,19 +119,11 @@ def _refuse_compressed(path):
 def _sorted_out(path, content):
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dict of named tensors. {SAFER}")
-    values = {}
-    for wrapper in WRAPPERS:
-        if isinstance(content.get(wrapper), dict):
-            values = {k: _plain(v) for k, v in content.items() if k != wrapper}
-            values["wrapped_in"] = wrapper
-            content = content[wrapper]
-            break
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
-    values.update({str(k): _plain(v) for k, v in content.items() if not isinstance(v, torch.Tensor)})
+    tensors, values = sort_out(path, content)
     not_dense = [k for k, v in tensors.items() if v.layout != torch.strided or v.is_quantized]
     if not_dense:
         raise CheckpointError(f"{path} stores {', '.join(not_dense)} sparse or quantised; dense weights are needed.")
-    return tensors, values
+    return tensors, {name: _plain(value) for name, value in values.items()}
 
 
 def _plain(value):

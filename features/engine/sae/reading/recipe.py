@@ -41,7 +41,7 @@ class Recipe:
     pre_bias: str | None = None
     activation: str = "relu"
     k: int | None = None
-    threshold: str | float | None = None  # a tensor's name (one value or d_sae) or the value itself
+    threshold: str | float | None = None  # a tensor's name (one value or d_sae), or a value in the unit of f
     threshold_is_log: bool = False
     gate: Gate | None = None
     bias_scale: float = 1.0  # biases and threshold were stored for activations divided by this
@@ -49,6 +49,8 @@ class Recipe:
     feature_scale: str | None = None  # multiplies f in the decoder only
     rescale_by_decoder_norm: bool = False  # act sees p * |W_dec[i]|, the decoder divides it out again
     input_norm: str = "none"
+    batch_topk: dict | None = None  # k, the file's threshold, and "settled": whether an answer says which one counts
+    measures_scale: bool = False  # the input scale is to be found on text, and is 1 until then
     architecture: str | None = None  # the layout's own word
     subject: dict = field(default_factory=dict)  # what the files say under the names of SUBJECT
     stated: dict = field(default_factory=dict)  # d_in, d_sae as configs say, held against the tensors
@@ -62,6 +64,12 @@ class Recipe:
         if self.gate:
             names += [self.gate.gate_bias, self.gate.magnitude_bias, self.gate.log_scale]
         return list(dict.fromkeys(name for name in names if name))
+
+
+def scale_input(recipe: Recipe, factor: float | str | None) -> None:
+    """Take over an answered scaling factor: a number, or the word for one that is found on text; None is 1."""
+    recipe.measures_scale = isinstance(factor, str)
+    recipe.input_scale = factor if isinstance(factor, float) else 1.0
 
 
 def flag(config, name, default):

@@ -1,0 +1,62 @@
+"""What was read, and what do the files say of it where that is something else? Kept with the SAE, shown on its page."""
+
+import hashlib
+from pathlib import Path
+
+from ..engine.files import sha256
+from ..engine.model.config import context_length
+from ..engine.model.vocabulary import Vocabulary
+from ..engine.sae.layouts import hook_names
+from . import language_models
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
+
+
+def of_model(model_path, vocabulary: Vocabulary) -> dict:
+    """The language model by its hash, special tokens and longest context."""
+    return {
+        "model_hash": model_hash(model_path),
+        "bos": _told(vocabulary.bos),
+        "eos": _told(vocabulary.eos),
+        "context": context_length(model_path),
+    }
+
+
+def of_import(subject, model_path, in_files: dict, notes, chosen) -> dict:
+    """All that an import read. `in_files`: facts of model, place and training as the files say them; `chosen`: names of
+    answers that were chosen on text."""
+    read = subject.sae.config.provenance
+    return of_model(model_path, subject.vocabulary) | {
+        "differs": differences(in_files, Path(model_path), subject.hook_point),
+        "trained_context": in_files.get("context_size"),
+        "notes": [*read.get("notes", ()), *notes],
+        "chosen": list(chosen),
+        "weights": read.get("weights", ""),
+        "configs": read.get("configs", []),
+    }
+
+
+def differences(in_files: dict, model_path: Path, hook_point: str) -> dict:
+    """What the files name in place of the model and the hook point that were read, by the name of the fact."""
+    model, hook = in_files.get("model_name"), in_files.get("hook_point")
+    differs = {}
+    if model and not language_models.is_called(model_path, str(model)):
+        differs["model_name"] = str(model)
+    if hook and hook != hook_point and hook_names.of_module(str(hook)) != hook_point:
+        differs["hook_point"] = str(hook)
+    return differs
+
+
+def model_hash(model_path) -> str:
+    """SHA-256 (hex) of a model's weights: of one file as `sha256sum` prints it, of several that of their hashes in the
+    order of their names. Empty where there are none of a usual ending."""
+    files = sorted({file for pattern in WEIGHTS for file in Path(model_path).glob(pattern)})
+    # The same weights in two forms: the first that transformers would take.
+    files = [file for file in files if file.suffix == ".safetensors"] or files
+    hashes = [sha256(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
+
+
+def _told(token) -> dict | None:
+    """{"text", "id", "said"} of a special token; without an id where there is none."""
+    return {"text": token.text, "id": token.id, "said": token.said}
