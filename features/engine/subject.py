@@ -121,7 +121,7 @@ class Subject:
         return self.model.activations_and_residual(self.tokens(ids), self.hook_point)
 
     def output_directions(self, features) -> Tensor:
-        """What chosen features write into the residual stream per unit, a copy; on a token, divided by `output_scale`.
+        """What chosen features write into the residual stream per unit, a copy; on a token, times `output_scale`.
         [n, d_model]
 
         Same as reference.output_directions: float32 rounding.

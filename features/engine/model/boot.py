@@ -26,7 +26,7 @@ def _boot_transformers(folder: Path, config: dict, device: str, ids: Tensor | No
     architecture = determine_architecture_from_hf_config(AutoConfig.from_pretrained(str(folder)))
     weights = HuggingFaceWeights(get_hf_model_class_for_architecture(architecture), ids)
     bridge = TransformerBridge.boot_transformers(str(folder), device=device, model_class=weights)
-    return BridgeModel(bridge, folder.name, weights.notes, ids, weights.logits)
+    return BridgeModel(bridge, folder.name, weights.notes, weights.ids, weights.logits)
 
 
 def _boot_native(folder: Path, config: dict, device: str, ids: Tensor | None) -> BridgeModel:
@@ -54,6 +54,7 @@ def _boot_native(folder: Path, config: dict, device: str, ids: Tensor | None) ->
     bridge.load_state_dict(state, strict=True)
     logits = None
     if ids is not None:
+        ids = ids % config["d_vocab"]
         with torch.no_grad():
             logits = bridge.eval()(ids.to(device), return_type="logits", prepend_bos=False).float().cpu()
     return BridgeModel(bridge, folder.name, notes, ids, logits)

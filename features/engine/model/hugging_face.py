@@ -55,6 +55,8 @@ class HuggingFaceWeights:
         if ignored := _ignored(folder, model):
             self.notes.append(f"transformers' {type(model).__name__} does not use {listed(ignored)}.")
         if self.ids is not None:
+            # A tokenizer may have more tokens than its model: whether it fits is asked when both are there.
+            self.ids = self.ids % model.get_input_embeddings().weight.shape[0]
             with torch.no_grad():
                 self.logits = model.eval()(self.ids.to(model.device)).logits.float().cpu()
         return model

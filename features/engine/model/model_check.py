@@ -66,9 +66,8 @@ TRUSTED = ModelCheck()  # of a model that its caller knows to be right
 
 def load_checked(folder, device: str, vocabulary: Vocabulary):
     """(model, ModelCheck). Raises ModelError where it cannot be loaded, or its hook points cannot be relied on."""
-    ids = _ids(vocabulary, folder)
-    model = load_model(folder, device, ids)
-    return model, check_model(model, ids)
+    model = load_model(folder, device, _ids(vocabulary, folder))
+    return model, check_model(model)
 
 
 def _ids(vocabulary: Vocabulary, folder) -> Tensor:
@@ -76,16 +75,18 @@ def _ids(vocabulary: Vocabulary, folder) -> Tensor:
     length = min(TOKENS, context_length(folder) or TOKENS)
     text = torch.tensor((vocabulary.ids(TEXT) * TOKENS)[:length])
     generator = torch.Generator().manual_seed(0)
-    # Not above those of the text: a tokenizer may have more tokens than its model outputs.
+    # Within the text's: a model may have fewer outputs than its tokenizer has tokens.
     random = torch.randint(0, int(text.max()) + 1, (length,), generator=generator)
     return torch.stack([random, text])
 
 
 @torch.no_grad()
-def check_model(model, ids: Tensor) -> ModelCheck:
-    """Raises ModelError where the pass through hook points gives other logits than the model's own library."""
+def check_model(model) -> ModelCheck:
+    """Of a model that was loaded with ids to compare on. Raises ModelError where the pass through hook points gives
+    other logits than the model's own library."""
     if model.own_logits is None:  # run by the engine's own formula, which a test holds to transformer_lens's
         return ModelCheck(notes=model.notes, hook_points=dict(model.hook_points))
+    ids = model.ids
     seen, logits = model.everything(ids)
     residual = seen[f"blocks.{model.n_layers - 1}.hook_resid_post"]
     logits, own = logits.cpu(), model.own_logits

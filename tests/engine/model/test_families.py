@@ -103,12 +103,12 @@ def loss_without(theirs, ids, position, written):
 
 
 def test_loss_effects_are_those_of_transformers_own_class(family, tmp_path, ids):
-    name, _, theirs, ours, checked = family
+    name, folder, theirs, ours, checked = family
     hook = next(h for h in ("blocks.1.mlp.hook_post", "blocks.1.hook_resid_post") if h in ours.hook_points)
     small.write_sae(tmp_path, hook, ours.hook_points[hook])
     from features.engine.sae.checkpoint import read_sae
 
-    subject = Subject(ours, read_sae(tmp_path), hook, None, checked)
+    subject = Subject(ours, read_sae(tmp_path), hook, Vocabulary.load(folder), checked)
     prompt, through = analyse(subject, ids[0].tolist()), ours.output_map(hook)
     assert subject.total_effect == (name not in NORM_AFTER)
     h = ours.activations(ids[:1], hook)
