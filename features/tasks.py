@@ -35,11 +35,8 @@ def work(*numbers):
 def _catch_up_once():
     """The first thing that a worker does: rows of earlier versions become those of today. What it computes carries
     the hashes of today."""
-    for catch_up in (recognition.recognise_all, move_payloads.move_all):
-        try:
-            catch_up()
-        except Exception:  # whatever is wrong with an old row: what waits is done all the same
-            log.exception("Rows of earlier versions are left as they are until a worker starts again")
+    recognition.recognise_all()
+    move_payloads.move_all()
 
 
 for name in (doorbell.TASK, *BEFORE):

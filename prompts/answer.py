@@ -5,6 +5,7 @@ import math
 from features import runtime
 from features.browse.feature_json import numbers
 from features.browse.feature_page import sae_facts
+from features.browse.sae_overview import quick_note
 from features.engine.results import Score
 from features.models import SAE
 from features.storage.readers import vocabulary_of
@@ -56,6 +57,7 @@ def asked_of(sae: SAE, question: PromptQuestion) -> dict:
         "unit": UNITS[question.metric],
         "order": ORDERS[question.metric],
         "max_density": question.max_density,
+        "quick": quick_note(sae),
     }
 
 

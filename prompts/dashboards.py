@@ -85,6 +85,7 @@ def short(sequence: dict) -> dict:
         **sequence,
         "start": start,
         "position": sequence["position"] - start,
+        "bos": sequence["bos"] if start == 0 else 0,
         "special": [position - start for position in sequence["special"] if start <= position < stop],
         "tokens": sequence["tokens"][start:stop],
         "ids": sequence["ids"][start:stop],

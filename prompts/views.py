@@ -9,6 +9,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 
 from features import runtime
+from features.browse.sae_overview import quick_note
 from features.models import SAE
 
 from . import answer, forms
@@ -90,6 +91,7 @@ def _page(request, sae: SAE, data: dict | None = None, problem="", status=200, t
         "data": data,
         "answered": data is not None and "ranking" in data,
         "problem": problem,
+        "quick": quick_note(sae),
         "text": data["text"] if data else text,
         "bos": data["bos"] if data else True,
         "most_tokens": forms.most_tokens(sae),

@@ -88,6 +88,9 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 SAEVIZ_DEVICE = os.environ.get("SAEVIZ_DEVICE", "auto")  # auto, cpu, cuda, cuda:1 ...
 SAEVIZ_SCREEN = os.environ.get("SAEVIZ_SCREEN", "auto")  # of the encoder: auto (measured), int8, bfloat16, on, off
 SAEVIZ_TOKENS = number("SAEVIZ_TOKENS")  # tokens counted unless a job says otherwise
+SAEVIZ_QUICK_TOKENS = number(
+    "SAEVIZ_QUICK_TOKENS"
+)  # that quick results are of, where at least twice as many are counted
 SAEVIZ_PROMPT_TOKENS = number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
 SAEVIZ_PROMPT_BYTES = number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
 SAEVIZ_LOADED_SUBJECTS = number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory

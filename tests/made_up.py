@@ -117,6 +117,10 @@ class Loaded:
     def shard_tokens(self):
         return [self.job.tokens // self.cut] * self.cut
 
+    def quick(self, tokens, place, progress):
+        assert place.is_dir()
+        return self.figures
+
     def shard(self, number, place, progress):
         (place / f"shard-{number:04d}").mkdir()
 

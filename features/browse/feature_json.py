@@ -153,6 +153,7 @@ def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: Text)
             "position": position,
             "activation": activation,
             "copies": copies,
+            "bos": int(text[row][2][:1] == [0]),
             "special": text[row][2],
             "tokens": text[row][1],
             "ids": text[row][0],

@@ -11,6 +11,7 @@ from ..storage.feature_rows import statistics_of
 from ..storage.findings_file import findings_of
 from . import feature_json
 from .reproduce import feature_snippet
+from .sae_overview import quick_note
 
 
 def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None, previews=None) -> dict:
@@ -67,6 +68,7 @@ def missing_page(sae: SAE, index: int, previous: int | None, next: int | None) -
         "previous": previous,
         "next": next,
         "missing": True,
+        "quick": quick_note(sae),
     }
 
 
@@ -113,6 +115,7 @@ def population(statistics: Statistics, row: Feature) -> dict:
         "corpus": statistics.corpus.name,
         "checkpoint": statistics.checkpoint_hash,
         "computed": statistics.completed and statistics.completed.isoformat(timespec="minutes"),
+        "quick": statistics.quick,
         "seed": statistics.seed,
         "bos": statistics.corpus.bos,
         "versions": statistics.versions,

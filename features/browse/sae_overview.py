@@ -56,6 +56,17 @@ def _other_bos(sae: SAE, corpus: Corpus) -> str:
     return f"the SAE was trained on sequences {trained} BOS in front; the corpus has rows {here}"
 
 
+def quick_note(sae: SAE) -> str:
+    """That what is shown is of the first tokens alone, and what becomes of it; "" where it is complete."""
+    statistics = sae.statistics
+    if statistics is None or not statistics.quick:
+        return ""
+    now = f"Quick results, on the first {statistics.tokens:,} tokens"
+    if sae.jobs.unfinished().filter(features__isnull=True, cancel_requested=False).exists():
+        return f"{now}; the whole corpus follows."
+    return f"{now}: the computation on the whole corpus has ended early. Try it again, or compute all features anew."
+
+
 def density_histogram(sae: SAE) -> dict | None:
     """How many features have which density; the edges are powers of ten."""
     if sae.statistics_id is None:

@@ -16,7 +16,7 @@ from ..storage.findings_file import findings_of
 from .feature_list import FILTERS, FeatureList
 from .feature_page import Unreadable, feature_page, missing_page, preview
 from .reproduce import feature_snippet
-from .sae_overview import density_histogram, figures, model_and_text
+from .sae_overview import density_histogram, figures, model_and_text, quick_note
 
 PER_PAGE = 100
 
@@ -38,6 +38,8 @@ def json_errors(view):
 def home(request):
     saes = list(SAE.objects.for_pages())
     read = [sae for sae in saes if sae.statistics_id]
+    for sae in read:
+        sae.quick = quick_note(sae)
     start = next((sae for sae in read if findings_of(sae).features), read[0] if read else None)
     context = {"saes": saes, "start": start, "findings": findings_of(start) if start else None}
     if start and not context["findings"].features:
@@ -52,6 +54,7 @@ def sae(request, slug):
     corpus = sae.statistics.corpus if sae.statistics else sae.corpus
     context |= {"model_and_text": model_and_text(sae, corpus)}
     context |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
+    context |= {"quick": quick_note(sae)}
     return render(request, "features/sae.html", {"sae": sae, "here": "sae", **context})
 
 
@@ -70,6 +73,7 @@ def table(request, slug):
         feature.label, feature.example_count = labels.get(feature.index, ""), counts.get(feature.index)
     context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "filters": FILTERS.items()}
     context |= {"labelled": any(feature.label for feature in page), "why_unsearched": features.why_unsearched(sae)}
+    context |= {"quick": quick_note(sae)}
     return render(request, "features/table.html", context)
 
 
@@ -77,7 +81,9 @@ def table(request, slug):
 def feature(request, slug, index):
     sae = sae_or_404(slug)
     data = page_data(request, sae, index)
-    return render(request, "features/feature.html", {"sae": sae, "here": "feature", "data": data})
+    return render(
+        request, "features/feature.html", {"sae": sae, "here": "feature", "data": data, "quick": data["quick"]}
+    )
 
 
 @require_safe

@@ -50,7 +50,7 @@ def name_of(part: JobPart) -> str:
 @contextmanager
 def attempt(lease):
     """A folder for the work on a part; nobody else, not even a lost worker with the same part, writes into it."""
-    path = folder(lease.job) / f"attempt-{name_of(lease.part)}-{uuid.uuid4().hex[:8]}"
+    path = folder(lease.job) / f"attempt-{lease.part.stage}-{lease.part.number}-{uuid.uuid4().hex[:8]}"
     path.mkdir(parents=True)
     try:
         yield path

@@ -126,8 +126,10 @@ class PartLease(Lease):
         self.last_phase, self.written = progress.phase, now
         self.check(done=progress.done, total=progress.total)
         self.others = plan.of_others(self.part)
-        together = self._with_others(progress)
-        plan.write_progress(self.job.pk, together.phase, together.done, together.total)
+        # While shards are read beside a quick look, how far the job is means the shards.
+        if self.part.stage != JobPart.Stage.QUICK or not self.job.parts.in_order().running().exists():
+            together = self._with_others(progress)
+            plan.write_progress(self.job.pk, together.phase, together.done, together.total)
 
     def _with_others(self, progress):
         done, total = self.others

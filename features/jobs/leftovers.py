@@ -14,7 +14,7 @@ KEPT_FOR = timedelta(days=1)  # what a job that failed or was cancelled has done
 def begin_anew(job: Job) -> None:
     """Before a computation of all features: what others like it, that ended early, have done is of no use now."""
     if job.features is None:
-        for other in job.sae.jobs.filter(features=None, state__in=Job.ENDED_EARLY).exclude(inputs=""):
+        for other in job.sae.jobs.filter(features__isnull=True, state__in=Job.ENDED_EARLY).exclude(inputs=""):
             plan.forget(other)
     remove_leftovers(job.sae)
 

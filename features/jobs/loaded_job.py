@@ -34,10 +34,23 @@ class LoadedJob:
         special = self.subject.vocabulary.special
         return [int(counted_tokens(self.rows[slice(*span)], special).sum()) for span in self.plan.spans]
 
+    def quick(self, tokens, folder, progress):
+        """Figures on the first rows that hold so many tokens, in a folder of its own; by the code that reads all."""
+        few = self._shards.plan_shards(
+            self.rows, tokens=tokens, bos=self.plan.bos, special=self.subject.vocabulary.special,
+            shard_tokens=self.rows.size,
+        )  # fmt: skip
+        self._shards.collect_shard(self._shard_pass(), self.rows, few, 0, folder, progress=progress)
+        self._shards.merge(self.subject, self.rows, few, folder, progress=progress)
+        return self._shards.open_collected(self.subject, self.rows, few, folder, progress=progress, **self._options)
+
     def shard(self, number, folder, progress):
+        self._shards.collect_shard(self._shard_pass(), self.rows, self.plan, number, folder, progress=progress)
+
+    def _shard_pass(self):
         if self._pass is None:
             self._pass = self._shards.ShardPass(self.subject, self.plan.bos, self.encoder_b, settings.SAEVIZ_SCREEN)
-        self._shards.collect_shard(self._pass, self.rows, self.plan, number, folder, progress=progress)
+        return self._pass
 
     def merge(self, folder, progress):
         self._pass = None  # its copies of the weights are not needed any more

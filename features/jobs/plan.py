@@ -3,7 +3,8 @@
 Planned, a job has one part for each shard of its tokens and one that merges them; then one for each block of its
 features that chooses examples, one for each shard that computes loss effects there, one for each block that works out
 the features, and one that shows the result. A stage begins when the one before it is done; who does which part does
-not matter.
+not matter. Where readers see nothing of these weights yet, one part more shows quick results, the same figures on the
+first tokens alone: it is begun first, and nothing waits for it.
 """
 
 import hashlib
@@ -11,10 +12,12 @@ import json
 from functools import cache
 from pathlib import Path
 
+from django.conf import settings
 from django.db.models import F, Sum
 from django.utils import timezone
 
 from ..models import Job, JobPart
+from ..storage.write import wants_quick_results
 
 FEATURES_A_BLOCK = 2048  # some seconds of work: enough parts for several workers, few rows to write again
 ENGINE = Path(__file__).parents[1] / "engine"
@@ -35,12 +38,19 @@ def plan(job: Job, shards: list[int]) -> list[JobPart]:
         Stage.EFFECTS: shards,
         Stage.BLOCK: blocks,
         Stage.SHOW: [1],
+        Stage.QUICK: [settings.SAEVIZ_QUICK_TOKENS] * has_quick_results(job),
     }
     return [
         JobPart(job=job, stage=stage, number=number, total=total)
         for stage, totals in sizes.items()
         for number, total in enumerate(totals)
     ]
+
+
+def has_quick_results(job: Job) -> bool:
+    """Whether the first tokens are worth a look of their own: of all features, on few of many tokens."""
+    few = job.tokens >= 2 * settings.SAEVIZ_QUICK_TOKENS
+    return job.features is None and few and wants_quick_results(job.sae)
 
 
 def features_of(job: Job, block: int):
@@ -73,7 +83,9 @@ def first_waiting(job: Job) -> JobPart | None:
     """The next part that somebody can do. Only while the job's row is locked; a new job gets its first part here."""
     if not _fits(job):
         return None
-    stage = job.parts.unfinished().values_list("stage", flat=True).order_by("stage").first()
+    if quick := job.parts.quick().waiting().first():
+        return quick
+    stage = job.parts.unfinished().in_order().values_list("stage", flat=True).order_by("stage").first()
     return job.parts.waiting().filter(stage=stage).order_by("number").first()
 
 
@@ -99,11 +111,15 @@ def forget(job: Job) -> None:
 
 
 def opened_by(part: JobPart) -> int:
-    """How many parts can be begun now that this one is done: those of the next stage, when it was the last of its."""
+    """How many parts can be begun now that this one is done: those of the next stage, when it was the last of its;
+    after the planning a quick look too."""
+    if part.stage == Stage.QUICK:
+        return 0
     unfinished = JobPart.objects.filter(job=part.job_id).unfinished()
     if unfinished.filter(stage=part.stage).exists():
         return 0
-    return unfinished.filter(stage=part.stage + 1).count()
+    following = [part.stage + 1] + [Stage.QUICK] * (part.stage == Stage.PLAN)
+    return unfinished.filter(stage__in=following).count()
 
 
 # How far

@@ -33,6 +33,10 @@ def request_statistics(
     shown = sae.statistics if features is not None else None
     if features is not None and shown is None:
         raise BadRequest(f"{sae} has no statistics yet; compute all its features first.")
+    if shown and shown.quick:
+        raise BadRequest(
+            f"{sae} shows quick results, on its first {shown.tokens:,} tokens; compute all its features first."
+        )
     corpus = _checked_corpus(sae, corpus or (shown.corpus if shown else sae.corpus))
     if shown and corpus != shown.corpus:
         raise BadRequest(f"{sae} shows statistics on '{shown.corpus}'; compute all its features on '{corpus}' first.")

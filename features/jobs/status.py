@@ -4,13 +4,14 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from ..models import Import, Job, QueuedWork, Verification
+from ..models import Import, Job, QueuedWork, Statistics, Verification
 from ..templatetags.formatting import duration
 
 KINDS = {"job": Job, "import": Import, "verification": Verification}  # as addresses name them
 WORDS = {Job: "computation", Import: "import", Verification: "verification"}
 PHASES = {  # of a computation: what is done, and what is counted
     "loading": ("loading the model", ""),
+    "quick results": ("quick results from the first tokens", "tokens"),
     "activations": ("reading activations", "tokens"),
     "merging": ("adding up products of features", "tokens"),
     "examples": ("gathering examples", "features"),
@@ -56,7 +57,14 @@ def _of_job(job):
     return {
         "parts": Job.objects.with_parts().values("parts_done", "parts_all").get(pk=job.pk),
         "features": None if job.features is None else len(job.features),
+        "showing": showing(job.sae),
     }
+
+
+def showing(sae) -> str:
+    """What readers see of it meanwhile: "nothing", "quick" results, or those of a "complete" computation."""
+    quick = Statistics.objects.filter(pk=sae.statistics_id).values_list("quick", flat=True).first()
+    return {None: "nothing", True: "quick", False: "complete"}[quick]
 
 
 def address(work: QueuedWork, what: str) -> str:

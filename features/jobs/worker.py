@@ -8,6 +8,7 @@ from .. import messages
 from ..engine.results import Cancelled, Progress
 from ..models import Job, JobPart
 from ..storage import kept_activations, write
+from ..storage.findings_file import findings_of
 from . import artifacts, doorbell, leases, leftovers, plan
 from .loaded_job import model_cache
 
@@ -93,6 +94,27 @@ def _plan(lease) -> None:
     lease.finish(plan.plan(lease.job, model_cache.of(lease.job).shard_tokens()))
 
 
+def _quick(lease) -> None:
+    """All figures on the first tokens alone, shown at once: the features that findings name, then all others."""
+    job, tokens = lease.job, lease.part.total
+    named = {finding.feature for finding in findings_of(job.sae).features}
+    first = [index for index in range(job.sae.d_sae) if index in named]
+
+    def progress(now):
+        share = {"activations": 0.4, "loss effects": 0.3}.get(now.phase, 0) * now.done / max(1, now.total)
+        begun = {"merging": 0.4, "examples": 0.4, "loss effects": 0.5}.get(now.phase, 0)
+        lease.progress(Progress("quick results", int(tokens * (begun + share)), tokens))
+
+    with artifacts.attempt(lease) as path:
+        figures = model_cache.of(job).quick(tokens, path, progress)
+        statistics = write.show_quick(lease, figures.summary, list(figures.features(first)) if first else [])
+        if statistics:
+            others = [index for index in range(job.sae.d_sae) if index not in named]
+            write.add_quick(lease, statistics, figures.features(others))
+    lease.finish()
+    write.remove_leftovers(job.sae)  # of an attempt that was killed
+
+
 def _shard(lease) -> None:
     def make(loaded, path):
         loaded.shard(lease.part.number, path.parent, lease.progress)
@@ -170,6 +192,7 @@ def _show(lease) -> None:
 
 
 STAGES = {
+    Stage.QUICK: _quick,
     Stage.PLAN: _plan,
     Stage.SHARD: _shard,
     Stage.MERGE: _merge,

@@ -89,13 +89,18 @@ class JobQuerySet(QueuedWorkQuerySet):
         return self.annotate(parts_all=Count("parts"), parts_done=Count("parts", filter=Q(parts__state="done")))
 
     def waiting(self):
-        """Of which a part can be begun: first those without parts yet, then those with the fewest to do."""
-        unfinished = JobPart.objects.unfinished().filter(job=OuterRef("pk")).order_by("stage")
+        """Of which a part can be begun: first a quick look, then those without parts yet, then those with the fewest to
+        do."""
+        unfinished = JobPart.objects.unfinished().in_order().filter(job=OuterRef("pk")).order_by("stage")
         jobs = self.unfinished().filter(cancel_requested=False, alone=False)
         jobs = jobs.annotate(stage=Subquery(unfinished.values("stage")[:1]))
-        waits = Q(parts__state=JobPart.State.WAITING, parts__stage=F("stage"))
-        jobs = jobs.annotate(left=Count("parts", filter=~Q(parts__state="done")), waiting=Count("parts", filter=waits))
-        return jobs.filter(Q(stage=None) | Q(waiting__gt=0)).order_by("left", "pk")
+        waits, quick = Q(parts__state=JobPart.State.WAITING), Q(parts__stage=JobPart.Stage.QUICK)
+        jobs = jobs.annotate(
+            left=Count("parts", filter=~Q(parts__state="done")),
+            waiting=Count("parts", filter=waits & (quick | Q(parts__stage=F("stage")))),
+        )
+        jobs = jobs.annotate(quick=Count("parts", filter=waits & quick))
+        return jobs.filter(Q(stage=None) | Q(waiting__gt=0)).order_by("-quick", "left", "pk")
 
 
 class Job(QueuedWork):

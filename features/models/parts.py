@@ -10,6 +10,13 @@ class JobPartQuerySet(models.QuerySet):
     def waiting(self):
         return self.filter(state=JobPart.State.WAITING)
 
+    def quick(self):
+        return self.filter(stage=JobPart.Stage.QUICK)
+
+    def in_order(self):
+        """Those of the stages that follow one another."""
+        return self.exclude(stage=JobPart.Stage.QUICK)
+
     def running(self):
         return self.filter(state=JobPart.State.RUNNING)
 
@@ -26,7 +33,8 @@ class JobPart(models.Model):
     """What one worker does of a job at a time: which part it is, who has it, how far it is."""
 
     class Stage(models.IntegerChoices):
-        """In this order; the parts of a stage can be done at the same time, by as many workers as there are."""
+        """In this order; the parts of a stage can be done at the same time, by as many workers as there are. But the
+        quick look, where there is one, is begun first, and the shards beside it by whoever is left."""
 
         PLAN = 0, "loading"
         SHARD = 1, "activations"
@@ -35,6 +43,7 @@ class JobPart(models.Model):
         EFFECTS = 4, "loss effects"
         BLOCK = 5, "features"
         SHOW = 6, "showing"
+        QUICK = 7, "quick results"
 
     class State(models.TextChoices):
         WAITING = "waiting"

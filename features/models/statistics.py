@@ -31,6 +31,7 @@ class Statistics(models.Model):
     encoder_b_reading_hash = models.CharField(max_length=64, blank=True, help_text="Of how they were read.")
     versions = models.JSONField(default=dict)
     completed = models.DateTimeField(null=True)
+    quick = models.BooleanField(default=False, help_text="Of the first tokens alone, shown until all are read.")
 
     class Meta:
         verbose_name_plural = "statistics"
@@ -38,6 +39,10 @@ class Statistics(models.Model):
 
     def __str__(self):
         return f"{self.sae.slug} on {self.tokens:,} tokens of {self.corpus.slug}"
+
+    def is_of(self, sae: SAE) -> bool:
+        """Whether these are figures of the weights that the SAE has now, read as they are now."""
+        return (self.checkpoint_hash, self.reading_hash) == (sae.checkpoint_hash, sae.reading_hash)
 
     def correlated_with(self, encoder_b: SAE | None) -> bool:
         """Whether features were correlated with those of these very weights, read in this way; or with none."""

@@ -22,10 +22,11 @@ BATCH = 500  # features written in one transaction, so that no other writer wait
 READERS_FINISH = 2.0  # seconds left to pages that began with the old statistics, before they are removed
 
 
-def _new_set(sae: SAE, corpus: Corpus, encoder_b: SAE | None, summary: Summary) -> Statistics:
+def _new_set(sae: SAE, corpus: Corpus, encoder_b: SAE | None, summary: Summary, quick: bool = False) -> Statistics:
     return Statistics.objects.create(
         sae=sae,
         corpus=corpus,
+        quick=quick,
         checkpoint_hash=sae.checkpoint_hash,
         reading_hash=sae.reading_hash,
         encoder_b=encoder_b,
@@ -52,9 +53,48 @@ def _set_of(lease, summary: Summary) -> Statistics:
         job = Job.objects.select_for_update().select_related(None).get(pk=lease.job.pk)
         lease.check()
         if job.result is None:
-            job.result = _new_set(lease.job.sae, job.corpus or lease.job.sae.corpus, job.encoder_b, summary)
+            job.result = _new_set(*_of_job(lease.job), summary)
             Job.objects.filter(pk=job.pk).update(result=job.result)
         return job.result
+
+
+# Quick results, which are shown while they are written
+
+
+def wants_quick_results(sae: SAE) -> bool:
+    """Whether readers are better off with figures on the first tokens: where no complete ones of these weights are
+    shown."""
+    shown = sae.statistics
+    return shown is None or shown.quick or not shown.is_of(sae)
+
+
+def show_quick(lease, summary: Summary, features: Iterable[FeatureStatistics]) -> Statistics | None:
+    """Show a new set that has these features, and what is known of the SAE as a whole; None where readers see better
+    by now. Raises LeaseLost."""
+    with transaction.atomic():
+        sae = SAE.objects.select_for_update().select_related(None).get(pk=lease.job.sae_id)
+        lease.check()
+        if not wants_quick_results(sae):
+            return None
+        statistics = _new_set(*_of_job(lease.job), summary, quick=True)
+        save(list(_rows(sae, statistics, features)))
+        _switch(sae, statistics)
+    return statistics
+
+
+def add_quick(lease, statistics: Statistics, features: Iterable[FeatureStatistics]) -> None:
+    """More features for a set that is shown already. Raises LeaseLost."""
+    for rows in _batches(_rows(lease.job.sae, statistics, features)):
+        with transaction.atomic():
+            lease.check()
+            save(rows)
+
+
+# Replaced and shown
+
+
+def _of_job(job: Job) -> tuple[SAE, Corpus, SAE | None]:
+    return job.sae, job.corpus or job.sae.corpus, job.encoder_b
 
 
 def take_back_block(job: Job, indices: range | list[int]) -> None:

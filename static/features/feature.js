@@ -32,6 +32,8 @@ function show(next) {
   previews.close();
   byId("trouble").hidden = true;
   byId("missing").hidden = !data.missing;
+  byId("quick").textContent = data.quick;
+  byId("quick").hidden = !data.quick;
   byId("columns").classList.toggle("bare", data.missing);
   byId("problem").textContent = data.problem ?? "";
   byId("problem").hidden = !data.problem;
@@ -161,7 +163,12 @@ if (query) {
     element("a", { href: location.pathname }, "Leave it"));
   byId("listed").hidden = false;
 }
-if (byId("progress")) watchWork(byId("progress"), { done: () => travel.reload(data.index) });
+if (byId("progress"))
+  watchWork(byId("progress"), {
+    done: () => travel.reload(data.index),
+    // Quick results come some at a time.
+    seen: (work) => work.showing === "quick" && data.missing && !data.problem && travel.reload(data.index),
+  });
 show(data);
 if (tryBox)
   import(tryBox).then((module) => {

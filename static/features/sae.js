@@ -2,7 +2,7 @@
 
 import { histogram } from "../shared/histogram.js";
 import { bindKeys } from "../shared/keys.js";
-import { watchWork } from "../shared/progress.js";
+import { followWork } from "../shared/progress.js";
 
 const data = JSON.parse(document.getElementById("sae-data").textContent);
 const place = document.getElementById("densities");
@@ -10,7 +10,7 @@ const power = (exponent, digits = 1) => `${Number((100 * 10 ** exponent).toPreci
 if (place && data.density_histogram)
   place.replaceChildren(histogram(data.density_histogram, { name: "Features by density", write: (exponent) => power(exponent), writeEdge: (exponent) => power(exponent, 3), whole: true }).node);
 
-for (const panel of document.querySelectorAll(".progress-panel")) watchWork(panel, { done: () => location.reload() });
+for (const panel of document.querySelectorAll(".progress-panel")) followWork(panel);
 
 const door = (ending) => document.querySelector(`.doors a[href$="features/${ending}"]`);
 bindKeys([

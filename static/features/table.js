@@ -2,7 +2,7 @@
 
 import { bindKeys } from "../shared/keys.js";
 import { stars } from "../shared/memory.js";
-import { watchWork } from "../shared/progress.js";
+import { followWork } from "../shared/progress.js";
 import { element } from "../shared/text.js";
 
 const { base, slug } = document.getElementById("main").dataset;
@@ -44,4 +44,4 @@ bindKeys([
 drawStars();
 if (location.hash === "#search") search?.focus();
 const progress = document.getElementById("progress");
-if (progress) watchWork(progress, { done: () => location.reload() });
+if (progress) followWork(progress);

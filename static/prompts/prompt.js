@@ -2,7 +2,7 @@
 
 import { facts, hoverCard } from "../shared/card.js";
 import { bindKeys } from "../shared/keys.js";
-import { watchWork } from "../shared/progress.js";
+import { followWork } from "../shared/progress.js";
 import { activeAt, legend, tokenAt, tokenKeys, uncounted } from "../shared/sequences.js";
 import { count, element, figure, percent, quantileText, signed, visible } from "../shared/text.js";
 import { fetchAnswer } from "./asking.js";
@@ -98,6 +98,8 @@ function refuse(sentence) {
 function show(found) {
   answer = found;
   byId("trouble").hidden = true;
+  byId("quick").textContent = found.quick;
+  byId("quick").hidden = !found.quick;
   byId("answer").hidden = false;
   byId("examples").open = false;
   byId("bos").checked = found.bos;
@@ -314,7 +316,7 @@ function start() {
     { keys: ["/"], label: "/", does: "to the prompt", run: () => byId("text").focus() },
   ]);
   const progress = byId("progress");
-  if (progress) watchWork(progress, { done: () => location.reload() });
+  if (progress) followWork(progress);
   if (data?.ranking) show(data);
   else if (data) ask(data, { remember: false });
   else if (setup.warming) watchLoad();

@@ -7,9 +7,10 @@ const EVERY = { unfinished: 1_500, otherwise: 15_000 }; // milliseconds between 
 
 /**
  * Keeps a panel (an element with data-progress, the address of the work's JSON, and for staff data-csrf) up to date.
- * Calls `done(work)` once when work that was seen unfinished is done, `ended(work)` when it has ended in any way.
+ * Calls `seen(work)` at each look at unfinished work, `done(work)` once when it is done, `ended(work)` when it has ended
+ * in any way.
  */
-export function watchWork(panel, { done = () => {}, ended = () => {}, draw = drawPanel } = {}) {
+export function watchWork(panel, { done = () => {}, ended = () => {}, seen: lookAt = () => {}, draw = drawPanel } = {}) {
   let seen = null; // the unfinished work last seen
   let failures = 0;
   let timer = null;
@@ -24,6 +25,7 @@ export function watchWork(panel, { done = () => {}, ended = () => {}, draw = dra
       if (work && UNFINISHED.includes(work.state)) {
         seen = work.id;
         wait = EVERY.unfinished;
+        lookAt(work);
       } else if (work && seen === work.id) {
         seen = null;
         if (work.state === "done") done(work);
@@ -39,6 +41,12 @@ export function watchWork(panel, { done = () => {}, ended = () => {}, draw = dra
   }
   document.addEventListener("visibilitychange", () => document.hidden || look());
   look();
+}
+
+/** Watches the work, and loads the page anew when there is more to see: quick results where it shows none, and all. */
+export function followWork(panel) {
+  const reload = () => location.reload();
+  watchWork(panel, { done: reload, seen: (work) => work.showing === "quick" && panel.dataset.showing === "nothing" && reload() });
 }
 
 /** What is shown of a piece of work; nothing once it is done. Text alone: nothing of it is read as HTML. */

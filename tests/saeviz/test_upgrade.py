@@ -17,13 +17,13 @@ import pytest
 from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
 
-from features.engine.text.invisible import visible
-
 from . import data_dirs
 from .processes import OWN, ROOT
 
 WRITTEN = ROOT / "tests" / "data" / "written_by_a7716e1"
 BEFORE = json.loads(lzma.decompress((WRITTEN / "shown.json.xz").read_bytes()))
+# Where a token counted once for each group that showed it: now once, so the order by those counts is another.
+COUNTED_ANEW = "/saes/pines/features/?q=make&by=examples"
 STATES = {"queued", "running", "done", "failed", "cancelled"}
 
 
@@ -63,9 +63,10 @@ def test_a_page_shows_what_it_showed(address, shown):
     before, now = BEFORE[address], shown[address]
     assert now["status"] == before["status"]
     assert data_dirs.as_far_as(before["data"], now["data"]) == before["data"]
-    # What cannot be seen was once shown as it is, which is to say not at all; it is spelled now.
-    texts = ([visible(text) for text in page.get("texts", [])] for page in (before, now))
-    assert data_dirs.lost(*texts) == []
+    texts, texts_now = before.get("texts", []), now.get("texts", [])
+    if address == COUNTED_ANEW:  # what stands above the rows
+        texts, texts_now = (every[: every.index("Flags")] for every in (texts, texts_now))
+    assert data_dirs.lost(texts, texts_now) == []
 
 
 @pytest.mark.parametrize("what", ["jobs", "imports"])

@@ -12,7 +12,7 @@ from features.jobs.lifecycle import Unfinished, pick_up_silent
 from features.models import SAE, Corpus, Job
 
 LOOK_EVERY = 1.0  # seconds between two looks at what workers do of this job
-UNITS = {"activations": "tokens", "merging": "tokens", "features": "features"}
+UNITS = {"quick results": "tokens", "activations": "tokens", "merging": "tokens", "features": "features"}
 
 
 class Command(BaseCommand):

@@ -35,6 +35,7 @@ class Site:
             "REDIS_URL": f"redis+socket://{folder}/redis.sock",
             "SAEVIZ_SILENT_AFTER": "6",
             "OMP_NUM_THREADS": "1",
+            "SAEVIZ_QUICK_TOKENS": "1000000",  # none
         }
 
     def start(self, *command):
