@@ -97,6 +97,7 @@ SAEVIZ_LOADED_SUBJECTS = number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept 
 # Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)
 SAEVIZ_MAX_BYTES = number("SAEVIZ_MAX_BYTES")  # of float32 weights
+SAEVIZ_MAX_UPLOAD = number("SAEVIZ_MAX_UPLOAD", least=0)  # bytes that a browser may send at once; 0: none
 SAEVIZ_SILENT_AFTER = number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
 SAEVIZ_ATTEMPTS = number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
 # Files that the parts of a job leave for each other, and whether workers find them there or in the database.

@@ -189,8 +189,10 @@ def _option(sae: SparseAutoencoder, name: str, value: str) -> str:
     asked = sae.config.provenance.get("asked")
     if asked is None or name in asked:
         return f"--answer {name}={value}"
-    configs = " and ".join(sae.config.provenance.get("configs") or []) or "its layout"
-    return f"{configs} says otherwise ({name}); change it there if you know that it is so"
+    configs = " and ".join(sae.config.provenance.get("configs") or [])
+    if not configs:
+        return f"its layout has no answer {name}, so save it as another one if you know that it is so"
+    return f"{configs} says otherwise ({name}): change it there if you know that it is so"
 
 
 def _with(sae: SparseAutoencoder, **changes) -> SparseAutoencoder:

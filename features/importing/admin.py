@@ -1,17 +1,21 @@
 """Staff's door for SAEs on disk: choose files below the configured folders, answer what they do not say."""
 
+from pathlib import Path
+
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect
+from django.http import HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from ..jobs.admin import QueuedWorkAdmin, say_queued
 from ..models import SAE, Corpus, Import
-from . import folders, job, language_models
+from . import folders, job, language_models, provenance, uploads
 from .request import ImportRequest, Unanswered
 
 ANSWER = "answer_"  # in front of the names of questions among the fields
@@ -30,11 +34,11 @@ class ImportForm(forms.Form):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        found = [(str(path), str(path)) for path in folders.checkpoints()]
-        self.fields["path"].widget.choices = found
+        self.found = [str(path) for path in folders.checkpoints()]
+        self.fields["path"].widget.choices = [("", "choose"), *((path, _below_root(path)) for path in self.found)]
         self.fields["path"].help_text = f"Found below {', '.join(map(str, settings.SAEVIZ_FOLDERS))}."
-        models = [(str(folder), str(folder)) for folder in language_models.known_folders()]
-        self.fields["model"].choices = [("", "as the files say"), *models]
+        self.models = [str(folder) for folder in language_models.known_folders()]
+        self.fields["model"].choices = [("", "as the files say"), *((folder, folder) for folder in self.models)]
         self.fields["corpus"].choices = [("", "the demo's text"), *Corpus.objects.values_list("slug", "name")]
 
         self.fields["encoder_b"].choices = [("", "none"), *SAE.objects.values_list("slug", "name")]
@@ -47,12 +51,16 @@ class ImportForm(forms.Form):
 
     def asked(self) -> ImportRequest:
         """As `plan_import` takes it. A model may only be one of those offered: paths of others stay closed."""
-        said = {name: answer for name, answer in self.data.items() if name.startswith(ANSWER) and answer}
-        answers = {name.removeprefix(ANSWER): answer for name, answer in said.items()}
+        answers = self.answers()
         offered = dict(self.fields["model"].choices)
         if answers.get("model", "") not in offered:
             raise folders.Outside(f"There is no model {answers['model']} here; choose one of those offered.")
         return ImportRequest(**self.cleaned_data).answered(answers)
+
+    def answers(self) -> dict:
+        """What was answered so far, by the names of the questions."""
+        said = {name: answer for name, answer in self.data.items() if name.startswith(ANSWER) and answer}
+        return {name.removeprefix(ANSWER): answer for name, answer in said.items()}
 
     def ask(self, questions):
         """Another field for each question; what was answered before stays in the form, out of sight."""
@@ -64,6 +72,12 @@ class ImportForm(forms.Form):
             )
         names = {ANSWER + question.name for question in questions}
         self.answered = [(n, said) for n, said in self.data.items() if n.startswith(ANSWER) and n not in names]
+
+
+def _below_root(path: str) -> str:
+    """A path without the configured folder that it lies below: the page names those."""
+    root = next((root for root in folders.roots() if Path(path).is_relative_to(root)), None)
+    return str(Path(path).relative_to(root)) if root and str(root) != path else path
 
 
 @admin.register(Import)
@@ -86,11 +100,70 @@ class ImportAdmin(QueuedWorkAdmin):
         self._only_for(request)
         if "gelu1l" in request.POST:
             return self._request_gelu1l(request)
-        form = ImportForm(request.POST or None)
+        form = ImportForm(request.POST or None, initial={"path": request.GET.get("path")})
         if form.is_valid() and self._request(request, form):
             return HttpResponseRedirect(reverse("admin:features_import_changelist"))
         context = self.admin_site.each_context(request) | {"title": "Import an SAE", "opts": self.opts, "form": form}
-        return TemplateResponse(request, "admin/features/import.html", context)
+        return TemplateResponse(request, "admin/features/import.html", context | self._looked_at(request, form))
+
+    def _looked_at(self, request, form) -> dict:
+        """What the chosen files are and ask, before anybody has to answer; and where others go."""
+        asked = request.POST.get("path") or request.GET.get("path")
+        context = {
+            "roots": settings.SAEVIZ_FOLDERS,
+            "model_roots": [settings.DATA_DIR / "models", *settings.SAEVIZ_FOLDERS],
+            "left_out": folders.no_models(),
+            "max_upload": settings.SAEVIZ_MAX_UPLOAD,
+            "upload_root": uploads.root() / "uploads" if any(settings.SAEVIZ_FOLDERS) else "",
+            "kinds": uploads.KINDS,
+        }
+        if not asked:
+            return context
+        try:
+            chosen = ImportRequest(str(folders.inside(asked)), answers=form.answers())
+            context["detected"] = provenance.detected(chosen)
+            if not form.is_bound:
+                job.look(chosen)
+        except Unanswered as unanswered:
+            form.ask(unanswered.questions)
+        except (ValueError, OSError) as refusal:
+            context["detected"] = [("Cannot be read", str(refusal))]
+        return context
+
+    def get_urls(self):
+        # The token of the form comes with its files: it is looked for when they are received, not before.
+        upload = self.admin_site.admin_view(csrf_exempt(self.upload))
+        return [path("upload/", upload, name="features_import_upload"), *super().get_urls()]
+
+    def upload(self, request):
+        """Files that somebody sends, into a folder; then the page that asks for their import."""
+        self._only_for(request)
+        if request.method != "POST":
+            return HttpResponseRedirect(reverse("admin:features_import_add"))
+        receiver = None
+        try:
+            uploads.refuse_by_size(int(request.META.get("CONTENT_LENGTH") or 0))
+            receiver = uploads.Receiver(request)
+            request.upload_handlers = [receiver]
+            return csrf_protect(lambda request: self._kept(request, receiver))(request)
+        except (uploads.UploadRefused, OSError) as refusal:
+            return self._upload_refused(request, str(refusal))
+        finally:
+            if receiver:
+                receiver.discard()
+
+    def _kept(self, request, receiver):
+        folder = receiver.keep(request.POST.get("folder", ""))
+        address = f"{reverse('admin:features_import_add')}?{urlencode({'path': folder})}"
+        if request.accepts("text/html"):
+            return HttpResponseRedirect(address)
+        return JsonResponse({"url": address})
+
+    def _upload_refused(self, request, sentence: str):
+        if not request.accepts("text/html"):
+            return JsonResponse({"error": sentence}, status=400)
+        self.message_user(request, sentence, messages.ERROR)
+        return HttpResponseRedirect(reverse("admin:features_import_add"))
 
     def _request_gelu1l(self, request):
         row = job.request_gelu1l(request.user)

@@ -1,6 +1,7 @@
 """What may somebody at a browser have read? SAEs and models below the configured folders, and nothing else."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..engine.text.tokenizer_file import has_tokenizer
 
 DEEPEST = 5  # folders below a root that are looked into
 MOST = 500  # entries that a form offers
+MODEL_WEIGHTS = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
 
 
 class Outside(ValueError):
@@ -49,6 +51,15 @@ def checkpoints() -> list[Path]:
 def model_folders() -> list[Path]:
     """Folders below the configured ones, and below DATA_DIR/models, that hold a language model."""
     return [folder for folder, _ in _folders(settings.DATA_DIR / "models") if is_model(folder)][:MOST]
+
+
+def no_models() -> list[tuple[Path, str]]:
+    """Folders that look like language models and are not offered, and why, in words."""
+    return [
+        (folder, "it has no tokenizer. Put the model's tokenizer.json beside its weights.")
+        for folder, files in _folders(settings.DATA_DIR / "models")
+        if "config.json" in files and any(MODEL_WEIGHTS.fullmatch(name) for name in files) and not is_model(folder)
+    ][:MOST]
 
 
 def is_model(folder: Path) -> bool:

@@ -56,6 +56,11 @@ def _prepared(asked: ImportRequest | None, lease, prepare_gelu1l):
     return lambda: [checked.register()]
 
 
+def look(asked: ImportRequest) -> None:
+    """Raises what stands in the way of an import: Unanswered with all that is open, Outside, what cannot be read."""
+    _planned(asked)
+
+
 def _planned(asked: ImportRequest) -> plan.ImportPlan:
     """The plan of an import whose files all lie below the configured folders, links followed. Raises Outside."""
     inside(asked.path)

@@ -3,11 +3,15 @@
 import hashlib
 from pathlib import Path
 
+from django.conf import settings
+
 from ..engine.files import sha256
 from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.sae.layouts import hook_names
+from ..engine.sae.reading.errors import in_bytes
 from . import language_models
+from .request import chosen_sae
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
 
@@ -45,6 +49,28 @@ def differences(in_files: dict, model_path: Path, hook_point: str) -> dict:
     if hook and hook != hook_point and hook_names.of_module(str(hook)) != hook_point:
         differs["hook_point"] = str(hook)
     return differs
+
+
+def detected(request) -> list[tuple[str, str]]:
+    """(name, value) of what the files at a request's path are, from headers and configs alone.
+
+    Raises CheckpointError where they cannot be read as an SAE, Unanswered where they are several.
+    """
+    from ..engine.sae.checkpoint import describe
+
+    request, path = chosen_sae(request.resolved())
+    told = describe(path, answers=request.answers, max_bytes=settings.SAEVIZ_MAX_BYTES)
+    files = told.in_files
+    rows = [
+        ("Layout", f"{told.format}{f', {told.architecture}' if told.architecture else ''}"),
+        ("Activation", f"{told.activation}{f', k = {told.k:,}' if told.k else ''}"),
+        ("Size", f"{told.d_in:,} → {told.d_sae:,}, stored as {told.dtype}; {in_bytes(told.bytes_needed)} in memory"),
+        ("Input norm", told.input_norm),
+        ("Files", ", ".join([told.weights.name, *(config.name for config in told.configs)])),
+        ("Model", f"the files name {files['model_name']}" if files.get("model_name") else "no file names it"),
+        ("Hook point", f"the files name {files['hook_point']}" if files.get("hook_point") else "no file names it"),
+    ]
+    return rows + [("Note", note) for note in told.notes]
 
 
 def model_hash(model_path) -> str:
