@@ -35,8 +35,11 @@ def work(*numbers):
 def _catch_up_once():
     """The first thing that a worker does: rows of earlier versions become those of today. What it computes carries
     the hashes of today."""
-    recognition.recognise_all()
-    move_payloads.move_all()
+    for catch_up in (recognition.recognise_all, move_payloads.move_all):
+        try:
+            catch_up()
+        except Exception:  # whatever is wrong with an old row: what waits is done all the same
+            log.exception("Rows of earlier versions are left as they are until a worker starts again")
 
 
 for name in (doorbell.TASK, *BEFORE):

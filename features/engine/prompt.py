@@ -42,7 +42,7 @@ class PromptActivations:
         # Token t's entries are offsets[t] to offsets[t + 1] (CSR, tokens as rows).
         self._offsets = np.searchsorted(tokens[order], np.arange(len(self.ids) + 1))  # [tokens + 1]
         self._residual = residual[0]  # [tokens, d_model]
-        self._output_scale = subject.sae.output_scale(hook[0])[:, 0]  # [tokens], of W_dec; 1 without an input norm
+        self._output_scale = subject.output_scale(hook[0])  # [tokens], of output directions
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,7 +67,10 @@ class PromptActivations:
 
     @cached_property
     def losses(self) -> np.ndarray:
-        """Loss of predicting each token, nats; NaN for the first. [tokens] float32"""
+        """Loss of predicting each token, nats; NaN for the first, and where the model's could not be read. [tokens]
+        float32"""
+        if self.subject.why_no_losses:
+            return np.full(len(self), np.nan, np.float32)
         # The residual at token t predicts token t + 1: the last one's is left out, the first token has no loss.
         unembedding = self.subject.model.unembedding
         losses = unembedding.losses_of(
@@ -97,14 +100,17 @@ class PromptActivations:
         return self._effects(features, np.arange(len(features)), np.full(len(features), position), activations)
 
     def _effects(self, features, rows, positions, activations) -> np.ndarray:
-        """On the loss, of n pairs of features[rows] and the prediction made at a position. [n] float32"""
+        """On the loss, of n pairs of features[rows] and the prediction made at a position; NaN where the model's losses
+        or the features' output could not be read. [n] float32"""
+        if self.subject.why_no_effects:
+            return np.full(len(rows), np.nan, np.float32)
         if not len(rows):
             return np.zeros(0, np.float32)
         # Only positions that are in a pair go through the vocabulary: [p] of them, [n] which one each pair is at.
         used, positions = np.unique(positions, return_inverse=True)
         arrays = (used, positions, rows, np.ascontiguousarray(activations))
         used, positions, rows, f = (torch.from_numpy(array).to(self.subject.device) for array in arrays)
-        # Under an input norm feature i adds f * scale * W_dec[i] to the reconstruction: that much is ablated.
+        # On a token feature i adds f * scale * its output direction to the residual stream: that much is ablated.
         effects = ablate(
             self.subject.model.unembedding,
             self._residual[used],
@@ -155,6 +161,8 @@ def rank(
     # A token's loss is decided by the features on the token before.
     source = position - (metric == "loss_effect")
     why_empty = _why_empty(prompt, position, source)
+    if metric == "loss_effect":
+        why_empty = prompt.subject.why_no_effects or why_empty
     if why_empty:
         return Ranking([], 0, source if source >= 0 else None, why_empty)
     features, activations = prompt.active(source)

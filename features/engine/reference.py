@@ -39,8 +39,7 @@ def jumprelu(p, threshold):  # [tokens, d_sae], [d_sae]
 
 def gated(p, gate_bias, log_scale, magnitude_bias):  # [tokens, d_sae], three times [d_sae]
     """One product p = (h - b_pre) @ W_enc decides whether and, rescaled, how much (Rajamanoharan 2024, gated)."""
-    gate = p + gate_bias > 0  # [tokens, d_sae]
-    return gate * (p * log_scale.exp() + magnitude_bias).relu()  # [tokens, d_sae]
+    return (p + gate_bias > 0) * (p * log_scale.exp() + magnitude_bias).relu()  # [tokens, d_sae]
 
 
 def signed_topk(p, k, by=None):  # [tokens, d_sae]
@@ -203,6 +202,7 @@ class Unembedding(NamedTuple):
     bias: torch.Tensor | float = 0.0  # [d_model] of the final norm
     norm: str | None = "LN"  # "RMS" does not take the mean away; None for a model without a final norm
     eps: float = 1e-5
+    cap: float | None = None  # of the logits (Gemma 2)
 
 
 def logit_effects(e, unembedding):  # [..., d_model]
@@ -230,7 +230,8 @@ def final_norm(x, unembedding):  # [..., d_model]
 
 
 def logits(x, unembedding):  # [..., d_model]
-    return final_norm(x, unembedding) @ unembedding.W_U + unembedding.b_U  # [..., d_vocab]
+    whole = final_norm(x, unembedding) @ unembedding.W_U + unembedding.b_U  # [..., d_vocab]
+    return whole if unembedding.cap is None else unembedding.cap * (whole / unembedding.cap).tanh()  # [..., d_vocab]
 
 
 def losses(x, targets, unembedding):  # [..., d_model], [...] or [] the tokens that follow; -log p of them, nats
@@ -241,8 +242,7 @@ def losses(x, targets, unembedding):  # [..., d_model], [...] or [] the tokens t
 def loss_effect(x, targets, f, e, unembedding):  # [..., d_model], [...], [n], [n, d_model]
     """The next token's loss with an activation minus the loss without, all else of x kept, the SAE's error too
     (lines under the panels' tokens): below 0 the feature helps. Where an input norm was undone, f is f * scale."""
-    without = x - f[..., None] * e  # [n, d_model]
-    return losses(x, targets, unembedding) - losses(without, targets, unembedding)  # [n]
+    return losses(x, targets, unembedding) - losses(x - f[..., None] * e, targets, unembedding)  # [n]
 
 
 def probabilities(loss, effect):  # [n], [n] of the true next token, with and without, from the same two losses

@@ -1,12 +1,14 @@
 """What is looked at: a model, an SAE on one of its hook points, and the tokenizer between text and both."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from .kernels.transfers import to_device
 from .model import hook_points, language_model
+from .model.model_check import TRUSTED, ModelCheck, load_checked
 from .model.vocabulary import Vocabulary
 from .sae.checkpoint import read_sae
 from .sae.sae import SparseAutoencoder
@@ -27,6 +29,7 @@ class Subject:
     sae: SparseAutoencoder
     hook_point: str
     vocabulary: Vocabulary
+    model_check: ModelCheck = TRUSTED  # what was found of the model: some figures may rest on what could not be read
 
     def __post_init__(self):
         self._refuse_other_tokens()
@@ -58,12 +61,20 @@ class Subject:
             )
 
     @classmethod
-    def load(cls, model_path, sae_path, hook_point: str, device: str = "auto", answers=None) -> "Subject":
-        """Open both from disk. Raises ModelError, CheckpointError, TokenizerMissing or SubjectError."""
+    def load(
+        cls, model_path, sae_path, hook_point: str, device="auto", answers=None, model_check: ModelCheck | None = None
+    ) -> "Subject":
+        """Open both from disk. The model is checked against its own library, unless what was found of it is given.
+
+        Raises ModelError, CheckpointError, TokenizerMissing or SubjectError.
+        """
         # The tokenizer first: where it is missing, no weights have been read in vain.
         vocabulary = Vocabulary.load(model_path)
-        model = language_model.load_model(model_path, device)
-        return cls(model, read_sae(sae_path, answers=answers).to(model.device), hook_point, vocabulary)
+        if model_check is None:
+            model, model_check = load_checked(model_path, device, vocabulary)
+        else:
+            model = language_model.load_model(model_path, device)
+        return cls(model, read_sae(sae_path, answers=answers).to(model.device), hook_point, vocabulary, model_check)
 
     @property
     def device(self):
@@ -81,8 +92,21 @@ class Subject:
     def total_effect(self) -> bool:
         """Whether nothing but the final norm and unembedding comes after: then direct and total effect agree."""
         layer, site = hook_points.layer_and_site(self.hook_point)
+        # The scale of a norm between hook point and residual stream is kept as it was.
+        if self.model.norm_follows(self.hook_point):
+            return False
         # At a site in front of its block's MLP a direction also acts through that MLP.
         return layer == self.model.n_layers - 1 and hook_points.SITES[site].is_after_mlp
+
+    @cached_property
+    def why_no_losses(self) -> str:
+        """Why there are no losses; empty where there are."""
+        return self.model_check.head
+
+    @cached_property
+    def why_no_effects(self) -> str:
+        """Why there are no loss effects and no logit effects; empty where there are."""
+        return self.model_check.why_no_effects(self.hook_point)
 
     def tokens(self, ids) -> Tensor:
         """Ids of one or several sequences as a batch on the device. [batch, seq] int64"""
@@ -97,7 +121,8 @@ class Subject:
         return self.model.activations_and_residual(self.tokens(ids), self.hook_point)
 
     def output_directions(self, features) -> Tensor:
-        """What chosen features write into the residual stream per unit, a copy. [n, d_model]
+        """What chosen features write into the residual stream per unit, a copy; on a token, times `output_scale`.
+        [n, d_model]
 
         Same as reference.output_directions: float32 rounding.
         """
@@ -106,6 +131,13 @@ class Subject:
         batches = torch.as_tensor(features, device=self.device).split(ROWS)
         rows = (self.sae.W_dec[batch] for batch in batches)  # [<= ROWS, d_in] each
         return torch.cat([batch if through is None else batch @ through for batch in rows])
+
+    def output_scale(self, h: Tensor) -> Tensor:
+        """What a unit of activation counts on each token, for activations at the hook point: more or less than 1 under
+        an input norm of the SAE, or in front of a norm of the model. [..., d_in] -> [...]"""
+        scale = self.sae.output_scale(h)[..., 0]
+        norm = self.model.output_scale(self.hook_point, h)
+        return scale if norm is None else scale / norm
 
 
 def _names_of_width(widths: dict[str, int], width: int) -> str:

@@ -8,7 +8,9 @@ from django.conf import settings
 from django.db import transaction
 
 from ..engine.corpus import token_rows
-from ..engine.corpus.parquet import read_parquet_documents
+from ..engine.corpus.columns import read_parquet
+from ..engine.corpus.notes import Notes
+from ..engine.corpus.text_field import TextField
 from ..importing import corpora, hub, plan
 from ..importing.hub_transfer import DownloadProgress
 from ..importing.request import ImportRequest
@@ -105,7 +107,7 @@ def _parquet_names() -> list[str]:
 def _published_corpus(texts: list[Path], folder: Path) -> corpora.BuiltCorpus:
     path = settings.DATA_DIR / "corpora" / "c4-code-20k.npy"
     if not path.exists():
-        documents = [document for file in texts for document in read_parquet_documents(file)]
+        documents = [text for file in texts for text, _ in read_parquet(file, TextField(), Notes())]
         token_rows.save_rows(path, published_rows(documents, folder))
     return corpora.BuiltCorpus("c4-code-20k", "C4 and code, 20k documents", path, folder, True, LICENCE)
 

@@ -1,21 +1,28 @@
 """How does any text become a corpus for a model? Rows are built beside their row, and kept for the next time."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.conf import settings
 from django.utils.text import slugify
 
 from ..engine.corpus import token_rows
-from ..engine.corpus.documents import document_files
+from ..engine.corpus.document_table import has_table, open_table
+from ..engine.corpus.documents import document_files, read_documents
+from ..engine.corpus.text_field import TextField
 from ..engine.files import sha256
 from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
+from ..engine.text.chat import chat_template, template_source
 from ..models import Corpus
 from .register import register_corpus, tokenizer_hash
 
 LENGTH = 128  # tokens of a row, where the model reads as many
+NOTHING_BETWEEN = (
+    "Nothing stands between documents: {said}. Name the token in tokenizer_config.json (eos_token) and add the text "
+    "again."
+)
 
 
 @dataclass(frozen=True)
@@ -28,31 +35,72 @@ class BuiltCorpus:
     model_path: Path
     bos: bool
     licence: str = ""
+    notes: tuple[str, ...] = ()  # what was assumed, skipped or mended
+    named: bool = True  # somebody gave the short name
 
     def register(self) -> Corpus:
+        """Its row. Rows that are here already under a short name of saeviz's own making keep it, and their figures."""
+        same = None if self.named else self._same()
         return register_corpus(
-            self.slug, self.path, name=self.name, bos=self.bos, licence=self.licence, model_path=self.model_path
+            same.slug if same else self.slug,
+            self.path,
+            name=self.name,
+            bos=self.bos,
+            licence=self.licence or (same.licence if same else ""),
+            model_path=self.model_path,
+            notes=self.notes,
         )
 
+    def _same(self) -> Corpus | None:
+        rows = {"sha256": sha256(self.path), "tokenizer": tokenizer_hash(self.model_path), "bos": self.bos}
+        return Corpus.objects.filter(**rows).first()
 
-def build(path, model_path, *, name="", slug="", licence="", length=None, bos=None, files=None) -> BuiltCorpus:
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How the texts of a corpus are read."""
+
+    field: str = ""  # of the rows that holds the text; empty: "text"
+    kind: str = ""  # "folder", "file", or the field that says a document's kind; empty: folders, else files
+    special: bool = False  # text that spells a special token is that token
+
+
+def build(
+    path,
+    model_path,
+    *,
+    name="",
+    slug="",
+    licence="",
+    length=None,
+    bos=None,
+    files=None,
+    options: TextOptions | None = None,
+) -> BuiltCorpus:
     """Rows of the text or token ids at `path` for a model; read from disk where they were built before.
 
     `files` chooses among those below a folder; else all that lie in it are read.
     BOS stands in front of each row unless `bos` is False or the tokenizer has none; ids keep what they have.
-    Raises CorpusError, TokenizerMissing.
+    Raises CorpusError, TokenizerMissing, ChatError.
     """
+    # Made absolute, never resolved: the hub's cache is made of links, whose names say what they are.
     path, model_path = Path(path).expanduser().absolute(), Path(model_path)
+    options = options or TextOptions()
     vocabulary, length = Vocabulary.load(model_path), row_length(model_path, length)
     bos = vocabulary.bos_id is not None if bos is None else bos
-    fingerprint = _fingerprint(path, files, tokenizer_hash(model_path), length, bos)
-    slug = slug or f"{slugify(path.stem)[:30] or 'text'}-{fingerprint[:6]}"
+    tokens = tokenizer_hash(model_path), vocabulary.eos_id, template_source(model_path)
+    fingerprint = _fingerprint(path, files, tokens, length, bos, options)
+    named, slug = bool(slug), slug or f"{slugify(path.stem)[:30] or 'text'}-{fingerprint[:6]}"
     file = settings.DATA_DIR / "corpora" / f"{slug}-{fingerprint[:12]}.npy"
-    if not file.exists():
-        token_rows.save_rows(file, _rows(path, files, vocabulary, length, bos, context_length(model_path)))
     if path.suffix == ".npy":
-        bos = token_rows.starts_with_bos(token_rows.open_rows(file), vocabulary)
-    return BuiltCorpus(slug, name or path.stem, file, model_path, bos, licence)
+        if not file.exists():
+            token_rows.save_rows(file, _rows_of_ids(path, vocabulary, length, context_length(model_path)))
+        bos, notes = token_rows.starts_with_bos(token_rows.open_rows(file), vocabulary), []
+    else:
+        if not (file.exists() and has_table(file)):
+            _save(file, path, files, vocabulary, length, bos, options, chat_template(model_path))
+        notes = [*open_table(file).notes, *_said_of_ends(vocabulary, bos)]
+    return BuiltCorpus(slug, name or path.stem, file, model_path, bos, licence, tuple(notes), named)
 
 
 def row_length(model_path, asked: int | None = None) -> int:
@@ -61,18 +109,33 @@ def row_length(model_path, asked: int | None = None) -> int:
     if asked is None:
         return min(LENGTH, longest or LENGTH)
     if not 2 <= asked <= (longest or asked):
-        raise token_rows.CorpusError(f"Rows of {asked:,} tokens were asked for; this model reads 2 to {longest:,}.")
+        to = f"2 to {longest:,}" if longest else "2 or more"
+        raise token_rows.CorpusError(f"Rows of {asked:,} tokens were asked for; this model reads {to}.")
     return asked
 
 
-def _rows(path: Path, files, vocabulary: Vocabulary, length: int, bos: bool, longest: int | None):
-    if path.suffix == ".npy":
-        return _of_context(token_rows.rows_from_ids(path, vocabulary, length), path, longest)
-    documents = token_rows.shuffled(token_rows.read_documents(path, files=files))
-    return token_rows.build_rows(documents, vocabulary, length, bos)
+def _save(file: Path, path: Path, files, vocabulary: Vocabulary, length: int, bos: bool, options: TextOptions, chat):
+    text = TextField(options.field, chat=chat)
+    documents = read_documents(path, files=files, text=text, kinds_by=options.kind)
+    documents = replace(documents, special=documents.special or options.special)
+    built = token_rows.build_corpus(documents.shuffled(), vocabulary, length, bos)
+    token_rows.save_rows(file, built.rows)
+    built.table.save(file)
 
 
-def _of_context(rows, path: Path, longest: int | None):
+def _said_of_ends(vocabulary: Vocabulary, bos: bool) -> list[str]:
+    """What is not as one would expect of how rows begin and documents end."""
+    said = [] if vocabulary.eos_id is not None else [NOTHING_BETWEEN.format(said=vocabulary.eos.said)]
+    if not bos and vocabulary.bos_id is None:
+        said.append(f"Rows start without BOS: {vocabulary.bos.said}.")
+    # What a tokenizer's own file names needs no word; what only the model's config numbers was taken from there.
+    tokens = (("BOS", vocabulary.bos), ("EOS", vocabulary.eos))
+    said += [f"{role} is {token.text}, {token.said}." for role, token in tokens if token.said.startswith("as config")]
+    return said
+
+
+def _rows_of_ids(path: Path, vocabulary: Vocabulary, length: int, longest: int | None):
+    rows = token_rows.rows_from_ids(path, vocabulary, length)
     if longest and rows.shape[1] > longest:
         raise token_rows.CorpusError(
             f"{path} has rows of {rows.shape[1]:,} ids; this model reads {longest:,}. Cut them, or give one sequence."
@@ -81,8 +144,9 @@ def _of_context(rows, path: Path, longest: int | None):
 
 
 def _fingerprint(path: Path, files, *more) -> str:
-    """Changes with the text, the tokenizer and the shape of the rows."""
+    """Changes with the text, the tokenizer, its EOS and template, how the text is read, and the shape of the rows."""
     digest = hashlib.sha256(repr(more).encode())
     for file in files or ([path] if path.suffix == ".npy" and path.is_file() else document_files(path)):
-        digest.update(f"{file.name} {sha256(file)}\n".encode())
+        name = file.relative_to(path) if path.is_dir() and file.is_relative_to(path) else file.name
+        digest.update(f"{name} {sha256(file)}\n".encode())
     return digest.hexdigest()

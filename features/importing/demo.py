@@ -6,6 +6,8 @@ import json
 from django.conf import settings
 
 from ..engine.corpus import token_rows
+from ..engine.corpus.document_table import DocumentTable, has_table, starts_after_eos
+from ..engine.corpus.documents import read_documents
 from ..engine.files import sha256
 from ..engine.model.config import context_length, dimensions
 from ..engine.model.vocabulary import Vocabulary
@@ -24,6 +26,8 @@ def load() -> tuple[SAE, bool]:
     path = _rows_path()
     if not path.exists():
         _build_rows(path)
+    if not has_table(path):  # rows of earlier versions: the same ones, of which only the documents are not known
+        _add_documents(path)
     notice = (TEXTS / "NOTICE.md").read_text()
     corpus = register_corpus(CORPUS_SLUG, path, name="Demo corpus", licence=notice, model_path=MODEL)
     stated = facts()
@@ -63,6 +67,14 @@ def _rows_path():
 
 
 def _build_rows(path):
-    documents = token_rows.shuffled(token_rows.read_documents(TEXTS))
-    rows = token_rows.build_rows(documents, Vocabulary.load(MODEL), context_length(MODEL))
-    token_rows.save_rows(path, rows)
+    built = token_rows.build_corpus(read_documents(TEXTS).shuffled(), Vocabulary.load(MODEL), context_length(MODEL))
+    token_rows.save_rows(path, built.rows)
+    built.table.save(path)
+
+
+def _add_documents(path):
+    """The table beside rows that are there, without tokenising: each document ends with EOS, and nothing else does."""
+    rows = token_rows.open_rows(path)
+    starts = starts_after_eos(rows, Vocabulary.load(MODEL).eos_id, bos=True)
+    documents = read_documents(TEXTS).shuffled()
+    DocumentTable.of(documents, starts[: len(documents)], rows.size).save(path)

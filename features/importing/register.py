@@ -1,7 +1,9 @@
 """How do an SAE and a corpus on disk become rows of the site? Registering again changes only what changed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..engine.corpus.document_table import open_table
 from ..engine.corpus.token_rows import countable, open_rows
 from ..engine.files import sha256
 from ..engine.model.vocabulary import Vocabulary
@@ -19,17 +21,24 @@ FIGURES_REST_ON = {  # what an SAE's figures were computed with
 READ_ALIKE = ("hook_point", "model_path")  # what an SAE and its encoder B have in common
 
 
-def register_corpus(slug: str, path, *, name: str, bos: bool = True, licence: str = "", model_path=None) -> Corpus:
+def register_corpus(
+    slug: str, path, *, name: str, bos: bool = True, licence: str = "", model_path=None, notes: Sequence[str] = ()
+) -> Corpus:
     """A row for the token rows at `path`. Statistics of other rows under this name are shown no longer.
 
-    With the folder of the model whose tokenizer made them, the row knows both it and how many tokens count.
+    With the folder of the model whose tokenizer made them, the row knows both it and how many tokens count; with a
+    table of documents beside the rows, how many there are, and of which kinds. `notes`: what was assumed of the text.
     """
     tokens = open_rows(path)
     rows, length = tokens.shape
     fields = {"path": str(path), "name": name, "rows": rows, "row_length": length, "bos": bos}
-    fields |= {"sha256": sha256(path), "licence": licence}
+    fields |= {"sha256": sha256(path), "licence": licence, "notes": list(notes)}
     if model_path is not None:
-        fields |= {"tokenizer": tokenizer_hash(model_path), "counted": countable(tokens, Vocabulary.load(model_path))}
+        vocabulary = Vocabulary.load(model_path)
+        fields |= {"tokenizer": tokenizer_hash(model_path), "counted": countable(tokens, vocabulary)}
+        fields["eos"] = vocabulary.eos.text
+    table = open_table(path, fields["sha256"])
+    fields |= {"documents": table and len(table), "kinds": table and table.tokens_by_kind()}
     before = Corpus.objects.filter(slug=slug).first()
     corpus, _ = Corpus.objects.update_or_create(slug=slug, defaults=fields)
     if before and before.sha256 != corpus.sha256:

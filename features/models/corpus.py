@@ -17,6 +17,10 @@ class Corpus(models.Model):
     licence = models.TextField(blank=True, help_text="Where the text comes from, and its licences.")
     tokenizer = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the tokenizer.json it was made with.")
     counted = models.PositiveBigIntegerField(null=True, blank=True, help_text="Tokens that are not special ones.")
+    eos = models.CharField(max_length=200, blank=True, help_text="The token that ends each document; empty: none.")
+    documents = models.PositiveIntegerField(null=True, blank=True, help_text="Documents; empty: nobody kept them.")
+    kinds = models.JSONField(null=True, blank=True, help_text="Tokens of each kind of document; empty: no kinds.")
+    notes = models.JSONField(default=list, blank=True, help_text="What was assumed, skipped or mended in its text.")
     created = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -3,9 +3,7 @@
 import importlib.util
 import os
 import shutil
-import socket
 import stat
-import time
 from pathlib import Path
 
 from . import paths
@@ -48,21 +46,3 @@ def make_private(folder: Path, mine: bool):
     found = folder.lstat()
     if mine and (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077):
         raise PreflightError(f"{folder} belongs to somebody else or is open to others. Choose a shorter DATA_DIR.")
-
-
-def answers(data: Path) -> bool:
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(1)
-            connection.connect(str(paths.redis_socket(data)))
-            connection.sendall(b"PING\r\n")
-            return connection.recv(7) == b"+PONG\r\n"
-    except OSError:
-        return False
-
-
-def wait_until_it_answers(data: Path, seconds: float = 5) -> bool:
-    until = time.monotonic() + seconds
-    while not answers(data) and time.monotonic() < until:
-        time.sleep(0.02)
-    return answers(data)

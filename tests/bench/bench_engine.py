@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from features.engine.collect.collect import collect
-from features.engine.corpus.token_rows import build_rows, read_documents, shuffled
+from features.engine.corpus.documents import read_documents
+from features.engine.corpus.token_rows import build_rows
 from features.engine.encoder.encoder import Encoder
 from features.engine.model.vocabulary import Vocabulary
 from features.engine.subject import Subject
@@ -55,7 +56,9 @@ def _subject_and_rows(what: str, folder: Path):
     subject = Subject.load(folder / "model", folder / "sae", HOOK, device="cpu")
     if what != "demo":
         return subject, np.load(folder / "rows.npy", mmap_mode="r")
-    return subject, build_rows(shuffled(read_documents(folder / "corpus")), Vocabulary.load(folder / "model"), 128)
+    return subject, build_rows(
+        read_documents(folder / "corpus").shuffled().texts, Vocabulary.load(folder / "model"), 128
+    )
 
 
 class Lines:

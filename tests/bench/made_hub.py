@@ -54,7 +54,7 @@ def write(root: Path, shape: Shape | None = None, d_sae: int = 16384, documents=
 
 def _documents(count: int) -> list[str]:
     """The demo's text from its beginning, cut into equal pieces."""
-    text = "\n\n".join(read_documents(demo.TEXTS))
+    text = "\n\n".join(read_documents(demo.TEXTS).texts)
     return [text[start : start + CHARACTERS] for start in range(0, min(len(text), CHARACTERS * count), CHARACTERS)]
 
 

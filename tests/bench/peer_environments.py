@@ -1,13 +1,14 @@
 """Environments of the tools that saeviz is compared with, and the tests that need them: `make test-peers`.
 
-Each lies in build/peers and is made once, from tests/bench/peers/requirements-*.txt; several GB and some minutes.
+Each lies in build/peers and is made once, from tests/bench/peers/requirements-*.txt, by uv: over the bounds of these
+packages pip goes back and forth for half an hour. Several GB; UV_* in the environment says where from.
 """
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,13 +24,17 @@ def python_of(name: str) -> Path:
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if not (made.exists() and made.read_text() == wanted):
         print(f"Making an environment for {name} in {folder.relative_to(ROOT)} ...", flush=True)
-        venv.create(folder, clear=True, with_pip=True)
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
-        subprocess.run([*pip, "install", "-r", requirements], check=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        uv("venv", "--python", sys.executable, folder)
+        uv("pip", "install", "--python", python, "-r", requirements)
         if is_for_cpus(python):
-            subprocess.run([*pip, "uninstall", "-y", *DO_NOT_LOAD], check=True)
+            uv("pip", "uninstall", "--python", python, *DO_NOT_LOAD)
         made.write_text(wanted)
     return python
+
+
+def uv(*words) -> None:
+    subprocess.run([sys.executable, "-m", "uv", "--quiet", *words], check=True)
 
 
 def is_for_cpus(python: Path) -> bool:

@@ -16,7 +16,7 @@ from features.engine import reference
 def unembedding_of(head) -> reference.Unembedding:
     """The engine's unembedding, whose norm's gain and bias are folded in, as the reference takes it."""
     norm = ("LN" if head.centred else "RMS") if head.normed else None
-    return reference.Unembedding(head.U.double(), head.b.double(), norm=norm, eps=head.eps)
+    return reference.Unembedding(head.U.double(), head.b.double(), norm=norm, eps=head.eps, cap=head.cap)
 
 
 @dataclass

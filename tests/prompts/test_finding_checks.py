@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from features import runtime
 from features.engine.collect.collect import collect
 from features.engine.corpus import token_rows
+from features.engine.corpus.documents import read_documents
 from features.engine.model.config import context_length
 from features.engine.model.vocabulary import Vocabulary
 from features.importing import demo as bundle
@@ -31,9 +32,7 @@ def rows_file(tmp_path_factory):
     vocabulary, length = Vocabulary.load(bundle.MODEL), context_length(bundle.MODEL)
 
     def rows_of(texts, documents):
-        return token_rows.build_rows(
-            token_rows.shuffled(token_rows.read_documents(texts))[:documents], vocabulary, length
-        )
+        return token_rows.build_rows(read_documents(texts).shuffled().texts[:documents], vocabulary, length)
 
     sources = [rows_of(file, 60) for file in sorted(bundle.TEXTS.glob("*.txt"))]
     spread = [rows[:: len(rows) // OF_EACH][:OF_EACH] for rows in sources]

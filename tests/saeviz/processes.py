@@ -10,6 +10,9 @@ import uuid
 from pathlib import Path
 
 import pytest
+from redis import Redis, RedisError
+
+from saeviz.running import paths
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = ("DATABASE_URL", "REDIS_URL", "PORT", "HOST", "VERBOSE")  # a developer's, not the test's
@@ -85,6 +88,18 @@ def within(seconds, condition):
     while not (found := condition()) and time.monotonic() < until:
         time.sleep(0.05)
     return found
+
+
+def redis_answers(data, seconds=5) -> bool:
+    """Whether the embedded Redis of a data folder does, in time."""
+
+    def pings():
+        try:
+            return Redis(unix_socket_path=str(paths.redis_socket(data))).ping()
+        except RedisError:
+            return False
+
+    return within(seconds, pings)
 
 
 def free_port() -> int:

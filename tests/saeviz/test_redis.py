@@ -13,6 +13,8 @@ from saeviz.running import embedded_redis, paths
 from saeviz.running.child import Child
 from saeviz.running.preflight import PreflightError
 
+from .processes import redis_answers
+
 pytestmark = pytest.mark.service
 
 
@@ -24,20 +26,20 @@ def started(tmp_path):
 
 
 def test_it_answers_celerys_client_on_its_socket(tmp_path, started):
-    assert embedded_redis.wait_until_it_answers(tmp_path)
+    assert redis_answers(tmp_path)
     client = Redis(unix_socket_path=str(paths.redis_socket(tmp_path)))
     assert client.ping() and client.config_get("port") == {"port": "0"}
 
 
 def test_only_its_owner_can_open_the_socket(tmp_path, started):
-    assert embedded_redis.wait_until_it_answers(tmp_path)
+    assert redis_answers(tmp_path)
     mode = paths.redis_socket(tmp_path).stat().st_mode
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o700
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can try as somebody else")
 def test_somebody_else_is_refused(tmp_path, started):
-    assert embedded_redis.wait_until_it_answers(tmp_path)
+    assert redis_answers(tmp_path)
     tmp_path.chmod(0o755)
     path = paths.redis_socket(tmp_path)
     program = f"import os, socket; os.chdir({str(tmp_path)!r}); os.setuid(65534); "
@@ -47,21 +49,21 @@ def test_somebody_else_is_refused(tmp_path, started):
 
 
 def test_it_stops_when_asked_and_leaves_nothing(tmp_path, started):
-    assert embedded_redis.wait_until_it_answers(tmp_path)
+    assert redis_answers(tmp_path)
     started.ask_to_end()
     started.process.wait(timeout=3)
-    assert not embedded_redis.answers(tmp_path)
+    assert not redis_answers(tmp_path, seconds=0)
     assert not paths.redis_socket(tmp_path).exists()
 
 
 def test_a_stop_forgets_no_request(tmp_path, started):
-    assert embedded_redis.wait_until_it_answers(tmp_path)
+    assert redis_answers(tmp_path)
     Redis(unix_socket_path=str(paths.redis_socket(tmp_path))).rpush("celery", "job 1")
     started.ask_to_end()
     started.process.wait(timeout=3)
     again = Child(embedded_redis.program(tmp_path))
     try:
-        assert embedded_redis.wait_until_it_answers(tmp_path)
+        assert redis_answers(tmp_path)
         client = Redis(unix_socket_path=str(paths.redis_socket(tmp_path)))
         assert client.lrange("celery", 0, -1) == [b"job 1"]
     finally:
@@ -74,7 +76,7 @@ def test_any_data_folder_will_do(tmp_path, name):
     folder.mkdir()
     child = Child(embedded_redis.program(folder))
     try:
-        assert embedded_redis.wait_until_it_answers(folder)
+        assert redis_answers(folder)
         assert celery_reaches(paths.redis_url(folder))
         assert len(os.fsencode(paths.redis_socket(folder))) <= paths.LONGEST_SOCKET_PATH
     finally:
@@ -109,6 +111,6 @@ def test_a_stale_socket_of_a_killed_server_is_no_obstacle(tmp_path):
         left.bind(str(paths.redis_socket(tmp_path)))
     child = Child(embedded_redis.program(tmp_path))
     try:
-        assert embedded_redis.wait_until_it_answers(tmp_path)
+        assert redis_answers(tmp_path)
     finally:
         child.kill()

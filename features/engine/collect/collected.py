@@ -135,10 +135,13 @@ class Collected:
     def _tables(self, features: np.ndarray) -> list[tuple[LogitTable, Relatives]]:
         """What each feature's weights, and its sums with others, come to."""
         unembedding, correlations = self.subject.model.unembedding, self.correlations
-        directions = self.subject.output_directions(features)  # [n, d_model]
-        # Centred: a final LayerNorm takes away what a direction adds to all of the stream alike.
-        effects = unembedding.unscaled(unembedding.centre(directions), self._logits)  # [n, d_vocab]
-        logits = logit_tables.logit_tables(effects)
+        if self.subject.why_no_effects:
+            logits = [logit_tables.no_logit_table()] * len(features)
+        else:
+            directions = self.subject.output_directions(features)  # [n, d_model]
+            # Centred: a final LayerNorm takes away what a direction adds to all of the stream alike.
+            effects = unembedding.unscaled(unembedding.centre(directions), self._logits)  # [n, d_vocab]
+            logits = logit_tables.logit_tables(effects)
         relatives = zip(
             logit_tables.alignments(self.subject, features),
             correlations.neurons(features),

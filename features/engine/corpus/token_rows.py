@@ -1,42 +1,53 @@
 """Documents to equal rows of tokens, in a fixed order, read from any starting row."""
 
-import random
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
 from ..files import sha256, whole_file
 from ..model.vocabulary import Vocabulary
-from .documents import CorpusError, read_documents  # noqa: F401  (where a corpus begins)
+from .document_table import DocumentTable, places_of
+from .documents import Documents
+from .errors import CorpusError
 
 BATCH = 512  # documents tokenised at a time
 
 
-def shuffled(documents: list[str], seed: int = 0) -> list[str]:
-    """The documents in a fixed random order, so that the first rows are a fair mix of all."""
-    order = list(range(len(documents)))
-    random.Random(seed).shuffle(order)
-    return [documents[index] for index in order]
+@dataclass(frozen=True)
+class PackedRows:
+    """Rows of tokens, and the documents that they were cut from."""
+
+    rows: np.ndarray  # [n, length] uint16, or uint32 for larger vocabularies
+    table: DocumentTable
 
 
-def build_rows(documents: Iterable[str], vocabulary: Vocabulary, length: int, bos: bool = True) -> np.ndarray:
-    """Pack documents into rows of `length` tokens: joined with EOS between them, cut, BOS in front of each row.
+def build_corpus(documents: Documents, vocabulary: Vocabulary, length: int, bos: bool = True) -> PackedRows:
+    """The rows of documents in their order, and the table that says where each begins. Raises as `build_rows`."""
+    ids = _token_ids(documents.texts, vocabulary, documents.special)
+    stream, starts = _stream(ids, vocabulary)
+    rows = _cut(stream, vocabulary, length, bos)
+    return PackedRows(rows, DocumentTable.of(documents, places_of(starts, length, bos), rows.size))
+
+
+def build_rows(texts: Iterable[str], vocabulary: Vocabulary, length: int, bos: bool = True) -> np.ndarray:
+    """Pack texts into rows of `length` tokens: each text closed by EOS if the tokenizer has one, BOS in front of a row.
 
     The last, incomplete row is dropped. [rows, length] uint16, or uint32 for larger vocabularies. Raises
     CorpusError when there is less text than one row.
     """
-    tokenised = chain.from_iterable(vocabulary.many_ids(batch) for batch in _batches(documents))
-    return pack(tokenised, vocabulary, length, bos)
+    return pack(_token_ids(texts, vocabulary), vocabulary, length, bos)
 
 
 def pack(documents: Iterable[Sequence[int]], vocabulary: Vocabulary, length: int, bos: bool = True) -> np.ndarray:
-    """The same of documents that are token ids already, EOS not among them."""
+    """The same of documents that are token ids already."""
+    return _cut(_stream(documents, vocabulary)[0], vocabulary, length, bos)
+
+
+def _cut(stream: np.ndarray, vocabulary: Vocabulary, length: int, bos: bool) -> np.ndarray:
     if bos and vocabulary.bos_id is None:
         raise CorpusError("Rows should start with BOS, but the tokenizer names none. Build them with bos=False.")
-    # Two bytes hold the ids of most vocabularies (GPT-2's has 50,257), at half the size on disk.
-    kind = np.uint16 if vocabulary.size <= 2**16 else np.uint32
-    stream = np.concatenate([np.empty(0, kind), *_streams(documents, _end_of_document(vocabulary), kind)])
     # BOS takes the first of a row's places.
     width = length - bos
     count = len(stream) // width
@@ -45,23 +56,30 @@ def pack(documents: Iterable[Sequence[int]], vocabulary: Vocabulary, length: int
     rows = stream[: count * width].reshape(count, width)  # [rows, width]
     if not bos:
         return rows
-    return np.concatenate([np.full((count, 1), vocabulary.bos_id, dtype=kind), rows], axis=1)
+    return np.concatenate([np.full((count, 1), vocabulary.bos_id, dtype=stream.dtype), rows], axis=1)
 
 
-def _streams(documents: Iterable[Sequence[int]], end: list[int], kind: type) -> Iterator[np.ndarray]:
-    """Token ids of a batch of documents after another, each document closed by `end`."""
-    for batch in _batches(documents):
-        yield np.fromiter(chain.from_iterable(chain(ids, end) for ids in batch), kind)
+def _stream(ids: Iterable[Sequence[int]], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+    """All documents' tokens behind each other, each closed by EOS; where each begins. [tokens], [documents] int64"""
+    end = [] if vocabulary.eos_id is None else [vocabulary.eos_id]
+    parts, sizes = [np.empty(0, smallest_dtype(vocabulary))], []
+    for document in ids:
+        ends = list(document[-1:]) == end  # a chat's template may have closed it
+        parts.append(np.fromiter(chain(document, () if ends else end), parts[0].dtype))
+        sizes.append(len(parts[-1]))
+    return np.concatenate(parts), np.cumsum([0, *sizes])[:-1]
 
 
-def _end_of_document(vocabulary: Vocabulary) -> list[int]:
-    """What stands between documents: EOS where the tokenizer has one."""
-    # By family: transformer_lens's own models, GPT-2 and GPT-NeoX, SentencePiece (Llama), Gemma.
-    for name in ("<|EOS|>", "<|endoftext|>", "</s>", "<eos>"):
-        id = vocabulary.tokenizer.token_to_id(name)
-        if id is not None:
-            return [id]
-    return []
+def _token_ids(texts: Iterable[str], vocabulary: Vocabulary, special: bool = False) -> Iterator[list[int]]:
+    """Of each text, a batch of them tokenised at a time; without the BOS that a chat's template begins with."""
+    for batch in _batches(texts):
+        for ids in vocabulary.many_ids(batch, special):
+            yield ids[1:] if special and ids[:1] == [vocabulary.bos_id] else ids
+
+
+def smallest_dtype(vocabulary: Vocabulary) -> type:
+    """Two bytes hold the ids of most vocabularies (GPT-2's has 50,257), at half the size on disk."""
+    return np.uint16 if vocabulary.size <= 2**16 else np.uint32
 
 
 def _batches(documents: Iterable) -> Iterator[list]:
@@ -100,11 +118,16 @@ def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
             f"{path} holds ids from {lowest:,} to {highest:,}; this tokenizer has 0 to {vocabulary.size - 1:,}. "
             "Was it made with another tokenizer?"
         )
+    if ids.ndim == 2 and ids.shape[1] < 2:
+        raise CorpusError(
+            f"{path} has rows of {ids.shape[1]} token: nothing stands before or after it. Give rows of 2 and more, "
+            "or one sequence: ids.ravel()."
+        )
     if ids.ndim == 1:
         if len(ids) < length:
             raise CorpusError(f"{path} has {len(ids):,} ids; one row needs {length:,}. Add tokens.")
         ids = ids[: len(ids) // length * length].reshape(-1, length)
-    return ids.astype(np.uint16 if vocabulary.size <= 2**16 else np.uint32)
+    return ids.astype(smallest_dtype(vocabulary))
 
 
 def countable(rows: np.ndarray, vocabulary: Vocabulary) -> int:

@@ -6,10 +6,10 @@ from pathlib import Path
 NAMES = {  # transformer_lens's name -> those that other families of models give to the same number
     "n_layers": ("n_layer", "num_hidden_layers", "num_layers"),
     "d_model": ("n_embd", "hidden_size"),
-    "n_heads": ("n_head", "num_attention_heads"),
+    "n_heads": ("n_head", "num_attention_heads", "num_heads"),
     "d_head": ("head_dim",),
-    "d_mlp": ("n_inner", "intermediate_size", "ffn_dim"),
-    "n_ctx": ("n_positions", "max_position_embeddings", "max_sequence_length"),
+    "d_mlp": ("n_inner", "intermediate_size", "ffn_dim", "ffn_hidden_size"),
+    "n_ctx": ("n_positions", "max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length"),
 }
 
 
@@ -31,15 +31,20 @@ def read_config(folder) -> dict:
     return config
 
 
-def dimensions(folder) -> dict[str, int]:
-    """{name of NAMES: number} of the text model, those that its config says; empty where it cannot be read."""
+def text_config(folder) -> dict:
+    """The settings of the text model; empty where they cannot be read."""
     try:
         config = read_config(folder)
     except ModelError:
         return {}
     # A model that reads images as well nests the settings of its language model.
     nested = config.get("text_config")
-    config = nested if isinstance(nested, dict) else config
+    return nested if isinstance(nested, dict) else config
+
+
+def dimensions(folder) -> dict[str, int]:
+    """{name of NAMES: number} of the text model, those that its config says; empty where it cannot be read."""
+    config = text_config(folder)
     numbers = {name: _first_number(config, (name, *others)) for name, others in NAMES.items()}
     # No MLP, whatever d_mlp is stated. 0 rather than nothing: where nothing is said, 4 * d_model is assumed.
     if config.get("attn_only"):

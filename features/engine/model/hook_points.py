@@ -5,9 +5,10 @@ draws them in its diagram of a block.
 """
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
-from .config import ModelError, dimensions
+from .config import ModelError, dimensions, text_config
 
 
 class Site(NamedTuple):
@@ -30,14 +31,20 @@ SITES = {  # in the order of the forward pass
 USUAL = sorted(SITES, key=lambda site: SITES[site].usual)  # sites, most usual first
 NEURONS = "mlp.hook_post"
 
+# What is known of families (transformers' model_type) before they are loaded.
+PARALLEL = {"cohere", "cohere2", "gptj", "phi", "codegen"}  # attention beside the MLP, whatever else the config says
+STATE_SPACE = {"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"}  # neither attention nor MLP
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")  # no neurons that are there for every token
 
-def of_blocks(n_layers: int, widths: dict[str | None, int]) -> dict[str, int]:
-    """{hook point: width} of a model's blocks in order. `widths` by component of SITES; one of 0 is left out."""
+
+def of_blocks(n_layers: int, widths: dict[str | None, int], without: Collection[str] = ()) -> dict[str, int]:
+    """{hook point: width} of a model's blocks in order. `widths` by component of SITES; one of 0 is left out, and so
+    are the sites `without`."""
     return {
         f"blocks.{layer}.{name}": widths[site.component]
         for layer in range(n_layers)
         for name, site in SITES.items()
-        if widths[site.component]
+        if widths[site.component] and name not in without
     }
 
 
@@ -73,9 +80,31 @@ def hook_widths(folder) -> dict[str, int]:
     d_head = said.get("d_head") or (d_model // n_heads if n_heads else 0)
     # hook_z is all heads side by side. GPT-2's configs leave the MLP's width out: 4 * d_model.
     widths = of_blocks(
-        said["n_layers"], {None: d_model, "attn": n_heads * d_head, "mlp": said.get("d_mlp", 4 * d_model)}
+        said["n_layers"],
+        {None: d_model, "attn": n_heads * d_head, "mlp": said.get("d_mlp", 4 * d_model)},
+        without=_absent(text_config(folder)),
     )
     return dict(sorted(widths.items(), key=lambda hook: _usual_first(hook[0])))
+
+
+def _absent(config: dict) -> set[str]:
+    """Sites that models of such a config do not have."""
+    kind, absent = config.get("model_type"), set()
+    if kind in STATE_SPACE:
+        return {site for site in SITES if site not in ("hook_resid_pre", "hook_resid_post")}
+    # As transformers' own configs have it where they leave it out.
+    beside = {
+        "gpt_neox": config.get("use_parallel_residual", True),
+        "stablelm": config.get("use_parallel_residual", False),
+        "falcon": config.get("parallel_attn", True) or config.get("new_decoder_architecture", False),
+    }
+    if kind in PARALLEL or beside.get(kind):
+        absent.add("hook_resid_mid")
+    if config.get("attn_only"):
+        absent |= {"hook_resid_mid", "hook_mlp_out"}
+    if any(isinstance(config.get(name), int) and config[name] > 1 for name in EXPERTS):
+        absent.add(NEURONS)
+    return absent
 
 
 def hooks_of_width(folder, width: int) -> list[str]:

@@ -4,18 +4,19 @@ Stops at the hook point, where transformer_lens 4.3 would run a one-layer model 
 neither its seconds of import nor its memory. Equal to transformer_lens by a test.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors.torch import load_file
 from torch import Tensor
 
-from . import hook_points
+from . import hook_points, tl_layout
 from .hook_points import SITES
 from .unembedding import Unembedding
+
+SETTINGS = {"n_layers": 1, "act_fn": "gelu", "normalization_type": "LN"}  # of all models of this kind
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class OneBlockConfig:
 
     @classmethod
     def read(cls, config: dict) -> "OneBlockConfig | None":
-        """None when the model is not of this kind: more layers, another norm, activation or position code."""
+        """None when the model is not of this kind: more layers, another norm, activation or position code. Raises
+        ModelError for settings that would change the model and are not read."""
         fits = (
             config.get("n_layers") == 1
             and config.get("act_fn") == "gelu"
@@ -40,7 +42,10 @@ class OneBlockConfig:
             and config.get("positional_embedding_type", "standard") == "standard"
             and not config.get("attn_only", False)
         )
-        return cls(**{name: config[name] for name in cls.__dataclass_fields__ if name in config}) if fits else None
+        if not fits:
+            return None
+        tl_layout.check_settings(config)
+        return cls(**{name: config[name] for name in cls.__dataclass_fields__ if name in config})
 
 
 class OneBlockModel:
@@ -48,8 +53,10 @@ class OneBlockModel:
 
     n_layers = 1
 
-    def __init__(self, config: OneBlockConfig, weights: dict[str, Tensor], name: str = ""):
-        self.config, self.name = config, name
+    own_logits = ids = None  # this is the model's own formula: a test holds it to transformer_lens's
+
+    def __init__(self, config: OneBlockConfig, weights: dict[str, Tensor], name: str = "", notes=()):
+        self.config, self.name, self.notes = config, name, tuple(notes)
         self.n_ctx, self.d_model, self.d_vocab = config.n_ctx, config.d_model, config.d_vocab
         block = "blocks.0."
         self.weights = {key.removeprefix(block): weight for key, weight in weights.items()}
@@ -66,8 +73,8 @@ class OneBlockModel:
     @classmethod
     def load(cls, folder, config: OneBlockConfig, device: str = "cpu") -> "OneBlockModel":
         """From `model.safetensors` in `folder`; stored halves are computed in float32 (a CPU has no fp16)."""
-        weights = load_file(str(Path(folder) / "model.safetensors"), device=str(device))
-        return cls(config, {key: weight.float() for key, weight in weights.items()}, Path(folder).name)
+        weights, notes = tl_layout.read_weights(folder, SETTINGS | asdict(config), device)
+        return cls(config, weights, Path(folder).name, notes)
 
     @property
     def device(self):
@@ -83,6 +90,14 @@ class OneBlockModel:
         """What carries the hook's activations into the residual stream: [d_in, d_model], or None for itself."""
         component = SITES[hook.removeprefix("blocks.0.")].component
         return {"attn": self.W_O, "mlp": self.weights["mlp.W_out"], None: None}[component]
+
+    def norm_follows(self, hook: str) -> bool:
+        """Whether what the hook point writes goes through a norm before it joins the residual stream."""
+        return False
+
+    def output_scale(self, hook: str, h: Tensor) -> Tensor | None:
+        """What such a norm divides by: there is none."""
+        return None
 
     @torch.no_grad()
     def activations(self, tokens: Tensor, hook: str) -> Tensor:

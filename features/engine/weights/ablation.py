@@ -9,7 +9,8 @@ Both products with U are taken for a tile of the vocabulary at a time, once for 
 nothing is as large as features or positions times the vocabulary, and a tile stays in the cache while all pairs read
 from it. Softmax denominators of the tiles add up as in an online softmax (Milakov and Gimelshein, 2018).
 
-Logits are kept in bits, times log2(e), since powers of two are what is fast to compute.
+Logits are kept in bits, times log2(e), since powers of two are what is fast to compute; where a model caps its logits,
+that is done to each before its power.
 """
 
 from collections.abc import Callable
@@ -90,7 +91,8 @@ class _Pairs:
         self.features = torch.cat([torch.zeros_like(every), features])[self.order]
         self.f = torch.cat([activations.new_zeros(len(every)), activations])[self.order]
         self.targets = targets[self.positions]
-        self.by = implementation_for(positions.device, len(self.positions) * len(unembedding.b))
+        cap = None if unembedding.cap is None else unembedding.cap * LOG2E  # in bits
+        self.by = implementation_for(positions.device, len(self.positions) * len(unembedding.b), cap)
         # A logit in bits is (x U) * inverse_scale + (e U) * weight + b log2(e), with weight = -f * inverse_scale.
         self.inverse_scales = LOG2E / self._ablated_scales()
         self.weights = -self.f * self.inverse_scales
@@ -144,9 +146,10 @@ class _Pairs:
 
     def highest(self, residual_logits: Tensor, tile: slice, positions: slice) -> Tensor:
         """Of each position's logits in a tile, in bits, nothing ablated. [positions]"""
-        return torch.addcmul(
+        highest = torch.addcmul(
             self.unembedding.b[tile] * LOG2E, residual_logits, LOG2E / self.scales[positions, None]
         ).amax(1)
+        return self.unembedding.capped_(highest, LOG2E)  # a cap keeps the order
 
 
 def _over_tile(pairs: _Pairs, tile: slice, references: Tensor) -> tuple[Tensor, ...]:
@@ -170,14 +173,15 @@ def _over_block(pairs: _Pairs, tile: slice, effects: Tensor, positions: slice, b
     inverse_scales, weights = pairs.inverse_scales[block], pairs.weights[block]
     targets = pairs.targets[block] - tile.start
     sums = pairs.by.exp2_sums(
-        residual_logits, effects, bias, highest, rows, features, inverse_scales, weights, pairs.rows_at_once(len(bias))
+        *(residual_logits, effects, bias, highest, rows, features, inverse_scales, weights),
+        pairs.rows_at_once(len(bias)),
     )
     # Pairs whose true next token lies in this tile: its logit is computed once more, in the widest type.
     inside = ((targets >= 0) & (targets < len(bias))).nonzero().squeeze(1)  # [k]
     targets, written = targets[inside], effects[features[inside], targets[inside]]
     parts = residual_logits[rows[inside], targets], inverse_scales[inside], weights[inside], bias[targets]
     residual, inverse_scale, weight, constant = (part.to(pairs.wide_dtype) for part in parts)
-    logits = residual * inverse_scale + (written * weight + constant)
+    logits = pairs.unembedding.capped_(residual * inverse_scale + (written * weight + constant), LOG2E)
     return sums.to(pairs.wide_dtype), highest, inside + block.start, logits, written
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,8 +19,13 @@ class Implementation:
     exp2_sums: Callable[..., Tensor]
 
 
-def implementation_for(device: torch.device, logits: int) -> Implementation:
-    """Loops on a CPU where there are many logits, tensors elsewhere: the one place that chooses."""
+def implementation_for(device: torch.device, logits: int, cap: float | None = None) -> Implementation:
+    """Loops on a CPU where there are many logits, tensors elsewhere: the one place that chooses.
+
+    `cap`, in bits, where the model caps its logits: the loops know none.
+    """
+    if cap is not None:
+        return Implementation(_row_dots_by_tensors, partial(_exp2_sums_by_tensors, cap=cap))
     loops = device.type == "cpu" and logits >= COMPILED_FROM
     return Implementation(_row_dots_by_loops, _exp2_sums_by_loops) if loops else BY_TENSORS
 
@@ -39,17 +45,20 @@ def _row_dots_by_loops(left: Tensor, right: Tensor, left_rows: Tensor, right_row
 
 
 def _exp2_sums_by_tensors(
-    residual_logits, effects, bias, references, positions, features, inverse_scales, weights, rows: int
+    residual_logits, effects, bias, references, positions, features, inverse_scales, weights, rows: int, cap=None
 ) -> Tensor:
     """Of each pair, the sum over the vocabulary of 2**(logit - its position's reference). [n]
 
     residual_logits [p, v], effects [m, v], bias [v], references [p]; positions, features, inverse_scales, weights [n].
-    A pair's logit in bits is residual_logits * inverse_scale + effects * weight + bias. `rows` pairs at a time.
+    A pair's logit in bits is residual_logits * inverse_scale + effects * weight + bias, and cap * tanh(that / cap)
+    where there is a cap. `rows` pairs at a time.
     """
     sums = []
     for part in (slice(start, start + rows) for start in range(0, len(positions), rows)):
         logits = effects.index_select(0, features[part]).mul_(weights[part, None]).add_(bias)  # [rows, v]
         logits.addcmul_(residual_logits.index_select(0, positions[part]), inverse_scales[part, None])
+        if cap is not None:
+            logits.div_(cap).tanh_().mul_(cap)
         sums.append(logits.sub_(references[positions[part], None]).exp2_().sum(1))
     return torch.cat(sums) if sums else weights.new_zeros(0)
 

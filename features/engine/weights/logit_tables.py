@@ -36,6 +36,12 @@ def logit_tables(effects: Tensor) -> list[LogitTable]:
     ]
 
 
+def no_logit_table() -> LogitTable:
+    """Of a feature whose logit effects could not be read off the model."""
+    none = TokenValues(np.zeros(0, np.int32), np.zeros(0, np.float32))
+    return LogitTable(none, none, Histogram(np.zeros(0, np.float32), np.zeros(0, np.int64)))
+
+
 def _padded_rows(effects: Tensor) -> np.ndarray:
     """Rows with their padding, up to where the next one begins: contiguous, as the compiled loops want them, without a
     copy. [n, >= d_vocab]"""

@@ -20,18 +20,23 @@ COLUMNS = ("loss", "loss_effect", "logit_effect")  # nats with the feature; with
 
 
 def effects_at(subject: Subject, rows: np.ndarray, shown: np.ndarray, progress: Callable) -> np.ndarray:
-    """What shown entries [n] do to the prediction of the next token, as COLUMNS; NaN where their row ends. [n, 3] f4
+    """What shown entries [n] do to the prediction of the next token, as COLUMNS; NaN where their row ends, and where
+    losses or the features' output could not be read off the model. [n, 3] f4
 
     `rows` [m, length] token ids; entries row by row; `progress(done, total)` in entries.
     Same as reference.losses, reference.loss_effect and reference.logit_effect_on_token: float32 rounding of logits.
     """
     effects = np.full((len(shown), len(COLUMNS)), np.nan, np.float32)
+    if subject.why_no_losses:
+        return effects
     predicting = np.flatnonzero(shown["position"] < rows.shape[1] - 1)
     # A flat index, row * length + position, names a place of the corpus.
     flat = shown["row"][predicting].astype(np.int64) * rows.shape[1] + shown["position"][predicting]
     for batch in _batches(shown["row"][predicting], flat, RESIDUAL_BYTES // (4 * subject.model.d_model)):
         report = partial(_report, progress, batch, len(predicting))
         effects[predicting[batch]] = _effects(subject, rows, shown[predicting[batch]], flat[batch], report)
+    if subject.why_no_effects:
+        effects[:, 1:] = np.nan  # losses are right
     return effects
 
 
@@ -85,8 +90,8 @@ def _effects(subject: Subject, rows, shown, flat, report: Callable) -> np.ndarra
 
 
 def _residuals(subject: Subject, rows, flat: np.ndarray, run: Callable, progress: Callable) -> tuple[Tensor, Tensor]:
-    """Of positions [p], ascending flat indices: final residuals [p, d_model], and the scale that an input norm took
-    off the activations [p], 1 without one."""
+    """Of positions [p], ascending flat indices: final residuals [p, d_model], and what a unit of activation counts
+    there (Subject.output_scale) [p]."""
     needed, step = np.unique(flat // rows.shape[1]), max(1, FORWARD_TOKENS // rows.shape[1])
     # Positions of `step` rows at a time: those from the first such row's first place on.
     starts = np.searchsorted(flat, needed[::step] * rows.shape[1]).tolist()
@@ -107,4 +112,4 @@ def _forward(subject: Subject, rows: np.ndarray, flat: np.ndarray) -> tuple[Tens
     hook, residual = subject.activations_and_residual(rows[used].astype(np.int64))
     # The same positions among the rows that went through the model.
     chosen = torch.from_numpy(row * rows.shape[1] + flat % rows.shape[1]).to(subject.device)
-    return residual.flatten(0, 1)[chosen], subject.sae.output_scale(hook.flatten(0, 1)[chosen])[:, 0]
+    return residual.flatten(0, 1)[chosen], subject.output_scale(hook.flatten(0, 1)[chosen])

@@ -27,7 +27,8 @@ def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, 
     Same as reference.l0 and reference.dead_and_dense: exact, of whole numbers.
     """
     loss_tokens = int(losses[3])
-    clean, reconstructed, zero = (losses[:3] / max(loss_tokens, 1)).tolist()
+    # NaN where there were no predictions: no loss is not a loss of 0.
+    clean, reconstructed, zero = (losses[:3] / (loss_tokens or np.nan)).tolist()
     return Summary(
         tokens=sums.tokens,
         rows=plan.used_rows,
@@ -56,7 +57,9 @@ def losses(
 ) -> np.ndarray:
     """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
     the number of tokens. `uncounted` ids, if not given the special ones, are no predictions. Same as reference.losses:
-    float32 rounding. [4] float64"""
+    float32 rounding. No token where the model's losses could not be read. [4] float64"""
+    if subject.why_no_losses:
+        return np.zeros(4)
     uncounted = subject.vocabulary.special if uncounted is None else uncounted
     cores = torch.get_num_threads() if subject.device.type == "cpu" else 1
     size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core

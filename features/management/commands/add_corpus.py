@@ -6,11 +6,13 @@ from django.db import DatabaseError
 from features.importing import corpora, hub_datasets, language_models
 from features.management.downloads import TellsDownloads
 
+MOST_KINDS = 12  # that are named
+
 
 class Command(TellsDownloads, BaseCommand):
     help = (
-        "Tokenise text (a file or folder of .txt, .jsonl, .jsonl.gz, .parquet, or a dataset of the hub: owner/name), "
-        "or take ids (.npy), as a corpus."
+        "Tokenise text (a file or folder of .txt, .jsonl, .json, .csv, .tsv, .parquet; also packed: .gz .bz2 .xz "
+        ".zst; a folder that `datasets` saved; or a dataset of the hub: owner/name), or take ids (.npy), as a corpus."
     )
 
     def add_arguments(self, parser):
@@ -21,10 +23,19 @@ class Command(TellsDownloads, BaseCommand):
         parser.add_argument("--slug", default="", help="Short name. Default: made from the file's.")
         parser.add_argument("--licence", default="", metavar="TEXT", help="Where it comes from, and its licence.")
         parser.add_argument("--length", type=int, help="Tokens of a row. Default: 128, or what the model reads.")
+        parser.add_argument("--field", default="", help="The field or column of the text: content, meta.text ...")
+        parser.add_argument(
+            "--kind",
+            default="",
+            metavar="NAME",
+            help="What says a document's kind: folder, file, or a field. Default: folders, or files.",
+        )
+        parser.add_argument("--special", action="store_true", help="Text that spells a special token is that token.")
         parser.add_argument("--no-bos", action="store_true", help="Rows do not start with BOS.")
 
     def handle(self, path, model, no_bos, **options):
         given = {name: options[name] for name in ("name", "slug", "licence", "length")}
+        given["options"] = corpora.TextOptions(options["field"], options["kind"], options["special"])
         try:
             folder = language_models.find(model)
             if hub_datasets.is_dataset(path):
@@ -39,6 +50,16 @@ class Command(TellsDownloads, BaseCommand):
             f"{corpus.slug}: {corpus.tokens:,} tokens in {corpus.rows:,} rows of {corpus.row_length}"
             f"{', each with BOS in front' if corpus.bos else ''}."
         )
+        self._tell_of_documents(corpus)
+
+    def _tell_of_documents(self, corpus):
+        if corpus.documents is not None:
+            first = list(corpus.kinds)[:MOST_KINDS]
+            more = f" and {len(corpus.kinds) - len(first):,} more" if len(corpus.kinds) > len(first) else ""
+            ends = f", each ends with {corpus.eos}" if corpus.eos else ""
+            self.stdout.write(f"{corpus.documents:,} documents{ends}; kinds: {', '.join(first)}{more}.")
+        for sentence in corpus.notes:
+            self.stdout.write(sentence)
 
     def _fetched(self, dataset, pattern, given):
         """Where a dataset's texts lie by now, and what is said of them."""

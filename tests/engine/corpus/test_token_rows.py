@@ -38,20 +38,6 @@ def test_less_text_than_a_row_names_both_numbers(vocabulary):
         token_rows.build_rows(["a"], vocabulary, length=100)
 
 
-def test_documents_are_read_in_the_order_of_names_and_shuffled_the_same_each_time(tmp_path):
-    (tmp_path / "b.txt").write_text("three")
-    (tmp_path / "a.txt").write_text("one\n<|endoftext|>\ntwo\n<|endoftext|>\n")
-    documents = token_rows.read_documents(tmp_path)
-    assert documents == ["one", "two", "three"]
-    assert token_rows.shuffled(documents, 1) == token_rows.shuffled(documents, 1)
-    assert sorted(token_rows.shuffled(documents, 1)) == sorted(documents)
-
-
-def test_a_folder_without_text_is_refused(tmp_path):
-    with pytest.raises(token_rows.CorpusError, match="0 documents"):
-        token_rows.read_documents(tmp_path)
-
-
 def test_saved_rows_open_as_they_were(tmp_path):
     rows = np.arange(12, dtype=np.uint16).reshape(3, 4)
     digest = token_rows.save_rows(tmp_path / "deep" / "rows.npy", rows)
@@ -69,3 +55,32 @@ def test_files_that_hold_no_rows_are_refused(tmp_path, damage):
         np.save(path, np.zeros((3, 4)))
     with pytest.raises(token_rows.CorpusError):
         token_rows.open_rows(path)
+
+
+def test_ids_in_rows_stay_and_one_sequence_is_cut(tmp_path, vocabulary):
+    ids = np.arange(3, 35)
+    np.save(tmp_path / "one.npy", ids)
+    np.save(tmp_path / "rows.npy", ids.reshape(4, 8).astype(np.int32))
+    cut = token_rows.rows_from_ids(tmp_path / "one.npy", vocabulary, length=10)
+    assert cut.dtype == np.uint16 and cut.tolist() == ids[:30].reshape(3, 10).tolist()
+    rows = token_rows.rows_from_ids(tmp_path / "rows.npy", vocabulary, length=10)
+    assert rows.shape == (4, 8) and not token_rows.starts_with_bos(rows, vocabulary)
+    rows[:, 0] = vocabulary.bos_id
+    assert token_rows.starts_with_bos(rows, vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [
+        (np.array([[3, 9999]]), r"ids from 3 to 9,999; this tokenizer has 0 to \d+\. Was it made with another"),
+        (np.array([-1, 5]), "ids from -1 to 5"),
+        (np.zeros((2, 2)), "float64 of shape"),
+        (np.arange(3), "has 3 ids; one row needs 8"),
+        (np.arange(3)[:, None], "rows of 1 token: nothing stands before or after it"),
+        (np.array([["a"]], dtype=object), "Cannot read token ids"),
+    ],
+)
+def test_ids_that_do_not_fit_name_both_numbers(tmp_path, vocabulary, ids, says):
+    np.save(tmp_path / "ids.npy", ids, allow_pickle=True)
+    with pytest.raises(token_rows.CorpusError, match=says):
+        token_rows.rows_from_ids(tmp_path / "ids.npy", vocabulary, length=8)

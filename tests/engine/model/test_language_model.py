@@ -7,7 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from features.engine.model import language_model
-from features.engine.model.config import ModelError, context_length, read_config
+from features.engine.model.boot import boot
+from features.engine.model.bridge_model import BridgeModel
+from features.engine.model.config import ModelError, context_length
 from features.engine.model.hook_points import SITES
 from features.engine.model.one_layer import OneBlockModel
 
@@ -26,7 +28,7 @@ def tokens(subject):
 def bridge(small_folder):
     """The same one-block model through transformer_lens."""
     folder = small_folder / "model"
-    return language_model.BridgeModel(language_model._boot(folder, read_config(folder), "cpu"))
+    return boot(folder, "cpu")
 
 
 def test_a_one_block_model_is_run_without_transformer_lens(subject):
@@ -71,7 +73,7 @@ def test_output_maps_lead_into_the_residual_stream(subject, bridge, tokens):
 def test_a_deeper_model_goes_through_transformer_lens(tmp_path):
     small.write_model(tmp_path / "deep", n_layers=2)
     model = language_model.load_model(tmp_path / "deep", "cpu")
-    assert isinstance(model, language_model.BridgeModel)
+    assert isinstance(model, BridgeModel)
     tokens = torch.tensor([[0, 5, 6, 7]])
     for hook in ("blocks.0.hook_resid_post", "blocks.1.mlp.hook_post"):
         h, residual = model.activations_and_residual(tokens, hook)

@@ -10,7 +10,7 @@ from features.engine.weights.ablation import ablate
 
 from ..twin import unembedding_of
 
-KINDS = ["layer norm", "rms norm", "no norm", "huge logits", "huge activation"]
+KINDS = ["layer norm", "rms norm", "no norm", "huge logits", "huge activation", "capped logits"]
 
 
 WAYS = ["by tensors", "compiled", "compiled, many tiles", "by tensors, many tiles", "by tensors, all in float32"]
@@ -29,11 +29,11 @@ def way(request, monkeypatch):
         monkeypatch.setattr(ablation, "_widest_dtype", lambda device: torch.float32)
 
 
-def _head(centred=True, normed=True, size=1.0):
+def _head(centred=True, normed=True, size=1.0, cap=None):
     g = torch.Generator().manual_seed(0)
     W, b = torch.randn(8, 50, generator=g) * size, torch.randn(50, generator=g)
     gain, bias = 1 + torch.randn(8, generator=g) / 5, torch.randn(8, generator=g) / 5
-    return Unembedding.fold(W, b, gain, bias if centred else None, centred=centred, normed=normed)
+    return Unembedding.fold(W, b, gain, bias if centred else None, centred=centred, normed=normed, cap=cap)
 
 
 def _expected(head, x, target, direction, activation):
@@ -47,7 +47,8 @@ def _expected(head, x, target, direction, activation):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_ablations_equal_two_losses_taken_apart(kind):
-    head = _head(kind != "rms norm", kind != "no norm", size=60.0 if kind == "huge logits" else 1.0)
+    size, cap = 60.0 if kind == "huge logits" else 1.0, 2.0 if kind == "capped logits" else None
+    head = _head(kind != "rms norm", kind != "no norm", size, cap)
     g = torch.Generator().manual_seed(1)
     x, e = torch.randn(4, 8, generator=g), torch.randn(3, 8, generator=g)
     targets = torch.tensor([1, 4, 2, 49])

@@ -19,8 +19,6 @@ from django.utils import timezone
 from safetensors.torch import load_file
 
 from features import tasks
-from features.engine.corpus.documents import CorpusError, read_documents
-from features.engine.corpus.parquet import read_parquet_documents
 from features.engine.corpus.token_rows import open_rows
 from features.engine.model.language_model import load_model
 from features.engine.prompt import analyse
@@ -232,17 +230,6 @@ def test_rows_of_the_corpus_start_with_bos_and_come_in_the_published_order(serve
     tokenizer = download.corpora.Vocabulary.load(folder)
     assert rows.shape[1] == 128 and (rows[:, 0] == tokenizer.bos_id).all()
     assert tokenizer.tokenizer.decode(unshuffled[0, 1:20].tolist()).strip().startswith("The 0th text has words")
-
-
-def test_parquet_without_a_column_called_text_is_read_where_there_is_only_one(tmp_path):
-    pyarrow.parquet.write_table(pyarrow.table({"content": ["a", "b"], "n": [1, 2]}), tmp_path / "one.parquet")
-    assert read_documents(tmp_path / "one.parquet") == ["a", "b"]
-    pyarrow.parquet.write_table(pyarrow.table({"x": ["a"], "y": ["b"]}), tmp_path / "two.parquet")
-    with pytest.raises(CorpusError, match="2 columns of text"):
-        read_parquet_documents(tmp_path / "two.parquet")
-    (tmp_path / "cut.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(CorpusError, match="no whole parquet"):
-        read_parquet_documents(tmp_path / "cut.parquet")
 
 
 def test_the_button_asks_a_worker_and_no_hub(db, client, sent, no_network):

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('features', '0013_what_an_sae_was_read_from'),
+        ('features', '0014_documents_of_corpora'),
     ]
 
     operations = [
