@@ -101,6 +101,8 @@ def kept_of(sae: SAE) -> KeptEntries:
     if sae.statistics_id is None:
         raise NothingKept("There are no statistics yet, and so no activations. Compute them.")
     row = KeptActivations.objects.select_related("statistics__corpus").filter(statistics=sae.statistics_id).first()
+    if row is None and sae.statistics.quick:
+        raise NothingKept("Only quick results are shown so far. Activations can be asked when all tokens are read.")
     if row is None:
         raise NothingKept("These statistics were computed by a version that kept no activations. Recompute them.")
     if not row.is_complete:

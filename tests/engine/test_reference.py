@@ -3,12 +3,11 @@
 import ast
 import math
 import re
-from pathlib import Path
 
 import pytest
 import torch
 
-from features.engine import reference
+from features.engine import reference, reference_questions
 from tests.saeviz.test_arrows import ROOT, imports, sources
 
 NAN = math.nan
@@ -355,36 +354,43 @@ def test_over_several_tokens_effects_add_up_and_the_highest_quantile_counts():
 # Its place
 
 
-def test_nothing_but_tests_imports_the_definitions():
+DEFINITIONS = {"reference": reference, "reference_questions": reference_questions}
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_nothing_but_tests_imports_the_definitions(name):
     files = [path for room in ("features", "prompts", "saeviz") for path in sources(room)]
-    assert ROOT / "features/engine/reference.py" in files
-    importing = [path for path in files for _, name in imports(path) if name == "features.engine.reference"]
+    assert ROOT / f"features/engine/{name}.py" in files
+    importing = [path for path in files for _, said in imports(path) if said == f"features.engine.{name}"]
     assert importing == []
 
 
-def test_the_definitions_import_torch_alone():
-    path = ROOT / "features/engine/reference.py"
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_the_definitions_import_torch_alone(name):
+    path = ROOT / f"features/engine/{name}.py"
     assert {name.split(".")[0] for _, name in imports(path)} <= {"torch", "typing"}
     assert len(path.read_text().splitlines()) <= 300
 
 
-def test_every_definition_is_worked_by_hand_and_named_in_the_docs():
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_every_definition_is_worked_by_hand_and_named_in_the_docs(name):
     functions = [
         node.name
-        for node in ast.parse((ROOT / "features/engine/reference.py").read_text()).body
+        for node in ast.parse((ROOT / f"features/engine/{name}.py").read_text()).body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     ]
-    here, docs = Path(__file__).read_text(), (ROOT / "docs/definitions.md").read_text()
-    assert [name for name in functions if f"reference.{name}(" not in here] == []
-    assert [name for name in functions if f"`{name}`" not in docs] == []
+    here = (ROOT / f"tests/engine/test_{name}.py").read_text()
+    docs = (ROOT / "docs/definitions.md").read_text()
+    assert [function for function in functions if f"{name}.{function}(" not in here] == []
+    assert [function for function in functions if f"`{function}`" not in docs] == []
 
 
 def test_what_the_engine_says_it_is_the_same_as_is_there():
     named = {
         name
         for path in sources("features/engine")
-        for said in re.findall(r"Same as (.*?)[:.](?:\s|$)", path.read_text(), re.S)
-        for name in re.findall(r"reference\.(\w+)", said)
+        for said in re.findall(r"[Ss]ame as (.*?)[:.](?:\s|$)", path.read_text(), re.S)
+        for name in re.findall(r"(reference|reference_questions)\.(\w+)", said)
     }
     assert len(named) > 20
-    assert [name for name in named if not hasattr(reference, name)] == []
+    assert [(file, name) for file, name in named if not hasattr(DEFINITIONS[file], name)] == []

@@ -24,7 +24,7 @@ LEVELS = [
     "features/storage",
     "features/models features/messages.py features/templatetags",
     "features/engine/calibration.py",
-    "features/engine/self_check.py features/engine/prompt.py features/engine/finding_checks.py",
+    "features/engine/self_check.py features/engine/prompt.py features/engine/finding_checks.py features/engine/ask",
     "features/engine/other_readings.py",
     "features/engine/collect",
     "features/engine/activity",
@@ -39,7 +39,7 @@ LEVELS = [
     "features/engine/kernels",
     "features/engine/kernels/numba features/engine/kernels/triton",
     "features/engine/results.py features/engine/bins.py features/engine/reference.py features/engine/files.py "
-    "features/engine/prefixes.py features/engine/foreign_files.py",
+    "features/engine/prefixes.py features/engine/foreign_files.py features/engine/reference_questions.py",
     "features/engine/model/hook_points.py",
     "features/engine/model/config.py",
 ]

@@ -113,6 +113,7 @@ def test_a_full_disk_harms_no_statistics(tiny, monkeypatch, tmp_path):
         (lambda sae: Corpus.objects.update(sha256="other"), "another text"),
         (lambda sae: Statistics.objects.update(checkpoint_hash="beef"), r"another weights \(c0ffee, now beef\)"),
         (lambda sae: KeptActivations.objects.all().delete(), "a version that kept no activations"),
+        (lambda sae: (KeptActivations.objects.all().delete(), Statistics.objects.update(quick=True)), "when all"),
         (lambda sae: KeptActivations.objects.update(folder="1-00000000"), "to one that this machine sees"),
         (lambda sae: SAE.objects.update(statistics=None), "no statistics yet"),
         (lambda sae: (kept_of(sae).folder / "token_values").write_bytes(b""), "damaged.* has 0 bytes"),

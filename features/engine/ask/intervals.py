@@ -1,0 +1,65 @@
+"""How certain is a precision? 95 % intervals over rows: tokens of a row are not independent.
+
+A bootstrap: rows drawn with replacement, as many as there are, 1,000 times (Efron 1979, percentiles). Where it can say
+nothing - each activation in a row of its own, or all of them hits, or none - it is Wilson's interval (1927): of the
+activations in the first case, of the rows that have any in the others.
+"""
+
+import numpy as np
+
+from ..store.kept_entries import KeptEntries
+
+DRAWS, AT_ONCE = 1000, 100
+Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+
+
+def wilson(hits, trials) -> np.ndarray:
+    """Lower and upper end of the 95 % interval of hits / trials. [n] each, trials above 0 -> [2, n]. Same as
+    reference_questions.wilson: exact."""
+    hits, trials = np.asarray(hits, np.float64), np.asarray(trials, np.float64)
+    share, z2 = hits / trials, Z * Z
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z / (1 + z2 / trials) * np.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
+    return np.clip([centre - half, centre + half], 0, 1)
+
+
+def draws(rows: int, seed: int, size: int = DRAWS) -> np.ndarray:
+    """How often each row is drawn, the same for every feature and pattern. [size, rows] float32"""
+    rng = np.random.default_rng([seed, rows])
+    return np.stack([np.bincount(rng.integers(rows, size=rows), minlength=rows) for _ in range(size)]).astype("f4")
+
+
+class PrecisionIntervals:
+    """Of features with one pattern."""
+
+    def __init__(self, kept: KeptEntries, held: np.ndarray, least: np.ndarray, width: int, seed: int = 0):
+        """`held` [tokens] bool; `least` [d_sae] the smallest size that counts; `width` tokens of a row."""
+        self.kept, self.held, self.least, self.width, self.seed = kept, held, least, width, seed
+        self.rows = -(-len(held) // width)
+
+    def of(self, features: np.ndarray) -> np.ndarray:
+        """Lower and upper ends for active features. [n] -> [n, 2]. Same as reference_questions.precision_interval:
+        exact."""
+        hits, active = np.zeros((2, self.rows, len(features)), np.float32)  # counts in each row: exact
+        for n, index in enumerate(features.tolist()):
+            entries = self.kept.feature(index)
+            tokens = entries.tokens[np.abs(entries.values) >= self.least[index]]
+            active[:, n] = np.bincount(tokens // self.width, minlength=self.rows)
+            hits[:, n] = np.bincount(tokens // self.width, self.held[tokens], self.rows)
+        ends = self._bootstrapped(hits, active)
+        alone, with_any = active.max(0) <= 1, (active > 0).sum(0)  # [n]
+        all_hits, all_active = hits.sum(0), active.sum(0)
+        same = (all_hits == 0) | (all_hits == all_active)
+        ends[same] = wilson(with_any * (all_hits > 0), with_any).T[same]
+        ends[alone] = wilson(all_hits, all_active).T[alone]
+        return ends
+
+    def _bootstrapped(self, hits: np.ndarray, active: np.ndarray) -> np.ndarray:
+        drawn = draws(self.rows, self.seed)
+        shares = np.empty((len(drawn), hits.shape[1]))  # [draws, n]
+        for first in range(0, len(drawn), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
+            with np.errstate(invalid="ignore"):
+                # NaN where none of a feature's rows is drawn: such a draw says nothing of it.
+                shares[part] = (drawn[part] @ hits).astype(np.float64) / (drawn[part] @ active)
+        return np.nanquantile(shares, (0.025, 0.975), axis=0).T

@@ -1,0 +1,61 @@
+"""From which activation on does a feature count as active? From any, from a value, or from an act quantile on."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels.numba.token_sums import count_large
+from ..store.kept_entries import KeptEntries
+
+WRITTEN = re.compile(r"(?P<quantile>q)?(?P<number>\d*\.?\d+(?:e-?\d+)?)")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Any activation, one of this size at least, or one whose act quantile is this at least."""
+
+    value: float = 0.0
+    quantile: float | None = None
+
+    @classmethod
+    def read(cls, written: str) -> "Threshold":
+        """Of "any" or "", of a value "1.5", or of a quantile "q0.999". Raises ValueError."""
+        written = written.strip().lower()
+        match = WRITTEN.fullmatch(written)
+        if written in ("", "any"):
+            return cls()
+        if match is None or (match["quantile"] and not 0 <= float(match["number"]) < 1):
+            raise ValueError(
+                f"{written[:40]!r} is no threshold of activations. Give any, a size such as 1.5, or an act quantile "
+                "such as q0.999, from q0 to below q1."
+            )
+        number = float(match["number"])
+        return cls(quantile=number) if match["quantile"] else cls(value=number)
+
+    def __str__(self):
+        if self.quantile is not None:
+            return f"q{self.quantile:g}"
+        return f"{self.value:g}" if self.value else "any"
+
+    def least(self, kept: KeptEntries, counted: int) -> np.ndarray:
+        """The smallest size that counts, of each feature. [d_sae] float32"""
+        if self.quantile is None:
+            return np.full(kept.d_sae, np.float32(self.value))
+        # On so many tokens a feature may be as large. Same as reference.act_quantile(f, v) >= quantile: exact.
+        most = int(np.floor((1 - self.quantile) * counted + 1e-9))
+        least, values, offsets = np.zeros(kept.d_sae, np.float32), kept.feature_values, kept.feature_offsets
+        for index in np.flatnonzero(kept.counts > most).tolist():
+            sizes = np.abs(values[offsets[index] : offsets[index + 1]])
+            # The first that is too many, and all that are equal to it, are too small.
+            too_small = np.partition(sizes, len(sizes) - most - 1)[len(sizes) - most - 1]
+            least[index] = np.nextafter(too_small, np.float32(np.inf))
+        return least
+
+    def counts(self, kept: KeptEntries, least: np.ndarray) -> np.ndarray:
+        """On how many tokens each feature is at least so large. [d_sae] int64"""
+        if not least.any():
+            return kept.counts
+        counts = np.zeros(kept.d_sae, np.int64)
+        count_large(np.asarray(kept.feature_values), kept.feature_offsets, least, counts)
+        return counts

@@ -1,0 +1,85 @@
+"""What is every number that comes of a question to the kept activations? In float64, as reference.py has the others.
+
+Everywhere, over the counted tokens of a corpus,
+
+    f_i [tokens]    a feature's activations
+    a   [tokens]    bool: it is active there, from a threshold on
+    m   [tokens]    bool: the pattern holds there
+    rows [tokens]   which row of the corpus each is in; text [tokens] which document in which row
+
+Large means large in size. Wilson 1927, J. Am. Stat. Assoc. 22; Efron 1979, Ann. Stat. 7.
+"""
+
+import torch
+
+Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+
+
+def ends_in(ends, token_ends):  # [matches], [tokens] bytes, behind the last one of each
+    """On which tokens matches hold: on that which has a match's last byte."""
+    last = torch.bucketize(ends - 1, token_ends, right=True)  # [matches]
+    return torch.zeros(len(token_ends), dtype=torch.bool).index_fill(0, last, True)  # [tokens]
+
+
+def touched(starts, ends, token_starts, token_ends):  # [matches] twice, [tokens] twice
+    """On which tokens matches have some byte."""
+    has_some = token_ends > token_starts  # [tokens]
+    return ((starts[:, None] < token_ends) & (ends[:, None] > token_starts) & has_some).any(0)  # [tokens]
+
+
+def beside(m, text, before, after):  # [tokens], [tokens]
+    """Tokens that have one with m among the `before` in front of them or the `after` behind them, in the same text."""
+    t = torch.arange(len(m))
+    distance = t[:, None] - t  # [tokens, tokens], above 0 to those in front
+    near = ((distance > 0) & (distance <= before)) | ((distance < 0) & (-distance <= after))
+    return (near & m & (text[:, None] == text)).any(1)  # [tokens]
+
+
+def active_from(f_i, value=None, quantile=None):  # [tokens]
+    """Where a feature counts as active: not 0; of this size at least; or with this act quantile at least, the share
+    of tokens, zeros included, on which it is smaller."""
+    if quantile is None:
+        return (f_i != 0) & (f_i.abs() >= (value or 0))  # [tokens]
+    smaller = (f_i.abs() < f_i.abs()[:, None]).sum(1)  # [tokens]
+    return (f_i != 0) & (smaller >= quantile * len(f_i) - 1e-9)  # [tokens]
+
+
+def pattern_scores(f_i, a, m):  # [tokens] each; NaN where a, or m, is empty
+    """How well a feature goes with a pattern. Weighted precision and correlation are of f_i whatever the threshold."""
+    hits, n_a, n_m = (a & m).sum().double(), a.sum(), m.sum()
+    precision, recall = hits / n_a, hits / n_m
+    centred, held = f_i - f_i.mean(), m.double() - m.double().mean()
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall) if hits else precision * 0,
+        "lift": precision / m.double().mean(),
+        "correlation": (centred @ held) / (centred.norm() * held.norm()),
+        "weighted_precision": (f_i.abs() * m).sum() / f_i.abs().sum(),
+    }
+
+
+def wilson(hits, trials):
+    """95 % interval of a share of independent trials (Wilson 1927)."""
+    share = hits / trials
+    centre, half = share + Z**2 / (2 * trials), Z * (share * (1 - share) / trials + Z**2 / (4 * trials**2)) ** 0.5
+    return max(0, (centre - half) / (1 + Z**2 / trials)), min(1, (centre + half) / (1 + Z**2 / trials))
+
+
+def precision_interval(a, m, rows, draws):  # [tokens] three times, [n, all rows] how often each row is drawn
+    """95 % interval of precision over rows, whose tokens are not independent: a bootstrap (Efron 1979). Where each
+    activation has a row of its own, Wilson's; where all are hits or none is, Wilson's of the rows that have any."""
+    n_rows = draws.shape[1]
+    active, hits = (rows[x].bincount(minlength=n_rows).double() for x in (a, a & m))  # [all rows]
+    if active.max() <= 1:
+        return wilson(float(hits.sum()), float(active.sum()))
+    if hits.sum() in (0, active.sum()):
+        trials = float((active > 0).sum())
+        return wilson(trials * bool(hits.sum()), trials)
+    shares = (draws @ hits) / (draws @ active)  # [n], NaN where none of its rows was drawn
+    return tuple(shares.nanquantile(torch.tensor([0.025, 0.975], dtype=shares.dtype)).tolist())
+
+
+def pattern_order(keys, hits, n_a):  # [d_sae] each; of precision and lift, the lower ends of the intervals are the keys
+    """Active features, the highest key first; of equal ones the one with more hits, then the lower index."""
+    return sorted(n_a.nonzero()[:, 0].tolist(), key=lambda i: (-float(keys[i]), -int(hits[i]), i))
