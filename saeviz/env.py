@@ -14,6 +14,7 @@ DEFAULTS = {
     "SAEVIZ_KEPT_BYTES": 4 << 30,
     "SAEVIZ_SILENT_AFTER": 20,
     "SAEVIZ_ATTEMPTS": 3,
+    "SAEVIZ_COMMON_DIRECTION": 0.2,
     "WORKERS": 1,
 }
 
@@ -32,4 +33,16 @@ def number(name: str, least: int = 1) -> int:
     if value < least:
         fits = f"Give a whole number from {least} on, in digits; left out, it is {default}."
         raise InvalidSetting(f"{name}={text} does not fit. {fits}")
+    return value
+
+
+def share(name: str) -> float:
+    """The variable's number between 0 and 1, its default where it is unset or empty. Raises InvalidSetting."""
+    text, default = os.environ.get(name, "").strip(), DEFAULTS[name]
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise InvalidSetting(f"{name}={text} does not fit. Give a number from 0 to 1; left out, it is {default}.")
     return value

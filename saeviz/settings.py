@@ -6,7 +6,7 @@ from pathlib import Path
 import dj_database_url
 
 from . import secret
-from .env import number
+from .env import number, share
 from .running import hosts, paths
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -98,6 +98,7 @@ SAEVIZ_LOADED_SUBJECTS = number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept 
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)
 SAEVIZ_MAX_BYTES = number("SAEVIZ_MAX_BYTES")  # of float32 weights
 SAEVIZ_MAX_UPLOAD = number("SAEVIZ_MAX_UPLOAD", least=0)  # bytes that a browser may send at once; 0: none
+SAEVIZ_COMMON_DIRECTION = share("SAEVIZ_COMMON_DIRECTION")  # of encoder columns; pages warn above it
 SAEVIZ_SILENT_AFTER = number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
 SAEVIZ_ATTEMPTS = number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
 # Files that the parts of a job leave for each other, and whether workers find them there or in the database.

@@ -16,6 +16,7 @@ from ..storage.findings_file import findings_of
 from .feature_list import FILTERS, FeatureList
 from .feature_page import Unreadable, feature_page, missing_page, preview
 from .reproduce import feature_snippet
+from .sae_health import health_figures, warning
 from .sae_overview import density_histogram, figures, model_and_text, quick_note
 
 PER_PAGE = 100
@@ -52,6 +53,7 @@ def sae(request, slug):
     sae = sae_or_404(slug)
     context = {"figures": figures(sae), "may_compute": may_compute(request.user), "snippet": sae_snippet(sae)}
     corpus = sae.statistics.corpus if sae.statistics else sae.corpus
+    context |= {"health": health_figures(sae), "warning": warning(sae)}
     context |= {"model_and_text": model_and_text(sae, corpus)}
     context |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
     context |= {"quick": quick_note(sae)}

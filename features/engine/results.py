@@ -191,6 +191,28 @@ class FeatureStatistics:
 
 
 @dataclass(frozen=True)
+class Health:
+    """Whether a dictionary is broken in a way that errors and densities do not show. None where too few features fired.
+
+    Stored as JSON. A figure added here needs a default: what was stored before lacks it.
+    """
+
+    directions: int = 0  # features that fired and whose encoder column is not zero: the population of the next four
+    common_direction: float | None = None  # mean pairwise cosine of their encoder columns
+    first_share: float | None = None  # share of the columns' squared length on their first singular direction
+    common_direction_rarest: float | None = None  # the same two, of the half that fires least
+    first_share_rarest: float | None = None
+    encoder_decoder_cosine: float | None = None  # median over features that fired
+    apart: int = 0  # features with a cosine below 0.2
+    rare: int = 0  # features with a density below 1e-4, dead ones among them
+    largest_l0: int = 0  # features active on the token on which most are
+    sampled_tokens: int = 0  # counted tokens of the rows drawn for the next three
+    sampled_alive: int = 0  # features active there
+    swarm: int = 0  # of these, those whose strongest position is among the five strongest of many others
+    agree: int = 0  # of these, those of whose 20 strongest positions 10 have the same token, or the same one before
+
+
+@dataclass(frozen=True)
 class Summary:
     """Figures of a whole SAE on a corpus, and what is needed to have them again."""
 
@@ -206,6 +228,7 @@ class Summary:
     dense: int
     seed: int
     versions: dict = field(default_factory=dict)
+    health: Health = field(default_factory=Health)
 
     @property
     def loss_recovered(self) -> float:

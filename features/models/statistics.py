@@ -29,6 +29,7 @@ class Statistics(models.Model):
     encoder_b = models.ForeignKey(SAE, models.SET_NULL, null=True, related_name="+")
     encoder_b_hash = models.CharField(max_length=64, blank=True, help_text="Of its weights at that time.")
     encoder_b_reading_hash = models.CharField(max_length=64, blank=True, help_text="Of how they were read.")
+    health = models.JSONField(default=dict, help_text="engine/results.py, Health; empty where it was not computed.")
     versions = models.JSONField(default=dict)
     completed = models.DateTimeField(null=True)
     quick = models.BooleanField(default=False, help_text="Of the first tokens alone, shown until all are read.")

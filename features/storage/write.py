@@ -6,6 +6,7 @@ one goes afterwards. What an interrupted run left behind is removed by the next 
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from itertools import islice
 
 from django.db import transaction
@@ -152,6 +153,7 @@ def _figures(summary: Summary) -> dict:
     )
     figures = {name: getattr(summary, name) for name in names.split()}
     figures["versions"] = {"saeviz": __version__, **figures["versions"]}
+    figures["health"] = asdict(summary.health)
     # A figure that does not exist (no loss without tokens) is stored as none; databases do not agree on NaN.
     return {name: None if value != value else value for name, value in figures.items()}
 

@@ -72,6 +72,11 @@ def test_a_page_shows_what_it_showed(address, shown):
     assert data_dirs.lost(*texts) == []
 
 
+def test_a_figure_that_was_not_computed_then_is_said_to_be_missing(shown):
+    told = [text for page in shown.values() for text in page.get("texts", [])]
+    assert any("not computed yet" in text for text in told)
+
+
 @pytest.mark.parametrize("what", ["jobs", "imports"])
 def test_jobs_and_imports_of_every_state_are_told_of_in_that_state(what, shown):
     told = [page["data"] for address, page in shown.items() if address.startswith(f"{data_dirs.STAFF}/{what}/")]

@@ -1,15 +1,17 @@
 """How good are the model and its SAE? Measured by what measures every SAE of the site, see docs/definitions.md."""
 
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from features.engine.activity.health import health
+from features.engine.activity.top_examples import TokenLayout
 from features.engine.collect import shards
 from features.engine.collect.shard_pass import ENCODERS, ShardPass
 from features.engine.corpus.token_rows import build_rows, counted_tokens
-from features.engine.results import Summary
+from features.engine.results import Health, Summary
 from features.engine.store.active_entries import ActiveEntries
 from features.engine.store.sums import CorpusSums
 from features.engine.subject import Subject
@@ -39,14 +41,19 @@ class Figures:
     dead: float  # share of the features that never fired
     dense: float  # share of the features that fired on more than 10 % of tokens
     twins: float  # share of the features that fired whose decoder row has a cosine above 0.9 with another's
+    health: Health  # of the tokens of the densities
     to_read: list[int]  # READ of the features that fired, at random: those by which readability is judged
 
     def lines(self) -> list[str]:
-        return [f"{name:20} {printed(value)}" for name, value in asdict(self).items()]
+        figures = asdict(self)
+        health = figures.pop("health")
+        return [f"{name:23} {printed(value)}" for name, value in (figures | health).items()]
 
 
-def printed(value: float | int | list[int]) -> str:
+def printed(value: float | int | list[int] | None) -> str:
     """A figure as a line shows it."""
+    if value is None:
+        return "too few features"
     if isinstance(value, list):
         return " ".join(map(str, value))
     return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
@@ -81,6 +88,7 @@ def measure(
         dead=on_corpus.dead / subject.d_sae,
         dense=on_corpus.dense / subject.d_sae,
         twins=twins(subject, alive),
+        health=on_corpus.health,
         to_read=drawn(alive),
     )
 
@@ -101,8 +109,10 @@ def over(shard_pass: ShardPass, rows: np.ndarray, tokens: int) -> tuple[Summary,
     with tempfile.TemporaryDirectory() as folder:
         shard = Path(folder) / "shard"
         shard_pass.run(rows, (0, plan.used_rows), plan.rows_per_chunk, shard, lambda tokens: None)
-        sums, counts = CorpusSums.load(shard), ActiveEntries([shard / ENCODERS[0]]).counts
-    return summary.sae_summary(plan, sums, counts, np.zeros(4), seed=0), counts > 0
+        sums, entries = CorpusSums.load(shard), ActiveEntries([shard / ENCODERS[0]])
+        found = health(shard_pass.subject, entries, TokenLayout(np.asarray(rows[: plan.used_rows]), 1))
+    figures = summary.sae_summary(plan, sums, entries.counts, np.zeros(4), seed=0)
+    return replace(figures, health=found), entries.counts > 0
 
 
 def twins(subject: Subject, alive: np.ndarray) -> float:

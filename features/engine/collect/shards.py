@@ -6,18 +6,20 @@ both. Shards are whole numbers of chunks counted from the first row, and a chunk
 there are, in which order they come and where they were made changes no entry, and sums only in their last bits.
 """
 
+import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..activity.correlations import Correlations, EncoderB, Moments
+from ..activity.health import health
 from ..activity.top_examples import TokenLayout
 from ..corpus.token_rows import counted_tokens, rows_needed
 from ..files import whole_folder
-from ..results import Progress
+from ..results import Health, Progress
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import CHUNK_TOKENS, ActiveEntries
 from ..store.pair_products import FrequencySplit, PairProducts, products_with_frequent
@@ -140,6 +142,8 @@ def merge(
             report = partial(_report_merging, throttled, plan)
             products = products_with_frequent(splits[left], splits[right], subject.device, report)
             np.save(_products_file(unfinished, left, right), products)
+        found = health(subject, splits[A].entries, _layout(rows, plan))
+        (unfinished / "health.json").write_text(json.dumps(asdict(found)))
         # [4], three sums of losses and the number of their tokens: the shards' simply add up.
         np.save(unfinished / "losses.npy", sum(np.load(each / "losses.npy") for each in folders))
 
@@ -172,9 +176,14 @@ def open_collected(
     correlations = Correlations(sums, moments[A], _pairs(merged, splits, A, A), subject.sae.W_dec, second)
     losses = np.load(merged / "losses.npy")
     entries = splits[A].entries
-    figures = summary.sae_summary(plan, sums, entries.counts, losses, seed)
-    layout = TokenLayout(np.asarray(rows[: plan.used_rows]), int(plan.bos))  # a plain array is indexed much faster
+    found = Health(**json.loads((merged / "health.json").read_text()))
+    figures = replace(summary.sae_summary(plan, sums, entries.counts, losses, seed), health=found)
+    layout = _layout(rows, plan)
     return Collected(subject, layout, entries, correlations, figures, seed, features, ThrottledProgress(progress))
+
+
+def _layout(rows: np.ndarray, plan: ShardPlan) -> TokenLayout:
+    return TokenLayout(np.asarray(rows[: plan.used_rows]), int(plan.bos))  # a plain array is indexed much faster
 
 
 def _entries(folders: list[Path], name: str) -> ActiveEntries:

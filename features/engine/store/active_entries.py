@@ -101,6 +101,14 @@ class ActiveEntries:
         """The first token of each chunk, in corpus order. [chunks] int64"""
         return np.array([chunk.first for chunk in self._chunks], np.int64)
 
+    def largest_l0(self) -> int:
+        """Entries of the token that has most of them."""
+        return max((int(np.bincount(tokens).max()) for tokens in self._tokens_by_chunk() if len(tokens)), default=0)
+
+    def _tokens_by_chunk(self) -> Iterator[np.ndarray]:
+        """The token of every entry, within its chunk. [n] uint16 each"""
+        return (chunk.entries(0, chunk.offsets[-1])[0] for chunk in self._chunks)
+
     def counts_by_chunk(self) -> np.ndarray:
         """Entries of each feature in each chunk. [d_sae, chunks] uint32"""
         counts = np.empty((self.d_sae, len(self._chunks)), np.uint32)
@@ -108,9 +116,11 @@ class ActiveEntries:
             column[:] = np.diff(chunk.offsets)
         return counts
 
-    def chunks(self) -> Iterator[Chunk]:
-        """All of them, in corpus order."""
-        return (chunk.read() for chunk in self._chunks)
+    def chunks(self, tokens: np.ndarray | None = None) -> Iterator[Chunk]:
+        """All of them, in corpus order; or those that hold one of `tokens` [n], ascending."""
+        for chunk in self._chunks:
+            if tokens is None or np.diff(np.searchsorted(tokens, (chunk.first, chunk.first + chunk.size)))[0]:
+                yield chunk.read()
 
     def features(self, indices: Iterable[int] | None = None) -> Iterator[FeatureEntries]:
         """Each feature's entries, in index order."""

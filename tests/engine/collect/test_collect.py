@@ -230,6 +230,8 @@ def test_summary_says_l0_variance_explained_losses_dead_and_dense(collected, den
     recovered = reference.loss_recovered(clean=means[0], reconstructed=means[1], zero=means[2])
     assert summary.loss_recovered == pytest.approx(recovered, abs=1e-4)
     assert summary.loss_tokens == len(expected[0])
+    assert summary.health.largest_l0 == int((dense.f != 0).sum(1).max())
+    assert summary.health.sampled_tokens == summary.tokens and summary.health.sampled_alive > 0
 
 
 @pytest.mark.parametrize("cut", [(32, 32), (96, 200), (1000, 64)])

@@ -1,0 +1,90 @@
+"""Is a dictionary broken in a way that errors and densities do not show? Read off its weights alone.
+
+Features that saw few gradients can drift along one direction until they all fire on the same few tokens. What they
+rebuild looks right, none is dead, and their decoder rows differ; their encoder columns do not. The original page met
+such ultra-rare features ("lots of the features are very correlated"): Bricken et al. (2023).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..results import Health
+from ..sae.sae import SparseAutoencoder
+from ..store.active_entries import ActiveEntries
+
+LEAST_FEATURES = 100  # of which a common direction is told
+RARE_BELOW = 1e-4  # density
+APART_BELOW = 0.2  # cosine of encoder and decoder
+DIRECTIONS, ROUNDS = 8, 30  # of the subspace iteration for the first singular direction
+COLUMNS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Directions:
+    """How alike unit vectors are."""
+
+    features: int
+    mean_cosine: float  # over all pairs
+    first_share: float  # of their squared length, on the first singular direction
+
+
+def of_weights(sae: SparseAutoencoder, entries: ActiveEntries, tokens: int) -> Health:
+    """What can be told without reading positions. `entries` on `tokens` counted tokens."""
+    counts = entries.counts
+    alive = np.flatnonzero(counts)
+    # A stable order: features of equal counts stand in the order of their indices.
+    rarest = alive[np.argsort(counts[alive], kind="stable")][: len(alive) // 2]
+    every, half = common_direction(sae.W_enc, alive), common_direction(sae.W_enc, rarest)
+    cosines = encoder_decoder_cosine(sae)[alive]
+    cosines = cosines[np.isfinite(cosines)]
+    return Health(
+        directions=every.features if every else 0,
+        common_direction=every.mean_cosine if every else None,
+        first_share=every.first_share if every else None,
+        common_direction_rarest=half.mean_cosine if half else None,
+        first_share_rarest=half.first_share if half else None,
+        encoder_decoder_cosine=float(np.median(cosines)) if len(cosines) else None,
+        apart=int((cosines < APART_BELOW).sum()),
+        rare=int((counts < RARE_BELOW * tokens).sum()),
+        largest_l0=entries.largest_l0(),
+    )
+
+
+def common_direction(W_enc: Tensor, features: np.ndarray) -> Directions | None:
+    """Of these features' encoder columns, [d_in, d_sae], those of zeros left out; None of fewer than LEAST_FEATURES.
+
+    (|sum u|^2 - n) / (n (n - 1)) over n unit columns u: the mean of reference.cosine over pairs, float32 rounding.
+    """
+    chosen = torch.from_numpy(features).to(W_enc.device)
+    units = W_enc[:, chosen].T.float()  # [n, d_in]
+    lengths = units.norm(dim=1)
+    units = units[lengths > 0] / lengths[lengths > 0, None]
+    n = len(units)
+    if n < LEAST_FEATURES:
+        return None
+    together = float(units.double().sum(0).square().sum())
+    return Directions(n, (together - n) / (n * (n - 1)), first_singular_share(units))
+
+
+def first_singular_share(units: Tensor) -> float:
+    """Share of the squared length of rows [n, d] on their first singular direction, by subspace iteration (Halko,
+    Martinsson and Tropp, "Finding structure with randomness", 2011)."""
+    d = units.shape[1]
+    start = torch.randn(d, min(DIRECTIONS, d), generator=torch.Generator().manual_seed(0))
+    basis = torch.linalg.qr(start.to(units))[0]  # [d, DIRECTIONS]
+    for _ in range(ROUNDS):
+        basis = torch.linalg.qr(units.T @ (units @ basis))[0]
+    projected = (units @ basis).double()  # [n, DIRECTIONS]
+    return float(torch.linalg.eigvalsh(projected.T @ projected)[-1] / units.double().square().sum())
+
+
+def encoder_decoder_cosine(sae: SparseAutoencoder) -> np.ndarray:
+    """Of each feature's encoder column and decoder row; NaN where one is all zeros. [d_sae] float64"""
+    found = []
+    for part in torch.arange(sae.config.d_sae, device=sae.device).split(COLUMNS_AT_ONCE):
+        encoder, decoder = sae.W_enc[:, part].T.double(), sae.W_dec[part].double()
+        found.append((encoder * decoder).sum(1) / (encoder.norm(dim=1) * decoder.norm(dim=1)))
+    return torch.cat(found).cpu().numpy()
