@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..engine.results import DENSE_ABOVE
-from ..models import SAE, Corpus, Feature
-from ..templatetags.formatting import figure, percent
+from ..models import SAE, Corpus, Feature, Statistics
+from ..templatetags.formatting import figure, loss_recovered, percent, with_margin
 
 BINS = 60
 
@@ -19,11 +19,12 @@ def figures(sae: SAE) -> list[tuple[str, str, str]]:
         ("Explained variance", percent(statistics.explained_variance), "of the activations it reads"),
         (
             "Loss recovered",
-            percent(statistics.loss_recovered),
+            loss_recovered(statistics) + " (95\u00a0%)" * bool(statistics.loss_recovered_margin),
             f"loss {figure(statistics.loss_clean)} as it is, "
             f"{figure(statistics.loss_reconstructed)} with the reconstruction, "
             f"{figure(statistics.loss_zero_ablated)} with nothing (nats, {statistics.loss_tokens:,} tokens)",
         ),
+        ("Cost of reconstruction", *_cost(statistics)),
         ("Dead", f"{statistics.dead:,}", f"of {sae.d_sae:,} features never fired on these tokens"),
         ("Dense", f"{statistics.dense:,}", f"features fire on more than {percent(DENSE_ABOVE, 2)} of tokens"),
     ]
@@ -65,6 +66,15 @@ def quick_note(sae: SAE) -> str:
     if sae.jobs.unfinished().filter(features__isnull=True, cancel_requested=False).exists():
         return f"{now}; the whole corpus follows."
     return f"{now}: the computation on the whole corpus has ended early. Try it again, or compute all features anew."
+
+
+def _cost(statistics: Statistics) -> tuple[str, str]:
+    """Value and meaning of what reconstruction costs."""
+    cost, margin = statistics.loss_cost, statistics.loss_cost_margin
+    meaning = "loss with the reconstruction less loss as it is, on the same tokens"
+    if cost is None or not margin:
+        return f"{figure(cost, 2)} nats", f"{meaning}; no intervals here: compute the statistics again to have them"
+    return f"{with_margin(cost, margin)} nats (95\u00a0%)", f"{meaning} of {statistics.loss_rows:,} rows"
 
 
 def density_histogram(sae: SAE) -> dict | None:

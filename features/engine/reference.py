@@ -85,13 +85,11 @@ def input_norm(h, kind):  # [tokens, d_in]
 # A feature's activations over counted tokens
 
 
-def counted(ids, special):  # [rows, length]
-    """Which tokens are the population of every share: all but BOS, EOS and padding."""
+def counted(ids, special):  # [rows, length], the population of every share: all but BOS, EOS and padding
     return ~torch.isin(ids, torch.tensor(sorted(special)))  # [rows, length] bool
 
 
-def density(f):  # [tokens, d_sae]
-    """Share of tokens on which each feature is active (panel "Activations density")."""
+def density(f):  # [tokens, d_sae], share of tokens on which each is active (panel "Activations density")
     return (f != 0).double().mean(0)  # [d_sae]
 
 
@@ -158,8 +156,7 @@ def cosine(x, y):  # [tokens, n], [tokens, m]
     return x.T @ y / (x.norm(dim=0)[:, None] * y.norm(dim=0))  # [n, m]
 
 
-def pearson(x, y):  # [tokens, n], [tokens, m]
-    """Correlation over tokens (panels "Correlated neurons", "Correlated features"); NaN where one does not vary."""
+def pearson(x, y):  # [tokens, n], [tokens, m] (panels "Correlated neurons", "... features"); NaN where one is constant
     return cosine(x - x.mean(0), y - y.mean(0))  # [n, m]
 
 
@@ -289,8 +286,13 @@ def explained_variance(h, reconstruction):  # [tokens, d_in], [tokens, d_in]
     return 1 - (h - reconstruction).square().sum() / (h - h.mean(0)).square().sum()  # []
 
 
-def loss_recovered(clean, reconstructed, zero):
-    """From mean losses of the model as it is, with h' in place of h, with zeros in place of h (Bricken 2023)."""
+def bootstrap_margin(draws):  # [n, ...] a figure, each from as many rows as there are, drawn with replacement
+    """Half the distance of the 2.5 and 97.5 % quantiles. Rows, as tokens of one are not independent (Efron 1979)."""
+    low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=draws.dtype), dim=0)
+    return (high - low) / 2
+
+
+def loss_recovered(clean, reconstructed, zero):  # mean losses as it is, with h' and with zeros for h (Bricken 2023)
     return (zero - reconstructed) / (zero - clean)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 
 DENSE_ABOVE = 0.1  # share of tokens above which a feature is called dense
+LOSS_ROWS, QUICK_LOSS_ROWS = 256, 64  # that losses are measured on unless more are asked for; in quick results
 HIGHEST_CORRELATES, LOWEST_CORRELATES = 7, 3  # of a feature, kept at either end
 SHORT_CONTEXT = (10, 8)  # tokens before and after an example's chosen one that pages show first
 
@@ -229,6 +230,9 @@ class Summary:
     seed: int
     versions: dict = field(default_factory=dict)
     health: Health = field(default_factory=Health)
+    loss_rows: int = 0  # that the losses are measured on; 0 in what earlier versions computed
+    loss_recovered_margin: float = float("nan")  # half of its 95 % interval
+    loss_cost_margin: float = float("nan")  # the same of loss_reconstructed - loss_clean, in nats
 
     @property
     def loss_recovered(self) -> float:

@@ -8,6 +8,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
+from ..engine.results import LOSS_ROWS
 from ..messages import BadRequest
 from ..models import Corpus, Job, Verification
 from . import lifecycle, requests, status
@@ -39,6 +40,11 @@ class RecomputeForm(forms.Form):
     device = forms.CharField(initial="auto", max_length=20, help_text="auto, cpu, mps, cuda, cuda:1 ...")
     corpus = forms.ModelChoiceField(Corpus.objects, required=False, help_text="Empty: the SAE's own.")
     seed = forms.IntegerField(min_value=0, required=False, help_text="Of the random examples. Empty: 0.")
+    loss_rows = forms.IntegerField(
+        min_value=2,
+        required=False,
+        help_text=f"To measure losses on. Empty: {LOSS_ROWS}.",
+    )
 
 
 class ComputesStatistics(admin.ModelAdmin):

@@ -4,6 +4,7 @@ import threading
 
 from django.conf import settings
 
+from ..engine.results import QUICK_LOSS_ROWS
 from ..models import Job
 from ..storage.readers import autoencoder_of, rows_of, subject_of
 from . import artifacts
@@ -22,7 +23,11 @@ class LoadedJob:
         self.subject = subject_of(job.sae, job.device)
         self.encoder_b = b and autoencoder_of(b).to(self.subject.device)
         self.plan = shards.plan_shards(
-            self.rows, tokens=job.tokens, bos=corpus.bos, special=self.subject.vocabulary.special
+            self.rows,
+            tokens=job.tokens,
+            bos=corpus.bos,
+            special=self.subject.vocabulary.special,
+            loss_rows=job.loss_rows,
         )
         self._options = {"seed": job.seed, "features": job.features, "encoder_b": self.encoder_b}
         self._folder, self._pass, self._collected = artifacts.folder(job), None, None
@@ -38,7 +43,7 @@ class LoadedJob:
         """Figures on the first rows that hold so many tokens, in a folder of its own; by the code that reads all."""
         few = self._shards.plan_shards(
             self.rows, tokens=tokens, bos=self.plan.bos, special=self.subject.vocabulary.special,
-            shard_tokens=self.rows.size,
+            shard_tokens=self.rows.size, loss_rows=QUICK_LOSS_ROWS,
         )  # fmt: skip
         self._shards.collect_shard(self._shard_pass(), self.rows, few, 0, folder, progress=progress)
         self._shards.merge(self.subject, self.rows, few, folder, progress=progress)

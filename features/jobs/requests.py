@@ -4,11 +4,13 @@ import re
 
 from django.conf import settings
 
+from ..engine.results import LOSS_ROWS
 from ..messages import BadRequest
 from ..models import SAE, Corpus, Job, JobPart
 from ..storage.write import same_encoder_b
 from . import lifecycle
 
+MARGIN_NEEDS = 2  # rows
 DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -22,6 +24,7 @@ def request_statistics(
     seed: int | None = None,
     send: bool = True,
     corpus: Corpus | None = None,
+    loss_rows: int | None = None,
 ) -> Job:
     """Queue a computation: of all features, or of those listed, which then are replaced in the set shown.
 
@@ -52,6 +55,7 @@ def request_statistics(
         features=_checked_features(sae, features),
         encoder_b=same_encoder_b(shown, shown.encoder_b) if shown else _checked_encoder_b(sae),
         seed=_checked_seed(seed),
+        loss_rows=_checked_loss_rows(loss_rows),
         requested_by=user,
         requested_how=how,
         alone=not send,
@@ -63,7 +67,7 @@ def request_statistics(
 
 def _interrupted(wanted: Job) -> Job | None:
     """A job that was asked for the same before and stopped with some of its parts done."""
-    names = ("sae", "corpus", "encoder_b", "tokens", "seed", "device")
+    names = ("sae", "corpus", "encoder_b", "tokens", "seed", "device", "loss_rows")
     same = Job.objects.filter(**{name: getattr(wanted, name) for name in names}).newest_first()
     done = JobPart.objects.filter(stage__gt=JobPart.Stage.PLAN, state=JobPart.State.DONE).values("job")
     stopped = same.filter(state__in=(*Job.ENDED_EARLY, Job.State.QUEUED), pk__in=done)
@@ -112,6 +116,12 @@ def _checked_encoder_b(sae):
     if b and (why := sae.not_comparable(b)):
         raise BadRequest(f"{why} Choose another in the administration, or none.")
     return b
+
+
+def _checked_loss_rows(rows):
+    if rows is not None and not MARGIN_NEEDS <= rows < 2**31:
+        raise BadRequest(f"Losses on {rows:,} rows have no interval; at least {MARGIN_NEEDS} are needed.")
+    return rows or LOSS_ROWS
 
 
 def _checked_seed(seed):

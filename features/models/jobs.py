@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
+from ..engine.results import LOSS_ROWS
 from .corpus import Corpus
 from .parts import JobPart
 from .sae import SAE
@@ -115,6 +116,7 @@ class Job(QueuedWork):
     tokens = models.PositiveBigIntegerField(help_text="Tokens to count.")
     device = models.CharField(max_length=20, default="auto")
     seed = models.PositiveIntegerField(default=0)
+    loss_rows = models.PositiveIntegerField(default=LOSS_ROWS, help_text="Rows to measure losses on, at most.")
     phase_began = models.DateTimeField(null=True, help_text="Or was taken up again; the rate counts from here.")
     phase_from = models.PositiveBigIntegerField(default=0, help_text="What was done then.")
     inputs = models.CharField(max_length=64, blank=True, help_text="Hash of all that its finished parts depend on.")

@@ -22,6 +22,9 @@ class Statistics(models.Model):
     loss_zero_ablated = models.FloatField(null=True)
     loss_recovered = models.FloatField(null=True)
     loss_tokens = models.PositiveIntegerField(default=0)
+    loss_rows = models.PositiveIntegerField(default=0, help_text="That losses were measured on; 0: not known.")
+    loss_recovered_margin = models.FloatField(null=True, help_text="Half of its 95 % interval.")
+    loss_cost_margin = models.FloatField(null=True, help_text="The same of the cost of reconstruction, in nats.")
     dead = models.PositiveIntegerField(default=0)
     dense = models.PositiveIntegerField(default=0)
     checkpoint_hash = models.CharField(max_length=64, blank=True, help_text="Of the SAE's weights at that time.")
@@ -40,6 +43,12 @@ class Statistics(models.Model):
 
     def __str__(self):
         return f"{self.sae.slug} on {self.tokens:,} tokens of {self.corpus.slug}"
+
+    @property
+    def loss_cost(self) -> float | None:
+        """Of reconstruction: the loss with it less the loss as it is, on the same tokens, in nats."""
+        losses = self.loss_reconstructed, self.loss_clean
+        return None if None in losses else self.loss_reconstructed - self.loss_clean
 
     def is_of(self, sae: SAE) -> bool:
         """Whether these are figures of the weights that the SAE has now, read as they are now."""

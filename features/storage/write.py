@@ -149,7 +149,7 @@ def _remove_after_reading(statistics_id: int | None) -> None:
 def _figures(summary: Summary) -> dict:
     names = (
         "tokens seed l0 explained_variance loss_clean loss_reconstructed loss_zero_ablated loss_recovered "
-        "loss_tokens dead dense versions"
+        "loss_tokens loss_rows loss_recovered_margin loss_cost_margin dead dense versions"
     )
     figures = {name: getattr(summary, name) for name in names.split()}
     figures["versions"] = {"saeviz": __version__, **figures["versions"]}

@@ -351,6 +351,10 @@ def test_over_several_tokens_effects_add_up_and_the_highest_quantile_counts():
     same(reference.over_tokens("act_quantile", T([0.9, 0], [0.5, 0.7])), 0.9, 0.7)
 
 
+def test_a_margin_is_half_of_what_holds_95_percent_of_the_draws():
+    same(reference.bootstrap_margin(torch.arange(41.0).double()), 19)  # from 1 to 39
+
+
 # Its place
 
 

@@ -19,7 +19,7 @@ from ..activity.health import health
 from ..activity.top_examples import TokenLayout
 from ..corpus.token_rows import counted_tokens, rows_needed
 from ..files import whole_folder
-from ..results import Health, Progress
+from ..results import LOSS_ROWS, Health, Progress
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import CHUNK_TOKENS, ActiveEntries
 from ..store.pair_products import FrequencySplit, PairProducts, products_with_frequent
@@ -44,6 +44,7 @@ class ShardPlan:
     tokens: int  # counted tokens of the rows that are read
     spans: tuple[tuple[int, int], ...]  # (first row, end) of each shard
     rows_per_chunk: int
+    loss_rows: int = LOSS_ROWS  # that losses are measured on, at most
 
     @property
     def used_rows(self) -> int:
@@ -58,6 +59,7 @@ def plan_shards(
     special: set[int],
     shard_tokens: int | None = None,
     chunk_tokens: int = CHUNK_TOKENS,
+    loss_rows: int = LOSS_ROWS,
 ) -> ShardPlan:
     """Of the first rows [n, length] that hold `tokens` counted tokens. Raises NotEnoughTokens.
 
@@ -72,7 +74,9 @@ def plan_shards(
     shard = chunk * max(1, round(shard_tokens / (chunk * rows.shape[1])))
     count = max(1, round(used / shard))  # the last one takes what would be a small one of its own
     starts = [shard * n for n in range(count)]
-    return ShardPlan(bos, int(counted[:used].sum()), tuple(zip(starts, [*starts[1:], used], strict=True)), chunk)
+    return ShardPlan(
+        bos, int(counted[:used].sum()), tuple(zip(starts, [*starts[1:], used], strict=True)), chunk, loss_rows
+    )
 
 
 def _rows_per_chunk(used: int, most: int) -> int:
@@ -112,9 +116,9 @@ def collect_shard(
     with whole_folder(final) as unfinished:
         shard_pass.run(rows, span, plan.rows_per_chunk, unfinished, add)
         # Of the rows that losses are measured on, those that lie in this shard.
-        chosen = summary.loss_rows(plan.used_rows)
+        chosen = summary.loss_rows(plan.used_rows, plan.loss_rows)
         measured = rows[chosen[(chosen >= span[0]) & (chosen < span[1])]]
-        np.save(unfinished / "losses.npy", summary.losses(shard_pass.subject, shard_pass.encoders[0], measured))
+        np.save(unfinished / "losses.npy", summary.losses_by_row(shard_pass.subject, shard_pass.encoders[0], measured))
 
 
 def merge(
@@ -144,8 +148,8 @@ def merge(
             np.save(_products_file(unfinished, left, right), products)
         found = health(subject, splits[A].entries, _layout(rows, plan))
         (unfinished / "health.json").write_text(json.dumps(asdict(found)))
-        # [4], three sums of losses and the number of their tokens: the shards' simply add up.
-        np.save(unfinished / "losses.npy", sum(np.load(each / "losses.npy") for each in folders))
+        # [rows, 4], three sums of losses and the number of their tokens: shards lie in the order of their rows.
+        np.save(unfinished / "losses.npy", np.concatenate([np.load(each / "losses.npy") for each in folders]))
 
 
 def _report_merging(throttled: ThrottledProgress, plan: ShardPlan, done: int) -> None:

@@ -73,12 +73,19 @@ class Encoder:
         untried = self._untried  # another thread may be ahead and empty it
         if not untried or not len(hook):
             return
+        if not self._forced:
+            # A screen whose product alone costs too much need not be made, nor tried.
+            untried = {name: cost for name, cost in untried.items() if cost < 1 / WORTH_IT}
+        if untried:
+            self._choose(untried, hook)
+        self._untried = {}
+
+    def _choose(self, untried: dict[str, float], hook: Tensor) -> None:
         name, screen, cost = self._cheapest(untried, hook[:TRIED_TOKENS], hook.mean(0))
         if self._forced or cost < 1 / WORTH_IT:
             self._tiles = column_tiles(self.sae.W_enc.t())
             # Set last: other threads take the screen as soon as it is there, and need the tiles with it.
             self.screen_name, self.screen = name, screen
-        self._untried = {}
 
     def _cheapest(self, untried: dict[str, float], hook: Tensor, mean: Tensor):
         """(name, screen, cost) of the screen whose product and what it lets through cost least; the float32 product

@@ -1,6 +1,7 @@
 """Figures of a whole SAE on a corpus: L0, explained variance, loss recovered, dead and dense features.
 
-Loss recovered as in Bricken et al. (2023), "Towards Monosemanticity", between zero ablation and the clean loss.
+Loss recovered as in Bricken et al. (2023), "Towards Monosemanticity", between zero ablation and the clean loss, with
+a percentile bootstrap over rows (Efron, 1979): the tokens of a row are not independent.
 """
 
 from collections.abc import Collection
@@ -16,19 +17,20 @@ from ..results import DENSE_ABOVE, Summary
 from ..store.sums import CorpusSums
 from ..subject import Subject
 
-LOSS_ROWS = 64  # at most, that the three losses are measured on: each takes three times the logits of all its tokens
-FEW_ROWS = 32  # at least; between them one row in 64
 ROWS_AT_ONCE = 8
+DRAWS = 2000  # of rows, for intervals
 
 
 def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
-    """From a ShardPlan, its sums, each feature's active tokens [d_sae], and what `losses` returned [4].
+    """From a ShardPlan, its sums, each feature's active tokens [d_sae], and what
+    `losses_by_row` returned [rows, 4].
 
     Same as reference.l0 and reference.dead_and_dense: exact, of whole numbers.
     """
-    loss_tokens = int(losses[3])
+    *totals, loss_tokens = losses.sum(0).tolist()
     # NaN where there were no predictions: no loss is not a loss of 0.
-    clean, reconstructed, zero = (losses[:3] / (loss_tokens or np.nan)).tolist()
+    clean, reconstructed, zero = (total / (loss_tokens or np.nan) for total in totals)
+    recovered_margin, cost_margin = _margins(losses)
     return Summary(
         tokens=sums.tokens,
         rows=plan.used_rows,
@@ -37,7 +39,10 @@ def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, 
         loss_clean=clean,
         loss_reconstructed=reconstructed,
         loss_zero_ablated=zero,
-        loss_tokens=loss_tokens,
+        loss_tokens=int(loss_tokens),
+        loss_rows=len(losses),
+        loss_recovered_margin=recovered_margin,
+        loss_cost_margin=cost_margin,
         dead=int((counts == 0).sum()),
         dense=int((counts > DENSE_ABOVE * sums.tokens).sum()),
         seed=seed,
@@ -45,27 +50,48 @@ def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, 
     )
 
 
-def loss_rows(used_rows: int) -> np.ndarray:
-    """The rows that losses are measured on: spread evenly, the same however the corpus is cut. [n] int64"""
-    # One row in 64, between the two bounds, at equal distances from the first on.
-    count = min(max(FEW_ROWS, used_rows // 64), LOSS_ROWS)
-    return np.arange(0, used_rows, max(1, used_rows // count))[:count]
+def loss_rows(used_rows: int, most: int) -> np.ndarray:
+    """The rows that losses are measured on, at most so many: drawn evenly, the same however the corpus is cut. [n]
+    int64"""
+    count = min(used_rows, most)
+    # At equal distances from the first on: row n of them lies n / count of the way.
+    return np.arange(count) * used_rows // max(count, 1)
+
+
+def _margins(losses: np.ndarray) -> tuple[float, float]:
+    """What stands behind "+-" of loss recovered and of the cost of reconstruction, from losses by row [n, 4]; NaN where
+    there are too few rows to say. Same as reference.bootstrap_margin: exact."""
+    if len(losses) < 2:
+        return float("nan"), float("nan")
+    times = np.random.default_rng(0).multinomial(len(losses), np.full(len(losses), 1 / len(losses)), DRAWS)
+    clean, reconstructed, zero, tokens = (times @ losses).T  # [DRAWS] each: sums over the rows that were drawn
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = np.stack([(zero - reconstructed) / (zero - clean), (reconstructed - clean) / tokens])  # [2, DRAWS]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=1)
+    return tuple(((high - low) / 2).tolist())
 
 
 def losses(
     subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Collection[int] | None = None
 ) -> np.ndarray:
-    """Sums of the loss over predicted tokens: clean, with the hook's activations reconstructed, with them zero; and
-    the number of tokens. `uncounted` ids, if not given the special ones, are no predictions. Same as reference.losses:
-    float32 rounding. No token where the model's losses could not be read. [4] float64"""
+    """Sums over all rows of what `losses_by_row` gives. [4] float64"""
+    return losses_by_row(subject, encoder, rows, uncounted).sum(0)
+
+
+def losses_by_row(
+    subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Collection[int] | None = None
+) -> np.ndarray:
+    """Of each row the sums of the loss over its predicted tokens: clean, with the hook's activations reconstructed,
+    with them zero; and the number of tokens. `uncounted` ids, if not given the special ones, are no predictions.
+    Same as reference.losses: float32 rounding. No row where the model's losses could not be read. [rows, 4]"""
     if subject.why_no_losses:
-        return np.zeros(4)
+        return np.zeros((0, 4))
     uncounted = subject.vocabulary.special if uncounted is None else uncounted
     cores = torch.get_num_threads() if subject.device.type == "cpu" else 1
     size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     tasks = [partial(_losses, subject, encoder, batch, uncounted) for batch in batches]
-    return sum(run_all(tasks, subject.device), np.zeros(4))
+    return np.concatenate([np.empty((0, 4)), *run_all(tasks, subject.device)])
 
 
 @torch.no_grad()
@@ -75,11 +101,14 @@ def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Col
     # Position t predicts the token at t + 1: the last position predicts nothing.
     targets = ids[:, 1:].flatten()  # [n]
     counted = ~torch.isin(targets, skipped)
+    # The row of each prediction: every row makes as many.
+    row = np.repeat(np.arange(len(rows)), ids.shape[1] - 1)[counted.cpu().numpy()]  # [counted]
     sums = []
     for replace in (None, lambda h: _reconstruction(encoder, h), torch.zeros_like):
         x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
-        sums.append(float(subject.model.unembedding.losses(x[counted], targets[counted]).double().sum()))
-    return np.array([*sums, int(counted.sum())], float)
+        losses = subject.model.unembedding.losses(x[counted], targets[counted]).cpu().numpy()
+        sums.append(np.bincount(row, losses.astype(np.float64), minlength=len(rows)))
+    return np.stack([*sums, np.bincount(row, minlength=len(rows))], 1)  # [rows, 4]
 
 
 def _reconstruction(encoder: Encoder, h):

@@ -23,13 +23,16 @@ class Command(BaseCommand):
         parser.add_argument("--tokens", type=_number, help="Tokens to count. Default: SAEVIZ_TOKENS.")
         parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda, cuda:1 ... Default: auto.")
         parser.add_argument("--seed", type=int, help="Of the random examples. Default: 0.")
+        parser.add_argument(
+            "--loss-rows", type=_number, help="To measure losses on, for smaller intervals. Default: 256."
+        )
         parser.add_argument("--features", type=_numbers, help="Only these: 1,2,3. They need statistics of all.")
         parser.add_argument("--corpus", help="Short name of another corpus than the SAE's own.")
         parser.add_argument("--queue", action="store_true", help="Leave the work to a worker.")
 
     def handle(self, sae, queue, corpus=None, **options):
         asked = {"corpus": _corpus(corpus)} if corpus else {}
-        asked |= {name: options[name] for name in ("tokens", "device", "seed", "features")}
+        asked |= {name: options[name] for name in ("tokens", "device", "seed", "features", "loss_rows")}
         if not queue:
             pick_up_silent(Job)  # one like it may have been killed
         try:

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 
-from features.models import SAE, Feature, FeaturePayload
+from features.models import SAE, Feature, FeaturePayload, Statistics
 from features.storage import readers
 
 from .. import shown
@@ -143,6 +143,17 @@ def test_the_overview_tells_where_the_figures_come_from(client, sae):
         "sha256 c0ffee", "blocks.0.mlp.hook_post ; loss effects are total", "torch made up",
     ):  # fmt: skip
         assert told in read, told
+
+
+def test_losses_have_intervals_and_no_digit_beyond_them(client, sae):
+    old = text_of(client.get("/saes/tiny/"))
+    assert "Cost of reconstruction 0.100 nats" in old and "compute the statistics again to have them" in old
+    margins = {"loss_recovered_margin": 0.0062, "loss_cost_margin": 0.0048}
+    Statistics.objects.update(loss_rows=256, loss_recovered=0.93712, **margins)
+    new = text_of(client.get("/saes/tiny/")).replace("\xa0", " ")
+    assert "Loss recovered 93.7 ± 0.6 % (95 %)" in new
+    assert "Cost of reconstruction 0.100 ± 0.005 nats (95 %)" in new and "of 256 rows" in new
+    assert "93.7 ± 0.6 %" in text_of(client.get("/")).replace("\xa0", " ")
 
 
 def test_the_overview_warns_when_the_checkpoint_has_changed_since(client, sae):
