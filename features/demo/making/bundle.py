@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from features.engine.files import whole_folder
 from features.engine.model.one_layer import OneBlockConfig
 from features.engine.sae.sae import SparseAutoencoder
 from features.engine.subject import Subject
 
-from . import figures, train_sae
+from . import accident, figures, train_sae
 from .checkpoints import write_json
 from .model.forward import Weights
 from .sae.inputs import HOOK
@@ -80,6 +81,14 @@ def write_checkpoint(bundle: Path, run: train_sae.Run) -> None:
     write_sae(folder, run.finished(), run.done, run.rows.shape[1], small=True)
 
 
+def write_accident(bundle: Path, lost: accident.Accident) -> None:
+    """accident/<tokens read>: the run that lost its way, before, on the way and at the end; accident.json says how."""
+    with whole_folder(bundle / "accident") as folder:
+        for run in lost.checkpoints:
+            write_sae(folder / f"{run.done:09d}", run.finished(), run.done, run.rows.shape[1], small=True)
+        write_json(folder / "accident.json", {"times_rate": lost.times_rate, "common_direction": lost.cosine})
+
+
 def on_grid(W: Tensor) -> Tensor:
     """W rounded to multiples of a power of two, at most half its standard deviation.
 
@@ -119,6 +128,7 @@ Made by `python manage.py make_demo`, seed {facts["seed"]}.
 - `sae/`: {facts["features"]:,} features on `{HOOK}`, JumpReLU, SAELens's layout, float16.
   Read {facts["sae_tokens"]:,} tokens in {facts["sae_seconds"] / 3600:.1f} CPU hours; {facts["k"]:g} fire on a token.
 - `checkpoints/`: the same SAE after so many tokens, its matrices on a coarse grid so that they compress.
+{spoilt(facts["accident"])}
 
 Quality (`python manage.py measure_demo`):
 
@@ -133,6 +143,17 @@ documents that came before word for word, those of which the site shows the most
 |---|---|---|---|---|---|
 {sources}
 """
+    )
+
+
+def spoilt(how: dict) -> str:
+    """What accident/ is. `how`: its accident.json."""
+    rate, k, tries = how["times_rate"], accident.TIMES_K, len(accident.TIMES_RATE)
+    return (
+        "- `accident/`: another SAE, spoilt on purpose: neurons not centred, and behind the first checkpoint "
+        f"{rate:g} times the rate\n  and {k:g} times as many features a token at once, with an optimiser begun anew. "
+        f"Mean cosine of its encoder columns at the\n  end: {how['common_direction']:.2f} ({accident.ENOUGH:g} was "
+        f"wanted; where none of {tries} tries comes so far, the worst is kept)."
     )
 
 

@@ -12,7 +12,7 @@ from features.engine.corpus.token_rows import open_rows, pack, save_rows
 from features.engine.model.language_model import load_model
 from features.engine.model.one_layer import OneBlockConfig
 
-from . import bundle, checkpoints, parallel, train_model, train_sae
+from . import accident, bundle, checkpoints, parallel, train_model, train_sae
 from .text import documents, overlap, selection, tokenizer
 
 DEMO = OneBlockConfig(d_model=384, n_heads=6, d_head=64, d_mlp=1024, d_vocab=8192, n_ctx=128)
@@ -30,6 +30,7 @@ class Plan:
     config: OneBlockConfig = DEMO
     model: train_model.Settings = field(default_factory=train_model.Settings)
     sae: train_sae.Settings = field(default_factory=train_sae.Settings)
+    spoilt: accident.Course = field(default_factory=accident.Course)
 
     @property
     def bundle(self) -> Path:
@@ -64,6 +65,9 @@ def make(plan: Plan, report: Callable[[str], None] = print) -> Path:
         report=report,
     )
     bundle.write_sae(plan.bundle / "sae", sae.finished(), sae.done, plan.config.n_ctx)
+    if not (plan.bundle / "accident").exists():
+        lost = accident.provoke(shipped, rows, plan.out / "accident.pt", plan.sae, plan.spoilt, report)
+        bundle.write_accident(plan.bundle, lost)
     finish(plan, model, sae, len(rows), report)
     return plan.bundle
 
@@ -104,6 +108,8 @@ def finish(plan: Plan, model: train_model.Run, sae: train_sae.Run, rows: int, re
         "sae_tokens": sae.done,
         "sae_seconds": round(sae.seconds),
         "sae_curve": sae.curve,
+        "sae_went_back": sae.skipped,
+        "accident": checkpoints.read_json(plan.bundle / "accident" / "accident.json"),
     }
     measured = None
     if plan.held_out:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from django.core.management import call_command
 
-from features.demo.making import pipeline, train_model, train_sae
+from features.demo.making import accident, pipeline, train_model, train_sae
 from features.demo.making.text import overlap
 from features.engine.corpus.token_rows import open_rows
 from features.engine.model.language_model import load_model
@@ -17,7 +17,8 @@ def small_plan(folder, out, held_out, config):
     model = train_model.Settings(tokens=24 * 8 * 6, warm=24 * 8, bigram_passes=2, common=100, sampled=50, **sizes)
     shares = (0.1, 0.3, 0.5, 0.7)
     sae = train_sae.Settings(tokens=24 * 8 * 8, features=64, k=4, start_k=8, anneal=384, checkpoints=shares, **sizes)
-    return pipeline.Plan(folder, out, held_out, config=config, model=model, sae=sae)
+    lost = accident.Course(features=100, k=4, before=24 * 8 * 4, between=24 * 8 * 2, after=24 * 8 * 2)
+    return pipeline.Plan(folder, out, held_out, config=config, model=model, sae=sae, spoilt=lost)
 
 
 def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_rows, config, tmp_path, capsys):
@@ -29,6 +30,9 @@ def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_ro
     for sae in [made / "sae", *sorted((made / "checkpoints").iterdir())]:
         assert read_sae(sae).config.d_sae == 64
     assert len(list((made / "checkpoints").iterdir())) == 4
+    steps = sorted(step for step in (made / "accident").iterdir() if step.is_dir())
+    assert [read_sae(step).config.d_sae for step in steps] == [100] * 3
+    assert "Mean cosine of its encoder columns at the end" in (made / "README.md").read_text()
     assert "| b | 200 | 0.0 | 0 | 0 | 100% of " in (made / "README.md").read_text()
 
     call_command("measure_demo", made, held_out=held_out, corpus=folder, nice=0, json=True)
