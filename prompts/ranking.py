@@ -24,6 +24,8 @@ def ranking_of(prompt: "PromptActivations", question: PromptQuestion, stored: St
     """A ranking of at most SHOWN features by the question's metric, whose `why_empty` says why there are none."""
     if question.metric == "act_quantile" and not stored.exists:
         return replace(_empty(prompt, question), why_empty=NO_STATISTICS.format(slug=stored.sae.slug))
+    if question.metric == "loss_effect" and (why := prompt.subject.why_no_effects):
+        return replace(_empty(prompt, question), why_empty=why)
     rank_tokens = _rank_one if len(question.positions) == 1 else _rank_several
     ranking, dense = rank_tokens(prompt, question, stored)
     scores = [score for score in ranking.scores if score.feature not in dense][:SHOWN]

@@ -20,14 +20,22 @@ def figures(sae: SAE) -> list[tuple[str, str, str]]:
         (
             "Loss recovered",
             loss_recovered(statistics) + " (95\u00a0%)" * bool(statistics.loss_recovered_margin),
-            f"loss {figure(statistics.loss_clean)} as it is, "
-            f"{figure(statistics.loss_reconstructed)} with the reconstruction, "
-            f"{figure(statistics.loss_zero_ablated)} with nothing (nats, {statistics.loss_tokens:,} tokens)",
+            _losses(sae, statistics),
         ),
         ("Cost of reconstruction", *_cost(statistics)),
         ("Dead", f"{statistics.dead:,}", f"of {sae.d_sae:,} features never fired on these tokens"),
         ("Dense", f"{statistics.dense:,}", f"features fire on more than {percent(DENSE_ABOVE, 2)} of tokens"),
     ]
+
+
+def _losses(sae: SAE, statistics: Statistics) -> str:
+    if statistics.loss_clean is None and sae.why_no_losses:
+        return sae.why_no_losses
+    return (
+        f"loss {figure(statistics.loss_clean)} as it is, "
+        f"{figure(statistics.loss_reconstructed)} with the reconstruction, "
+        f"{figure(statistics.loss_zero_ablated)} with nothing (nats, {statistics.loss_tokens:,} tokens)"
+    )
 
 
 def model_and_text(sae: SAE, corpus: Corpus) -> list[tuple[str, str, str]]:

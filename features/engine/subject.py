@@ -8,7 +8,8 @@ from torch import Tensor
 
 from .kernels.transfers import to_device
 from .model import hook_points, language_model
-from .model.model_check import TRUSTED, ModelCheck, load_checked
+from .model.model_check import load_checked
+from .model.verdict import TRUSTED, Verdict
 from .model.vocabulary import Vocabulary
 from .sae.checkpoint import read_sae
 from .sae.sae import SparseAutoencoder
@@ -29,7 +30,7 @@ class Subject:
     sae: SparseAutoencoder
     hook_point: str
     vocabulary: Vocabulary
-    model_check: ModelCheck = TRUSTED  # what was found of the model: some figures may rest on what could not be read
+    verdict: Verdict = TRUSTED  # what was found of the model: some figures may rest on what could not be read
 
     def __post_init__(self):
         self._refuse_other_tokens()
@@ -62,7 +63,7 @@ class Subject:
 
     @classmethod
     def load(
-        cls, model_path, sae_path, hook_point: str, device="auto", answers=None, model_check: ModelCheck | None = None
+        cls, model_path, sae_path, hook_point: str, device="auto", answers=None, verdict: Verdict | None = None
     ) -> "Subject":
         """Open both from disk. The model is checked against its own library, unless what was found of it is given.
 
@@ -70,11 +71,11 @@ class Subject:
         """
         # The tokenizer first: where it is missing, no weights have been read in vain.
         vocabulary = Vocabulary.load(model_path)
-        if model_check is None:
-            model, model_check = load_checked(model_path, device, vocabulary)
+        if verdict is None:
+            model, verdict = load_checked(model_path, device, vocabulary)
         else:
             model = language_model.load_model(model_path, device)
-        return cls(model, read_sae(sae_path, answers=answers).to(model.device), hook_point, vocabulary, model_check)
+        return cls(model, read_sae(sae_path, answers=answers).to(model.device), hook_point, vocabulary, verdict)
 
     @property
     def device(self):
@@ -101,12 +102,12 @@ class Subject:
     @cached_property
     def why_no_losses(self) -> str:
         """Why there are no losses; empty where there are."""
-        return self.model_check.head
+        return self.verdict.head
 
     @cached_property
     def why_no_effects(self) -> str:
         """Why there are no loss effects and no logit effects; empty where there are."""
-        return self.model_check.why_no_effects(self.hook_point)
+        return self.verdict.why_no_effects(self.hook_point)
 
     def tokens(self, ids) -> Tensor:
         """Ids of one or several sequences as a batch on the device. [batch, seq] int64"""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from ..engine.model.hook_points import hooks_of_width
 from ..engine.text.tokenizer_file import FILE, has_tokenizer
 from ..models import SAE
+from ..storage.verdicts import hooks_of
 from .folders import is_model, model_folders
 
 SAME = {"gpt2-small": "gpt2"}  # names that libraries give to one model
@@ -45,7 +45,7 @@ def known_folders() -> list[Path]:
 
 def fitting(width: int) -> list[Path]:
     """The known models that have a hook point of this width."""
-    return [folder for folder in known_folders() if hooks_of_width(folder, width)]
+    return [folder for folder in known_folders() if width in hooks_of(folder).values()]
 
 
 def _whole(folder: Path) -> Path:

@@ -21,7 +21,7 @@ from ..engine.sae.reading.files import weight_files
 from ..jobs import requests
 from ..jobs.lifecycle import Unfinished
 from ..models import SAE, Corpus
-from ..storage import recognition
+from ..storage import recognition, verdicts
 from . import corpora, demo, language_models, provenance
 from .register import facts_from, register_sae, tokenizer_hash
 from .request import ImportRequest, Unanswered, chosen_sae, hook_point_of, model_path_of
@@ -196,7 +196,10 @@ def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: Non
 
     say(f"Loading {plan.model_path.name} and {plan.path.name}")
     device = settings.SAEVIZ_DEVICE
-    subject = Subject.load(plan.model_path, plan.path, plan.hook_point, device=device, answers=plan.answers or None)
+    found = verdicts.find(plan.model_path)
+    subject = Subject.load(
+        plan.model_path, plan.path, plan.hook_point, device=device, answers=plan.answers or None, verdict=found
+    )
     built = plan.built
     if plan.corpus is None and built is None:
         say(f"Tokenising {plan.text.name}")

@@ -1,19 +1,16 @@
 """What was read, and what do the files say of it where that is something else? Kept with the SAE, shown on its page."""
 
-import hashlib
 from pathlib import Path
 
 from django.conf import settings
 
-from ..engine.files import sha256
 from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.sae.layouts import hook_names
 from ..engine.sae.reading.errors import in_bytes
+from ..storage.verdicts import model_hash
 from . import language_models
 from .request import chosen_sae
-
-WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
 
 
 def of_model(model_path, vocabulary: Vocabulary) -> dict:
@@ -33,7 +30,7 @@ def of_import(subject, model_path, in_files: dict, notes, chosen) -> dict:
     return of_model(model_path, subject.vocabulary) | {
         "differs": differences(in_files, Path(model_path), subject.hook_point),
         "trained_context": in_files.get("context_size"),
-        "notes": [*read.get("notes", ()), *notes],
+        "notes": [*subject.verdict.notes, *read.get("notes", ()), *notes],
         "chosen": list(chosen),
         "weights": read.get("weights", ""),
         "configs": read.get("configs", []),
@@ -71,16 +68,6 @@ def detected(request) -> list[tuple[str, str]]:
         ("Hook point", f"the files name {files['hook_point']}" if files.get("hook_point") else "no file names it"),
     ]
     return rows + [("Note", note) for note in told.notes]
-
-
-def model_hash(model_path) -> str:
-    """SHA-256 (hex) of a model's weights: of one file as `sha256sum` prints it, of several that of their hashes in the
-    order of their names. Empty where there are none of a usual ending."""
-    files = sorted({file for pattern in WEIGHTS for file in Path(model_path).glob(pattern)})
-    # The same weights in two forms: the first that transformers would take.
-    files = [file for file in files if file.suffix == ".safetensors"] or files
-    hashes = [sha256(file) for file in files]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
 
 
 def _told(token) -> dict | None:

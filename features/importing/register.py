@@ -8,7 +8,7 @@ from ..engine.corpus.token_rows import countable, open_rows
 from ..engine.files import sha256
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
-from ..storage import recognition
+from ..storage import recognition, verdicts
 from . import language_models
 
 FIGURES_REST_ON = {  # what an SAE's figures were computed with
@@ -93,7 +93,8 @@ def facts_of(path, model_path, answers=None) -> dict:
     from ..engine.subject import Subject
 
     hook_point = describe(path, answers=answers).subject["hook_point"]
-    return facts_from(Subject.load(model_path, path, hook_point, device="cpu", answers=answers), model_path)
+    found = verdicts.find(model_path)
+    return facts_from(Subject.load(model_path, path, hook_point, "cpu", answers, verdict=found), model_path)
 
 
 def facts_from(subject, model_path) -> dict:
@@ -109,4 +110,5 @@ def facts_from(subject, model_path) -> dict:
         "d_sae": config.d_sae,
         "neurons": subject.reads_neurons,
         "total_effect": subject.total_effect,
+        "verdict": verdicts.record(model_path, subject.verdict),
     }

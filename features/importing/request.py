@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import messages
-from ..engine.model.hook_points import hook_widths, hooks_of_width, layer_of
+from ..engine.model.hook_points import layer_of
 from ..engine.sae.layouts import hook_names
 from ..engine.sae.reading.errors import Question
 from ..engine.sae.reading.files import find_saes
+from ..storage.verdicts import hooks_of
 from . import language_models
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def hook_point_of(
             f"{request.path} reads attention head {head} alone ({width:,} values). Only SAEs that read all heads of "
             "a layer at attn.hook_z, or another whole hook point, can be shown."
         )
-    widths = hook_widths(model_path) if model_path else {}
-    fitting = hooks_of_width(model_path, width) if model_path else []
+    widths = hooks_of(model_path) if model_path else {}
+    fitting = [hook for hook, wide in widths.items() if wide == width]
     if widths and not fitting:
         has = ", ".join(f"{size:,}" for size in sorted(set(widths.values())))
         raise messages.BadRequest(

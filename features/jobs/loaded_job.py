@@ -5,7 +5,8 @@ import threading
 from django.conf import settings
 
 from ..engine.results import QUICK_LOSS_ROWS
-from ..models import Job
+from ..models import SAE, Job
+from ..storage import verdicts
 from ..storage.readers import autoencoder_of, rows_of, subject_of
 from . import artifacts
 
@@ -21,6 +22,8 @@ class LoadedJob:
         b, corpus = job.encoder_b, job.corpus or job.sae.corpus
         self._shards, self._shown_entries, self.rows = shards, shown_entries, rows_of(corpus)
         self.subject = subject_of(job.sae, job.device)
+        if verdicts.known(job.sae) is None:  # imported before models were checked, or its files are others by now
+            SAE.objects.filter(pk=job.sae_id).update(verdict=verdicts.record(job.sae.model_path, self.subject.verdict))
         self.encoder_b = b and autoencoder_of(b).to(self.subject.device)
         self.plan = shards.plan_shards(
             self.rows,

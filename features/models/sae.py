@@ -1,5 +1,6 @@
 """Rows of SAEs, and what each is read with."""
 
+from functools import cached_property
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
@@ -7,6 +8,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from ..engine.model.verdict import TRUSTED, Verdict
 from ..engine.sae.reading.fingerprint import reading_hash
 from .corpus import Corpus
 
@@ -42,6 +44,9 @@ class SAE(models.Model):
     prepend_bos = models.BooleanField(null=True, blank=True, help_text="Its training sequences started with BOS.")
     provenance = models.JSONField(
         default=dict, blank=True, editable=False, help_text="What was read, see importing/provenance.py."
+    )
+    verdict = models.JSONField(
+        null=True, blank=True, editable=False, help_text="What was found of its model, see storage/verdicts.py."
     )
     self_check = models.JSONField(null=True, blank=True, editable=False, help_text="See engine/self_check.py.")
     verification = models.JSONField(null=True, blank=True, editable=False, help_text="The last that was done.")
@@ -81,6 +86,24 @@ class SAE(models.Model):
         """Changes when something else would be loaded: other weights, another reading of them, another model."""
         reading = reading_hash(self.configs_hash, self.hook_point, self.answers)
         return self.checkpoint_hash, reading, self.path, self.model_path
+
+    @cached_property
+    def model_verdict(self) -> Verdict:
+        """What was found of its model; nothing against it where nobody has looked."""
+        try:
+            return Verdict.from_dict(self.verdict["found"]) if self.verdict else TRUSTED
+        except ValueError:
+            return TRUSTED
+
+    @property
+    def why_no_losses(self) -> str:
+        """Why it has no losses; empty where it has."""
+        return self.model_verdict.head
+
+    @property
+    def why_no_effects(self) -> str:
+        """Why it has no loss effects and no logit effects; empty where it has."""
+        return self.model_verdict.why_no_effects(self.hook_point)
 
     def clean(self):
         if self.encoder_b and (why := self.not_comparable(self.encoder_b)):

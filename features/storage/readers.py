@@ -11,6 +11,7 @@ from django.conf import settings
 from ..engine.corpus import token_rows
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
+from . import verdicts
 
 
 def vocabulary_of(sae: SAE) -> Vocabulary:
@@ -31,7 +32,12 @@ def subject_of(sae: SAE, device: str = "auto"):
     from ..engine.subject import Subject
 
     device = settings.SAEVIZ_DEVICE if device == "auto" else device
-    return Subject.load(sae.model_path, sae.path, sae.hook_point, device=device, answers=sae.answers or None)
+    return Subject.load(
+        *(sae.model_path, sae.path, sae.hook_point),
+        device=device,
+        answers=sae.answers or None,
+        verdict=verdicts.known(sae),
+    )
 
 
 def autoencoder_of(sae: SAE):

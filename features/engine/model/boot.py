@@ -7,7 +7,7 @@ from torch import Tensor
 
 from . import tl_layout
 from .bridge_model import BridgeModel
-from .config import read_config
+from .config import ModelError, read_config
 from .hugging_face import HuggingFaceWeights
 
 
@@ -23,7 +23,13 @@ def _boot_transformers(folder: Path, config: dict, device: str, ids: Tensor | No
     from transformer_lens.model_bridge.sources.transformers.helpers import get_hf_model_class_for_architecture
     from transformers import AutoConfig
 
-    architecture = determine_architecture_from_hf_config(AutoConfig.from_pretrained(str(folder)))
+    try:
+        architecture = determine_architecture_from_hf_config(AutoConfig.from_pretrained(str(folder)))
+    except ValueError as error:
+        kind = config.get("model_type") or ", ".join(config.get("architectures") or ["which config.json does not name"])
+        raise ModelError(
+            f"The model in {folder} is of a kind, {kind}, that transformers or transformer_lens does not know."
+        ) from error
     weights = HuggingFaceWeights(get_hf_model_class_for_architecture(architecture), ids)
     bridge = TransformerBridge.boot_transformers(str(folder), device=device, model_class=weights)
     return BridgeModel(bridge, folder.name, weights.notes, weights.ids, weights.logits)

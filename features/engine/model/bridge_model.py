@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .config import ModelError
 from .hook_points import SITES, layer_and_site
 from .norm import Norm, UnreadableNorm
 from .unembedding import Unembedding, read_unembedding
@@ -35,6 +36,10 @@ class BridgeModel:
         self.d_vocab = bridge.W_U.shape[1]
         # Seen once: where it can be read, and what it makes of its last residual.
         seen, logits = self.everything(_random_ids(self))
+        if self._last not in seen:
+            raise ModelError(
+                f"transformer_lens shows no residual stream behind the last block of {name or 'this model'}."
+            )
         self.hook_points = self._found(seen)
         self.unembedding = self._read_unembedding(seen[self._last], logits)
 

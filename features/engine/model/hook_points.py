@@ -84,7 +84,7 @@ def hook_widths(folder) -> dict[str, int]:
         {None: d_model, "attn": n_heads * d_head, "mlp": said.get("d_mlp", 4 * d_model)},
         without=_absent(text_config(folder)),
     )
-    return dict(sorted(widths.items(), key=lambda hook: _usual_first(hook[0])))
+    return dict(sorted(widths.items(), key=lambda hook: usual_first(hook[0])))
 
 
 def _absent(config: dict) -> set[str]:
@@ -112,6 +112,7 @@ def hooks_of_width(folder, width: int) -> list[str]:
     return [hook for hook, wide in hook_widths(folder).items() if wide == width]
 
 
-def _usual_first(hook_point: str) -> tuple[int, int]:
+def usual_first(hook_point: str) -> tuple[int, int]:
+    """The order in which hook points are offered: the last block first, in it the most usual site."""
     layer, site = layer_and_site(hook_point)
     return -layer, SITES[site].usual

@@ -5,18 +5,15 @@ models in its own names), and in the way that figures here come about: final res
 What differs is named, and the figures that rest on it are left out.
 """
 
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
 from .config import ModelError, context_length
 from .hook_points import SITES, layer_and_site
 from .language_model import load_model
+from .verdict import Verdict
 from .vocabulary import Vocabulary
 
-CHECKED = 1  # goes up when the check sees more: what an earlier one said is then not relied on
 TOKENS = 64  # of each of the two rows
 ALLOWED, ALLOWED_SHARE = 1e-3, 1e-4  # a difference of logits: the larger of this, and this share of the largest logit
 TEXT = (  # Lewis Carroll, Alice's Adventures in Wonderland (1865)
@@ -29,43 +26,8 @@ TEXT = (  # Lewis Carroll, Alice's Adventures in Wonderland (1865)
 )
 
 
-@dataclass(frozen=True)
-class ModelCheck:
-    """How far what is read off a model is from what it computes, and what is left out for it."""
-
-    logits: float = 0.0  # largest difference
-    largest_logit: float = 0.0
-    losses: float = 0.0  # nats, largest difference
-    maps: dict[str, float] = field(default_factory=dict)  # by site of hook_points.SITES, of the largest entry
-    head: str = ""  # why losses, loss effects and logit effects are left out; empty where they are right
-    sites: dict[str, str] = field(default_factory=dict)  # why loss and logit effects are left out there, by site
-    notes: tuple[str, ...] = ()  # what was done to have the weights
-    hook_points: dict[str, int] = field(default_factory=dict)  # that the loaded model has, and how wide they are
-    checked: int = CHECKED
-
-    @classmethod
-    def from_dict(cls, said: dict) -> "ModelCheck":
-        """Of `to_dict`. Raises TypeError for another version's."""
-        return cls(**said | {"notes": tuple(said.get("notes", ()))})
-
-    def to_dict(self) -> dict:
-        return asdict(self) | {"notes": list(self.notes)}
-
-    def why_no_effects(self, hook_point: str) -> str:
-        """Why an SAE at this hook point has no loss and logit effects; empty where it has."""
-        return self.head or self.sites.get(layer_and_site(hook_point)[1], "")
-
-    @cached_property
-    def left_out(self) -> tuple[str, ...]:
-        """All that is left out, as sentences."""
-        return tuple(filter(None, (self.head, *self.sites.values())))
-
-
-TRUSTED = ModelCheck()  # of a model that its caller knows to be right
-
-
 def load_checked(folder, device: str, vocabulary: Vocabulary):
-    """(model, ModelCheck). Raises ModelError where it cannot be loaded, or its hook points cannot be relied on."""
+    """(model, Verdict). Raises ModelError where it cannot be loaded, or its hook points cannot be relied on."""
     model = load_model(folder, device, _ids(vocabulary, folder))
     return model, check_model(model)
 
@@ -81,11 +43,11 @@ def _ids(vocabulary: Vocabulary, folder) -> Tensor:
 
 
 @torch.no_grad()
-def check_model(model) -> ModelCheck:
+def check_model(model) -> Verdict:
     """Of a model that was loaded with ids to compare on. Raises ModelError where the pass through hook points gives
     other logits than the model's own library."""
     if model.own_logits is None:  # run by the engine's own formula, which a test holds to transformer_lens's
-        return ModelCheck(notes=model.notes, hook_points=dict(model.hook_points))
+        return Verdict(notes=model.notes, hook_points=dict(model.hook_points))
     ids = model.ids
     seen, logits = model.everything(ids)
     residual = seen[f"blocks.{model.n_layers - 1}.hook_resid_post"]
@@ -105,7 +67,7 @@ def check_model(model) -> ModelCheck:
     own_losses = torch.nn.functional.cross_entropy(own[:, :-1].flatten(0, 1), targets, reduction="none")
     off, losses_off = _largest(ours - own), _largest(losses - own_losses)
     maps = _maps(model, seen)
-    return ModelCheck(
+    return Verdict(
         logits=off,
         largest_logit=_largest(own),
         losses=losses_off,
@@ -124,22 +86,27 @@ def _largest(x: Tensor) -> float:
 def _maps(model, seen: dict[str, Tensor]) -> dict[str, float]:
     """Largest difference between what a hook point is said to add to the residual stream and what is added, as a share
     of the largest entry, by site, of all layers."""
-    worst = {}
+    worst, carried = {}, [_carried(seen, layer) for layer in range(model.n_layers)]
     for hook in model.hook_points:
         layer, site = layer_and_site(hook)
-        block = f"blocks.{layer}."
-        parts = [block + part for part in ("hook_attn_out", "hook_mlp_out")]
+        share = carried[layer]
         if SITES[site].component:
-            said, added = model.contribution(hook, seen[hook]), seen[parts[site.startswith("mlp")]]
-        elif hook in parts and all(part in seen for part in parts):
-            # Both together are what the block adds.
-            said = seen[parts[0]] + seen[parts[1]]
-            added = seen[f"{block}hook_resid_post"] - seen[f"{block}hook_resid_pre"]
-        else:
-            continue
-        share = _largest(said - added) / max(_largest(added), torch.finfo(added.dtype).tiny)
+            outer = f"blocks.{layer}." + ("hook_mlp_out" if site.startswith("mlp") else "hook_attn_out")
+            share = max(share, _share(model.contribution(hook, seen[hook]), seen[outer]))
         worst[site] = max(worst.get(site, 0.0), share)
     return worst
+
+
+def _carried(seen: dict[str, Tensor], layer: int) -> float:
+    """The same of a block, which carries the residual stream on and adds what attention and MLP write: their sum
+    against what is added. 0 where it has not both."""
+    sites = ("hook_resid_pre", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
+    before, after, attention, mlp = (seen.get(f"blocks.{layer}.{site}") for site in sites)
+    return 0.0 if attention is None or mlp is None else _share(attention + mlp, after - before)
+
+
+def _share(said: Tensor, added: Tensor) -> float:
+    return _largest(said - added) / max(_largest(added), torch.finfo(added.dtype).tiny)
 
 
 def _head_sentence(model, off: float, largest: float, losses: float) -> str:
@@ -152,6 +119,6 @@ def _head_sentence(model, off: float, largest: float, losses: float) -> str:
 
 def _site_sentence(site: str, share: float) -> str:
     return (
-        f"What this model adds to its residual stream at {site} could not be read: it differs by {share:.0%} of the "
-        "largest entry. Loss effects and logit effects are left out there."
+        f"What a feature at {site} adds to the residual stream could not be read: blocks add something else, by "
+        f"{share:.1%} of the largest entry. Loss effects and logit effects are left out there."
     )

@@ -118,6 +118,8 @@ def read_unembedding(
     those of its config, by name: a cap is one of them, and so is a factor, or the inverse of one. Where nothing leads
     to these logits, they are left as the unembedding gives them, and `model_check` finds them wrong.
     """
+    if W_U.shape[0] != x.shape[-1]:  # something stands between residual stream and unembedding (OPT 350M)
+        return Unembedding(W_U.new_zeros(x.shape[-1], W_U.shape[1]), W_U.new_zeros(W_U.shape[1]), 0.0, normed=False)
     of_norm = {} if norm is None else {"gain": norm.gain, "bias": norm.bias, "eps": norm.eps, "centred": norm.centred}
     plain = Unembedding.fold(W_U, b_U, **of_norm, normed=norm is not None)
     given = plain.logits(x).double()

@@ -118,3 +118,17 @@ def test_settings_as_transformer_lens_writes_them_are_harmless(tmp_path):
     )  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config | usual))
     load_model(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (dict(model_type="minicpm3"), "of a kind, minicpm3, that"),
+        (dict(model_type="nobody_knows"), "of a kind, nobody_knows, that"),
+    ],
+)
+def test_a_kind_of_model_that_is_not_known_is_named(llama, tmp_path, config, says):
+    shutil.copytree(llama, tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=says):
+        load_model(tmp_path / "m", "cpu")

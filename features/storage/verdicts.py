@@ -1,0 +1,80 @@
+"""What was found of a language model, once for its weights and config; rows of SAEs keep it for whoever loads it.
+
+A worker looks (engine/model/model_check.py); the site reads. Files that have changed since are looked at again.
+"""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from ..engine.files import sha256
+from ..engine.model.hook_points import hook_widths, usual_first
+from ..engine.model.verdict import Verdict
+from ..models import SAE
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
+
+
+def known(sae: SAE) -> Verdict | None:
+    """What was found of an SAE's model; None where nobody looked, or its files are others by now."""
+    if not sae.verdict or sae.verdict.get("files") != _files(sae.model_path):
+        return None
+    return _read(sae)
+
+
+def find(model_path) -> Verdict | None:
+    """The same of a model that another SAE was read with, wherever that one's lay."""
+    same = SAE.objects.filter(verdict__key=_key(model_path)).first()
+    return same and _read(same)
+
+
+def _read(sae: SAE) -> Verdict | None:
+    try:
+        return Verdict.from_dict(sae.verdict["found"])
+    except ValueError:  # of another version: it is looked at again
+        return None
+
+
+def record(model_path, verdict: Verdict) -> dict:
+    """What a row keeps."""
+    return {"key": _key(model_path), "files": _files(model_path), "found": verdict.to_dict()}
+
+
+def hooks_of(model_path) -> dict[str, int]:
+    """{hook point: width} of a model, last block first and its most usual site first: as it was found when it was
+    loaded, or as its config promises. Empty where that says too little."""
+    for sae in SAE.objects.filter(model_path=str(model_path), verdict__isnull=False):
+        if verdict := known(sae):
+            return dict(sorted(verdict.hook_points.items(), key=lambda hook: usual_first(hook[0])))
+    return hook_widths(model_path)
+
+
+def model_hash(model_path) -> str:
+    """SHA-256 (hex) of a model's weights: of one file as `sha256sum` prints it, of several that of their hashes in the
+    order of their names. Empty where there are none of a usual ending."""
+    return _hash(str(model_path), str(_files(model_path)))
+
+
+@lru_cache(maxsize=16)
+def _hash(model_path: str, files: str) -> str:  # sizes and times are in the key: what has changed is read again
+    hashes = [sha256(file) for file in _weight_files(model_path)]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
+
+
+def _key(model_path) -> str:
+    """Of weights and config."""
+    config = (Path(model_path) / "config.json").read_bytes()
+    return hashlib.sha256(model_hash(model_path).encode() + config).hexdigest()
+
+
+def _files(model_path) -> dict[str, list[int]]:
+    """{name: [bytes, time]} of config and weights: a look that tells whether they are the same."""
+    files = [Path(model_path) / "config.json", *_weight_files(model_path)]
+    stats = {file.name: file.stat() for file in files if file.is_file()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+def _weight_files(model_path) -> list[Path]:
+    files = sorted({file for pattern in WEIGHTS for file in Path(model_path).glob(pattern)})
+    # The same weights in two forms: the first that transformers would take.
+    return [file for file in files if file.suffix == ".safetensors"] or files
