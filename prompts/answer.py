@@ -7,6 +7,7 @@ from features.browse.feature_json import numbers
 from features.browse.feature_page import sae_facts
 from features.browse.sae_overview import quick_note
 from features.engine.results import Score
+from features.importing.training_text import TrainingText
 from features.models import SAE
 from features.storage.readers import vocabulary_of
 
@@ -48,6 +49,8 @@ def asked_of(sae: SAE, question: PromptQuestion) -> dict:
         "sae": sae_facts(sae),
         "text": question.text,
         "bos": question.bos,
+        "read": question.reading,
+        "beyond_training": _beyond_training(sae, len(question.ids)),
         "tokens": vocabulary.pieces(list(question.ids)),
         "token_ids": list(question.ids),
         "special": [id in vocabulary.special for id in question.ids],
@@ -59,6 +62,20 @@ def asked_of(sae: SAE, question: PromptQuestion) -> dict:
         "max_density": question.max_density,
         "quick": quick_note(sae),
     }
+
+
+def _beyond_training(sae: SAE, tokens: int) -> str:
+    """What is to be known of a prompt that is longer than the sequences of the training; "" where it is not."""
+    read = sae.provenance or {}
+    training = TrainingText.of(
+        {"context_size": read.get("trained_context")}, {"seqpos_slice": read.get("trained_positions")}
+    )
+    if not training.longest or tokens <= training.longest:
+        return ""
+    return (
+        f"The SAE was trained on sequences of {training.longest:,} tokens; this prompt has {tokens:,}. What its "
+        f"features do from token {training.longest:,} on, nobody has trained."
+    )
 
 
 def tried(sae: SAE, index: int, question: PromptQuestion) -> dict:

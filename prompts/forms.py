@@ -7,13 +7,19 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest
 
-from features.engine.model.config import context_length
+from features.engine.model.config import context_length, dimensions
 from features.engine.model.vocabulary import Vocabulary
+from features.engine.text.chat import ChatError, messages_of
 from features.models import SAE
 from features.runtime import Unavailable
-from features.storage.readers import vocabulary_of
+from features.storage.readers import chat_template_of, vocabulary_of
 
 METRICS = ("act_size", "act_quantile", "loss_effect")
+READINGS = {  # how a text is read -> what the page calls it
+    "text": "as it is",
+    "special": "with special tokens, where it spells them",
+    "chat": "as a chat",
+}
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -35,6 +41,7 @@ class PromptQuestion:
     positions: tuple[int, ...]  # at least one, ascending
     metric: str  # one of METRICS
     max_density: float  # features active on a larger share of tokens are left out
+    reading: str = "text"  # one of READINGS
 
     @property
     def position(self) -> int:
@@ -84,6 +91,11 @@ class PromptForm(forms.Form):
         required=False,
         error_messages={"invalid_choice": NO_CHOICE.format(", ".join(METRICS))},
     )
+    read = forms.ChoiceField(
+        choices=list(READINGS.items()),
+        required=False,
+        error_messages={"invalid_choice": NO_CHOICE.format(", ".join(READINGS))},
+    )
     max_density = forms.FloatField(min_value=0, max_value=1, required=False, error_messages=NO_SHARE)
     position = PositionsField(required=False)
 
@@ -106,7 +118,8 @@ def question_of(request: HttpRequest, sae: SAE) -> PromptQuestion:
     if not form.is_valid():
         raise Refused(form.refusal())
     given = form.cleaned_data
-    ids = tuple(ids_of(sae, given["text"], given["bos"]))
+    reading = given["read"] or "text"
+    ids = tuple(ids_of(sae, given["text"], given["bos"], reading))
     positions = given["position"] or (len(ids) - 1,)
     for position in positions:
         if not 0 <= position < len(ids):
@@ -114,7 +127,7 @@ def question_of(request: HttpRequest, sae: SAE) -> PromptQuestion:
                 f"Position {position:,} is outside the prompt: its {len(ids):,} tokens have positions 0 to "
                 f"{len(ids) - 1:,}. Choose one of them."
             )
-    return PromptQuestion(given["text"], ids, given["bos"], positions, given["rank"], given["max_density"])
+    return PromptQuestion(given["text"], ids, given["bos"], positions, given["rank"], given["max_density"], reading)
 
 
 def refuse_unread(request: HttpRequest) -> None:
@@ -143,13 +156,43 @@ def fields_of(request: HttpRequest) -> dict[str, str]:
     return dict(_field(pair) for pair in raw.split(b"&") if pair)
 
 
-def ids_of(sae: SAE, text: str, bos: bool) -> list[int]:
-    """Token ids of a prompt that this model can read whole; needs the tokenizer only. Raises Refused, Unavailable."""
-    ids = tokenizer_of(sae).ids(text, bos=bos)
+def ids_of(sae: SAE, text: str, bos: bool, reading: str = "text") -> list[int]:
+    """Token ids of a prompt that this model can read whole; needs the tokenizer only. Raises Refused, Unavailable.
+
+    A chat begins as its template says; `bos` is for other texts.
+    """
+    vocabulary = tokenizer_of(sae)
+    if reading == "chat":
+        text, bos = _chat(sae, text), False
+    ids = vocabulary.ids(text, bos=bos, special=reading != "text")
+    if not ids:
+        raise Refused("The prompt has no token. Type some text or choose an example.")
+    outputs = dimensions(sae.model_path).get("d_vocab") or vocabulary.size
+    if max(ids) >= outputs:  # added to the tokenizer alone
+        token = vocabulary.label(max(ids))
+        raise Refused(
+            f"The token {token} has the id {max(ids):,}; this model knows 0 to {outputs - 1:,}. Leave it out."
+        )
     most = most_tokens(sae)
     if len(ids) > most:
         raise Refused(f"Prompt has {len(ids):,} tokens; this model reads {most:,}. Shorten it.")
     return ids
+
+
+def _chat(sae: SAE, text: str) -> str:
+    """Messages in the form that the model was trained on; after one of the user, up to where the model speaks."""
+    try:
+        write, messages = chat_template_of(sae), messages_of(text)
+        if write is None:
+            raise Refused(
+                f"The tokenizer of {sae.model_name} has no chat template, so a text cannot be read as a chat. Read it "
+                "as it is, or add chat_template to its tokenizer_config.json."
+            )
+        return write(messages, add_generation_prompt=messages[-1]["role"] == "user")
+    except ChatError as error:
+        raise Refused(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"The chat template of {sae.slug} could not be read: {error}") from error
 
 
 def tokenizer_of(sae: SAE) -> Vocabulary:

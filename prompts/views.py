@@ -94,6 +94,8 @@ def _page(request, sae: SAE, data: dict | None = None, problem="", status=200, t
         "quick": quick_note(sae),
         "text": data["text"] if data else text,
         "bos": data["bos"] if data else True,
+        "read": data["read"] if data else "text",
+        "readings": forms.READINGS,
         "most_tokens": forms.most_tokens(sae),
         "examples": sample_prompts_for(sae),
         "modules": MODULES,
@@ -122,6 +124,8 @@ def _query(question: forms.PromptQuestion) -> str:
     query = {"text": question.text, "position": ",".join(map(str, question.positions)), "rank": question.metric}
     if not question.bos:
         query["bos"] = "0"
+    if question.reading != "text":
+        query["read"] = question.reading
     if question.max_density < 1:
         query["max_density"] = f"{question.max_density:g}"
     return urlencode(query)

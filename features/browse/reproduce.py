@@ -13,11 +13,12 @@ from features.engine.subject import Subject
 
 subject = Subject.load({model!r}, {sae!r}, {hook!r}, answers={answers!r})
 rows, special = open_rows({rows!r}), subject.vocabulary.special  # {corpus}, sha256 {sha256}
-rows = rows[: rows_needed(counted_tokens(rows, special), {tokens})]
+rows = rows[: rows_needed(counted_tokens(rows[:, {first}:], special), {tokens})]
 values = []
 for row in rows.astype(np.int64):
-    f = subject.sae.encode(subject.activations(row)[0])[:, {index}]  # [tokens]
-    values.append(f[~torch.isin(torch.tensor(row), torch.tensor(sorted(special), dtype=torch.long)).to(f.device)])
+    f = subject.sae.encode(subject.activations(row)[0])[{first}:, {index}]  # [tokens]
+    counted = ~np.isin(row[{first}:], sorted(special))
+    values.append(f[torch.from_numpy(counted).to(f.device)])
 values = torch.cat(values)
 active = values[values != 0].abs()  # sizes: in a few SAEs activations have a sign
 print("tokens", len(values))
@@ -45,6 +46,7 @@ def feature_snippet(sae: SAE, statistics: Statistics, index: int) -> str:
         corpus=_one_line(statistics.corpus.name),
         sha256=statistics.corpus.sha256[:16],
         tokens=statistics.tokens,
+        first=statistics.corpus.first,
     )
 
 

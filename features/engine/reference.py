@@ -286,6 +286,16 @@ def explained_variance(h, reconstruction):  # [tokens, d_in], [tokens, d_in]
     return 1 - (h - reconstruction).square().sum() / (h - h.mean(0)).square().sum()  # []
 
 
+def variance_shares(h, reconstruction, is_first):  # [tokens, d_in] twice, [tokens] bool
+    """Share of the variance at the first counted position of rows, in the longest 0.1 % of activations (at least one),
+    and explained variance of all other tokens (massive activations: Sun 2024)."""
+    longest = torch.zeros(len(h), dtype=bool)
+    longest[h.norm(dim=1).argsort(descending=True)[: max(1, round(0.001 * len(h)))]] = True
+    squares, rest = (h - h.mean(0)).square().sum(1), ~(is_first | longest)
+    shares = [squares[chosen].sum() / squares.sum() for chosen in (is_first, longest)]
+    return *shares, explained_variance(h[rest], reconstruction[rest])
+
+
 def bootstrap_margin(draws):  # [n, ...] a figure, each from as many rows as there are, drawn with replacement
     """Half the distance of the 2.5 and 97.5 % quantiles. Rows, as tokens of one are not independent (Efron 1979)."""
     low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=draws.dtype), dim=0)

@@ -14,6 +14,7 @@ from .corpus.token_rows import counted_tokens, rows_needed
 from .encoder.encoder import Encoder
 from .other_readings import MOST_ACTIVE, Fit, Reading, better_at, better_elsewhere, fit_of, fits_l0, trained_k
 from .subject import Subject
+from .variance import VarianceShares, variance_shares
 from .weights import summary
 
 TOKENS = 2000  # looked at
@@ -38,32 +39,41 @@ class SelfCheck:
     others: tuple[Reading, ...] = ()  # better ones, best first
     correlation: float | None = None  # of activations and reconstruction, mean over dimensions
     poor: bool = False  # read as it was meant, as far as can be told, and not good
+    variance: VarianceShares | None = None  # where it lies; None of checks that did not look
 
     @property
     def passed(self) -> bool:
         return not self.findings
 
     def to_dict(self) -> dict:
+        shares = asdict(self.variance) if self.variance else {}
         return {
             **asdict(self),
+            "variance": {name: _finite(share) for name, share in shares.items()} or None,
             "passed": self.passed,
             "findings": list(self.findings),
             "others": list(map(str, self.others)),
         }
 
 
-def check_sae(subject: Subject, rows: np.ndarray, tokens: int = TOKENS, progress: Callable | None = None) -> SelfCheck:
+def check_sae(
+    subject: Subject, rows: np.ndarray, tokens: int = TOKENS, progress: Callable | None = None, first: int = 0
+) -> SelfCheck:
     """Look at the first `tokens` counted tokens of `rows` (all, where there are fewer).
 
     Where a figure is out of range, other readings at the hook point are tried, then, unless one of them explains it,
-    all other hook points of the same width. `progress(sentence)` hears what is being looked at.
+    all other hook points of the same width. `progress(sentence)` hears what is being looked at; positions of rows in
+    front of `first` do not count.
     """
     progress = progress or (lambda sentence: None)
     rows = first_rows(subject, rows, tokens)
     progress(f"Self-check: {subject.hook_point}, {rows.size:,} tokens")
-    h = counted_activations(subject, rows)  # [tokens, d_in]
+    counted = _counted(subject, rows, first)  # [n, length]
+    h = counted_activations(subject, rows, counted)  # [tokens, d_in]
     fit = fit_of(subject.sae, h)
     figures = _figures(subject, rows, fit, len(h))
+    is_first = torch.from_numpy((counted & (counted.cumsum(1) == 1))[counted]).to(h.device)  # of its row, [tokens]
+    figures["variance"] = variance_shares(subject.sae, h, is_first)
     if not _findings(figures, subject.d_sae):
         return SelfCheck(**figures)
     progress(f"Self-check: other readings of the same weights at {subject.hook_point}")
@@ -93,13 +103,15 @@ def first_rows(subject: Subject, rows: np.ndarray, tokens: int) -> np.ndarray:
     return rows[: rows_needed(counted, min(tokens, int(counted.sum())))]
 
 
-def counted_activations(subject: Subject, rows: np.ndarray) -> Tensor:
-    """Activations at the hook point on all tokens of rows [n, length] but special ones. [tokens, d_in]"""
-    special = torch.tensor(sorted(subject.vocabulary.special), device=subject.device, dtype=torch.long)
+def counted_activations(subject: Subject, rows: np.ndarray, counted: np.ndarray | None = None) -> Tensor:
+    """Activations at the hook point on tokens of rows [n, length] that are `counted` (bool, likewise); if not given, on
+    all but special ones. [tokens, d_in]"""
+    counted = _counted(subject, rows) if counted is None else counted
     parts = []
     for start in range(0, len(rows), summary.ROWS_AT_ONCE):
         ids = subject.tokens(rows[start : start + summary.ROWS_AT_ONCE].astype(np.int64))  # [<= ROWS_AT_ONCE, length]
-        parts.append(subject.activations(ids)[~torch.isin(ids, special)])
+        chosen = torch.from_numpy(counted[start : start + summary.ROWS_AT_ONCE]).to(subject.device)
+        parts.append(subject.activations(ids)[chosen])
     return torch.cat(parts)
 
 
@@ -119,6 +131,11 @@ def _figures(subject: Subject, rows: np.ndarray, fit: Fit, tokens: int) -> dict:
         "loss_recovered": _finite((zero - reconstructed) / gap) if count and gap > 0.01 else None,
         "loss_clean": _finite(clean) if count else None,
     }
+
+
+def _counted(subject: Subject, rows: np.ndarray, first: int = 0) -> np.ndarray:
+    """Which tokens count: those from position `first` of their row on that are not special. [n, length] bool"""
+    return ~np.isin(rows, sorted(subject.vocabulary.special)) & (np.arange(rows.shape[1]) >= first)
 
 
 def _is_read_as_meant(subject: Subject, fit: Fit) -> bool:

@@ -37,6 +37,7 @@ class BuiltCorpus:
     licence: str = ""
     notes: tuple[str, ...] = ()  # what was assumed, skipped or mended
     named: bool = True  # somebody gave the short name
+    skipped: int = 0  # positions of each row, after BOS, that are not counted
 
     def register(self) -> Corpus:
         """Its row. Rows that are here already under a short name of saeviz's own making keep it, and their figures."""
@@ -49,10 +50,16 @@ class BuiltCorpus:
             licence=self.licence or (same.licence if same else ""),
             model_path=self.model_path,
             notes=self.notes,
+            skipped=self.skipped,
         )
 
     def _same(self) -> Corpus | None:
-        rows = {"sha256": sha256(self.path), "tokenizer": tokenizer_hash(self.model_path), "bos": self.bos}
+        rows = {
+            "sha256": sha256(self.path),
+            "tokenizer": tokenizer_hash(self.model_path),
+            "bos": self.bos,
+            "skipped": self.skipped,
+        }
         return Corpus.objects.filter(**rows).first()
 
 
@@ -63,6 +70,7 @@ class TextOptions:
     field: str = ""  # of the rows that holds the text; empty: "text"
     kind: str = ""  # "folder", "file", or the field that says a document's kind; empty: folders, else files
     special: bool = False  # text that spells a special token is that token
+    skipped: int = 0  # positions of each row, after BOS, that are not counted
 
 
 def build(
@@ -89,6 +97,10 @@ def build(
     vocabulary, length = Vocabulary.load(model_path), row_length(model_path, length)
     bos = vocabulary.bos_id is not None if bos is None else bos
     tokens = tokenizer_hash(model_path), vocabulary.eos_id, template_source(model_path)
+    if length - bos - options.skipped < 1:
+        raise token_rows.CorpusError(
+            f"Of rows of {length:,} tokens {options.skipped:,} are to be left out, and none is left. Leave out fewer."
+        )
     fingerprint = _fingerprint(path, files, tokens, length, bos, options)
     named, slug = bool(slug), slug or f"{slugify(path.stem)[:30] or 'text'}-{fingerprint[:6]}"
     file = settings.DATA_DIR / "corpora" / f"{slug}-{fingerprint[:12]}.npy"
@@ -100,7 +112,11 @@ def build(
         if not (file.exists() and has_table(file)):
             _save(file, path, files, vocabulary, length, bos, options, chat_template(model_path))
         notes = [*open_table(file).notes, *_said_of_ends(vocabulary, bos)]
-    return BuiltCorpus(slug, name or path.stem, file, model_path, bos, licence, tuple(notes), named)
+    if options.skipped:
+        notes.append(
+            f"The first {options.skipped:,} positions of each row{' after BOS' if bos else ''} are not counted."
+        )
+    return BuiltCorpus(slug, name or path.stem, file, model_path, bos, licence, tuple(notes), named, options.skipped)
 
 
 def row_length(model_path, asked: int | None = None) -> int:

@@ -25,6 +25,7 @@ from ..storage import recognition, verdicts
 from . import corpora, demo, language_models, provenance
 from .register import facts_from, register_sae, tokenizer_hash
 from .request import ImportRequest, Unanswered, chosen_sae, hook_point_of, model_path_of
+from .training_text import TrainingText
 
 GENERIC = {"sae_weights", "sae", "ae", "params", "final", "weights", "model", "checkpoints", "autoencoders"}
 
@@ -48,6 +49,7 @@ class ImportPlan:
     files: tuple[Path, ...] = ()  # all that are read of it
     in_files: dict = field(default_factory=dict)  # what the files say of model, place and training
     notes: tuple[str, ...] = ()  # of the plan; the engine adds its own
+    training: TrainingText = TrainingText()  # what the files say of its text
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def plan_import(request: ImportRequest, built: corpora.BuiltCorpus | None = None
     vocabulary = Vocabulary.load(model_path)
     slug = _slug(request, path)
     bos = vocabulary.bos_id is not None and description.subject["prepend_bos"] is not False
-    corpus, text = (None, built.path) if built else _corpus(request, model_path, bos)
+    training = TrainingText.of(description.subject, description.in_files)
+    corpus, text = (None, built.path) if built else _corpus(request, model_path, bos, training)
     return ImportPlan(
         path=path,
         model_path=model_path,
@@ -104,6 +107,7 @@ def plan_import(request: ImportRequest, built: corpora.BuiltCorpus | None = None
         built=built,
         files=(*weight_files(description.weights), *description.configs),
         in_files=description.in_files,
+        training=training,
         notes=tuple(notes),
         encoder_b=_encoder_b(request, SAE(name=slug, model_path=str(model_path), hook_point=hook_point)),
     )
@@ -156,10 +160,12 @@ def _slug_of(path: Path) -> str:
     return slugify("-".join(telling))[:50].strip("-") or "sae"
 
 
-def _corpus(request: ImportRequest, model_path: Path, bos: bool) -> tuple[Corpus | None, Path]:
+def _corpus(request: ImportRequest, model_path: Path, bos: bool, training: TrainingText) -> tuple[Corpus | None, Path]:
     """The corpus that is named, or is here for this tokenizer already; else the text to make one of."""
     corpus = Corpus.objects.filter(slug=request.corpus or demo.CORPUS_SLUG).first()
-    if corpus and _fits(corpus, model_path) and (request.corpus or corpus.bos == bos):
+    usual = corpus and corpus.bos == bos and corpus.row_length <= (training.longest or corpus.row_length)
+    usual = usual and corpus.first >= training.first
+    if corpus and _fits(corpus, model_path) and (request.corpus or usual):
         return corpus, Path(corpus.path)
     if corpus and request.corpus:
         raise messages.BadRequest(
@@ -206,20 +212,37 @@ def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: Non
         is_demo = plan.text == demo.TEXTS
         licence = (plan.text / "NOTICE.md").read_text() if is_demo else ""
         built = corpora.build(
-            plan.text, plan.model_path, name="Demo corpus" if is_demo else "", licence=licence, bos=plan.bos
+            plan.text,
+            plan.model_path,
+            name="Demo corpus" if is_demo else "",
+            licence=licence,
+            bos=plan.bos,
+            length=_row_length(plan),
+            options=corpora.TextOptions(skipped=plan.training.skipped(plan.bos)),
         )
+        for note in built.notes:
+            say(note)
     rows = open_rows(plan.corpus.path if built is None else built.path)
     calibrated = calibrate(subject, rows, plan.answers, lambda answers: read_sae(plan.path, answers=answers))
     subject = calibrated.subject
-    checked = self_check.check_sae(subject, rows, progress=say)
+    read = plan.corpus or built
+    first = read.bos + read.skipped
+    checked = self_check.check_sae(subject, rows, progress=say, first=first)
     facts = facts_from(subject, plan.model_path) | {"self_check": checked.to_dict()}
-    notes = (*plan.notes, *calibrated.notes)
+    differences = plan.training.differences(rows.shape[1], first, read.bos, subject.vocabulary)
+    notes = (*plan.notes, *calibrated.notes, *differences)
     facts |= {"provenance": provenance.of_import(subject, plan.model_path, plan.in_files, notes, calibrated.chosen)}
     fingerprint = recognition.fingerprint(plan.path)
     recognition.recognise_named(plan.slug, plan.path, fingerprint)
     facts |= fingerprint
     facts |= {"encoder_b": plan.encoder_b} if plan.encoder_b else {}
     return CheckedImport(plan, built, facts, calibrated.answers)
+
+
+def _row_length(plan: ImportPlan) -> int | None:
+    """Rows as the training had them, where they are short and the model reads as much; None: the usual ones."""
+    length, longest = plan.training.row_length, context_length(plan.model_path)
+    return min(length, longest or length) if length else None
 
 
 def has_figures(sae: SAE, tokens: int | None = None) -> bool:

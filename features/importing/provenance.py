@@ -30,6 +30,7 @@ def of_import(subject, model_path, in_files: dict, notes, chosen) -> dict:
     return of_model(model_path, subject.vocabulary) | {
         "differs": differences(in_files, Path(model_path), subject.hook_point),
         "trained_context": in_files.get("context_size"),
+        "trained_positions": in_files.get("seqpos_slice"),
         "notes": [*subject.verdict.notes, *read.get("notes", ()), *notes],
         "chosen": list(chosen),
         "weights": read.get("weights", ""),

@@ -22,20 +22,32 @@ READ_ALIKE = ("hook_point", "model_path")  # what an SAE and its encoder B have 
 
 
 def register_corpus(
-    slug: str, path, *, name: str, bos: bool = True, licence: str = "", model_path=None, notes: Sequence[str] = ()
+    slug: str,
+    path,
+    *,
+    name: str,
+    bos: bool = True,
+    licence: str = "",
+    model_path=None,
+    notes: Sequence[str] = (),
+    skipped: int = 0,
 ) -> Corpus:
     """A row for the token rows at `path`. Statistics of other rows under this name are shown no longer.
 
     With the folder of the model whose tokenizer made them, the row knows both it and how many tokens count; with a
-    table of documents beside the rows, how many there are, and of which kinds. `notes`: what was assumed of the text.
+    table of documents beside the rows, how many there are, and of which kinds. `notes`: what was assumed of the text;
+    `skipped` positions of each row, after BOS, are not counted.
     """
     tokens = open_rows(path)
     rows, length = tokens.shape
     fields = {"path": str(path), "name": name, "rows": rows, "row_length": length, "bos": bos}
-    fields |= {"sha256": sha256(path), "licence": licence, "notes": list(notes)}
+    fields |= {"sha256": sha256(path), "licence": licence, "notes": list(notes), "skipped": skipped}
     if model_path is not None:
         vocabulary = Vocabulary.load(model_path)
-        fields |= {"tokenizer": tokenizer_hash(model_path), "counted": countable(tokens, vocabulary)}
+        fields |= {
+            "tokenizer": tokenizer_hash(model_path),
+            "counted": countable(tokens[:, bos + skipped :], vocabulary),
+        }
         fields["eos"] = vocabulary.eos.text
     table = open_table(path, fields["sha256"])
     fields |= {"documents": table and len(table), "kinds": table and table.tokens_by_kind()}

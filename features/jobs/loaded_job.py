@@ -31,6 +31,7 @@ class LoadedJob:
             bos=corpus.bos,
             special=self.subject.vocabulary.special,
             loss_rows=job.loss_rows,
+            skipped=corpus.skipped,
         )
         self._options = {"seed": job.seed, "features": job.features, "encoder_b": self.encoder_b}
         self._folder, self._pass, self._collected = artifacts.folder(job), None, None
@@ -40,13 +41,15 @@ class LoadedJob:
         from ..engine.corpus.token_rows import counted_tokens
 
         special = self.subject.vocabulary.special
-        return [int(counted_tokens(self.rows[slice(*span)], special).sum()) for span in self.plan.spans]
+        return [
+            int(counted_tokens(self.rows[slice(*span), self.plan.first :], special).sum()) for span in self.plan.spans
+        ]
 
     def quick(self, tokens, folder, progress):
         """Figures on the first rows that hold so many tokens, in a folder of its own; by the code that reads all."""
         few = self._shards.plan_shards(
             self.rows, tokens=tokens, bos=self.plan.bos, special=self.subject.vocabulary.special,
-            shard_tokens=self.rows.size, loss_rows=QUICK_LOSS_ROWS,
+            skipped=self.plan.skipped, shard_tokens=self.rows.size, loss_rows=QUICK_LOSS_ROWS,
         )  # fmt: skip
         self._shards.collect_shard(self._shard_pass(), self.rows, few, 0, folder, progress=progress)
         self._shards.merge(self.subject, self.rows, few, folder, progress=progress)
@@ -57,7 +60,7 @@ class LoadedJob:
 
     def _shard_pass(self):
         if self._pass is None:
-            self._pass = self._shards.ShardPass(self.subject, self.plan.bos, self.encoder_b, settings.SAEVIZ_SCREEN)
+            self._pass = self._shards.ShardPass(self.subject, self.plan.first, self.encoder_b, settings.SAEVIZ_SCREEN)
         return self._pass
 
     def merge(self, folder, progress):

@@ -66,7 +66,8 @@ def inputs_of(job: Job) -> str:
     """Changes when the finished parts of a job are of no use any more: other files, other text, another engine."""
     corpus = job.corpus or job.sae.corpus
     b = job.encoder_b and job.encoder_b.subject_key
-    inputs = [job.sae.subject_key, b, corpus.sha256, corpus.bos, job.tokens, job.seed, job.features, job.loss_rows]
+    begin = corpus.first if corpus.skipped else corpus.bos
+    inputs = [job.sae.subject_key, b, corpus.sha256, begin, job.tokens, job.seed, job.features, job.loss_rows]
     return hashlib.sha256(json.dumps([*inputs, FEATURES_A_BLOCK, _engine()]).encode()).hexdigest()
 
 

@@ -17,6 +17,9 @@ class Corpus(models.Model):
     licence = models.TextField(blank=True, help_text="Where the text comes from, and its licences.")
     tokenizer = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the tokenizer.json it was made with.")
     counted = models.PositiveBigIntegerField(null=True, blank=True, help_text="Tokens that are not special ones.")
+    skipped = models.PositiveSmallIntegerField(
+        default=0, help_text="Positions of each row, after BOS, that are not counted."
+    )
     eos = models.CharField(max_length=200, blank=True, help_text="The token that ends each document; empty: none.")
     documents = models.PositiveIntegerField(null=True, blank=True, help_text="Documents; empty: nobody kept them.")
     kinds = models.JSONField(null=True, blank=True, help_text="Tokens of each kind of document; empty: no kinds.")
@@ -33,4 +36,9 @@ class Corpus(models.Model):
     @property
     def tokens(self):
         """Tokens that can be counted: those that are not special; where nobody looked, the rows without their BOS."""
-        return self.counted if self.counted is not None else self.rows * (self.row_length - self.bos)
+        return self.counted if self.counted is not None else self.rows * (self.row_length - self.first)
+
+    @property
+    def first(self) -> int:
+        """The first position of a row that is counted."""
+        return self.bos + self.skipped

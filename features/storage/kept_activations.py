@@ -86,6 +86,7 @@ def about(statistics: Statistics) -> dict:
     names = ("checkpoint_hash", "reading_hash", "tokens")
     corpus = statistics.corpus
     of_corpus = {"corpus": corpus.sha256, "bos": corpus.bos, "row_length": corpus.row_length}
+    of_corpus |= {"skipped": corpus.skipped} if corpus.skipped else {}
     return {name: getattr(statistics, name) for name in names} | of_corpus
 
 

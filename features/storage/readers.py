@@ -10,6 +10,7 @@ from django.conf import settings
 
 from ..engine.corpus import token_rows
 from ..engine.model.vocabulary import Vocabulary
+from ..engine.text.chat import chat_template
 from ..models import SAE, Corpus
 from . import verdicts
 
@@ -17,6 +18,14 @@ from . import verdicts
 def vocabulary_of(sae: SAE) -> Vocabulary:
     """The vocabulary of the SAE's language model; read from disk once per process."""
     return _vocabulary(sae.model_path)
+
+
+def chat_template_of(sae: SAE):
+    """`write(messages, add_generation_prompt)` of the language model's tokenizer, or None; read once per process.
+
+    Raises TokenizerMissing, ChatError.
+    """
+    return _chat_template(sae.model_path)
 
 
 def rows_of(corpus: Corpus) -> np.ndarray:
@@ -50,6 +59,11 @@ def autoencoder_of(sae: SAE):
 @lru_cache(maxsize=8)
 def _vocabulary(model_path: str) -> Vocabulary:
     return Vocabulary.load(model_path)
+
+
+@lru_cache(maxsize=8)
+def _chat_template(model_path: str):
+    return chat_template(model_path)
 
 
 @lru_cache(maxsize=16)

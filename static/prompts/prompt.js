@@ -23,20 +23,21 @@ let heat = null;
 
 // Questions
 
-const questionOf = ({ text, bos, positions, rank, max_density }) => ({ text, bos, positions, rank, max_density });
+const questionOf = ({ text, bos, read, positions, rank, max_density }) => ({ text, bos, read, positions, rank, max_density });
 
 /** The query string of a question, as views.py writes it. */
-function queryOf({ text, bos, positions, rank, max_density: density }) {
+function queryOf({ text, bos, read, positions, rank, max_density: density }) {
   const query = new URLSearchParams({ text });
   if (positions?.length) query.set("position", positions.join(","));
   query.set("rank", rank);
   if (!bos) query.set("bos", "0");
+  if (read && read !== "text") query.set("read", read);
   if (density < 1) query.set("max_density", String(density));
   return query;
 }
 
 /** What the page's controls say, for a text that has no answer yet. */
-const fromControls = (text) => ({ text, bos: byId("bos").checked, positions: [], rank: answer?.rank ?? "act_size", max_density: density() });
+const fromControls = (text) => ({ text, bos: byId("bos").checked, read: byId("read").value, positions: [], rank: answer?.rank ?? "act_size", max_density: density() });
 
 /** Ask; on success show the answer, and put its address into the history unless it came from there. */
 async function ask(question, { remember = true } = {}) {
@@ -103,6 +104,9 @@ function show(found) {
   byId("answer").hidden = false;
   byId("examples").open = false;
   byId("bos").checked = found.bos;
+  byId("read").value = found.read;
+  byId("beyond").textContent = found.beyond_training;
+  byId("beyond").hidden = !found.beyond_training;
   if (byId("text").value !== found.text && document.activeElement !== byId("text")) byId("text").value = found.text;
   setDensity(found.max_density);
   showLook();
@@ -232,7 +236,7 @@ function describe(node) {
   const here = activeAt(sequence, position);
   const before = activeAt(sequence, position - 1);
   const special = sequence.special.includes(position);
-  return element("div", {}, element("strong", {}, `“${visible(sequence.tokens[position])}”`),
+  return element("div", {}, element("strong", {}, "“", element("bdi", {}, visible(sequence.tokens[position])), "”"),
     element("span", { class: "muted" }, ` id ${sequence.ids[position]}${sequence.row === undefined ? `, token ${position}` : `, row ${count(sequence.row)}`}`),
     special && element("div", {}, uncounted(here || sequence.row === undefined)),
     facts([
@@ -271,7 +275,8 @@ function watchForm() {
   byId("text").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
   });
-  byId("bos").addEventListener("change", () => answer && ask(fromControls(answer.text)));
+  for (const name of ["bos", "read"])
+    byId(name).addEventListener("change", () => answer && ask(fromControls(answer.text)));
   byId("examples").addEventListener("click", (event) => {
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -289,6 +294,7 @@ function askAddress(search, options) {
   return ask({
     text,
     bos: query.get("bos") !== "0",
+    read: query.get("read") ?? "text",
     positions: query.get("position")?.split(",") ?? [],
     rank: query.get("rank") ?? "act_size",
     max_density: Number(query.get("max_density") ?? 1),

@@ -20,6 +20,7 @@ def collect(
     *,
     tokens: int,
     bos: bool = True,
+    skipped: int = 0,
     seed: int = 0,
     features: Iterable[int] | None = None,
     encoder_b: SparseAutoencoder | None = None,
@@ -29,18 +30,21 @@ def collect(
 ) -> Collected:
     """Statistics of all features (or of `features`) on the first rows that hold `tokens` counted tokens.
 
-    rows [n, length] token ids, each starting with BOS if `bos`. Special tokens are not counted. With `encoder_b`,
+    rows [n, length] token ids, each starting with BOS if `bos`. Special tokens are not counted, nor are `skipped`
+    positions after BOS. With `encoder_b`,
     another SAE on the same hook point, features are also correlated with its. `screen` as in `Encoder`, `sizes` as in
     `shards.plan_shards`, but one shard without it. `progress` is called about twice a second and may raise to stop.
     Raises NotEnoughTokens.
     """
     # One shard for all rows: here no other process would take a second one.
     sizes = {"shard_tokens": rows.size, **sizes}
-    plan = shards.plan_shards(rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, **sizes)
+    plan = shards.plan_shards(
+        rows, tokens=tokens, bos=bos, special=subject.vocabulary.special, skipped=skipped, **sizes
+    )
     shard_progress = _of_all_shards(progress, plan) if progress else None
     # Shards and what is merged of them go through files here too: one way, whoever makes the parts.
     with tempfile.TemporaryDirectory() as name:
-        folder, shard_pass = Path(name), ShardPass(subject, bos, encoder_b, screen)
+        folder, shard_pass = Path(name), ShardPass(subject, plan.first, encoder_b, screen)
         for number in range(len(plan.spans)):
             shards.collect_shard(shard_pass, rows, plan, number, folder, progress=shard_progress)
         del shard_pass  # the copies of the weights that it holds are not needed any more

@@ -25,9 +25,9 @@ ENCODERS = ("encoder_a", "encoder_b")  # folders of the entries of the SAE, and 
 class ShardPass:
     """What every chunk of a corpus goes through. Good for any number of shards."""
 
-    def __init__(self, subject: Subject, bos: bool, encoder_b: SparseAutoencoder | None = None, screen: str = "auto"):
-        """Rows start with a BOS that is not counted if `bos`; `encoder_b` is a second SAE on the same hook point;
-        `screen` as in `Encoder`."""
+    def __init__(self, subject: Subject, bos: int, encoder_b: SparseAutoencoder | None = None, screen: str = "auto"):
+        """`bos` positions at the beginning of each row are not counted: a BOS, or more; `encoder_b` is a second SAE on
+        the same hook point; `screen` as in `Encoder`."""
         self.subject, self.first = subject, int(bos)
         self.encoders = [Encoder(sae, screen) for sae in (subject.sae, encoder_b) if sae is not None]
         self.special = sorted(subject.vocabulary.special)

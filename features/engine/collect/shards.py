@@ -45,6 +45,12 @@ class ShardPlan:
     spans: tuple[tuple[int, int], ...]  # (first row, end) of each shard
     rows_per_chunk: int
     loss_rows: int = LOSS_ROWS  # that losses are measured on, at most
+    skipped: int = 0  # positions after it that are not counted either
+
+    @property
+    def first(self) -> int:
+        """The first position of a row that is counted."""
+        return int(self.bos) + self.skipped
 
     @property
     def used_rows(self) -> int:
@@ -57,16 +63,18 @@ def plan_shards(
     tokens: int,
     bos: bool,
     special: set[int],
+    skipped: int = 0,
     shard_tokens: int | None = None,
     chunk_tokens: int = CHUNK_TOKENS,
     loss_rows: int = LOSS_ROWS,
 ) -> ShardPlan:
-    """Of the first rows [n, length] that hold `tokens` counted tokens. Raises NotEnoughTokens.
+    """Of the first rows [n, length] that hold `tokens` counted tokens, but for `skipped` positions after BOS.
+    Raises NotEnoughTokens.
 
     The same on every machine: parts of one job are found by their number.
     """
     # Whole rows: the last one may bring more counted tokens than were asked for.
-    counted = counted_tokens(rows, special)
+    counted = counted_tokens(rows[:, int(bos) + skipped :], special)
     used = rows_needed(counted, tokens)
     chunk = _rows_per_chunk(used, max(1, chunk_tokens // rows.shape[1]))
     shard_tokens = shard_tokens or max(SHARD_TOKENS, used * rows.shape[1] // MOST_SHARDS)
@@ -74,9 +82,8 @@ def plan_shards(
     shard = chunk * max(1, round(shard_tokens / (chunk * rows.shape[1])))
     count = max(1, round(used / shard))  # the last one takes what would be a small one of its own
     starts = [shard * n for n in range(count)]
-    return ShardPlan(
-        bos, int(counted[:used].sum()), tuple(zip(starts, [*starts[1:], used], strict=True)), chunk, loss_rows
-    )
+    spans = tuple(zip(starts, [*starts[1:], used], strict=True))
+    return ShardPlan(bos, int(counted[:used].sum()), spans, chunk, loss_rows, skipped)
 
 
 def _rows_per_chunk(used: int, most: int) -> int:
@@ -105,7 +112,7 @@ def collect_shard(
     final, span = shard_folder(folder, number), plan.spans[number]
     if final.exists():
         return
-    total = int(counted_tokens(rows[slice(*span)], shard_pass.subject.vocabulary.special).sum())
+    total = int(counted_tokens(rows[slice(*span), plan.first :], shard_pass.subject.vocabulary.special).sum())
     throttled, done = ThrottledProgress(progress), 0
 
     def add(tokens):
@@ -187,7 +194,7 @@ def open_collected(
 
 
 def _layout(rows: np.ndarray, plan: ShardPlan) -> TokenLayout:
-    return TokenLayout(np.asarray(rows[: plan.used_rows]), int(plan.bos))  # a plain array is indexed much faster
+    return TokenLayout(np.asarray(rows[: plan.used_rows]), plan.first)  # a plain array is indexed much faster
 
 
 def _entries(folders: list[Path], name: str) -> ActiveEntries:

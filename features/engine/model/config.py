@@ -9,6 +9,7 @@ NAMES = {  # transformer_lens's name -> those that other families of models give
     "n_heads": ("n_head", "num_attention_heads", "num_heads"),
     "d_head": ("head_dim",),
     "d_mlp": ("n_inner", "intermediate_size", "ffn_dim", "ffn_hidden_size"),
+    "d_vocab": ("vocab_size",),
     "n_ctx": ("n_positions", "max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length"),
 }
 

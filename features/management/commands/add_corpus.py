@@ -31,11 +31,16 @@ class Command(TellsDownloads, BaseCommand):
             help="What says a document's kind: folder, file, or a field. Default: folders, or files.",
         )
         parser.add_argument("--special", action="store_true", help="Text that spells a special token is that token.")
+        parser.add_argument(
+            "--skip-first", type=int, default=0, metavar="N", help="Positions of each row, after BOS, not to count."
+        )
         parser.add_argument("--no-bos", action="store_true", help="Rows do not start with BOS.")
 
     def handle(self, path, model, no_bos, **options):
         given = {name: options[name] for name in ("name", "slug", "licence", "length")}
-        given["options"] = corpora.TextOptions(options["field"], options["kind"], options["special"])
+        given["options"] = corpora.TextOptions(
+            options["field"], options["kind"], options["special"], max(0, options["skip_first"])
+        )
         try:
             folder = language_models.find(model)
             if hub_datasets.is_dataset(path):

@@ -14,6 +14,7 @@ from features.importing.request import ImportRequest, Unanswered
 from features.management.downloads import TellsDownloads
 
 FACTS = {"model_name": "model", "hook_point": "hook point"}  # that files may name otherwise
+MUCH_VARIANCE = 0.1  # share from which on it is told where the variance lies
 
 
 class Command(TellsDownloads, BaseCommand):
@@ -64,6 +65,13 @@ class Command(TellsDownloads, BaseCommand):
         verdict = "read as it was meant, and poor: " if check.get("poor") else "please look: "
         verdict = "as it should be" if check["passed"] else verdict + " ".join(check["findings"])
         self.stdout.write(f"Self-check on {check['tokens']:,} tokens: {', '.join(figures)}; {verdict}")
+        if shares := check.get("variance"):
+            first, outliers, rest = (shares[name] for name in ("first", "outliers", "explained_without"))
+            if None not in (first, outliers, rest) and max(first, outliers) >= MUCH_VARIANCE:
+                self.stdout.write(
+                    f"Of the variance {first:.0%} lies at the first counted position of rows, {outliers:.0%} in the "
+                    f"longest 0.1 % of activations; explained variance without them {rest:.2f}."
+                )
         self.stdout.write(f"{sae.slug}: {sae.d_sae:,} features ({sae.format}) of {sae.model_name} at {sae.hook_point}.")
         for name, said in sae.provenance.get("differs", {}).items():
             self.stdout.write(f"Its files name another {FACTS[name]}: {said}.")

@@ -157,6 +157,7 @@ def _subject(cfg, meta, legacy):
         "hook_head_index": first(both.get("hook_head_index"), both.get("hook_point_head_index")),
         "prepend_bos": first(both.get("prepend_bos"), True if legacy else None),
         "context_size": both.get("context_size"),
+        "seqpos_slice": both.get("seqpos_slice"),  # positions whose activations were learnt
     }
 
 
