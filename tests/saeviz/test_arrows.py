@@ -25,7 +25,7 @@ LEVELS = [
     "features/models features/messages.py features/templatetags",
     "features/engine/calibration.py",
     "features/engine/self_check.py features/engine/prompt.py features/engine/finding_checks.py features/engine/ask",
-    "features/engine/other_readings.py",
+    "features/engine/other_readings.py features/engine/variance.py",
     "features/engine/collect",
     "features/engine/activity",
     "features/engine/weights",
