@@ -6,8 +6,8 @@ from features import runtime
 from features.browse.feature_json import numbers
 from features.browse.feature_page import sae_facts
 from features.browse.sae_overview import quick_note
+from features.engine.corpus.training_text import TrainingText
 from features.engine.results import Score
-from features.importing.training_text import TrainingText
 from features.models import SAE
 from features.storage.readers import vocabulary_of
 

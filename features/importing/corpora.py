@@ -18,7 +18,6 @@ from ..engine.text.chat import chat_template, template_source
 from ..models import Corpus
 from .register import register_corpus, tokenizer_hash
 
-LENGTH = 128  # tokens of a row, where the model reads as many
 NOTHING_BETWEEN = (
     "Nothing stands between documents: {said}. Name the token in tokenizer_config.json (eos_token) and add the text "
     "again."
@@ -123,7 +122,7 @@ def row_length(model_path, asked: int | None = None) -> int:
     """Tokens of a row: what was asked for, at most what the model reads. Raises CorpusError."""
     longest = context_length(model_path)
     if asked is None:
-        return min(LENGTH, longest or LENGTH)
+        return min(token_rows.LENGTH, longest or token_rows.LENGTH)
     if not 2 <= asked <= (longest or asked):
         to = f"2 to {longest:,}" if longest else "2 or more"
         raise token_rows.CorpusError(f"Rows of {asked:,} tokens were asked for; this model reads {to}.")

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from .. import messages
+from ..engine.corpus.training_text import TrainingText
 from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.sae.reading.files import weight_files
@@ -25,7 +26,6 @@ from ..storage import recognition, verdicts
 from . import corpora, demo, language_models, provenance
 from .register import facts_from, register_sae, tokenizer_hash
 from .request import ImportRequest, Unanswered, chosen_sae, hook_point_of, model_path_of
-from .training_text import TrainingText
 
 GENERIC = {"sae_weights", "sae", "ae", "params", "final", "weights", "model", "checkpoints", "autoencoders"}
 

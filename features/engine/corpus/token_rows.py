@@ -13,6 +13,7 @@ from .documents import Documents
 from .errors import CorpusError
 
 BATCH = 512  # documents tokenised at a time
+LENGTH = 128  # tokens of a row, where the model reads as many and nobody asks for more
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import pytest
 from django.core.management import call_command
 
 from features.engine.corpus.token_rows import open_rows
+from features.engine.corpus.training_text import TrainingText
 from features.engine.model.vocabulary import Vocabulary
 from features.importing import corpora
-from features.importing.training_text import TrainingText
 from features.models import SAE
 from features.storage.readers import vocabulary_of
 from tests.features import checkpoints

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..engine.model.vocabulary import Vocabulary
-from .corpora import LENGTH
+from ..model.vocabulary import Vocabulary
+from .token_rows import LENGTH
 
 
 @dataclass(frozen=True)
