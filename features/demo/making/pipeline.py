@@ -27,6 +27,7 @@ class Plan:
     held_out: Path | None = None  # .npy of token rows, kept out of training and measured on
     tokenizer: Path | None = None  # a tokenizer.json; else one is trained
     measured_on: Path | None = None  # the texts that the site shows: not trained on, but measured on; else the corpus
+    without: tuple[str, ...] = ()  # sources that are not trained on
     config: OneBlockConfig = DEMO
     model: train_model.Settings = field(default_factory=train_model.Settings)
     sae: train_sae.Settings = field(default_factory=train_sae.Settings)
@@ -75,7 +76,7 @@ def make(plan: Plan, report: Callable[[str], None] = print) -> Path:
 def write_rows(plan: Plan, report: Callable[[str], None]) -> None:
     """Tokenizer and training rows, some ten minutes."""
     report("reading the corpus")
-    named = list(documents.named_documents(plan.corpus))
+    named = selection.less(list(documents.named_documents(plan.corpus)), plan.without)
     given = Tokenizer.from_file(str(plan.tokenizer)) if plan.tokenizer else None
     tokenizer.write(plan.out, given or tokenizer.train([text for _, text in named], plan.config.d_vocab))
     vocabulary = tokenizer.read(plan.out)

@@ -17,6 +17,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--measured-on", type=Path, help="folder of the texts that the site shows: not trained on, but measured on"
         )
+        parser.add_argument("--without", nargs="+", default=(), metavar="SOURCE", help="sources not to train on")
         parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json; without it one is trained")
         parser.add_argument(
             "--model-tokens",
@@ -49,6 +50,7 @@ class Command(BaseCommand):
         paths = {name: options[name] for name in ("corpus", "out", "held_out", "tokenizer", "measured_on")}
         return pipeline.Plan(
             **paths,
+            without=tuple(options["without"]),
             model=train_model.Settings(tokens=options["model_tokens"], **common),
             sae=train_sae.Settings(
                 tokens=options["sae_tokens"], features=options["features"], k=options["k"], **common

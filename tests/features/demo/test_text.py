@@ -104,3 +104,10 @@ def test_every_pass_reads_each_row_once_in_an_order_of_its_own():
     assert (read[0] == np.arange(100)).all() and (np.sort(read, 1) == np.arange(100)).all()
     assert len(np.unique(read, axis=0)) == 3
     assert passes.row_numbers(95, 110, 100, seed=3).tolist() == read.ravel()[95:205].tolist()
+
+
+def test_a_source_that_is_left_out_has_to_be_there():
+    named = [("a", "one"), ("b", "two"), ("a", "three")]
+    assert selection.less(named, ("a",)) == [("b", "two")] and selection.less(named, ()) == named
+    with pytest.raises(ValueError, match="no source c; it has a, b"):
+        selection.less(named, ("b", "c"))

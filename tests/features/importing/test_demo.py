@@ -1,6 +1,7 @@
 """Is the demo bundle whole, and does it become rows once, quickly, as the engine would read it?"""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -48,6 +49,21 @@ def test_every_file_of_the_bundle_has_its_checksum():
 def test_every_text_of_the_corpus_has_its_licence_named():
     notice = (BUNDLE / "corpus" / "NOTICE.md").read_text()
     assert [f.name for f in (BUNDLE / "corpus").glob("*.txt") if f.name not in notice] == []
+
+
+def test_every_source_has_its_package_or_says_that_none_was_recorded_and_none_is_shown_without_a_licence():
+    lines = (BUNDLE / "SOURCES.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    table = {source: (package, licence, use) for source, package, licence, use, _ in cells[1:]}
+    trained_on = {name.removeprefix("redist-") for name in json.loads((BUNDLE / "figures.json").read_text())["sources"]}
+    assert trained_on == set(table)
+    shown = {file.stem for file in (BUNDLE / "corpus").glob("*.txt")}
+    for source, (package, licence, use) in table.items():
+        assert package.startswith("package not recorded") or package.split("`")[0] in ("PyPI ", "npm ", "Debian "), (
+            source
+        )
+        assert (use == "training only") == (source not in shown), source
+        assert not ("not established" in licence and source in shown), source
 
 
 @pytest.mark.django_db

@@ -6,7 +6,7 @@ are cut out: whole documents would be most of all code, manuals and novels, as l
 in common to nearly all of them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from itertools import islice
 
@@ -42,6 +42,14 @@ class Selection:
     def table(self) -> dict[str, list[int]]:
         """For a JSON file: source -> the fields of Source."""
         return {name: list(astuple(source)) for name, source in self.sources.items()}
+
+
+def less(documents: list[tuple[str, str]], without: Collection[str]) -> list[tuple[str, str]]:
+    """The (source, text) whose source is not named. Raises ValueError where a name is none of theirs."""
+    have = {source for source, _ in documents}
+    if unknown := sorted(set(without) - have):
+        raise ValueError(f"The corpus has no source {unknown[0]}; it has {', '.join(sorted(have))}.")
+    return [(source, text) for source, text in documents if source not in without]
 
 
 def select(documents: Iterable[tuple[str, str]], shown: Iterable[str], vocabulary: Vocabulary) -> Selection:
