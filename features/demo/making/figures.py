@@ -111,7 +111,7 @@ def over(shard_pass: ShardPass, rows: np.ndarray, tokens: int) -> tuple[Summary,
         shard_pass.run(rows, (0, plan.used_rows), plan.rows_per_chunk, shard, lambda tokens: None)
         sums, entries = CorpusSums.load(shard), ActiveEntries([shard / ENCODERS[0]])
         found = health(shard_pass.subject, entries, TokenLayout(np.asarray(rows[: plan.used_rows]), 1))
-    figures = summary.sae_summary(plan, sums, entries.counts, np.zeros(4), seed=0)
+    figures = summary.sae_summary(plan, sums, entries.counts, np.zeros((0, 4)), seed=0)
     return replace(figures, health=found), entries.counts > 0
 
 
