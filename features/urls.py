@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
+from .ask import views as ask_views
 from .browse import views
 from .jobs import status
 from .jobs import views as job_views
@@ -20,6 +21,8 @@ app_name = "features"
 urlpatterns = [
     path("", views.home, name="home"),
     path("saes/<slug:slug>/", views.sae, name="sae"),
+    path("saes/<slug:slug>/ask/", ask_views.ask, name="ask"),
+    path("saes/<slug:slug>/ask.json", ask_views.ask_json, name="ask-json"),
     path("saes/<slug:slug>/features/", views.table, name="table"),
     path("saes/<slug:slug>/features/random/", views.random, name="random"),
     path("saes/<slug:slug>/features/<number:index>/", views.feature, name="feature"),

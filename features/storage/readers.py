@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from django.conf import settings
 
-from ..engine.corpus import token_rows
+from ..engine.corpus import document_table, token_rows
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.text.chat import chat_template
 from ..models import SAE, Corpus
@@ -31,6 +31,11 @@ def chat_template_of(sae: SAE):
 def rows_of(corpus: Corpus) -> np.ndarray:
     """The corpus as token rows, memory-mapped once per process.  [rows, length]"""
     return _rows(corpus.path, corpus.sha256)
+
+
+def documents_of(corpus: Corpus) -> document_table.DocumentTable | None:
+    """Which document, of which kind, each token is of; None where the corpus has no such table. Raises CorpusError."""
+    return document_table.open_table(corpus.path, corpus.sha256)
 
 
 def subject_of(sae: SAE, device: str = "auto"):

@@ -74,3 +74,9 @@ def duration(seconds) -> str:
 def list_query(feature_list, **changes) -> str:
     """The list's query string with something changed: a sort, a page, a filter."""
     return feature_list.query(**changes) or "?"
+
+
+@register.simple_tag
+def asked_query(asked, **changes) -> str:
+    """A question's query string with something changed: the metric, the feature that is read."""
+    return asked.query(**changes)

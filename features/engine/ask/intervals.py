@@ -40,6 +40,8 @@ class PrecisionIntervals:
     def of(self, features: np.ndarray) -> np.ndarray:
         """Lower and upper ends for active features. [n] -> [n, 2]. Same as reference_questions.precision_interval:
         exact."""
+        if not len(features):
+            return np.zeros((0, 2))
         hits, active = np.zeros((2, self.rows, len(features)), np.float32)  # counts in each row: exact
         for n, index in enumerate(features.tolist()):
             entries = self.kept.feature(index)

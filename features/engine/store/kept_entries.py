@@ -119,7 +119,7 @@ class _HashedFile:
         self._file.close()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KeptEntries:
     """What `write_kept` wrote, mapped."""
 

@@ -1,0 +1,147 @@
+"""The answer to a question: which features go with a pattern, and one feature's hits, misses and false alarms as text.
+
+One dict for the page and its JSON. Figures are of all kept activations, see docs/definitions.md.
+"""
+
+import time
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..browse import feature_json
+from ..engine.ask.intervals import PrecisionIntervals
+from ..engine.ask.scores import Ranking, Scores, rank, scores
+from ..engine.ask.thresholds import Threshold
+from ..engine.results import ExampleGroup
+from ..engine.store.kept_entries import KeptEntries
+from ..models import SAE, Feature
+from ..storage.findings_file import findings_of
+from ..storage.kept_activations import kept_of
+from .question import Asked, Held, held_by
+
+SHOWN = 50  # features
+LINES = 10  # of each kind of text
+MOST_THRESHOLDS = 16  # remembered of each set of kept entries
+_thresholds: WeakKeyDictionary[KeptEntries, dict[Threshold, np.ndarray]] = WeakKeyDictionary()
+COLUMNS = ("precision", "recall", "f1", "lift", "correlation", "weighted_precision")
+
+
+def answer(sae: SAE, asked: Asked) -> dict:
+    """Raises NothingKept, PatternError, or ValueError and OSError where files are gone or damaged."""
+    began = time.perf_counter()
+    kept = kept_of(sae)
+    held = held_by(sae, kept, asked.pattern)
+    answer = {
+        "pattern": asked.pattern,
+        "from": str(asked.threshold),
+        "by": asked.metric,
+        "population": {"tokens": held.counted, "corpus": sae.statistics.corpus.name},
+        "held": int(held.tokens.sum()),
+        "ranked": 0,
+        "features": [],
+        "feature": None,
+    }
+    if 0 < answer["held"] < held.counted:
+        answer |= _ranked(sae, kept, held, asked)
+    return answer | {"seconds": round(time.perf_counter() - began, 3)}
+
+
+def _ranked(sae: SAE, kept: KeptEntries, held: Held, asked: Asked) -> dict:
+    least = _least(kept, asked.threshold, held.counted)
+    found = scores(kept, held.tokens, held.counted, asked.threshold, least)
+    width = sae.statistics.corpus.row_length - sae.statistics.corpus.bos
+    ranking = rank(found, asked.metric, PrecisionIntervals(kept, held.tokens, least, width), SHOWN)
+    if not len(ranking.order):
+        return {}
+    chosen = int(ranking.order[0]) if asked.feature is None else asked.feature
+    if chosen >= kept.d_sae:
+        raise ValueError(f"There is no feature {chosen:,}; they go from 0 to {kept.d_sae - 1:,}.")
+    return {
+        "ranked": len(ranking.order),
+        "features": _features(sae, found, ranking),
+        "feature": {"index": chosen} | _read(sae, kept, held, least, chosen),
+    }
+
+
+def _least(kept: KeptEntries, threshold: Threshold, counted: int) -> np.ndarray:
+    """The smallest size that counts, of each feature: the same for every pattern. [d_sae]"""
+    known = _thresholds.setdefault(kept, {})
+    if threshold not in known:
+        if len(known) >= MOST_THRESHOLDS:
+            known.clear()
+        known[threshold] = threshold.least(kept, counted)
+    return known[threshold]
+
+
+def _features(sae: SAE, found: Scores, ranking: Ranking) -> list[dict]:
+    """A record for each of the best."""
+    best = ranking.order[:SHOWN]
+    names = findings_of(sae).names
+    rows = Feature.objects.shown_of(sae).narrow().filter(index__in=best.tolist())
+    tokens = dict(rows.values_list("index", "top_token"))
+    records = feature_json.records(
+        index=best,
+        active=found.active[best],
+        hits=found.hits[best],
+        **{name: getattr(found, name)[best] for name in COLUMNS},
+    )
+    for record in records:
+        low, high = ranking.intervals[record["index"]]
+        record["precision_interval"] = feature_json.numbers([low, high])
+        record["lift_interval"] = feature_json.numbers([low / found.base_rate, high / found.base_rate])
+        record["top_token"], record["label"] = tokens.get(record["index"], ""), names.get(record["index"], "")
+    return records
+
+
+def _read(sae: SAE, kept: KeptEntries, held: Held, least: np.ndarray, index: int) -> dict:
+    """Some tokens of each kind with the row they stand in: hits and misses drawn evenly, of false alarms the top."""
+    entries = kept.feature(index)
+    active = np.abs(entries.values) >= least[index]
+    is_hit = held.tokens[entries.tokens]
+    missed = held.tokens.copy()
+    missed[entries.tokens[active]] = False
+    strongest = np.argsort(-np.abs(entries.values[active & ~is_hit]), kind="stable")
+    kinds = {
+        "hits": entries.tokens[active & is_hit],
+        "misses": np.flatnonzero(missed),
+        "false_alarms": entries.tokens[active & ~is_hit][strongest],
+    }
+    text = feature_json.Text.of(sae)
+    maximum = float(np.abs(entries.values).max()) if len(entries.values) else 0.0
+    shown = {kind: tokens[:LINES] if kind == "false_alarms" else _drawn(tokens) for kind, tokens in kinds.items()}
+    return {
+        "maximum": maximum,
+        "counts": {kind: len(tokens) for kind, tokens in kinds.items()},
+        **{kind: _sequences(sae, entries, tokens.astype(np.int64), text) for kind, tokens in shown.items()},
+    }
+
+
+def _drawn(tokens: np.ndarray) -> np.ndarray:
+    """LINES of them at most, the same every time, in the order of the corpus."""
+    if len(tokens) <= LINES:
+        return tokens
+    return np.sort(np.random.default_rng(0).choice(tokens, LINES, replace=False))
+
+
+def _sequences(sae: SAE, entries, tokens: np.ndarray, text: feature_json.Text) -> list[dict]:
+    """As examples on a feature's page, without the effects on the loss, which only the model knows."""
+    bos = int(sae.statistics.corpus.bos)
+    width = sae.statistics.corpus.row_length - bos
+    rows, positions = np.divmod(tokens, width)
+    active = {}
+    for row in np.unique(rows).tolist():
+        # The feature's entries in the row, which begins at token row * width.
+        part = slice(*np.searchsorted(entries.tokens, [row * width, (row + 1) * width]))
+        activations = feature_json.numbers(entries.values[part])
+        places = (entries.tokens[part].astype(np.int64) - row * width + bos).tolist()
+        active[row] = [
+            {"position": position, "activation": value, "loss_effect": None}
+            for position, value in zip(places, activations, strict=True)
+        ]
+    values = np.zeros(len(tokens), np.float32)
+    # Where each token stands, or would stand, among the feature's own, which ascend.
+    at = np.minimum(np.searchsorted(entries.tokens, tokens), max(0, len(entries.tokens) - 1))
+    if len(entries.tokens):
+        values = np.where(entries.tokens[at] == tokens, entries.values[at], values)
+    group = ExampleGroup(rows, (positions + bos).astype(np.int32), values, np.ones(len(rows), np.int32))
+    return feature_json.sequences_of(group, active, text)

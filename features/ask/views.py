@@ -1,0 +1,54 @@
+"""Which features go with a pattern? A page and its JSON: rows and kept activations, nothing that loads a model."""
+
+from django.http import JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from ..browse.sae_overview import quick_note
+from ..browse.views import json_errors, sae_or_404
+from ..engine.ask.pattern import PatternError
+from ..engine.ask.scores import METRICS
+from ..storage.kept_activations import NothingKept, kept_of
+from .answer import answer
+from .question import Asked
+
+NAMES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "lift": "Lift", "correlation": "Correlation"}
+EXAMPLES = ("however", 'token(" I") and after(",")', r"/(19|20)\d\d/", "inside(quotes)", "token(/ing$/)")
+
+
+@require_safe
+def ask(request, slug):
+    sae = sae_or_404(slug)
+    told = _told(sae, request)
+    context = {"sae": sae, "here": "ask", "metrics": [(name, NAMES[name]) for name in METRICS], "examples": EXAMPLES}
+    context["quick"] = quick_note(sae)
+    if told["answer"]:
+        context["share"] = told["answer"]["held"] / told["answer"]["population"]["tokens"]
+        context["labelled"] = any(feature["label"] for feature in told["answer"]["features"])
+    return render(request, "features/ask.html", context | told, status=told["status"])
+
+
+@require_safe
+@json_errors
+def ask_json(request, slug):
+    told = _told(sae_or_404(slug), request)
+    if told["answer"] is not None:
+        return JsonResponse(told["answer"])
+    error = {"error": told["problem"] or "Give a pattern as ?q=. docs/asking.md says what patterns are."}
+    error |= {"at": told["at"]} if "at" in told else {}
+    return JsonResponse(error, status=told["status"] if told["status"] != 200 else 400)
+
+
+def _told(sae, request) -> dict:
+    """The question as it was read, its answer or None, and what is wrong where there is none."""
+    told = {"asked": Asked(), "answer": None, "problem": "", "pointed": "", "status": 200}
+    try:
+        told["asked"] = asked = Asked.from_query(request.GET)
+        told["answer"] = answer(sae, asked) if asked.pattern else kept_of(sae) and None
+    except PatternError as error:
+        told |= {"problem": str(error), "pointed": error.pointed(), "at": error.at, "status": 400}
+    except NothingKept as error:
+        told |= {"problem": str(error), "status": 404 if request.GET.get("q") else 200}
+    except (ValueError, OSError) as error:
+        told |= {"problem": str(error), "asked": Asked(pattern=request.GET.get("q", "")), "status": 400}
+    return told

@@ -1,0 +1,103 @@
+"""The page that asks which features go with a pattern, and its JSON, by what a person reads on them."""
+
+import html
+import re
+
+import numpy as np
+import pytest
+
+from features.ask import question
+from features.models import KeptActivations, Statistics
+
+from .conftest import DEAD, PRINT, SCRIPT
+
+PAGE, JSON = "/saes/tiny/ask/", "/saes/tiny/ask.json"
+
+
+def text_of(response):
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", response.content.decode())).split())
+
+
+def test_the_answer_is_that_of_the_activations(client, asked):
+    sae, dense, text, labels = asked
+    found = client.get(JSON, {"q": "token(/script/)"}).json()
+    held = np.char.find(labels, "script") >= 0
+    assert (found["held"], found["population"]["tokens"]) == (held.sum(), text.counted.sum())
+    best = found["features"][0]
+    active = dense[:, SCRIPT] != 0
+    hits = (active & held).sum()
+    assert (best["index"], best["active"], best["hits"]) == (SCRIPT, active.sum(), hits)
+    assert best["f1"] == pytest.approx(2 * hits / (active.sum() + held.sum()), rel=1e-4)
+    assert best["precision_interval"][0] < best["precision"] < best["precision_interval"][1]
+    assert found["ranked"] == 11 and DEAD not in [feature["index"] for feature in found["features"]]
+    read = found["feature"]
+    assert read["counts"] == {
+        "hits": hits,
+        "misses": (held & ~active).sum(),
+        "false_alarms": (active & ~held).sum(),
+    }
+    for kind, is_active, holds in (("hits", True, True), ("misses", False, True), ("false_alarms", True, False)):
+        assert 0 < len(read[kind]) <= 10
+        for line in read[kind]:
+            token = line["row"] * text.width + line["position"] - 1
+            assert (bool(dense[token, SCRIPT]), bool(held[token])) == (is_active, holds)
+            assert ("script" in line["tokens"][line["position"]]) == holds
+            values = {entry["position"]: entry["activation"] for entry in line["active"]}
+            row = dense[line["row"] * text.width : (line["row"] + 1) * text.width, SCRIPT]
+            assert values == {p + 1: pytest.approx(row[p], rel=1e-4) for p in np.flatnonzero(row)}
+
+
+def test_the_page_says_it_in_words_and_a_second_question_reads_no_text_anew(client, asked, monkeypatch):
+    page = client.get(PAGE, {"q": "print"})
+    told = text_of(page)
+    assert re.search(r"The pattern holds on \d+ of 960 tokens of Made-up <b>corpus</b>", told)
+    assert "11 active features ranked" in told
+    assert f"What feature #{PRINT} hits, misses and fires on besides" in told
+    assert b"<b>corpus</b>" not in page.content  # text of the corpus' maker is no markup
+    monkeypatch.setattr(question, "row_texts", None)
+    other = client.get(PAGE, {"q": "print or zebra", "feature": SCRIPT, "by": "lift", "from": "q0.5"})
+    assert f"What feature #{SCRIPT} hits" in text_of(other) and "by the lower end of the interval" in text_of(other)
+
+
+def test_the_page_without_a_pattern_says_what_can_be_asked_and_loads_no_torch(client, asked):
+    told = text_of(client.get(PAGE))
+    assert "What can be asked?" in told and 'token(" I") and after(",")' in told
+    assert f'href="{PAGE}"' in client.get("/saes/tiny/").content.decode()
+
+
+def test_what_cannot_be_asked_is_said_and_an_error_points_at_its_place(client, asked):
+    for query, said in (
+        ({"q": "a and (b"}, "The bracket that opens here is not closed. (at character 7)"),
+        ({"q": "/(/"}, "RE2 cannot read this expression"),
+        ({"q": "kind(code)"}, "does not know what kinds of documents"),
+        ({"q": "script", "from": "much"}, "'much' is no threshold of activations"),
+        ({"q": "script", "feature": "12"}, "There is no feature 12; they go from 0 to 11."),
+    ):
+        for answer in (client.get(JSON, query), client.get(PAGE, query)):
+            assert answer.status_code == 400 and said in (text_of(answer).replace("\\u2019", "’"))
+    assert client.get(JSON, {"q": "a and (b"}).json()["at"] == 6
+    assert "a and (b\n      ^" in html.unescape(client.get(PAGE, {"q": "a and (b"}).content.decode())
+    assert client.get(JSON).status_code == 400
+
+
+def test_a_pattern_that_holds_nowhere_or_everywhere_is_a_sentence(client, asked):
+    for query, said in (
+        ({"q": "zebra"}, "holds on 0 of 960 tokens"),
+        ({"q": "not zebra"}, "holds on 960 of 960 tokens"),
+        ({"q": "print", "from": "1000"}, "No feature is as active as that."),
+    ):
+        assert said in text_of(client.get(PAGE, query))
+        assert client.get(JSON, query).json()["features"] == []
+
+
+def test_without_kept_activations_the_page_says_why_and_the_others_work(client, asked):
+    KeptActivations.objects.update(manifest="", why_not="They were freed. Recompute to have them again.")
+    page = client.get(PAGE)
+    assert page.status_code == 200 and "No activations are kept. They were freed." in text_of(page)
+    assert client.get(JSON, {"q": "print"}).status_code == 404
+    assert client.get("/saes/tiny/features/0/").status_code == client.get("/saes/tiny/features/").status_code == 200
+
+
+def test_another_tokenizer_than_the_statistics_had_is_noticed(client, asked):
+    Statistics.objects.update(tokens=961)
+    assert "another tokens (960, now 961)" in client.get(JSON, {"q": "print"}).json()["error"]

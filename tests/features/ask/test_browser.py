@@ -1,0 +1,42 @@
+"""A question in a real browser: the answer's text is drawn as examples are, in a window and on a telephone."""
+
+import pytest
+
+from tests.browser import browser, narrow_page, page  # noqa: F401
+
+from .conftest import PRINT, SCRIPT, with_kept
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def site(live_server, transactional_db, tmp_path):
+    with_kept(tmp_path)
+    return f"{live_server.url}/saes/tiny/ask/"
+
+
+def test_a_pattern_is_typed_and_its_answer_read(page, site):  # noqa: F811
+    page.goto(site)
+    page.keyboard.press("/")
+    page.keyboard.type("token(/script/)")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#read .group")
+    assert page.locator("table.features tbody tr").first.locator("a.row-link").inner_text() == f"#{SCRIPT}"
+    assert [group.split("\n")[0].split(":")[0] for group in page.locator("#read h3").all_inner_texts()] == [
+        "Hits",
+        "Misses",
+        "False alarms",
+    ]
+    chosen = page.locator("#read .group").first.locator(".token.chosen").all_inner_texts()
+    assert chosen and all("script" in text for text in chosen)
+    page.locator("#read .token.chosen").first.hover()
+    assert "Activation" in page.locator(".card:not([hidden])").inner_text()
+    assert page.evaluate("window.stung") is None  # the corpus tries to
+    page.locator(f"a[href*='feature={PRINT}']").click()
+    page.wait_for_function("i => document.querySelector('#read h2').textContent.includes(`#${i}`)", arg=PRINT)
+
+
+def test_on_a_telephone_nothing_is_wider_than_the_page(narrow_page, site):  # noqa: F811
+    narrow_page.goto(f"{site}?q=token(/script/)")
+    narrow_page.wait_for_selector("#read .group .token")
+    assert narrow_page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
