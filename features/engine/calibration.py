@@ -3,6 +3,7 @@
 Each becomes an answer, as if somebody had given it: whoever loads the SAE later reads the same.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +17,7 @@ from .self_check import TOKENS, TOKENS_FOR_OTHERS, counted_activations, first_ro
 from .subject import Subject
 
 FACTORS = [2 ** (step / 4) for step in range(-4, 5)]  # of the unit scale, that are tried
-AS_GOOD = 0.005  # explained variance that the best factor must gain on the unit scale to be taken instead
+AS_GOOD = 0.005  # explained variance by which factors do not differ
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ def _scale(done: Calibration, rows: np.ndarray, read) -> Calibration:
         scale: fit_of(scaled(sae, scale), h).explained_variance for scale in {1.0, *(unit * f for f in FACTORS)}
     }
     explained = {scale: value for scale, value in explained.items() if np.isfinite(value)} or {1.0: float("nan")}
-    best = max(explained, key=explained.get)
-    # In training it was sqrt(d_in) / mean length of other text: taken unless another one is clearly better.
-    best = unit if explained[best] - explained.get(unit, -np.inf) < AS_GOOD else best
+    most = max(explained.values())
+    # In training it was sqrt(d_in) / mean length, of other text: of those that explain as much, the nearest to it.
+    as_good = [scale for scale, value in explained.items() if not value < most - AS_GOOD]
+    best = min(as_good, key=lambda scale: abs(math.log(scale / unit)))
     note = (
         f"scaling_factor {best:.5g} was measured: it explains most of {len(h):,} tokens ({explained[best]:.2f}; 1 "
         f"explains {explained.get(1.0, float('nan')):.2f}). sqrt(d_in) / mean |activation| is {unit:.5g} there."

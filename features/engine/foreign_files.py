@@ -39,6 +39,12 @@ def stand_in(path) -> str:
     return ""
 
 
+def without_advice(error: BaseException, otherwise: str) -> str:
+    """All that a library says, or `otherwise` where its words advise what is not safe."""
+    words = str(error).strip()
+    return otherwise if UNSAFE.search(words) else words
+
+
 def reason(error: BaseException) -> str:
     """The first line of a library's error, or the error's kind where its words advise what is not safe."""
     words = str(error).strip()

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from ..foreign_files import stand_in
+
 NAMES = {  # transformer_lens's name -> those that other families of models give to the same number
     "n_layers": ("n_layer", "num_hidden_layers", "num_layers"),
     "d_model": ("n_embd", "hidden_size"),
@@ -26,7 +28,7 @@ def read_config(folder) -> dict:
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}). A model folder needs a config.json.") from error
     except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON: {error}") from error
+        raise ModelError(stand_in(path) or f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
         raise ModelError(f"{path} holds a {type(config).__name__}, not an object with settings.")
     return config

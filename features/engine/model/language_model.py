@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..foreign_files import stand_in, without_advice
 from .config import ModelError, read_config
 from .one_layer import OneBlockConfig, OneBlockModel
 from .tl_layout import WEIGHTS
@@ -52,7 +53,16 @@ def load_model(folder, device: str = "auto", ids: Tensor | None = None):
     except (ModelError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # whatever a library raises of a model that it does not know
+        if in_place := _stand_in(folder):
+            raise ModelError(in_place) from error
         if type(error).__name__ == "SafetensorError":
             raise ModelError(f"The weights in {folder / WEIGHTS} are damaged: {error}") from error
-        said = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
+        said = without_advice(error, "it needs code that transformers does not have, which is not run here")
+        said = said if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {said}"
         raise ModelError(f"The model in {folder} cannot be loaded: {said}") from error
+
+
+def _stand_in(folder: Path) -> str:
+    """What lies there in place of one of the weight files; empty where they are files of weights."""
+    weights = sorted(file for ending in ("safetensors", "bin", "json") for file in folder.glob(f"*.{ending}"))
+    return next(filter(None, map(stand_in, weights)), "")

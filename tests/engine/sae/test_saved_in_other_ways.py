@@ -3,15 +3,21 @@
 import argparse
 import json
 import pathlib
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from features.engine import foreign_files
+from features.engine.corpus.token_rows import CorpusError, open_rows
+from features.engine.model.config import ModelError
+from features.engine.model.language_model import load_model
 from features.engine.sae.checkpoint import CheckpointError, checkpoint_hash, describe, read_sae
 from features.engine.sae.layouts import hook_names
 from features.engine.sae.reading.files import find_saes
+from tests.engine import small
 from tests.engine.sae.sae_files import D, H, K, check, four, inputs, jumprelu, keep_largest, linear, normal, write
 
 BARE = {"apply_b_dec_to_input": True}
@@ -352,3 +358,18 @@ def test_the_saes_of_a_run_are_found_and_its_other_files_are_not(tmp_path):
     found = [str(path.relative_to(tmp_path / "dl")) for path in find_saes(tmp_path / "dl")]
     assert found[:3] == ["trainer_0", "trainer_0/checkpoints/ae_0.pt", "trainer_0/checkpoints/ae_6.pt"]
     assert find_saes(tmp_path / "dl" / "trainer_0") == []
+
+
+def test_a_models_files_are_called_what_they_are_too_and_nothing_advises_to_trust_them(tmp_path):
+    small.write_model(tmp_path)
+    (tmp_path / "model.safetensors").write_text(POINTER)
+    with pytest.raises(ModelError, match="model.safetensors is a Git LFS pointer"):
+        load_model(tmp_path, "cpu")
+    (tmp_path / "config.json").write_text(PAGE)
+    with pytest.raises(ModelError, match="config.json is a web page"):
+        load_model(tmp_path, "cpu")
+    advice = ValueError("Please pass the argument `trust_remote_code=True` to allow custom code to be run.")
+    assert foreign_files.without_advice(advice, "it needs code") == "it needs code"
+    (tmp_path / "ids.npy").write_bytes(pickle.dumps({"ids": [1, 2]}))  # numpy's words: "If you trust the file …"
+    with pytest.raises(CorpusError, match="its bytes are not those of such a file"):
+        open_rows(tmp_path / "ids.npy")
