@@ -169,7 +169,16 @@ WEB_SIDE = (
 
 def test_the_web_side_and_the_tasks_load_no_torch():
     loaded = loaded_by(f"import django; django.setup(); import {WEB_SIDE}")
-    assert not loaded & {"torch", "transformer_lens", "transformers", "huggingface_hub", "pandas", "scipy"}
+    assert not loaded & {
+        "torch",
+        "transformer_lens",
+        "transformers",
+        "huggingface_hub",
+        "pandas",
+        "scipy",
+        "numba",
+        "pyarrow",
+    }
 
 
 def test_checks_and_the_wsgi_application_load_no_torch():

@@ -26,6 +26,8 @@ class TokenBytes:
         self.lengths = np.array([len(piece) for piece in pieces], np.int64)  # [vocabulary]
         self.offsets = np.concatenate([[0], self.lengths.cumsum()])  # [vocabulary + 1]
         self.bytes = np.frombuffer(b"".join(pieces), np.uint8)
+        # UTF-8 has no bytes from 0xFE on, but tokens may; spans.py marks matches with them, so others stand for them.
+        self._matched = np.where(self.bytes < 0xFE, self.bytes, 0xC0).astype(np.uint8)
 
     @cached_property
     def labels(self) -> list[str]:
@@ -52,7 +54,7 @@ class TokenBytes:
         # Byte b of the text, in a token that begins at byte s there, is b - s behind the token's first byte here.
         shifts = (self.offsets[known] - (ends - lengths)).astype(np.int32)
         index = np.repeat(shifts, lengths) + np.arange(ends[-1] if len(ends) else 0, dtype=np.int32)
-        return self.bytes[index], ends
+        return self._matched[index], ends
 
 
 @dataclass(frozen=True)

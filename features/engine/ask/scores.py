@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.numba.token_sums import add_at_tokens
 from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
 from .intervals import PrecisionIntervals, wilson
 from .thresholds import Threshold
@@ -43,6 +42,8 @@ def scores(kept: KeptEntries, held: np.ndarray, counted: int, threshold: Thresho
 
     Raises KeptEntriesDamaged where an entry is of no feature.
     """
+    from ..kernels.numba.token_sums import add_at_tokens  # numba takes a second: with the first question, not the site
+
     active, m = threshold.counts(kept, least), int(held.sum())
     hits, sums, sizes = np.zeros(kept.d_sae, np.int64), np.zeros(kept.d_sae), np.zeros(kept.d_sae)
     arrays = (kept.token_offsets, kept.token_features, kept.token_values)

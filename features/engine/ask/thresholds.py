@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.numba.token_sums import count_large
 from ..store.kept_entries import KeptEntries
 
 WRITTEN = re.compile(r"(?P<quantile>q)?(?P<number>\d*\.?\d+(?:e-?\d+)?)")
@@ -56,6 +55,8 @@ class Threshold:
         """On how many tokens each feature is at least so large. [d_sae] int64"""
         if not least.any():
             return kept.counts
+        from ..kernels.numba.token_sums import count_large
+
         counts = np.zeros(kept.d_sae, np.int64)
         count_large(np.asarray(kept.feature_values), kept.feature_offsets, least, counts)
         return counts

@@ -168,6 +168,31 @@ def test_blocks_of_rows_change_nothing(vocabulary, rows, ask, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(parts), ask(typed))
 
 
+def test_rows_of_any_ids_are_asked(vocabulary):
+    """No text comes to these: bytes that are no UTF-8, ids that no token has, rows of special tokens alone."""
+    rows = np.random.default_rng(0).integers(0, vocabulary.size + 9, (40, 16)).astype(np.uint16)
+    rows[3], rows[:, 5], rows[:, 6] = 1, _id_of(vocabulary, 0xFF), _id_of(vocabulary, 0xFE)
+    tokens = TokenBytes(vocabulary)
+    for part in (rows, rows[3:4], rows[:0]):
+        for typed in ("/[a-z]/", "e", "inside(brackets)", "near(/e/, 3)", "touch(/./s)"):
+            found = [Question(parse(typed), tokens).holds(text) for text in row_texts(part, 0, tokens)]
+            assert sum(map(len, found)) == part.size
+            assert (
+                typed != "/[a-z]/"
+                or found == []
+                or found[0].tolist()
+                == [
+                    any("a" <= c <= "z" for c in vocabulary.bytes_of(id).decode("latin1"))
+                    and id not in vocabulary.special
+                    for id in part.ravel().tolist()
+                ]
+            )
+
+
+def _id_of(vocabulary, byte):
+    return next(id for id in range(vocabulary.size) if vocabulary.bytes_of(id) == bytes([byte]))
+
+
 @pytest.mark.parametrize(
     ("typed", "at", "said"),
     [

@@ -59,10 +59,11 @@ def test_the_page_says_it_in_words_and_a_second_question_reads_no_text_anew(clie
     assert f"What feature #{SCRIPT} hits" in text_of(other) and "by the lower end of the interval" in text_of(other)
 
 
-def test_the_page_without_a_pattern_says_what_can_be_asked_and_loads_no_torch(client, asked):
+def test_the_page_without_a_pattern_says_what_can_be_asked_and_other_pages_lead_there(client, asked):
     told = text_of(client.get(PAGE))
     assert "What can be asked?" in told and 'token(" I") and after(",")' in told
     assert f'href="{PAGE}"' in client.get("/saes/tiny/").content.decode()
+    assert f'action="{PAGE}"' in client.get("/saes/tiny/features/").content.decode()
 
 
 def test_what_cannot_be_asked_is_said_and_an_error_points_at_its_place(client, asked):
