@@ -2,11 +2,18 @@
 
 import numpy as np
 
+from ..engine.model.config import text_config
 from ..engine.results import DENSE_ABOVE
 from ..models import SAE, Corpus, Feature, Statistics
 from ..templatetags.formatting import figure, loss_recovered, percent, with_margin
 
 BINS = 60
+WRONG_BEFORE = {  # transformers' model_type: what statistics without a check of the model left out of account
+    **dict.fromkeys(("gemma", "gemma3", "gemma3_text"), "the norms"),
+    "gemma2": "the norms and caps",
+    "granite": "the factors",
+    "olmo2": "the norms behind attention and MLP",
+}
 
 
 def figures(sae: SAE) -> list[tuple[str, str, str]]:
@@ -74,6 +81,20 @@ def quick_note(sae: SAE) -> str:
     if sae.jobs.unfinished().filter(features__isnull=True, cancel_requested=False).exists():
         return f"{now}; the whole corpus follows."
     return f"{now}: the computation on the whole corpus has ended early. Try it again, or compute all features anew."
+
+
+def older_note(sae: SAE) -> str:
+    """That what is shown was computed before models were checked, where that was wrong; "" elsewhere."""
+    statistics = sae.statistics
+    if statistics is None or "model check" in statistics.versions:
+        return ""
+    kind = text_config(sae.model_path).get("model_type")
+    if kind not in WRONG_BEFORE:
+        return ""
+    return (
+        f"These statistics come from a version that did not read {WRONG_BEFORE[kind]} of this kind of model ({kind}): "
+        "losses, loss effects and logit effects are wrong. Activations are right. Compute all features again."
+    )
 
 
 def _cost(statistics: Statistics) -> tuple[str, str]:

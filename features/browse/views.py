@@ -17,7 +17,7 @@ from .feature_list import FILTERS, FeatureList
 from .feature_page import Unreadable, feature_page, missing_page, preview
 from .reproduce import feature_snippet
 from .sae_health import health_figures, warning
-from .sae_overview import density_histogram, figures, model_and_text, quick_note
+from .sae_overview import density_histogram, figures, model_and_text, older_note, quick_note
 
 PER_PAGE = 100
 
@@ -56,7 +56,7 @@ def sae(request, slug):
     context |= {"health": health_figures(sae), "warning": warning(sae)}
     context |= {"model_and_text": model_and_text(sae, corpus)}
     context |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
-    context |= {"quick": quick_note(sae)}
+    context |= {"quick": quick_note(sae), "older": older_note(sae)}
     return render(request, "features/sae.html", {"sae": sae, "here": "sae", **context})
 
 
@@ -83,9 +83,8 @@ def table(request, slug):
 def feature(request, slug, index):
     sae = sae_or_404(slug)
     data = page_data(request, sae, index)
-    return render(
-        request, "features/feature.html", {"sae": sae, "here": "feature", "data": data, "quick": data["quick"]}
-    )
+    context = {"data": data, "quick": data["quick"], "older": older_note(sae)}
+    return render(request, "features/feature.html", {"sae": sae, "here": "feature", **context})
 
 
 @require_safe

@@ -13,6 +13,7 @@ import torch
 from ..encoder.encoder import Encoder
 from ..encoder.reconstruction import reconstruct
 from ..kernels.parallel import run_all
+from ..model.verdict import CHECKED
 from ..results import DENSE_ABOVE, Summary
 from ..store.sums import CorpusSums
 from ..subject import Subject
@@ -46,7 +47,7 @@ def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, 
         dead=int((counts == 0).sum()),
         dense=int((counts > DENSE_ABOVE * sums.tokens).sum()),
         seed=seed,
-        versions={"torch": torch.__version__, "numpy": np.__version__},
+        versions={"torch": torch.__version__, "numpy": np.__version__, "model check": CHECKED},
     )
 
 

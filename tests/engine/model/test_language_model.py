@@ -135,6 +135,7 @@ def test_half_precision_weights_are_computed_in_float32(small_folder, tmp_path):
         ("bad config", "not valid JSON"),
         ("no weights", "cannot be loaded"),
         ("cut weights", "damaged|cannot be loaded"),
+        ("pointer", "is a Git LFS pointer.*git lfs pull"),
         ("missing tensor", "unembed.W_U"),
     ],
 )
@@ -148,6 +149,8 @@ def test_a_damaged_model_says_what_is_wrong(tmp_path, damage, says):
         (folder / "config.json").write_text("{")
     elif damage == "no weights":
         weights.unlink()
+    elif damage == "pointer":
+        weights.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d7a' * 16}\nsize 16796032\n")
     elif damage == "cut weights":
         weights.write_bytes(weights.read_bytes()[:1000])
     else:

@@ -87,6 +87,17 @@ def test_a_worker_looks_at_models_that_were_imported_before(files, tmp_path):
     assert SAE.objects.get().model_verdict.largest_logit > 0
 
 
+def test_figures_of_before_that_were_wrong_are_said_to_be(files, tmp_path, client):
+    write(tmp_path / "gemma", "Gemma 2")
+    run(files, tmp_path / "gemma", how="compute", tokens=100)
+    sae, said = SAE.objects.get(), "come from a version that did not read the norms and caps"
+    pages = [sae.get_absolute_url(), sae.feature_url(0)]
+    assert not [page for page in pages if said in client.get(page).content.decode()]
+    sae.statistics.versions.pop("model check")
+    sae.statistics.save()
+    assert [page for page in pages if said in client.get(page).content.decode()] == pages
+
+
 def test_a_prefix_that_was_taken_off_is_said(files, tmp_path, client):
     from safetensors.torch import load_file, save_file
 
