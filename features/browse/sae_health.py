@@ -21,6 +21,8 @@ def health_figures(sae: SAE) -> list[tuple[str, str, str]]:
     if sae.statistics is None:
         return []
     found = health_of(sae)
+    if found is None and sae.statistics.quick:
+        return [("Health", "not computed yet", "it comes with the whole corpus: quick results are of too few tokens")]
     if found is None:
         return [("Health", "not computed yet", "these statistics are of an earlier version: compute them again")]
     return [*_of_directions(sae, found), *_of_positions(sae, found)]

@@ -24,14 +24,22 @@ def figures(sae: SAE) -> list[tuple[str, str, str]]:
     return [
         ("L0", figure(statistics.l0), "features active on a token, on average"),
         ("Explained variance", percent(statistics.explained_variance), "of the activations it reads"),
+        *_of_losses(sae, statistics),
+        ("Dead", f"{statistics.dead:,}", f"of {sae.d_sae:,} features never fired on these tokens"),
+        ("Dense", f"{statistics.dense:,}", f"features fire on more than {percent(DENSE_ABOVE, 2)} of tokens"),
+    ]
+
+
+def _of_losses(sae: SAE, statistics: Statistics) -> list[tuple[str, str, str]]:
+    if statistics.quick and statistics.completed is None:
+        return [("Loss recovered", "not measured yet", "it follows when all features are shown")]
+    return [
         (
             "Loss recovered",
             loss_recovered(statistics) + " (95\u00a0%)" * bool(statistics.loss_recovered_margin),
             _losses(sae, statistics),
         ),
         ("Cost of reconstruction", *_cost(statistics)),
-        ("Dead", f"{statistics.dead:,}", f"of {sae.d_sae:,} features never fired on these tokens"),
-        ("Dense", f"{statistics.dense:,}", f"features fire on more than {percent(DENSE_ABOVE, 2)} of tokens"),
     ]
 
 

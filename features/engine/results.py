@@ -229,7 +229,7 @@ class Summary:
     dense: int
     seed: int
     versions: dict = field(default_factory=dict)
-    health: Health = field(default_factory=Health)
+    health: Health | None = field(default_factory=Health)  # None in quick results
     loss_rows: int = 0  # that the losses are measured on; 0 in what earlier versions computed
     loss_recovered_margin: float = float("nan")  # half of its 95 % interval
     loss_cost_margin: float = float("nan")  # the same of loss_reconstructed - loss_clean, in nats

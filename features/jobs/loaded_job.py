@@ -1,6 +1,7 @@
 """What of a job stays in memory from part to part? Its model, SAEs and token rows, one job's in each worker."""
 
 import threading
+from dataclasses import replace
 
 from django.conf import settings
 
@@ -46,14 +47,23 @@ class LoadedJob:
         ]
 
     def quick(self, tokens, folder, progress):
-        """Figures on the first rows that hold so many tokens, in a folder of its own; by the code that reads all."""
+        """Figures on the first rows that hold so many tokens, in a folder of its own, by the code that reads all; but
+        losses, which `quick_summary` measures when features are shown, and health, which few tokens say nothing of."""
         few = self._shards.plan_shards(
             self.rows, tokens=tokens, bos=self.plan.bos, special=self.subject.vocabulary.special,
-            skipped=self.plan.skipped, shard_tokens=self.rows.size, loss_rows=QUICK_LOSS_ROWS,
+            shard_tokens=self.rows.size, loss_rows=0,
         )  # fmt: skip
         self._shards.collect_shard(self._shard_pass(), self.rows, few, 0, folder, progress=progress)
-        self._shards.merge(self.subject, self.rows, few, folder, progress=progress)
+        self._shards.merge(self.subject, self.rows, few, folder, progress=progress, with_health=False)
         return self._shards.open_collected(self.subject, self.rows, few, folder, progress=progress, **self._options)
+
+    def quick_summary(self, figures):
+        """Of `quick` figures, with their losses."""
+        from ..engine.weights import summary
+
+        rows = self.rows[summary.loss_rows(figures.summary.rows, QUICK_LOSS_ROWS)]
+        losses = summary.losses_by_row(self.subject, self._shard_pass().encoders[0], rows)
+        return replace(figures.summary, **summary.loss_figures(losses))
 
     def shard(self, number, folder, progress):
         self._shards.collect_shard(self._shard_pass(), self.rows, self.plan, number, folder, progress=progress)

@@ -111,6 +111,7 @@ def _quick(lease) -> None:
         if statistics:
             others = [index for index in range(job.sae.d_sae) if index not in named]
             write.add_quick(lease, statistics, figures.features(others))
+            write.complete_quick(lease, statistics, model_cache.of(job).quick_summary(figures))
     lease.finish()
     write.remove_leftovers(job.sae)  # of an attempt that was killed
 

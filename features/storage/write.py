@@ -91,6 +91,13 @@ def add_quick(lease, statistics: Statistics, features: Iterable[FeatureStatistic
             save(rows)
 
 
+def complete_quick(lease, statistics: Statistics, summary: Summary) -> None:
+    """All features are in a set of quick results, and `summary` says what had not been measured when it was shown."""
+    with transaction.atomic():
+        lease.check()
+        Statistics.objects.filter(pk=statistics.pk).update(**_figures(summary), completed=timezone.now())
+
+
 # Replaced and shown
 
 
@@ -132,9 +139,9 @@ def show(lease) -> None:
 
 
 def _switch(sae: SAE, statistics: Statistics) -> int | None:
-    """Show this set instead of the one shown; returns the id of that one."""
+    """Show this set instead of the one shown; returns the id of that one. Quick results are completed later."""
     before, sae.statistics = sae.statistics_id, statistics
-    statistics.completed = timezone.now()
+    statistics.completed = None if statistics.quick else timezone.now()
     statistics.save(update_fields=["completed"])
     sae.save(update_fields=["statistics"])
     return before
@@ -153,7 +160,7 @@ def _figures(summary: Summary) -> dict:
     )
     figures = {name: getattr(summary, name) for name in names.split()}
     figures["versions"] = {"saeviz": __version__, **figures["versions"]}
-    figures["health"] = asdict(summary.health)
+    figures["health"] = asdict(summary.health) if summary.health else {}
     # A figure that does not exist (no loss without tokens) is stored as none; databases do not agree on NaN.
     return {name: None if value != value else value for name, value in figures.items()}
 

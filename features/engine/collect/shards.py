@@ -135,8 +135,9 @@ def merge(
     folder: Path,
     *,
     progress: Callable[[Progress], None] | None = None,
+    with_health: bool = True,
 ) -> None:
-    """Add up all shards and the products between features, unless that is done."""
+    """Add up all shards and the products between features, and look at the dictionary's health, unless that is done."""
     final = Path(folder) / "merged"
     if final.exists():
         return
@@ -153,8 +154,9 @@ def merge(
             report = partial(_report_merging, throttled, plan)
             products = products_with_frequent(splits[left], splits[right], subject.device, report)
             np.save(_products_file(unfinished, left, right), products)
-        found = health(subject, splits[A].entries, _layout(rows, plan))
-        (unfinished / "health.json").write_text(json.dumps(asdict(found)))
+        if with_health:
+            found = health(subject, splits[A].entries, _layout(rows, plan))
+            (unfinished / "health.json").write_text(json.dumps(asdict(found)))
         # [rows, 4], three sums of losses and the number of their tokens: shards lie in the order of their rows.
         np.save(unfinished / "losses.npy", np.concatenate([np.load(each / "losses.npy") for each in folders]))
 
@@ -187,7 +189,8 @@ def open_collected(
     correlations = Correlations(sums, moments[A], _pairs(merged, splits, A, A), subject.sae.W_dec, second)
     losses = np.load(merged / "losses.npy")
     entries = splits[A].entries
-    found = Health(**json.loads((merged / "health.json").read_text()))
+    found = merged / "health.json"
+    found = Health(**json.loads(found.read_text())) if found.exists() else None
     figures = replace(summary.sae_summary(plan, sums, entries.counts, losses, seed), health=found)
     layout = _layout(rows, plan)
     return Collected(subject, layout, entries, correlations, figures, seed, features, ThrottledProgress(progress))

@@ -28,27 +28,34 @@ def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, 
 
     Same as reference.l0 and reference.dead_and_dense: exact, of whole numbers.
     """
-    *totals, loss_tokens = losses.sum(0).tolist()
-    # NaN where there were no predictions: no loss is not a loss of 0.
-    clean, reconstructed, zero = (total / (loss_tokens or np.nan) for total in totals)
-    recovered_margin, cost_margin = _margins(losses)
     return Summary(
         tokens=sums.tokens,
         rows=plan.used_rows,
         l0=float(counts.sum() / max(sums.tokens, 1)),
         explained_variance=sums.explained_variance,
-        loss_clean=clean,
-        loss_reconstructed=reconstructed,
-        loss_zero_ablated=zero,
-        loss_tokens=int(loss_tokens),
-        loss_rows=len(losses),
-        loss_recovered_margin=recovered_margin,
-        loss_cost_margin=cost_margin,
+        **loss_figures(losses),
         dead=int((counts == 0).sum()),
         dense=int((counts > DENSE_ABOVE * sums.tokens).sum()),
         seed=seed,
         versions={"torch": torch.__version__, "numpy": np.__version__, "model check": CHECKED},
     )
+
+
+def loss_figures(losses: np.ndarray) -> dict[str, float]:
+    """What a Summary says of losses by row [n, 4]: their means, on how much they rest, and how sure what follows is."""
+    *totals, loss_tokens = losses.sum(0).tolist()
+    # NaN where there were no predictions: no loss is not a loss of 0.
+    clean, reconstructed, zero = (total / (loss_tokens or np.nan) for total in totals)
+    recovered_margin, cost_margin = _margins(losses)
+    return {
+        "loss_clean": clean,
+        "loss_reconstructed": reconstructed,
+        "loss_zero_ablated": zero,
+        "loss_tokens": int(loss_tokens),
+        "loss_rows": len(losses),
+        "loss_recovered_margin": recovered_margin,
+        "loss_cost_margin": cost_margin,
+    }
 
 
 def loss_rows(used_rows: int, most: int) -> np.ndarray:
