@@ -22,6 +22,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("saes/<slug:slug>/", views.sae, name="sae"),
     path("saes/<slug:slug>/ask/", ask_views.ask, name="ask"),
+    path("saes/<slug:slug>/ask.progress", ask_views.ask_progress, name="ask-progress"),
     path("saes/<slug:slug>/ask.json", ask_views.ask_json, name="ask-json"),
     path("saes/<slug:slug>/features/", views.table, name="table"),
     path("saes/<slug:slug>/features/random/", views.random, name="random"),

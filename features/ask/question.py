@@ -1,5 +1,7 @@
 """What is asked of the kept activations, and where does the pattern hold? The text and the last answers are kept."""
 
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import urlencode
@@ -18,6 +20,8 @@ from ..storage.kept_activations import NothingKept
 from ..storage.readers import documents_of, rows_of, vocabulary_of
 
 MOST_IN_MEMORY = 1 << 22  # tokens whose text is kept for the next question, about 100 MB; of more it is made anew
+LONG = 1 << 21  # tokens from which on a pattern may take more than a second or two: pages show how far it is
+REMEMBERED = 8  # patterns, a byte a token each
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,14 @@ class Held:
     counted: int  # tokens that are not special
 
 
+_found: OrderedDict[tuple, Held] = OrderedDict()  # the last answers, by all that they depend on
+
+
 def held_by(sae: SAE, kept: KeptEntries, pattern: str) -> Held:
     """Raises PatternError, NothingKept, or CorpusError and OSError where the text is gone."""
-    corpus = sae.statistics.corpus
-    held = _held(sae.model_path, corpus.pk, corpus.sha256, kept.tokens, pattern)
+    for _ in look_for(sae, kept, pattern):
+        pass
+    held = _found.get(_key(sae, kept, pattern)) or held_by(sae, kept, pattern)  # others may have asked much meanwhile
     if held.counted != sae.statistics.tokens:
         raise NothingKept(
             f"The statistics counted {sae.statistics.tokens:,} tokens; read with the tokenizer that is there now, the "
@@ -68,13 +76,27 @@ def held_by(sae: SAE, kept: KeptEntries, pattern: str) -> Held:
     return held
 
 
-@lru_cache(maxsize=8)
-def _held(model_path: str, corpus: int, sha256: str, tokens: int, pattern: str) -> Held:
-    corpus = Corpus.objects.get(pk=corpus)
+def look_for(sae: SAE, kept: KeptEntries, pattern: str) -> Iterator[int]:
+    """Looks for the pattern block by block, and says after each how many tokens are done; then `held_by` knows. Who
+    asks no more for the next block has stopped it. Raises what `held_by` does."""
+    key, corpus = _key(sae, kept, pattern), sae.statistics.corpus
+    if key in _found:
+        return
     parsed, table = parse(pattern), documents_of(corpus)
-    question = Question(parsed, _token_bytes(model_path), pattern, corpus.slug, table.kinds if table else None)
-    found = [(question.holds(text), int(text.counted.sum())) for text in _texts(model_path, corpus, tokens)]
-    return Held(np.concatenate([holds for holds, _ in found]), sum(counted for _, counted in found))
+    question = Question(parsed, _token_bytes(sae.model_path), pattern, corpus.slug, table.kinds if table else None)
+    tokens, counted, done = np.zeros(kept.tokens, bool), 0, 0
+    for text in _texts(sae.model_path, corpus, kept.tokens):
+        tokens[done : done + len(text)] = question.holds(text)
+        counted, done = counted + int(text.counted.sum()), done + len(text)
+        yield done
+    _found[key] = Held(tokens, counted)
+    while len(_found) > REMEMBERED:
+        _found.popitem(last=False)
+
+
+def _key(sae: SAE, kept: KeptEntries, pattern: str) -> tuple:
+    corpus = sae.statistics.corpus
+    return sae.model_path, corpus.slug, corpus.path, corpus.sha256, kept.tokens, pattern
 
 
 @lru_cache(maxsize=2)
@@ -82,17 +104,21 @@ def _token_bytes(model_path: str) -> TokenBytes:
     return TokenBytes(vocabulary_of(SAE(model_path=model_path)))
 
 
-def _texts(model_path: str, corpus: Corpus, tokens: int):
-    if tokens <= MOST_IN_MEMORY:
-        return _texts_in_memory(model_path, corpus.pk, corpus.sha256, tokens)
-    return _read_texts(model_path, corpus, tokens)
-
-
-@lru_cache(maxsize=2)
-def _texts_in_memory(model_path: str, corpus: int, sha256: str, tokens: int) -> list[RowText]:
-    return list(_read_texts(model_path, Corpus.objects.get(pk=corpus), tokens))
-
-
-def _read_texts(model_path: str, corpus: Corpus, tokens: int):
+def _texts(model_path: str, corpus: Corpus, tokens: int) -> Iterator[RowText]:
+    """The text of the corpus' first tokens, block by block: remembered as it is made, unless there is too much."""
+    key, made = (model_path, corpus.path, corpus.sha256, tokens), []
+    if key in _in_memory:
+        yield from _in_memory[key]
+        return
     rows = rows_of(corpus)[: tokens // (corpus.row_length - corpus.bos)]
-    return row_texts(rows, int(corpus.bos), _token_bytes(model_path), documents_of(corpus))
+    for text in row_texts(rows, int(corpus.bos), _token_bytes(model_path), documents_of(corpus)):
+        if tokens <= MOST_IN_MEMORY:
+            made.append(text)
+        yield text
+    if tokens <= MOST_IN_MEMORY:
+        _in_memory[key] = made
+        while len(_in_memory) > 2:
+            _in_memory.popitem(last=False)
+
+
+_in_memory: OrderedDict[tuple, list[RowText]] = OrderedDict()  # of two corpora

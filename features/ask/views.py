@@ -1,7 +1,10 @@
 """Which features go with a pattern? A page and its JSON: rows and kept activations, nothing that loads a model."""
 
-from django.http import JsonResponse
+import json
+
+from django.http import JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from ..browse.sae_overview import quick_note
@@ -9,8 +12,9 @@ from ..browse.views import json_errors, sae_or_404
 from ..engine.ask.pattern import PatternError
 from ..engine.ask.scores import METRICS
 from ..storage.kept_activations import NothingKept, kept_of
+from . import question
 from .answer import answer
-from .question import Asked
+from .question import Asked, look_for
 
 NAMES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "lift": "Lift", "correlation": "Correlation"}
 EXAMPLES = ("however", 'token(" I") and after(",")', r"/(19|20)\d\d/", "inside(quotes)", "token(/ing$/)")
@@ -22,6 +26,7 @@ def ask(request, slug):
     told = _told(sae, request)
     context = {"sae": sae, "here": "ask", "metrics": [(name, NAMES[name]) for name in METRICS], "examples": EXAMPLES}
     context["quick"] = quick_note(sae)
+    context["takes_long"] = bool(sae.statistics) and sae.statistics.tokens > question.LONG
     if told["answer"]:
         context["share"] = told["answer"]["held"] / told["answer"]["population"]["tokens"]
         context["labelled"] = any(feature["label"] for feature in told["answer"]["features"])
@@ -37,6 +42,26 @@ def ask_json(request, slug):
     error = {"error": told["problem"] or "Give a pattern as ?q=. docs/asking.md says what patterns are."}
     error |= {"at": told["at"]} if "at" in told else {}
     return JsonResponse(error, status=told["status"] if told["status"] != 200 else 400)
+
+
+@require_safe
+@never_cache
+@json_errors
+def ask_progress(request, slug):
+    """Lines of JSON while a pattern is looked for, {"done", "total"} in tokens, then {"error"} or {"ready": true}: the
+    page and ask.json then answer at once. Who hangs up has stopped it."""
+    lines = (json.dumps(line) + "\n" for line in _looked_for(sae_or_404(slug), request))
+    return StreamingHttpResponse(lines, content_type="application/x-ndjson")
+
+
+def _looked_for(sae, request):
+    try:
+        asked, kept = Asked.from_query(request.GET), kept_of(sae)
+        for done in look_for(sae, kept, asked.pattern):
+            yield {"done": done, "total": kept.tokens}
+        yield {"ready": True}
+    except (ValueError, OSError) as error:  # as the page itself will say it, and where
+        yield {"error": str(error)}
 
 
 def _told(sae, request) -> dict:

@@ -25,6 +25,42 @@ if (data) {
   tokenKeys(groups);
 }
 
+/** Looks for the pattern first, showing how far that is; then the page answers at once. On a long text alone. */
+async function look(form) {
+  const panel = document.getElementById("looking");
+  const query = new URLSearchParams(new FormData(form));
+  const stop = new AbortController();
+  const bar = element("progress", { max: 1, value: 0, "aria-label": "Text looked through" });
+  const said = element("p", {}, "Looking for the pattern …");
+  panel.replaceChildren(said, bar, element("p", {}, element("button", { type: "button", onclick: () => stop.abort() }, "Cancel")));
+  panel.hidden = false;
+  try {
+    for await (const line of lines(await fetch(`${form.dataset.progress}?${query}`, { signal: stop.signal }))) {
+      if (!line.total) break; // ready, or an error that the page will point at
+      bar.max = line.total;
+      bar.value = line.done;
+      said.textContent = `Looking for the pattern: ${count(line.done)} of ${count(line.total)} tokens.`;
+    }
+    location.assign(`?${query}`);
+  } catch (error) {
+    panel.replaceChildren(element("p", {}, error.name === "AbortError" ? "Cancelled." : `The site does not answer: ${error.message}`));
+  }
+}
+
+/** The lines of JSON of a response, as they come. */
+async function* lines(response) {
+  let rest = "";
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const whole = (rest + part.value).split("\n");
+    rest = whole.pop();
+    for (const line of whole) yield JSON.parse(line);
+  }
+}
+
+const form = document.getElementById("ask");
+if (form.dataset.progress) form.addEventListener("submit", (event) => (event.preventDefault(), look(form)));
+
 bindKeys([
   { keys: ["/"], label: "/", does: "write a pattern", run: () => (search.focus(), search.select()) },
 ]);

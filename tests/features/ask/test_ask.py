@@ -1,6 +1,7 @@
 """The page that asks which features go with a pattern, and its JSON, by what a person reads on them."""
 
 import html
+import json
 import re
 
 import numpy as np
@@ -102,3 +103,25 @@ def test_without_kept_activations_the_page_says_why_and_the_others_work(client, 
 def test_another_tokenizer_than_the_statistics_had_is_noticed(client, asked):
     Statistics.objects.update(tokens=961)
     assert "another tokens (960, now 961)" in client.get(JSON, {"q": "print"}).json()["error"]
+
+
+def test_on_a_long_text_progress_is_told_and_who_hangs_up_stops_it(client, asked, monkeypatch):
+    from features.engine.ask import row_text
+
+    monkeypatch.setattr(row_text, "BLOCK_TOKENS", 300)
+    question._in_memory.clear()
+    assert "ask.progress" not in client.get(PAGE).content.decode()
+    monkeypatch.setattr(question, "LONG", 900)
+    assert 'data-progress="/saes/tiny/ask.progress"' in client.get(PAGE).content.decode()
+    told = client.get("/saes/tiny/ask.progress", {"q": "print and not zebra"})
+    lines = iter(told.streaming_content)
+    first = json.loads(next(lines))
+    assert first["total"] == 960 and 0 < first["done"] < 960
+    told.close()  # who asked has gone
+    assert not any("print and not zebra" in key for key in question._found)
+    lines = b"".join(client.get("/saes/tiny/ask.progress", {"q": "print and not zebra"}).streaming_content).splitlines()
+    assert [json.loads(line) for line in lines[-2:]] == [{"done": 960, "total": 960}, {"ready": True}]
+    monkeypatch.setattr(question, "row_texts", None)
+    assert client.get(JSON, {"q": "print and not zebra"}).json()["held"] > 0
+    (line,) = client.get("/saes/tiny/ask.progress", {"q": "a and ("}).streaming_content
+    assert "at character 8" in json.loads(line)["error"]

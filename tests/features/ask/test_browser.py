@@ -2,6 +2,7 @@
 
 import pytest
 
+from features.ask import question
 from tests.browser import browser, narrow_page, page  # noqa: F401
 
 from .conftest import PRINT, SCRIPT, with_kept
@@ -36,7 +37,12 @@ def test_a_pattern_is_typed_and_its_answer_read(page, site):  # noqa: F811
     page.wait_for_function("i => document.querySelector('#read h2').textContent.includes(`#${i}`)", arg=PRINT)
 
 
-def test_on_a_telephone_nothing_is_wider_than_the_page(narrow_page, site):  # noqa: F811
-    narrow_page.goto(f"{site}?q=token(/script/)")
+def test_a_long_text_on_a_telephone(narrow_page, site, monkeypatch):  # noqa: F811
+    """The pattern is looked for first; then nothing is wider than the page."""
+    monkeypatch.setattr(question, "LONG", 0)
+    narrow_page.goto(site)
+    narrow_page.fill("#search", "token(/script/)")
+    with narrow_page.expect_request("**/ask.progress?q=token*"):
+        narrow_page.click("#ask button")
     narrow_page.wait_for_selector("#read .group .token")
     assert narrow_page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
