@@ -21,7 +21,8 @@ BETTER_BY = 0.1  # explained variance, and elsewhere mean correlation, that anot
 PLENTY = 0.4  # explained variance that is usual
 NAMED = 3  # readings
 MOST_ACTIVE = 0.2  # of all features, on a token
-WORK = 3e11  # multiplications, about, that all other hook points may take
+WORK = 1.5e11  # multiplications, about, that all other hook points may take
+REFINED_TOKENS = 256  # at which a promising hook point is looked at once more
 LEAST_TOKENS = 32  # at which another hook point is looked at
 KEPT_BYTES = 1 << 30  # of activations at other hook points
 PART = 64  # tokens encoded at a time: f is dense, d_sae numbers a token
@@ -104,7 +105,7 @@ def _is_better(sae: SparseAutoencoder, own: Fit, other: Fit) -> bool:
     return follows or fits or other.explained_variance > max(PLENTY, _least(own) + BETTER_BY)
 
 
-def better_elsewhere(subject: Subject, rows: np.ndarray, fit: Fit) -> list[Reading]:
+def better_elsewhere(subject: Subject, rows: np.ndarray) -> list[Reading]:
     """Other hook points of the SAE's width at which it clearly fits better, best first. rows [n, length], one pass"""
     hooks = [hook for hook in _nearest_first(subject) if hook != subject.hook_point]
     if not hooks:
@@ -113,18 +114,17 @@ def better_elsewhere(subject: Subject, rows: np.ndarray, fit: Fit) -> list[Readi
     special = torch.tensor(sorted(subject.vocabulary.special), device=subject.device, dtype=torch.long)
     at = ~torch.isin(ids, special)
     at = _thinned(at, KEPT_BYTES // (4 * len(hooks) * subject.sae.config.d_in))
-    activations = subject.model.activations_at(ids, hooks, at)
+    activations = subject.model.activations_at(ids, [subject.hook_point, *hooks], at)
     # All hook points on a few tokens, those that promise something on all.
     few = max(LEAST_TOKENS, int(WORK / (4 * len(hooks) * subject.sae.W_enc.numel())))
-    promising = []
+    fit, promising = fit_of(subject.sae, _sample(activations[subject.hook_point], REFINED_TOKENS)), []
     for hook in hooks:
-        h = activations[hook]
-        screened = fit_of(subject.sae, h[:: max(1, len(h) // few)])
+        screened = fit_of(subject.sae, _sample(activations[hook], few))
         if screened.explained_variance > _least(fit) and screened.correlation > fit.correlation:
             promising.append((screened.explained_variance, hook))
     readings = []
     for _, hook in sorted(promising, reverse=True)[: 2 * NAMED]:
-        other = fit_of(subject.sae, activations[hook])
+        other = fit_of(subject.sae, _sample(activations[hook], REFINED_TOKENS))
         if is_evidence(subject, fit, other):
             readings.append(Reading(hook, "", other.explained_variance, other.correlation, f"--hook {hook}"))
     return _best(readings)
@@ -193,6 +193,11 @@ def _option(sae: SparseAutoencoder, name: str, value: str) -> str:
     if not configs:
         return f"its layout has no answer {name}, so save it as another one if you know that it is so"
     return f"{configs} says otherwise ({name}): change it there if you know that it is so"
+
+
+def _sample(h: Tensor, tokens: int) -> Tensor:
+    """About so many of the tokens, evenly spread. [n, d_in]"""
+    return h[:: max(1, len(h) // tokens)]
 
 
 def _with(sae: SparseAutoencoder, **changes) -> SparseAutoencoder:

@@ -18,8 +18,10 @@ from .variance import VarianceShares, variance_shares
 from .weights import summary
 
 TOKENS = 2000  # looked at
-TOKENS_FOR_LOSSES = 1024  # of these: each takes three passes and the logits of all
-TOKENS_FOR_OTHERS = 512  # looked at for every other reading of the same weights
+MOST_FOR_LOSSES, LEAST_FOR_LOSSES = 1024, 256  # of these: each takes three passes and the logits of all
+LOSS_WORK = 2e11  # multiplications, about, that the losses may take: between the two bounds
+TOKENS_FOR_OTHERS = 512  # looked at at other hook points
+TOKENS_AT_HOOK = 256  # looked at for every other reading at the hook point
 LEAST_VARIANCE, GOOD_VARIANCE = 0.0, 0.4
 LEAST_RECOVERED = 0.3
 WORST_VARIANCE = -1.0  # of an SAE that is merely poor
@@ -77,10 +79,11 @@ def check_sae(
     if not _findings(figures, subject.d_sae):
         return SelfCheck(**figures)
     progress(f"Self-check: other readings of the same weights at {subject.hook_point}")
-    others = better_at(subject, h[:TOKENS_FOR_OTHERS], fit)
+    sample = h[:: max(1, len(h) // TOKENS_AT_HOOK)]
+    others = better_at(subject, sample, fit_of(subject.sae, sample))
     if not others:
         progress("Self-check: the same weights at all other hook points")
-        others = better_elsewhere(subject, first_rows(subject, rows, TOKENS_FOR_OTHERS), fit)
+        others = better_elsewhere(subject, first_rows(subject, rows, TOKENS_FOR_OTHERS))
     poor = not others and _is_read_as_meant(subject, fit)
     findings = (*_findings(figures, subject.d_sae, poor), _advice(subject, fit, others, poor))
     return SelfCheck(**figures, findings=findings, others=tuple(others), poor=poor)
@@ -117,7 +120,7 @@ def counted_activations(subject: Subject, rows: np.ndarray, counted: np.ndarray 
 
 def _figures(subject: Subject, rows: np.ndarray, fit: Fit, tokens: int) -> dict:
     """The figures of a SelfCheck."""
-    for_losses = rows[: max(1, TOKENS_FOR_LOSSES // rows.shape[1])]
+    for_losses = rows[: max(1, _tokens_for_losses(subject.model) // rows.shape[1])]
     # Sums of the clean, the reconstructed and the zero-ablated loss, then the number of predictions.
     *sums, count = summary.losses(subject, Encoder(subject.sae, "off"), for_losses)
     clean, reconstructed, zero = (total / max(count, 1) for total in sums)
@@ -136,6 +139,12 @@ def _figures(subject: Subject, rows: np.ndarray, fit: Fit, tokens: int) -> dict:
 def _counted(subject: Subject, rows: np.ndarray, first: int = 0) -> np.ndarray:
     """Which tokens count: those from position `first` of their row on that are not special. [n, length] bool"""
     return ~np.isin(rows, sorted(subject.vocabulary.special)) & (np.arange(rows.shape[1]) >= first)
+
+
+def _tokens_for_losses(model) -> int:
+    # A block of a transformer has about 12 d_model^2 weights; each is multiplied once a token and pass.
+    weights = 12 * model.n_layers * model.d_model**2 + model.d_model * model.d_vocab
+    return int(min(MOST_FOR_LOSSES, max(LEAST_FOR_LOSSES, LOSS_WORK / (3 * weights))))
 
 
 def _is_read_as_meant(subject: Subject, fit: Fit) -> bool:
