@@ -188,6 +188,7 @@ def _show(lease) -> None:
     if lease.job.features is None:
         kept_activations.keep(lease, partial(artifacts.needed, lease.job, Stage.SHARD))
     write.show(lease)
+    kept_activations.remove_leftovers()  # of the statistics that these replace
     artifacts.remove(lease.job)
     model_cache.drop()
 

@@ -70,7 +70,6 @@ def test_after_a_computation_all_shards_are_one_set(computed, dense):
 def test_a_new_computation_takes_the_place_of_the_old(computed, tmp_path):
     before = kept_of(computed).folder
     sae = compute(computed)
-    kept_activations.remove_leftovers()
     assert folders(tmp_path) == [kept_of(sae).folder.name] != [before.name]
 
 
