@@ -16,6 +16,7 @@ from .vocabulary import Vocabulary
 
 TOKENS = 64  # of each of the two rows
 ALLOWED, ALLOWED_SHARE = 1e-3, 1e-4  # a difference of logits: the larger of this, and this share of the largest logit
+ROUNDING = 1e-6  # of the largest entry of a sum in float32
 TEXT = (  # Lewis Carroll, Alice's Adventures in Wonderland (1865)
     "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do: once or "
     "twice she had peeped into the book her sister was reading, but it had no pictures or conversations in it, “and "
@@ -29,7 +30,9 @@ TEXT = (  # Lewis Carroll, Alice's Adventures in Wonderland (1865)
 def load_checked(folder, device: str, vocabulary: Vocabulary):
     """(model, Verdict). Raises ModelError where it cannot be loaded, or its hook points cannot be relied on."""
     model = load_model(folder, device, _ids(vocabulary, folder))
-    return model, check_model(model)
+    verdict = check_model(model)
+    model.ids = model.own_logits = None  # as wide as the vocabulary
+    return model, verdict
 
 
 def _ids(vocabulary: Vocabulary, folder) -> Tensor:
@@ -55,7 +58,7 @@ def check_model(model) -> Verdict:
     allowed = max(ALLOWED, ALLOWED_SHARE * _largest(own))
     if not own.isfinite().all():
         raise ModelError(f"{model.name} computes logits that are no numbers: are its weights damaged?")
-    if (off := _largest(logits - own)) > allowed:
+    if not (off := _largest(logits - own)) <= allowed:  # so that NaN is none of those that agree
         raise ModelError(
             f"With hooks {model.name} computes other logits than its own library, by {off:.2g} where the largest is "
             f"{_largest(own):.2g}: its activations cannot be relied on. transformer_lens does not know this kind of "
@@ -72,7 +75,7 @@ def check_model(model) -> Verdict:
         largest_logit=_largest(own),
         losses=losses_off,
         maps=maps,
-        head=_head_sentence(model, off, _largest(own), losses_off) if max(off, losses_off) > allowed else "",
+        head="" if off <= allowed and losses_off <= allowed else _head_sentence(model, off, _largest(own), losses_off),
         sites={site: _site_sentence(site, share) for site, share in maps.items() if not share <= ALLOWED},
         notes=model.notes,
         hook_points=dict(model.hook_points),
@@ -102,11 +105,14 @@ def _carried(seen: dict[str, Tensor], layer: int) -> float:
     against what is added. 0 where it has not both."""
     sites = ("hook_resid_pre", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
     before, after, attention, mlp = (seen.get(f"blocks.{layer}.{site}") for site in sites)
-    return 0.0 if attention is None or mlp is None else _share(attention + mlp, after - before)
+    if attention is None or mlp is None:
+        return 0.0
+    # A stream may be thousands of times as large as what a block adds: its last bits are no fault.
+    return _share(attention + mlp, after - before, rounding=ROUNDING * _largest(after))
 
 
-def _share(said: Tensor, added: Tensor) -> float:
-    return _largest(said - added) / max(_largest(added), torch.finfo(added.dtype).tiny)
+def _share(said: Tensor, added: Tensor, rounding: float = 0.0) -> float:
+    return max(_largest(said - added) - rounding, 0.0) / max(_largest(added), torch.finfo(added.dtype).tiny)
 
 
 def _head_sentence(model, off: float, largest: float, losses: float) -> str:

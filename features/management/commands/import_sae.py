@@ -77,8 +77,8 @@ class Command(TellsDownloads, BaseCommand):
             self.stdout.write(f"Its files name another {FACTS[name]}: {said}.")
         for note in sae.provenance.get("notes", ()):
             self.stdout.write(note)
-        for sentence in filter(None, [sae.why_no_effects, *sae.model_verdict.notes]):
-            self.stdout.write(sentence)
+        if sae.why_no_effects:
+            self.stdout.write(sae.why_no_effects)
         if sae.note:
             self.stdout.write(sae.note)
 
