@@ -59,7 +59,7 @@ class Pipeline:
         entries = finder(hook, self.sums.fh.whole if number == 0 else None)
         if number == 0:
             # Whether the buffers fit is a number on the GPU: a chunk that overflowed adds zeros.
-            self.sums.update(hook, finder.squared_error(hook, entries), entries.fits)
+            self.sums.add(self.sums.of_chunk(hook, finder.squared_error(hook, entries)), entries.fits)
         tokens = indices[entries.tokens].to(torch.int16)  # the bits of what is unsigned
         return AsyncHostCopy(entries.needed, entries.offsets, tokens, entries.values)
 

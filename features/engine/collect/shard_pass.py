@@ -15,7 +15,7 @@ from ..kernels.sparse import csr_offsets
 from ..kernels.transfers import to_device
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import ActiveEntriesWriter, Chunk
-from ..store.sums import StreamingSums
+from ..store.sums import ChunkSums, StreamingSums
 from ..subject import Subject
 
 FORWARD_TOKENS, GPU_FORWARD_TOKENS = 2048, 8192  # through the model at a time: activations stay in a CPU's cache
@@ -34,6 +34,11 @@ class ShardPass:
         self.use_triton = runs_triton(subject.device)
         self._active: list[float] = []  # features per token, by each encoder, once they are calibrated
         self._finders: list = []
+
+    @property
+    def screen(self) -> str:
+        """What ruled entries out; "none" where the whole product was taken: values agree but for rounding."""
+        return self.encoders[0].screen_name or "none"
 
     def run(self, rows: np.ndarray, span: tuple[int, int], rows_per_chunk: int, folder: Path, progress) -> None:
         """Writes entries and sums of rows span[0] to span[1] into the folder; `progress(tokens)` after each chunk."""
@@ -58,7 +63,15 @@ class ShardPass:
         if pipeline:
             return pipeline.run(parts)
         run = stack.enter_context(parallel_map(self.subject.device))
-        return run(partial(self._chunk, *part, sums) for part in parts)
+        return self._in_order(run(partial(self._chunk, *part, sums) for part in parts), sums)
+
+    @staticmethod
+    def _in_order(results, sums: StreamingSums):
+        """What `_chunk` gave, chunk after chunk, once it is added up."""
+        for chunk_sums, chunks in results:
+            if chunk_sums:
+                sums.add(chunk_sums)
+            yield chunk_sums[0] if chunk_sums else 0, chunks
 
     def _pipeline(self, sums: StreamingSums, tokens: int):
         """What goes through chunks of so many tokens on a GPU, once the encoders are calibrated; None where tensors
@@ -93,25 +106,27 @@ class ShardPass:
         self._active = [len(encoder(hook)[0]) / len(hook) for encoder in self.encoders] if self.use_triton else [0]
 
     @torch.no_grad()
-    def _chunk(self, rows: np.ndarray, start: int, sums: StreamingSums) -> tuple[int, list[Chunk]]:
-        """Counted tokens of the chunk, and its entries by each encoder."""
+    def _chunk(self, rows: np.ndarray, start: int, sums: StreamingSums) -> tuple[ChunkSums | None, list[Chunk]]:
+        """Sums over the chunk, None where no token of it is counted, and its entries by each encoder."""
         hook, indices = self.hook(rows)
         # A chunk is numbered by where its rows lie in the corpus, a BOS in front of each left out.
         width = rows.shape[1] - self.first
         if not len(hook):
-            return 0, [Chunk.empty(start * width, len(rows) * width, each.sae.config.d_sae) for each in self.encoders]
+            return None, [
+                Chunk.empty(start * width, len(rows) * width, each.sae.config.d_sae) for each in self.encoders
+            ]
         chunks = []
         for n, encoder in enumerate(self.encoders):
             features, tokens, values = encoder(hook)
             if n == 0:
                 # Sums are of the first SAE alone: a second one is only correlated with.
                 offsets = csr_offsets(features, encoder.sae.config.d_sae)
-                sums.update(hook, squared_error(encoder.sae, hook, features, tokens, values))
+                chunk_sums = sums.of_chunk(hook, squared_error(encoder.sae, hook, features, tokens, values))
                 sums.fh.add(hook, offsets, tokens, values)
             # Tokens were numbered among the counted ones; on disk they are numbered among all of the chunk's.
             entries = (part.cpu().numpy() for part in (features, indices[tokens], values))
             chunks.append(Chunk.of(start * width, rows.shape[0] * width, encoder.sae.config.d_sae, *entries))
-        return len(hook), chunks
+        return chunk_sums, chunks
 
     @torch.no_grad()
     def hook(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:

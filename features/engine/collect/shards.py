@@ -126,6 +126,7 @@ def collect_shard(
         chosen = summary.loss_rows(plan.used_rows, plan.loss_rows)
         measured = rows[chosen[(chosen >= span[0]) & (chosen < span[1])]]
         np.save(unfinished / "losses.npy", summary.losses_by_row(shard_pass.subject, shard_pass.encoders[0], measured))
+        (unfinished / "screen.txt").write_text(shard_pass.screen)
 
 
 def merge(
@@ -159,6 +160,8 @@ def merge(
             (unfinished / "health.json").write_text(json.dumps(asdict(found)))
         # [rows, 4], three sums of losses and the number of their tokens: shards lie in the order of their rows.
         np.save(unfinished / "losses.npy", np.concatenate([np.load(each / "losses.npy") for each in folders]))
+        screens = sorted({(each / "screen.txt").read_text() for each in folders})
+        (unfinished / "screen.txt").write_text(", ".join(screens))
 
 
 def _report_merging(throttled: ThrottledProgress, plan: ShardPlan, done: int) -> None:
@@ -192,6 +195,7 @@ def open_collected(
     found = merged / "health.json"
     found = Health(**json.loads(found.read_text())) if found.exists() else None
     figures = replace(summary.sae_summary(plan, sums, entries.counts, losses, seed), health=found)
+    figures.versions["screen"] = (merged / "screen.txt").read_text()
     layout = _layout(rows, plan)
     return Collected(subject, layout, entries, correlations, figures, seed, features, ThrottledProgress(progress))
 

@@ -102,32 +102,37 @@ class StreamingProducts:
             (target[rows],) = AsyncHostCopy(torch.cat([tile[rows] for tile in self.tiles], 1)).wait()
 
 
+ChunkSums = tuple[int, Tensor, Tensor, Tensor]  # tokens, error [], h [d_in], h^2 [d_in]
+
+
 class StreamingSums:
-    """Takes chunks of a corpus, from several threads at once."""
+    """Takes chunks of a corpus; their products f h from several threads at once."""
 
     def __init__(self, d_sae: int, d_in: int, device):
         self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self.error = torch.zeros((), dtype=torch.float64, device=device)
         self.h, self.hh = (torch.zeros(d_in, dtype=torch.float64, device=device) for _ in range(2))
         self.fh = StreamingProducts(d_sae, d_in, device)
-        self._lock = Lock()
 
-    def update(self, hook: Tensor, error: Tensor, counts: Tensor | bool = True) -> None:
-        """Adds hook [n, d_in] and its reconstruction error [], but not f h. Only if it `counts` [] bool.
-
-        `counts` multiplies: on a GPU it is a tensor that the host does not know yet.
-        """
+    @staticmethod
+    def of_chunk(hook: Tensor, error: Tensor) -> "ChunkSums":
+        """Of hook [n, d_in], whose reconstruction error is given []; no f h."""
         h, hh = (hook.new_zeros(hook.shape[1], dtype=torch.float64) for _ in range(2))
         # A float64 copy of all of it would not fit a CPU's cache.
         for part in hook.split(len(hook) if hook.is_cuda else DOUBLE_ROWS):
             double = part.double()  # [rows, d_in]
             h += double.sum(0)
             hh += double.square_().sum(0)
-        with self._lock:
-            self.tokens += len(hook) * counts
-            self.error += error * counts
-            self.h += h * counts
-            self.hh += hh * counts
+        return len(hook), error, h, hh
+
+    def add(self, chunk: "ChunkSums", counts: Tensor | bool = True) -> None:
+        """Adds what `of_chunk` gave, if it `counts` [] bool; in the corpus order, so that runs agree to the last bit.
+        `counts` multiplies: on a GPU it is a tensor that the host does not know yet."""
+        tokens, error, h, hh = chunk
+        self.tokens += tokens * counts
+        self.error += error * counts
+        self.h += h * counts
+        self.hh += hh * counts
 
     def save(self, folder: Path) -> None:
         """As `CorpusSums.load` reads them."""

@@ -177,6 +177,7 @@ def test_a_word_that_is_no_screen_is_refused():
 def test_statistics_with_the_screen_are_those_without(subject, rows, screen):
     on, off = (collect(subject, rows, tokens=700, seed=5, screen=way) for way in (screen, "off"))
     assert on.summary.l0 == off.summary.l0
+    assert [each.summary.versions["screen"] for each in (on, off)] == [screen, "none"]
     for one, other in zip(on.features(), off.features(), strict=True):
         assert one.activity.count == other.activity.count
         np.testing.assert_array_equal(one.examples.top.positions, other.examples.top.positions)
