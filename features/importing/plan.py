@@ -5,7 +5,6 @@ what it gives back writes all rows in one step. Nothing is half imported.
 """
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..jobs import requests
 from ..jobs.lifecycle import Unfinished
 from ..models import SAE, Corpus
 from ..storage import recognition, verdicts
-from . import corpora, demo, language_models, provenance
+from . import corpora, demo, provenance
 from .register import facts_from, register_sae, tokenizer_hash
 from .request import ImportRequest, Unanswered, chosen_sae, hook_point_of, model_path_of
 
@@ -100,7 +99,7 @@ def plan_import(request: ImportRequest, built: corpora.BuiltCorpus | None = None
         corpus=corpus,
         text=text,
         slug=slug,
-        name=request.name or _name(description, model_path, hook_point),
+        name=request.name or provenance.name_of_sae(description, model_path, hook_point),
         bos=bos,
         answers=request.answers,
         tokens=request.tokens,
@@ -134,23 +133,6 @@ def _slug(request: ImportRequest, path: Path) -> str:
     if other and request.slug:
         raise messages.BadRequest(f"The short name {slug!r} is taken by {other.path}. Choose another: --slug.")
     return f"{slug}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}" if other else slug
-
-
-def _name(description, model_path: Path, hook_point: str) -> str:
-    """As it is shown where nobody gave it a name: by model, place, size and how far its training was."""
-    parts = [language_models.name_of(model_path), hook_point, f"{description.d_sae:,} features"]
-    return ", ".join([*parts, *filter(None, [trained_for(description.weights)])])[:200]
-
-
-def trained_for(weights: Path) -> str:
-    """How far training was as the path of a weight file tells: "step 6" of ae_6.pt, "10,000 samples" of SAELens's
-    10000/sae_weights.safetensors; empty where it tells nothing."""
-    for part in (weights.stem, weights.parent.name):
-        if match := re.fullmatch(r"(?:ae|step|checkpoint|ckpt|iter)[_-]?(\d{1,15})", part):
-            return f"step {int(match[1]):,}"
-    if weights.name == "sae_weights.safetensors" and re.fullmatch(r"\d{1,15}", weights.parent.name):
-        return f"{int(weights.parent.name):,} samples"
-    return ""
 
 
 def _slug_of(path: Path) -> str:

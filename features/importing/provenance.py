@@ -1,5 +1,6 @@
 """What was read, and what do the files say of it where that is something else? Kept with the SAE, shown on its page."""
 
+import re
 from pathlib import Path
 
 from django.conf import settings
@@ -69,6 +70,23 @@ def detected(request) -> list[tuple[str, str]]:
         ("Hook point", f"the files name {files['hook_point']}" if files.get("hook_point") else "no file names it"),
     ]
     return rows + [("Note", note) for note in told.notes]
+
+
+def name_of_sae(description, model_path: Path, hook_point: str) -> str:
+    """As an SAE is shown where nobody gave it a name: by model, place, size and how far its training was."""
+    parts = [language_models.name_of(model_path), hook_point, f"{description.d_sae:,} features"]
+    return ", ".join([*parts, *filter(None, [trained_for(description.weights)])])[:200]
+
+
+def trained_for(weights: Path) -> str:
+    """How far training was as the path of a weight file tells: "step 6" of ae_6.pt, "10,000 samples" of SAELens's
+    10000/sae_weights.safetensors; empty where it tells nothing."""
+    for part in (weights.stem, weights.parent.name):
+        if match := re.fullmatch(r"(?:ae|step|checkpoint|ckpt|iter)[_-]?(\d{1,15})", part):
+            return f"step {int(match[1]):,}"
+    if weights.name == "sae_weights.safetensors" and re.fullmatch(r"\d{1,15}", weights.parent.name):
+        return f"{int(weights.parent.name):,} samples"
+    return ""
 
 
 def _told(token) -> dict | None:

@@ -1,4 +1,4 @@
-"""Staff watch an import in a browser: bytes as they come, and a button that stops it."""
+"""Staff watch an import in a browser: bytes as they come, and a button that stops it; and they send files."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -8,6 +8,7 @@ from features.importing import job
 from features.jobs import lifecycle
 from features.models import Import
 from tests.browser import browser, page  # noqa: F401
+from tests.engine import small
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -19,13 +20,19 @@ def row(sent):
 
 
 @pytest.fixture
-def listed(page, live_server, client, row):  # noqa: F811
-    """The list of imports, as staff see it."""
+def staff(page, live_server, client):  # noqa: F811
+    """A page of somebody who may import."""
     client.force_login(get_user_model().objects.create_superuser("ada"))
     cookie = client.cookies["sessionid"].value
     page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
-    page.goto(f"{live_server.url}/admin/features/import/")
-    return page.locator("[data-progress]")
+    return page
+
+
+@pytest.fixture
+def listed(staff, live_server, row):
+    """The list of imports, as staff see it."""
+    staff.goto(f"{live_server.url}/admin/features/import/")
+    return staff.locator("[data-progress]")
 
 
 def test_bytes_rate_and_time_left_are_followed_until_the_end(listed, page, row):  # noqa: F811
@@ -52,3 +59,20 @@ def test_the_button_asks_it_to_stop(listed, page, row):  # noqa: F811
     page.get_by_role("button", name="Cancel").wait_for()
     row.refresh_from_db()
     assert (row.state, row.error) == ("queued", "")
+
+
+def test_files_are_sent_with_a_bar_and_looked_at(staff, live_server, settings, tmp_path):
+    settings.DATA_DIR, settings.SAEVIZ_FOLDERS = tmp_path / "data", [str(tmp_path / "open")]
+    small.write_sae(tmp_path / "mine")
+    staff.goto(f"{live_server.url}/admin/features/import/add/")
+    staff.evaluate("document.getElementById('upload').dataset.limit = 10")
+    staff.locator("#files").set_input_files(
+        [tmp_path / "mine" / name for name in ("cfg.json", "sae_weights.safetensors")]
+    )
+    staff.get_by_role("button", name="Upload").click()
+    staff.get_by_text("at most 10 bytes are taken").wait_for()
+    staff.evaluate("document.getElementById('upload').dataset.limit = 1e9")
+    staff.get_by_role("button", name="Upload").click()
+    staff.locator("#detected").get_by_text("saelens, standard").wait_for()
+    assert staff.locator("select[name=path]").input_value().endswith("/open/uploads/sae_weights")
+    assert (tmp_path / "open" / "uploads" / "sae_weights" / "cfg.json").is_file()
