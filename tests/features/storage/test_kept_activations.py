@@ -5,6 +5,7 @@ import errno
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
 from features.engine.store.active_entries import ActiveEntriesWriter, Chunk
 from features.jobs import loaded_job
@@ -106,24 +107,29 @@ def test_a_full_disk_harms_no_statistics(tiny, monkeypatch, tmp_path):
     assert folders(tmp_path) == [] and sae.statistics.features.count() == D_SAE
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda sae: Corpus.objects.update(sha256="other"), "another text"),
-        (lambda sae: Statistics.objects.update(checkpoint_hash="beef"), r"another weights \(c0ffee, now beef\)"),
-        (lambda sae: KeptActivations.objects.all().delete(), "a version that kept no activations"),
-        (lambda sae: (KeptActivations.objects.all().delete(), Statistics.objects.update(quick=True)), "when all"),
-        (lambda sae: KeptActivations.objects.update(folder="1-00000000"), "to one that this machine sees"),
-        (lambda sae: SAE.objects.update(statistics=None), "no statistics yet"),
-        (lambda sae: (kept_of(sae).folder / "token_values").write_bytes(b""), "damaged.* has 0 bytes"),
-        (lambda sae: _flip(kept_of(sae).folder / "token_features"), "damaged.* another SHA-256"),
-    ],
-)  # fmt: skip
-def test_activations_of_anything_else_are_not_asked(computed, change, said):
-    kept_of(computed)
-    change(computed)
-    with pytest.raises(NothingKept, match=said):
-        kept_of(SAE.objects.get())
+def test_activations_of_anything_else_are_not_asked(computed):
+    changes = [
+        (lambda: Corpus.objects.update(sha256="other"), "another text"),
+        (lambda: Statistics.objects.update(checkpoint_hash="beef"), r"another weights \(c0ffee, now beef\)"),
+        (lambda: KeptActivations.objects.all().delete(), "a version that kept no activations"),
+        (lambda: (KeptActivations.objects.all().delete(), Statistics.objects.update(quick=True)), "when all"),
+        (lambda: KeptActivations.objects.update(folder="1-00000000"), "to one that this machine sees"),
+        (lambda: SAE.objects.update(statistics=None), "no statistics yet"),
+    ]
+    for change, said in changes:
+        with transaction.atomic():
+            change()
+            with pytest.raises(NothingKept, match=said):
+                kept_of(SAE.objects.get())
+            transaction.set_rollback(True)
+    kept = kept_of(computed)
+    for damage, said in (
+        (lambda: _flip(kept.folder / "token_features"), "damaged.* another SHA-256"),
+        (lambda: (kept.folder / "token_values").write_bytes(b""), "damaged.* has 0 bytes"),
+    ):
+        damage()
+        with pytest.raises(NothingKept, match=said):
+            kept_of(computed)
 
 
 def _flip(path):
