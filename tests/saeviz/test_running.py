@@ -92,6 +92,15 @@ def test_a_number_left_empty_is_the_default(monkeypatch):
     assert env.number("SAEVIZ_TOKENS") == 70_000
 
 
+@pytest.mark.parametrize("said", ["half", "1.5", "-0.1", "nan"])
+def test_a_share_lies_between_0_and_1(monkeypatch, said):
+    monkeypatch.setenv("SAEVIZ_COMMON_DIRECTION", "0.35")
+    assert env.share("SAEVIZ_COMMON_DIRECTION") == 0.35
+    monkeypatch.setenv("SAEVIZ_COMMON_DIRECTION", said)
+    with pytest.raises(env.InvalidSetting, match=f"SAEVIZ_COMMON_DIRECTION={said} does not fit. Give a number from 0"):
+        env.share("SAEVIZ_COMMON_DIRECTION")
+
+
 # Under which names it answers
 
 
