@@ -14,7 +14,7 @@ from .top_examples import TokenLayout
 
 SAMPLED_TOKENS, SEED = 200_000, 0  # counted tokens that the drawn rows hold, and the draw
 STRONGEST, AGREEING = 20, 10  # positions of a feature, one a row; so many of them with one token in common agree
-SHARED = 5  # strongest positions in which others are met; features with fewer take no part
+SHARED = 5  # strongest positions at which others are met; a feature with fewer is in no swarm
 OTHERS, SHARE_OF_OTHERS = (
     10,
     0.0025,
@@ -79,9 +79,8 @@ def swarm(found: Strongest) -> np.ndarray:
     """Features whose strongest position is among the SHARED strongest of many others. [n] int64"""
     alive = np.unique(found.features)
     ranks, counts = found.ranks, np.bincount(found.features)
-    enough = counts[found.features] >= SHARED
-    positions, met = np.unique(found.tokens[enough & (ranks < SHARED)], return_counts=True)
-    first = enough & (ranks == 0)
+    positions, met = np.unique(found.tokens[ranks < SHARED], return_counts=True)
+    first = (counts[found.features] >= SHARED) & (ranks == 0)
     features, tokens = found.features[first], found.tokens[first]
     others = met[np.searchsorted(positions, tokens)] - 1  # less the feature itself
     return features[others >= max(OTHERS, SHARE_OF_OTHERS * len(alive))]

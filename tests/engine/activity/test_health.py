@@ -98,8 +98,7 @@ def test_swarm_and_agree_are_their_definitions(rows, f, entries, tokens):
     swarm = [
         i
         for i in range(D_SAE)
-        if len(slow[i]) >= 5
-        and sum(slow[i][0] in slow[j][:5] for j in range(D_SAE) if j != i and len(slow[j]) >= 5) >= others
+        if len(slow[i]) >= 5 and sum(slow[i][0] in slow[j][:5] for j in range(D_SAE) if j != i) >= others
     ]
     assert strongest.swarm(found).tolist() == swarm and 20 < len(swarm) < 100
     agree = []
