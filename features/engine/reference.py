@@ -130,24 +130,6 @@ def intervals(f_i, n=10):  # [tokens]
     return edges, inside.double().mean(1)  # [n + 1], [n]
 
 
-def top_activations(f_i, rows, positions, ids, n=20, around=5):  # [tokens] three times, [all rows, length]
-    """(token, copies) of the n largest in size. No two of a row are closer than a window, the 5 tokens before, the
-    token and the 5 after; windows of the same text come once, with how often they came up (panel "Top activations")."""
-    texts = torch.nn.functional.pad(ids, (around, around), value=-1)  # [all rows, around + length + around]
-    width, taken, found = 2 * around + 1, [], {}
-    for t in f_i.abs().argsort(descending=True, stable=True)[: int((f_i != 0).sum())].tolist():
-        row, position = int(rows[t]), int(positions[t])
-        if any(row == r and abs(position - p) < width for r, p in taken):
-            continue
-        taken.append((row, position))
-        window = tuple(texts[row, position : position + width].tolist())
-        first, copies = found.get(window, (t, 0))
-        found[window] = first, copies + 1
-        if len(found) == n:
-            break
-    return list(found.values())
-
-
 # Two features, or a feature and a neuron
 
 

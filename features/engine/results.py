@@ -91,7 +91,7 @@ class ExampleGroup:
     rows: Int64  # [n] corpus row
     positions: Int32  # [n] token position within the row
     activations: Float32  # [n]
-    copies: Int32  # [n] windows with this very text (1 = only this one)
+    copies: Int32  # [n] windows with this text, or nearly this (1 = only this one)
 
 
 @dataclass(frozen=True)

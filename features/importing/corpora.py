@@ -39,12 +39,12 @@ class BuiltCorpus:
     skipped: int = 0  # positions of each row, after BOS, that are not counted
 
     def register(self) -> Corpus:
-        """Its row. Rows that are here already under a short name of saeviz's own making keep it, and their figures."""
+        """Its row. Rows that an earlier version registered, without their documents, keep its name and figures."""
         same = None if self.named else self._same()
         return register_corpus(
             same.slug if same else self.slug,
             self.path,
-            name=self.name,
+            name=same.name if same else self.name,
             bos=self.bos,
             licence=self.licence or (same.licence if same else ""),
             model_path=self.model_path,
@@ -53,13 +53,8 @@ class BuiltCorpus:
         )
 
     def _same(self) -> Corpus | None:
-        rows = {
-            "sha256": sha256(self.path),
-            "tokenizer": tokenizer_hash(self.model_path),
-            "bos": self.bos,
-            "skipped": self.skipped,
-        }
-        return Corpus.objects.filter(**rows).first()
+        hashes = {"sha256": sha256(self.path), "tokenizer": tokenizer_hash(self.model_path)}
+        return Corpus.objects.filter(bos=self.bos, skipped=self.skipped, documents=None, **hashes).first()
 
 
 @dataclass(frozen=True)

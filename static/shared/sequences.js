@@ -58,7 +58,7 @@ export function sequenceRow(sequence, { maximum, scale, context = "short" }) {
   return element("div", { class: `sequence ${context}` },
     element("div", { class: "before" }, element("div", {}, draw(chosen - left, chosen))),
     element("div", { class: "after" }, draw(chosen, chosen + 1 + right)),
-    sequence.copies > 1 && element("span", { class: "copies", title: `${sequence.copies} windows with this very text` },
+    sequence.copies > 1 && element("span", { class: "copies", title: `${sequence.copies} windows with this text, or nearly this` },
       `×${sequence.copies}`));
 }
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from features.engine import reference, reference_questions
+from features.engine import reference, reference_examples, reference_questions
 from tests.saeviz.test_arrows import ROOT, imports, sources
 
 NAN = math.nan
@@ -122,21 +122,20 @@ def test_intervals_share_out_the_active_tokens():
     assert reference.intervals(F[:, 0])[0].tolist() == pytest.approx([4 - 0.4 * n for n in range(11)])
 
 
-def test_top_activations_keep_a_window_apart_and_show_a_text_once():
-    ids = torch.tensor([[*range(100, 130)], [*range(100, 130)], [*range(500, 530)]])
-    where = [(0, 8), (0, 18), (0, 19), (1, 8), (2, 8), (2, 0)]
-    rows, positions = torch.tensor(where).T
-    # -9 is largest; 8 is 10 tokens from it, 7 is 11; 6 has the first one's text; 3 is 8 tokens from 5; 0 is inactive
-    found = reference.top_activations(T(-9, 8, 7, 6, 5, 3), rows, positions, ids)
-    assert found == [(0, 2), (2, 1), (4, 1)]
-    assert reference.top_activations(T(-9, 8, 7, 6, 5, 3), rows, positions, ids, n=2) == [(0, 1), (2, 1)]
-    assert reference.top_activations(T(0, 0, 0, 0, 0, 3), rows, positions, ids) == [(5, 1)]
-
-
-def test_a_window_cut_off_by_an_end_is_another_text():
-    ids = torch.tensor([[7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7], [7] * 11])
-    rows, positions = torch.tensor([0, 1]), torch.tensor([0, 10])
-    assert reference.top_activations(T(2, 1), rows, positions, ids) == [(0, 1), (1, 1)]
+def test_variance_lies_in_first_positions_and_in_the_longest():
+    h = torch.zeros(1000, 1, dtype=torch.float64)
+    h[0], h[1], h[2] = 3, -4, 1
+    h[3:] = torch.arange(997)[:, None] % 2 - 0.5
+    is_first = torch.zeros(1000, dtype=bool)
+    is_first[0] = True
+    reconstruction = h.clone()
+    reconstruction[0] = reconstruction[1] = 100  # whatever becomes of these
+    reconstruction[2] = 0
+    first, outliers, rest = reference.variance_shares(h, reconstruction, is_first)
+    total = (h - h.mean()).square().sum()
+    same(first, float((3 - h.mean()) ** 2 / total))
+    same(outliers, float((-4 - h.mean()) ** 2 / total))
+    same(rest, float(1 - 1 / (h[2:] - h[2:].mean()).square().sum()))
 
 
 def test_cosine_and_pearson_differ_by_the_means():
@@ -358,7 +357,11 @@ def test_a_margin_is_half_of_what_holds_95_percent_of_the_draws():
 # Its place
 
 
-DEFINITIONS = {"reference": reference, "reference_questions": reference_questions}
+DEFINITIONS = {
+    "reference": reference,
+    "reference_examples": reference_examples,
+    "reference_questions": reference_questions,
+}
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)

@@ -40,7 +40,7 @@ LEVELS = [
     "features/engine/kernels",
     "features/engine/kernels/numba features/engine/kernels/triton",
     "features/engine/results.py features/engine/bins.py features/engine/reference.py features/engine/files.py "
-    "features/engine/prefixes.py features/engine/reference_questions.py",
+    "features/engine/prefixes.py features/engine/reference_questions.py features/engine/reference_examples.py",
     "features/engine/model/hook_points.py",
     "features/engine/model/config.py",
     "features/engine/foreign_files.py",

@@ -1,7 +1,7 @@
 """Which corpus positions of a feature are its top examples, and which tokens are close to an example?
 
 The panel "top activations" of sae_vis, without its repetitions: greedy choice by activation, as in non-maximum
-suppression, and equal windows shown once.
+suppression, and windows of equal or nearly equal text shown once.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ BEFORE, AFTER = 5, 5  # tokens around a chosen one that make its window
 # drawn under the next token: for the first one of a short context it is that of the token before the context.
 EFFECTS_BEFORE, EFFECTS_AFTER = max(SHORT_CONTEXT) + 1, max(SHORT_CONTEXT)
 WINDOW = BEFORE + 1 + AFTER  # top examples of a row lie at least this far apart
-_HASH_WEIGHTS = np.random.default_rng(0).integers(2**62, size=WINDOW)  # of a window's tokens in its hash
+DIFFERENT = 10  # of so many places that two windows have, one may differ: copies of a text with another number or name
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class TokenLayout:
         return rows, positions + self.first
 
     def windows(self, tokens: np.ndarray) -> np.ndarray:
-        """The token ids around tokens [...], -1 beyond the ends of rows: equal ones are equal text, cut off by equal
-        ends. [..., WINDOW] int64"""
+        """The token ids around tokens [...], -1 beyond the ends of rows. [..., WINDOW] int64"""
         rows, positions = self.rows_and_positions(tokens)
         columns = positions[..., None] + np.arange(-BEFORE, AFTER + 1)  # [..., WINDOW]
         inside = (columns >= 0) & (columns < self.rows.shape[1])
@@ -51,8 +50,8 @@ def top_examples(activations: SortedActivations, layout: TokenLayout) -> tuple[n
     """Which of each feature's tokens, highest activation first, are its top examples, and how often each one's text
     came up before the list was full; 0 where there is none. [n, TOP] each
 
-    Most often they are simply the highest ones. Where two of those are close or perhaps the same text, they are gone
-    through one by one. Same as reference.top_activations: exact.
+    Most often they are simply the highest ones. Where two of those are close or of near equal text, they are gone
+    through one by one. Same as reference_examples.top_activations: exact.
     """
     shape = len(activations.counts), TOP
     indices, copies = np.tile(np.arange(TOP), (shape[0], 1)), np.ones(shape, np.int32)
@@ -69,43 +68,59 @@ def top_examples(activations: SortedActivations, layout: TokenLayout) -> tuple[n
 
 
 def _all_different(tokens: np.ndarray, layout: TokenLayout) -> np.ndarray:
-    """Whether no two of some features' tokens [n, m] are close to each other, nor can be of the same text. [n] bool"""
+    """Whether no two of some features' tokens [n, m] are close to each other, nor of near equal text. [n] bool"""
     tokens = tokens.astype(np.int64)
-    # Equal windows have equal hashes; others hardly ever, and then they are only looked at once more.
-    hashes = np.sort((layout.windows(tokens) * _HASH_WEIGHTS).sum(-1))  # [n, m]
+    windows = layout.windows(tokens)  # [n, m, WINDOW]
+    alike = np.zeros(len(tokens), bool)
+    for n in range(1, tokens.shape[1]):
+        alike |= near_equal(windows[:, :n], windows[:, n, None]).any(1)
     tokens.sort()
     # In sorted order the closest tokens are neighbours.
     close = (np.diff(tokens) < WINDOW) & (np.diff(tokens // layout.width) == 0)
-    return ~(close | (np.diff(hashes) == 0)).any(1)
+    return ~(close.any(1) | alike)
+
+
+def near_equal(windows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether windows [..., WINDOW] are of the same text as others, or nearly: the chosen token is the same, and of the
+    places that both have, more than BEFORE, at most one in DIFFERENT is another. [...] bool
+
+    Same as reference_examples.near_equal: exact.
+    """
+    same_token = windows[..., BEFORE] == others[..., BEFORE]
+    both, other = (windows >= 0) & (others >= 0), windows != others
+    common = both.sum(-1)
+    few_differ = (common > BEFORE) & (DIFFERENT * (both & other).sum(-1) <= common)
+    return (same_token & few_differ) | ~other.any(-1)
 
 
 def top_one_by_one(tokens: np.ndarray, layout: TokenLayout) -> tuple[np.ndarray, list[int]]:
     """Which of a feature's `tokens`, highest activation first, are its top examples: no two of a row closer than a
-    window, windows of the same text once. Also how often each text came up before the list was full.
-    Same as reference.top_activations: exact."""
-    chosen, copies, taken = [], {}, {}
-    for index, (token, row, text) in enumerate(_candidates(tokens, layout)):
+    window, windows of the same or nearly the same text once. Also how often each text came up before the list was full.
+    Same as reference_examples.top_activations: exact."""
+    chosen, copies, taken, shown = [], [], {}, np.empty((TOP, WINDOW), np.int64)
+    for index, (token, row, window) in enumerate(_candidates(tokens, layout)):
         taken_in_row = taken.setdefault(row, [])
         if any(abs(token - other) < WINDOW for other in taken_in_row):
             continue
         # A repetition takes its neighbourhood too: what stands beside it is the same text shifted.
         taken_in_row.append(token)
-        if text in copies:
-            copies[text] += 1
+        alike = np.flatnonzero(near_equal(shown[: len(chosen)], window))
+        if len(alike):
+            copies[alike[0]] += 1
             continue
-        copies[text] = 1
+        shown[len(chosen)] = window
         chosen.append(index)
+        copies.append(1)
         if len(chosen) == TOP:
             break
-    return np.array(chosen, np.int64), list(copies.values())
+    return np.array(chosen, np.int64), copies
 
 
-def _candidates(tokens: np.ndarray, layout: TokenLayout) -> Iterator[tuple[int, int, bytes]]:
+def _candidates(tokens: np.ndarray, layout: TokenLayout) -> Iterator[tuple[int, int, np.ndarray]]:
     """(token, row, window) of each, looked up some at a time: most lists are full after a few more than TOP."""
     for start in range(0, len(tokens), 2 * TOP):
         batch = tokens[start : start + 2 * TOP].astype(np.int64)
-        texts = (window.tobytes() for window in layout.windows(batch))
-        yield from zip(batch.tolist(), (batch // layout.width).tolist(), texts, strict=True)
+        yield from zip(batch.tolist(), (batch // layout.width).tolist(), layout.windows(batch), strict=True)
 
 
 def near_examples(tokens: np.ndarray, examples: np.ndarray, layout: TokenLayout) -> np.ndarray:

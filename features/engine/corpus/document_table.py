@@ -44,7 +44,14 @@ class DocumentTable:
         entries["start"] = starts[kept]
         for name, column in (("number", documents.numbers), ("source", documents.sources), ("kind", documents.kinds)):
             entries[name] = np.asarray(column)[kept]
-        return cls(entries, tuple(documents.files), tuple(documents.kind_names), size, tuple(documents.notes))
+        notes = list(documents.notes)
+        if left := len(documents) - len(kept):
+            are = "is" if left == 1 else "are"
+            notes.append(
+                f"With the last row, which is incomplete, {left:,} of {len(documents):,} documents {are} left out."
+            )
+        names = tuple(documents.files), tuple(documents.kind_names)
+        return cls(entries, *names, size, tuple(notes))
 
     def __len__(self) -> int:
         return len(self.entries)

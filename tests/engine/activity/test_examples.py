@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from features.engine import reference
+from features.engine import reference_examples
 from features.engine.activity import top_examples
 from features.engine.activity.activations import SortedActivations
 from features.engine.activity.examples import choose_examples
@@ -14,13 +14,18 @@ from features.engine.store.active_entries import FeatureEntries
 SEED = 5
 
 
-KINDS = {"repeated text": (2, 40), "text that hardly repeats": (5000, 40), "long text": (5000, 1500)}
+KINDS = {"repeated text": (2, 40), "text that nearly repeats": (2, 40), "text that hardly repeats": (5000, 40)}
+KINDS |= {"long text": (5000, 1500)}
 
 
 @pytest.fixture(params=KINDS)
 def layout(request):
     vocabulary, rows = KINDS[request.param]
-    return TokenLayout(np.random.default_rng(0).integers(vocabulary, size=(rows, 33)), 1)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(vocabulary, size=(rows, 33))
+    if "nearly" in request.param:
+        ids = np.where(rng.random(ids.shape) < 0.15, rng.integers(2, 9, ids.shape), np.arange(33) % 7)
+    return TokenLayout(ids, 1)
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def _by_reference(entries, layout):
     f_i = torch.zeros(len(layout.rows) * layout.width)
     f_i[entries.tokens.astype(np.int64)] = torch.from_numpy(entries.values)
     rows, positions = layout.rows_and_positions(np.arange(len(f_i)))
-    return reference.top_activations(f_i, rows, positions, torch.from_numpy(layout.rows))
+    return reference_examples.top_activations(f_i, rows, positions, torch.from_numpy(layout.rows))
 
 
 def test_top_examples_are_those_of_going_through_all_one_by_one(block, layout):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from features.engine import reference
+from features.engine import reference, reference_examples
 from features.engine.activity.quantiles import quantile
 from features.engine.collect.collect import collect
 from features.engine.corpus.token_rows import NotEnoughTokens, counted_tokens, rows_needed
@@ -135,7 +135,7 @@ def test_decoder_neighbours_are_the_nearest_rows_but_itself(features, twin):
 def test_top_examples_keep_apart_and_show_equal_text_once(features, dense, used):
     ids = torch.from_numpy(used.astype(np.int64))
     for feature in features:
-        top = reference.top_activations(dense.f[:, feature.index], dense.rows, dense.positions, ids)
+        top = reference_examples.top_activations(dense.f[:, feature.index], dense.rows, dense.positions, ids)
         chosen = [(int(dense.rows[token]), int(dense.positions[token])) for token, _ in top]
         assert list(zip(feature.examples.top.rows, feature.examples.top.positions, strict=True)) == chosen
         assert list(feature.examples.top.copies) == [copies for _, copies in top]

@@ -1,0 +1,80 @@
+"""Text becomes rows with their documents; what was assumed of it is told, and rows of earlier versions keep theirs."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from features.engine.corpus.document_table import open_table
+from features.importing import corpora
+from features.models import Corpus
+from tests.features import checkpoints
+
+
+@pytest.fixture
+def files(tmp_path, settings, db):
+    settings.DATA_DIR = tmp_path / "data"
+    return checkpoints.write(tmp_path)
+
+
+def added(files, text, **options):
+    out = io.StringIO()
+    call_command("add_corpus", str(text), model=files.model, stdout=out, **options)
+    return out.getvalue()
+
+
+def jsonl(files, *rows):
+    path = files.folder / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_kinds_and_notes_are_told_and_kept_with_the_corpus(files):
+    rows = [{"body": f"the wind {n} in the pines", "lang": "en" if n % 3 else "la"} for n in range(30)]
+    told = added(files, jsonl(files, *rows, {"body": None}), field="body", kind="lang")
+    corpus = Corpus.objects.get()
+    assert "30 documents, each ends with <|EOS|>; kinds: en, la." in told
+    assert (corpus.documents, list(corpus.kinds), corpus.eos) == (30, ["en", "la"], "<|EOS|>")
+    assert [note for note in corpus.notes if "have no text (null)" in note] and corpus.notes[0] in told
+    table = open_table(corpus.path, corpus.sha256)
+    assert table.tokens_by_kind() == corpus.kinds and sum(corpus.kinds.values()) <= corpus.rows * corpus.row_length
+
+
+def test_another_eos_or_another_way_of_reading_makes_another_corpus(files):
+    built = corpora.build(files.text, files.model)
+    assert corpora.build(files.text, files.model) == built
+    assert corpora.build(files.text, files.model, options=corpora.TextOptions(special=True)).path != built.path
+    config = Path(files.model) / "tokenizer_config.json"
+    config.write_text(config.read_text().replace("<|EOS|>", "<|PAD|>"))
+    assert corpora.build(files.text, files.model).path != built.path
+    config.write_text("{}")
+    notes = corpora.build(files.text, files.model).notes
+    assert any("Nothing stands between documents: no file names a eos" in note for note in notes)
+    assert any("Rows start without BOS" in note for note in notes)
+
+
+def test_rows_of_an_earlier_version_keep_their_name_and_get_their_documents(files):
+    built = corpora.build(files.text, files.model)
+    built.register()
+    Corpus.objects.update(slug="old", name="As it was called", documents=None, kinds=None)
+    again = corpora.build(files.text, files.model).register()
+    assert (again.slug, again.name, again.documents) == ("old", "As it was called", 59)
+    assert "With the last row, which is incomplete, 1 of 60 documents is left out" in again.notes[1]
+    assert corpora.build(files.text, files.model, slug="mine").register().slug == "mine"
+
+
+def test_a_folder_of_the_hub_s_cache_is_read_by_the_names_of_its_links(files):
+    blob = files.folder / "blobs" / ("c" * 64)
+    blob.parent.mkdir()
+    blob.write_text("\n".join([json.dumps({"text": "the wind in the pines"})] * 30))
+    link = files.folder / "snapshot" / "t.jsonl"
+    link.parent.mkdir()
+    link.symlink_to(blob)
+    assert "30 documents" in added(files, link) and "30 documents" in added(files, link.parent)
+
+
+def test_what_cannot_be_left_out_is_refused(files):
+    with pytest.raises(CommandError, match="Of rows of 4 tokens 3 are to be left out, and none is left"):
+        added(files, files.text, length=4, skip_first=3)
