@@ -8,6 +8,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from ..engine.model.hook_points import layer_and_site
 from ..engine.model.verdict import TRUSTED, Verdict
 from ..engine.sae.reading.fingerprint import reading_hash
 from .corpus import Corpus
@@ -104,6 +105,11 @@ class SAE(models.Model):
     def why_no_effects(self) -> str:
         """Why it has no loss effects and no logit effects; empty where it has."""
         return self.model_verdict.why_no_effects(self.hook_point)
+
+    @property
+    def norm_follows(self) -> bool:
+        """Whether what its features write goes through a norm of their block before it joins the residual stream."""
+        return layer_and_site(self.hook_point)[1] in self.model_verdict.norms
 
     def clean(self):
         if self.encoder_b and (why := self.not_comparable(self.encoder_b)):

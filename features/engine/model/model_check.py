@@ -77,6 +77,7 @@ def check_model(model) -> Verdict:
         maps=maps,
         head="" if off <= allowed and losses_off <= allowed else _head_sentence(model, off, _largest(own), losses_off),
         sites={site: _site_sentence(site, share) for site, share in maps.items() if not share <= ALLOWED},
+        norms=tuple(dict.fromkeys(layer_and_site(hook)[1] for hook in model.hook_points if model.norm_follows(hook))),
         notes=model.notes,
         hook_points=dict(model.hook_points),
     )

@@ -18,6 +18,7 @@ class Verdict:
     maps: dict[str, float] = field(default_factory=dict)  # by site of hook_points.SITES, of the largest entry
     head: str = ""  # why losses, loss effects and logit effects are left out; empty where they are right
     sites: dict[str, str] = field(default_factory=dict)  # why loss and logit effects are left out there, by site
+    norms: tuple[str, ...] = ()  # sites between which and the residual stream a norm stands
     notes: tuple[str, ...] = ()  # what was done to have the weights
     hook_points: dict[str, int] = field(default_factory=dict)  # that the loaded model has, and how wide they are
     checked: int = CHECKED
@@ -27,10 +28,10 @@ class Verdict:
         """Of `to_dict`. Raises ValueError for what another version has found."""
         if said.get("checked") != CHECKED:
             raise ValueError(f"The model was checked by version {said.get('checked')} of the check; this is {CHECKED}.")
-        return cls(**said | {"notes": tuple(said["notes"])})
+        return cls(**said | {name: tuple(said.get(name, ())) for name in ("norms", "notes")})
 
     def to_dict(self) -> dict:
-        return asdict(self) | {"notes": list(self.notes)}
+        return asdict(self) | {"norms": list(self.norms), "notes": list(self.notes)}
 
     def why_no_effects(self, hook_point: str) -> str:
         """Why an SAE at this hook point has no loss and logit effects; empty where it has."""

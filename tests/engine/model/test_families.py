@@ -61,6 +61,7 @@ def test_hook_points_are_those_that_the_model_has(family, ids):
     for hook, width in ours.hook_points.items():
         assert ours.activations(ids[:1], hook).shape == (1, 20, width)
     assert checked.hook_points == ours.hook_points
+    assert set(checked.norms) == ({"attn.hook_z", "mlp.hook_post"} if name in NORM_AFTER else set())
     # What a form offers before anything is loaded is no more, and of the same width.
     assert hook_widths(folder).items() <= ours.hook_points.items()
 

@@ -12,6 +12,7 @@ from features.jobs.loaded_job import LoadedJob
 from features.models import SAE, Job
 from features.storage import verdicts
 from features.storage.readers import subject_of
+from tests.engine import small
 from tests.engine.model.families import write
 
 from .. import checkpoints
@@ -89,10 +90,13 @@ def test_a_worker_looks_at_models_that_were_imported_before(files, tmp_path):
 
 def test_figures_of_before_that_were_wrong_are_said_to_be(files, tmp_path, client):
     write(tmp_path / "gemma", "Gemma 2")
+    small.write_sae(tmp_path / "run1", "blocks.1.mlp.hook_post", 48)
     run(files, tmp_path / "gemma", how="compute", tokens=100)
     sae, said = SAE.objects.get(), "come from a version that did not read the norms and caps"
     pages = [sae.get_absolute_url(), sae.feature_url(0)]
-    assert not [page for page in pages if said in client.get(page).content.decode()]
+    texts = [client.get(page).content.decode() for page in pages]
+    assert not [text for text in texts if said in text]
+    assert "are direct" in texts[0] and "a norm of the block follows" in texts[0] and "has a norm between" in texts[1]
     sae.statistics.versions.pop("model check")
     sae.statistics.save()
     assert [page for page in pages if said in client.get(page).content.decode()] == pages
