@@ -42,14 +42,11 @@ def _spans(source: str, data: np.ndarray, offsets: np.ndarray, typed: str, at: i
     import pyarrow
     from pyarrow import compute
 
-    texts = pyarrow.LargeStringArray.from_buffers(
-        len(offsets) - 1, pyarrow.py_buffer(offsets.astype(np.int64)), pyarrow.py_buffer(data)
-    )
     marks = bytes([BEGINS]) + b"\\0" + bytes([ENDS])
     try:
-        marked = compute.replace_substring_regex(texts, source, marks)
+        marked = compute.replace_substring_regex(_texts(data, offsets), source, marks)
     except pyarrow.ArrowInvalid as error:
-        raise PatternError(f"RE2 cannot read this expression: {_reason(error)}.", typed, at) from error
+        raise _unread(at, typed, error) from error
     buffer = marked.buffers()[2]
     found = np.frombuffer(buffer, np.uint8) if buffer else np.zeros(0, np.uint8)
     # Of the marks, those of earlier matches, and a match's own first one, lie in front: so many bytes were put in.
@@ -63,14 +60,7 @@ def _spans(source: str, data: np.ndarray, offsets: np.ndarray, typed: str, at: i
 
 def check_expression(part: Regex, typed: str) -> None:
     """Raises PatternError where RE2 does not read it, or it matches where nothing is."""
-    import pyarrow
-    from pyarrow import compute
-
-    try:
-        empty = compute.match_substring_regex(pyarrow.array([""]), part.source)[0].as_py()
-    except pyarrow.ArrowInvalid as error:
-        raise PatternError(f"RE2 cannot read this expression: {_reason(error)}.", typed, part.at) from error
-    if empty:
+    if labels_with(part, [""], typed)[0]:
         raise PatternError(
             "This expression matches where there is no character, and so everywhere. Ask for one at least: + where * "
             "stands.",
@@ -79,21 +69,31 @@ def check_expression(part: Regex, typed: str) -> None:
         )
 
 
-def _reason(error) -> str:
-    return str(error).removeprefix("Invalid regular expression: ").splitlines()[0].rstrip(".")
-
-
 def labels_with(part: Regex, labels: list[str], typed: str) -> np.ndarray:
     """Which of some short texts hold a match. [n] bool"""
     import pyarrow
     from pyarrow import compute
 
+    pieces = [label.encode() for label in labels]
+    offsets = np.cumsum([0, *map(len, pieces)])
     try:
-        return compute.match_substring_regex(pyarrow.array(labels, pyarrow.large_string()), part.source).to_numpy(
-            zero_copy_only=False
-        )
+        found = compute.match_substring_regex(_texts(np.frombuffer(b"".join(pieces), np.uint8), offsets), part.source)
     except pyarrow.ArrowInvalid as error:
-        raise PatternError(f"RE2 cannot read this expression: {_reason(error)}.", typed, part.at) from error
+        raise _unread(part.at, typed, error) from error
+    return np.array(found.to_pylist(), bool)
+
+
+def _texts(data: np.ndarray, offsets: np.ndarray):
+    """Arrow's array of the texts between offsets, without a copy (and without pandas, which `pyarrow.array` loads)."""
+    import pyarrow
+
+    buffers = pyarrow.py_buffer(offsets.astype(np.int64)), pyarrow.py_buffer(data)
+    return pyarrow.LargeStringArray.from_buffers(len(offsets) - 1, *buffers)
+
+
+def _unread(at: int, typed: str, error) -> PatternError:
+    reason = str(error).removeprefix("Invalid regular expression: ").splitlines()[0].rstrip(".")
+    return PatternError(f"RE2 cannot read this expression: {reason}.", typed, at)
 
 
 # Whole words. RE2's own \b knows ASCII alone: it would part "caf" from "café".
