@@ -8,6 +8,8 @@ from ..engine.results import Health
 from ..models import SAE
 from ..templatetags.formatting import figure, percent
 
+RARE_NEEDS = 100_000  # tokens, so that a density of 1 in 10,000 means ten activations
+
 
 def health_of(sae: SAE) -> Health | None:
     """Of the statistics shown; None where they are of a version that did not compute it."""
@@ -71,13 +73,24 @@ def _of_positions(sae: SAE, found: Health) -> list[tuple[str, str, str]]:
         f"{_share(found.agree, found.sampled_alive)} of the same: at 10 of their 20 strongest positions is the same "
         "token, or the same one before"
     )
-    rare = f"{_share(found.rare, sae.d_sae)} of {sae.d_sae:,} features, dead ones among them, on "
     return [
         ("Swarm", f"{found.swarm:,}", swarm),
         ("Agree", f"{found.agree:,}", agree),
-        ("Below 1 in 10,000", f"{found.rare:,}", f"{rare}{sae.statistics.tokens:,} tokens"),
+        ("Below 1 in 10,000", *_rare(sae, found)),
         ("Largest L0", f"{found.largest_l0:,}", "features active on one token, where most are"),
     ]
+
+
+def _rare(sae: SAE, found: Health) -> tuple[str, str]:
+    """Value and meaning of how many features fire that seldom; no value where such a one would hardly fire at all."""
+    tokens = sae.statistics.tokens
+    if tokens < RARE_NEEDS:
+        return (
+            "–",
+            f"not to be told from {tokens:,} tokens: {RARE_NEEDS:,} are needed for such a feature to fire ten times",
+        )
+    share = _share(found.rare, sae.d_sae)
+    return f"{found.rare:,}", f"{share} of {sae.d_sae:,} features, dead ones among them, on {tokens:,} tokens"
 
 
 def _share(count: int, of: int) -> str:

@@ -32,8 +32,8 @@ def page(client, db, tmp_path):
     """The page's words, with figures of health as they may be stored."""
     sae = shown.shown_sae(tmp_path)
 
-    def page(**health):
-        Statistics.objects.update(health=health)
+    def page(tokens=500_000, **health):
+        Statistics.objects.update(health=health, tokens=tokens)
         words = re.sub(r"<[^>]*>", " ", client.get(sae.get_absolute_url()).content.decode())
         return " ".join(html.unescape(words).split())
 
@@ -47,7 +47,7 @@ def test_each_figure_stands_with_its_count_and_population(page):
         "Of the half that fires least 0.016", "5.20 % lie on their first singular direction, of that half's 6.10 %",
         "Encoder and decoder 0.65 median cosine of a feature's two; below 0.2 of 1 of 12 features",
         "Swarm 2 20.0 % of 10 features that fired on 4,200 tokens", "Agree 6 60.0 % of the same",
-        "Below 1 in 10,000 3 25.0 % of 12 features, dead ones among them, on 9,600 tokens", "Largest L0 9",
+        "Below 1 in 10,000 3 25.0 % of 12 features, dead ones among them, on 500,000 tokens", "Largest L0 9",
     ):  # fmt: skip
         assert told in read, told
     assert "share one encoder direction" not in read
@@ -64,6 +64,11 @@ def test_a_shared_direction_is_warned_of_as_the_site_is_set(page, settings):
 
 def test_statistics_of_an_earlier_version_say_what_is_missing(page):
     assert "Health not computed yet these statistics are of an earlier version: compute them again" in page()
+
+
+def test_how_many_fire_seldom_is_not_told_from_few_tokens(page):
+    assert "Below 1 in 10,000 3 25.0 %" in page(100_000, **HEALTHY)
+    assert "Below 1 in 10,000 – not to be told from 99,999 tokens" in page(99_999, **HEALTHY)
 
 
 def test_a_few_features_have_no_common_direction(page):
