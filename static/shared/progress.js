@@ -1,6 +1,6 @@
 // How far is a piece of work (a computation, an import, a verification), and what can be done about it?
 
-import { element } from "./text.js";
+import { element } from "./element.js";
 
 const UNFINISHED = ["queued", "running"];
 const EVERY = { unfinished: 1_500, otherwise: 15_000 }; // milliseconds between two looks

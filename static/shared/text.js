@@ -1,6 +1,9 @@
 // How are tokens and numbers written on the pages?
 
 import { invisible } from "./definitions.js";
+import { element } from "./element.js";
+
+export { element };
 
 const escaped = (code) => `\\u{${code.toString(16)}}`;
 const INVISIBLE = new RegExp(`[${invisible.ranges.map(([a, b]) => `${escaped(a)}-${escaped(b)}`).join("")}]`, "gu");
@@ -12,19 +15,6 @@ function spelled(character) {
   const code = character.codePointAt(0);
   if (invisible.pictures[character]) return invisible.pictures[character];
   return code < 0x20 ? String.fromCharCode(0x2400 + code) : `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
-}
-
-/** A node of the page: `element("td", {class: "number"}, "1.2")`. Strings become text, never markup. */
-export function element(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name === "style") for (const [key, v] of Object.entries(value)) node.style.setProperty(key, v);
-    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
-  return node;
 }
 
 /** One token standing alone: its outer spaces are drawn as faint dots, so that " the" and "the" differ. */
