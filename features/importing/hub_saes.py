@@ -7,7 +7,8 @@ from pathlib import Path
 from django.conf import settings
 
 from ..engine.sae.reading.errors import CheckpointError, in_bytes
-from ..engine.sae.reading.files import SIDE_FILES, WEIGHTS
+from ..engine.sae.reading.files import WEIGHTS, is_sae_file
+from ..engine.sae.reading.shards import INDEX, PART
 from . import hub
 from .hub_transfer import DownloadProgress
 
@@ -22,7 +23,7 @@ def is_on_hub(name: str) -> bool:
 
 
 def fetch_sae(name: str, progress: Callable[[DownloadProgress], None] | None = None) -> Path:
-    """The weight file of an SAE with its configs beside it, downloaded once.
+    """The weight file of an SAE, or the index of several, with its configs beside it, downloaded once.
 
     Raises CheckpointError where the name is that of no SAE or of several, or its weights are too large; HubError.
     """
@@ -31,14 +32,18 @@ def fetch_sae(name: str, progress: Callable[[DownloadProgress], None] | None = N
     folder = settings.DATA_DIR / "hub"
     sizes = hub.list_named_repo(repository, name, folder).sizes
     weights = _weights(name, sizes, inside)
-    if sizes[weights] > settings.SAEVIZ_MAX_BYTES:
+    parts = _parts(sizes, weights)
+    size = sum(sizes[part] for part in parts)
+    if size > settings.SAEVIZ_MAX_BYTES:
         raise CheckpointError(
-            f"{name}: {weights} has {in_bytes(sizes[weights])}, more than the {in_bytes(settings.SAEVIZ_MAX_BYTES)} "
+            f"{name}: {weights} has {in_bytes(size)}, more than the {in_bytes(settings.SAEVIZ_MAX_BYTES)} "
             "allowed. Raise SAEVIZ_MAX_BYTES if the machine has the memory."
         )
     for config in _configs(sizes, weights):
         hub.fetch_file(repository, config, folder, progress)
-    return hub.fetch_file(repository, weights, folder, progress)
+    for part in parts:
+        fetched = hub.fetch_file(repository, part, folder, progress)
+    return fetched.with_name(Path(weights).name)
 
 
 def _weights(name: str, sizes: dict[str, int], inside: str) -> str:
@@ -46,7 +51,7 @@ def _weights(name: str, sizes: dict[str, int], inside: str) -> str:
     if inside in sizes:
         return inside
     below = [file for file in sizes if not inside or file.startswith(f"{inside}/")]
-    weights = [file for file in below if file.endswith(WEIGHTS) and Path(file).name not in SIDE_FILES]
+    weights = [file for file in below if _is_sae(file) and _index_of(file) not in sizes]
     here = [file for file in weights if _folder(file) == inside]
     if len(here) == 1 or len(weights) == 1:
         return (here or weights)[0]
@@ -58,6 +63,23 @@ def _weights(name: str, sizes: dict[str, int], inside: str) -> str:
     choices = sorted(here or {_folder(file) or file for file in weights})
     listed = ", ".join(f"{repository}/{choice}" for choice in choices[:MOST_NAMED])
     raise CheckpointError(f"{name} holds {len(weights):,} weight files. Name one of {len(choices):,}: {listed}.")
+
+
+def _parts(sizes: dict[str, int], weights: str) -> list[str]:
+    """The files that hold the weights: of an index the parts beside it whose names begin as its own does."""
+    if not weights.endswith(INDEX):
+        return [weights]
+    return sorted(file for file in sizes if _index_of(file) == weights)
+
+
+def _index_of(file: str) -> str | None:
+    """The index of a part by its name; None of a file that is none."""
+    match = PART.fullmatch(file)
+    return f"{match[1]}{match[3]}{INDEX}" if match else None
+
+
+def _is_sae(file: str) -> bool:
+    return file.endswith((*WEIGHTS, INDEX)) and is_sae_file(Path(file).name)
 
 
 def _configs(sizes: dict[str, int], weights: str) -> list[str]:

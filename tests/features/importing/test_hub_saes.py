@@ -1,10 +1,12 @@
 """An SAE of the hub: only its own files are fetched, once, and a name that means none or several is said to."""
 
 import io
+import json
 
 import pytest
 from django.core.management import CommandError, call_command
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
 from features.importing import hub
 from features.models import SAE
@@ -55,6 +57,19 @@ def test_what_came_once_is_not_fetched_again_and_a_file_may_be_named(served, tmp
     before = len(served.asked)
     imported(tmp_path, f"{NAME}/mlp/layer_1/sae_weights.safetensors")
     assert len(served.asked) == before + 1 and SAE.objects.count() == 1  # what there is was asked, nothing fetched
+
+
+def test_weights_in_several_files_come_with_their_index(served, tmp_path):
+    folder = tmp_path / "hub" / NAME / "mlp" / "layer_0"
+    weights, where = load_file(folder / "sae_weights.safetensors"), {}
+    for number, names in enumerate((["W_enc", "b_enc"], ["W_dec", "b_dec"]), 1):
+        part = f"sae_weights-{number:05d}-of-00002.safetensors"
+        save_file({name: weights[name] for name in names}, folder / part)
+        where |= dict.fromkeys(names, part)
+    (folder / "sae_weights.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    (folder / "sae_weights.safetensors").unlink()
+    imported(tmp_path, f"{NAME}/mlp/layer_0")
+    assert SAE.objects.get().path.endswith("layer_0/sae_weights.safetensors.index.json")
 
 
 @pytest.mark.parametrize(
