@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from features.engine.model.one_layer import OneBlockModel
+from features.engine.sae.sae import SparseAutoencoder
 from features.engine.weights.health import common_direction
 
 from . import train_sae
@@ -36,11 +37,11 @@ class Course:
 
 @dataclass
 class Accident:
-    """One try: what the runs were worth keeping for."""
+    """One try."""
 
     times_rate: float
     cosine: float  # at the end
-    checkpoints: list[Run]  # before, on the way, at the end
+    checkpoints: list[tuple[int, SparseAutoencoder]]  # tokens read and the SAE: before, on the way, at the end
 
 
 def provoke(
@@ -85,21 +86,17 @@ def lose_way(before: Run, times_rate: float, course: Course) -> Accident:
     for name, weight in run.weights.items():
         weight.copy_(before.weights[name])
     run.done, run.threshold, run.recent = before.done, before.threshold, deepcopy(before.recent)
-    kept = [before]
+    checkpoints = [kept(before)]
     for until in (before.done + course.between, total):
         while run.done < until:
             run.step()
-        kept.append(snapshot(run))
-    return Accident(times_rate, cosine_of(run), kept)
+        checkpoints.append(kept(run))
+    return Accident(times_rate, cosine_of(run), checkpoints)
 
 
-def snapshot(run: Run) -> Run:
-    """The run as it is now, for what is exported of it."""
-    now = Run(run.model, run.rows, run.settings)
-    for name, weight in now.weights.items():
-        weight.copy_(run.weights[name])
-    now.done, now.threshold = run.done, run.threshold
-    return now
+def kept(run: Run) -> tuple[int, SparseAutoencoder]:
+    """Tokens read, and the SAE as it is now."""
+    return run.done, deepcopy(run.finished())
 
 
 def cosine_of(run: Run) -> float:

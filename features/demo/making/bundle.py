@@ -81,11 +81,11 @@ def write_checkpoint(bundle: Path, run: train_sae.Run) -> None:
     write_sae(folder, run.finished(), run.done, run.rows.shape[1], small=True)
 
 
-def write_accident(bundle: Path, lost: accident.Accident) -> None:
+def write_accident(bundle: Path, lost: accident.Accident, context: int) -> None:
     """accident/<tokens read>: the run that lost its way, before, on the way and at the end; accident.json says how."""
     with whole_folder(bundle / "accident") as folder:
-        for run in lost.checkpoints:
-            write_sae(folder / f"{run.done:09d}", run.finished(), run.done, run.rows.shape[1], small=True)
+        for tokens, sae in lost.checkpoints:
+            write_sae(folder / f"{tokens:09d}", sae, tokens, context, small=True)
         write_json(folder / "accident.json", {"times_rate": lost.times_rate, "common_direction": lost.cosine})
 
 

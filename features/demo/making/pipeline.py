@@ -68,7 +68,7 @@ def make(plan: Plan, report: Callable[[str], None] = print) -> Path:
     bundle.write_sae(plan.bundle / "sae", sae.finished(), sae.done, plan.config.n_ctx)
     if not (plan.bundle / "accident").exists():
         lost = accident.provoke(shipped, rows, plan.out / "accident.pt", plan.sae, plan.spoilt, report)
-        bundle.write_accident(plan.bundle, lost)
+        bundle.write_accident(plan.bundle, lost, plan.config.n_ctx)
     finish(plan, model, sae, len(rows), report)
     return plan.bundle
 

@@ -32,7 +32,7 @@ def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_ro
     assert len(list((made / "checkpoints").iterdir())) == 4
     steps = sorted(step for step in (made / "accident").iterdir() if step.is_dir())
     assert [read_sae(step).config.d_sae for step in steps] == [100] * 3
-    assert "Mean cosine of its encoder columns at the end" in (made / "README.md").read_text()
+    assert "spoilt on purpose" in (made / "README.md").read_text()
     assert "| b | 200 | 0.0 | 0 | 0 | 100% of " in (made / "README.md").read_text()
 
     call_command("measure_demo", made, held_out=held_out, corpus=folder, nice=0, json=True)
