@@ -50,7 +50,7 @@ def timed(piece, rounds=3):
 def texts(count):
     """Finding tokens, on the demo's own text as often as it takes."""
     vocabulary = Vocabulary.load(DEMO / "model")
-    rows = build_rows(read_documents(DEMO / "corpus"), vocabulary, 128)
+    rows = build_rows(read_documents(DEMO / "corpus").texts, vocabulary, 128)
     rows = np.resize(rows, (count // 127, 128))
     tokens = TokenBytes(vocabulary)
     seconds, blocks = timed(lambda: list(row_texts(rows, 1, tokens)), 1)
