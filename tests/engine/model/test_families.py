@@ -82,6 +82,24 @@ def test_output_maps_lead_to_what_the_block_adds(family, ids):
         close(h.diff(dim=0) @ ours.output_map(hook), written, 1e-4)
 
 
+@torch.no_grad()
+def test_what_stands_in_place_of_activations_goes_on_through_the_model(family, ids):
+    _, _, _, ours, _ = family
+    seen, _ = ours.everything(ids)
+    for hook in (hook for hook in ours.hook_points if hook.startswith("blocks.1.")):
+        close(ours.residual_with(ids, hook, lambda h: h), seen["blocks.1.hook_resid_post"])
+    for inner, outer in (("attn.hook_z", "hook_attn_out"), ("mlp.hook_post", "hook_mlp_out")):
+        hook = f"blocks.1.{inner}"
+        if hook in ours.hook_points:
+            added = ours.contribution(hook, seen[hook].flip(1))  # of other tokens
+            expected = ours.residual_with(ids, f"blocks.1.{outer}", lambda _, added=added: added)
+            close(ours.residual_with(ids, hook, lambda h: h.flip(1)), expected)
+            assert (expected - seen["blocks.1.hook_resid_post"]).abs().max() > 0.01
+    halves = [ours.residual_with(ids, hook, lambda h: h / 2) for hook in ("blocks.0.hook_resid_post",
+                                                                          "blocks.1.hook_resid_pre")]  # fmt: skip
+    close(*halves)
+
+
 def blocks(model):
     lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList) and len(module) == 2)
     return max(lists, key=lambda module: sum(weight.numel() for weight in module.parameters()))
