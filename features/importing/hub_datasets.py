@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from ..engine.corpus.documents import MAX_BYTES, READERS, CorpusError, ending_of
+from ..engine.corpus.documents import MAX_BYTES, READERS, CorpusError, texts_among
 from . import hub
 from .hub_transfer import DownloadProgress
 
@@ -51,7 +51,7 @@ def fetch_dataset(
 
 
 def _chosen(dataset: str, listing: hub.RepoListing, pattern: str) -> list[str]:
-    texts = sorted(name for name in listing.sizes if ending_of(Path(name)))
+    texts = [str(path) for path in texts_among([Path(name) for name in sorted(listing.sizes)])]
     if pattern:
         chosen = [name for name in texts if fnmatch.fnmatch(name, pattern)]
     else:

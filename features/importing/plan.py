@@ -212,6 +212,8 @@ def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: Non
     checked = self_check.check_sae(subject, rows, progress=say, first=first)
     facts = facts_from(subject, plan.model_path) | {"self_check": checked.to_dict()}
     differences = plan.training.differences(rows.shape[1], first, read.bos, subject.vocabulary)
+    if plan.corpus is None and rows.shape[1] == plan.training.longest:
+        differences.append(f"Rows have {rows.shape[1]:,} tokens, as the sequences of its training.")
     notes = (*plan.notes, *calibrated.notes, *differences)
     facts |= {"provenance": provenance.of_import(subject, plan.model_path, plan.in_files, notes, calibrated.chosen)}
     fingerprint = recognition.fingerprint(plan.path)

@@ -112,17 +112,23 @@ def document_files(path: Path, notes: Notes | None = None) -> list[Path]:
     notes = notes or Notes()
     if saved := _saved_by_datasets(path, notes):
         return saved
-    found = (file for file in path.rglob("*") if _format(file) and file.is_file() and file.name not in METADATA)
-    files = sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
-    # Settings and tables of figures lie beside texts: where there are texts, these are no corpus.
-    texts = [file for file in files if _format(file) not in PERHAPS]
-    if texts and (beside := len(files) - len(texts)):
-        notes.say(
-            f"{beside:,} files of {path.name} that end in {', '.join(PERHAPS)} are left out. Name one to read it."
-        )
-    if not files:
+    found = (file.relative_to(path) for file in path.rglob("*") if _format(file) and file.is_file())
+    names = sorted(name for name in found if not any(part.startswith(".") for part in name.parts))
+    texts = texts_among(names)
+    read = set(texts)
+    if beside := [name for name in names if name not in read and name.name not in METADATA]:
+        ends = ", ".join(PERHAPS)
+        notes.say(f"{len(beside):,} files of {path.name} that end in {ends} are left out. Name one to read it.")
+    if not texts:
         raise CorpusError(f"No text in {path}: 0 documents, no file ends in {known}. Put such files there.")
-    return texts or files
+    return [path / name for name in texts]
+
+
+def texts_among(names: list[Path]) -> list[Path]:
+    """Those of a folder's files that are read, in their order. Settings and tables of figures lie beside texts: where
+    there are other texts, these are none."""
+    known = [name for name in names if _format(name) and name.name not in METADATA]
+    return [name for name in known if _format(name) not in PERHAPS] or known
 
 
 def _saved_by_datasets(folder: Path, notes: Notes) -> list[Path]:
