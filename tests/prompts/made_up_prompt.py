@@ -1,10 +1,14 @@
 """Prompt activations that no model computed: some features on each token, the same for the same prompt."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 
 class MadeUpPrompt:
-    """As engine.ranking's PromptActivations, from seeded numbers."""
+    """As engine.prompt's PromptActivations, from seeded numbers."""
+
+    subject = SimpleNamespace(why_no_effects="")  # of a model whose losses are right
 
     def __init__(self, ids, features):
         rng = np.random.default_rng(list(ids))
