@@ -65,7 +65,7 @@ def common_direction(W_enc: Tensor, features: np.ndarray) -> Directions | None:
     n = len(units)
     if n < LEAST_FEATURES:
         return None
-    together = float(units.double().sum(0).square().sum())
+    together = float(units.sum(0, dtype=torch.float64).square().sum())
     return Directions(n, (together - n) / (n * (n - 1)), first_singular_share(units))
 
 
@@ -78,7 +78,7 @@ def first_singular_share(units: Tensor) -> float:
     for _ in range(ROUNDS):
         basis = torch.linalg.qr(units.T @ (units @ basis))[0]
     projected = (units @ basis).double()  # [n, DIRECTIONS]
-    return float(torch.linalg.eigvalsh(projected.T @ projected)[-1] / units.double().square().sum())
+    return float(torch.linalg.eigvalsh(projected.T @ projected)[-1] / units.square().sum(dtype=torch.float64))
 
 
 def encoder_decoder_cosine(sae: SparseAutoencoder) -> np.ndarray:
