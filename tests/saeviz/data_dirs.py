@@ -21,6 +21,14 @@ IN_PLACE_OF = (
     (r"from features[^\\\n]*import[^\\\n]*(\\n|\n)", ""),  # a program's: modules may move
     (r"unembedding = subject\.model\.unembedding", "head = subject.model.head"),  # and what they hold be renamed
     (r"unembedding\.unscaled\(unembedding\.centre", "head.unscaled(head.centre"),
+    (r"rows\[:, 1:\]", "rows"),  # BOS was left out as a special token, and is left out by its place now
+    (r"\)\[1(:, \d+\])", r")[\1"),
+    (r"row\[1:\]", "row"),
+    (r"    counted = ~np\.isin\(row, sorted\(special\)\)(\\n|\n)", ""),
+    (
+        r"torch\.from_numpy\(counted\)",
+        "~torch.isin(torch.tensor(row), torch.tensor(sorted(special), dtype=torch.long))",
+    ),
     (r"Not heard from for \d+ s", "Not heard from for … s"),
 )
 
