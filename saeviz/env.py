@@ -14,18 +14,27 @@ DEFAULTS = {
     "SAEVIZ_KEPT_BYTES": 4 << 30,
     "SAEVIZ_SILENT_AFTER": 20,
     "SAEVIZ_ATTEMPTS": 3,
-    "SAEVIZ_COMMON_DIRECTION": 0.2,
     "WORKERS": 1,
 }
+MAY_BE_0 = {"SAEVIZ_MAX_UPLOAD", "SAEVIZ_KEPT_BYTES"}
+SHARES = {"SAEVIZ_COMMON_DIRECTION": 0.2}  # from 0 to 1
 
 
 class InvalidSetting(ValueError):
     """A variable holds no number that fits; the message names both and what would."""
 
 
-def number(name: str, least: int = 1) -> int:
+def check() -> None:
+    """Read all of them. Raises InvalidSetting."""
+    for name in DEFAULTS:
+        number(name)
+    for name in SHARES:
+        share(name)
+
+
+def number(name: str) -> int:
     """The variable's number, its default where it is unset or empty. Raises InvalidSetting."""
-    text, default = os.environ.get(name, "").strip(), DEFAULTS[name]
+    text, default, least = os.environ.get(name, "").strip(), DEFAULTS[name], 0 if name in MAY_BE_0 else 1
     try:
         value = int(text or default)
     except ValueError:
@@ -38,7 +47,7 @@ def number(name: str, least: int = 1) -> int:
 
 def share(name: str) -> float:
     """The variable's number between 0 and 1, its default where it is unset or empty. Raises InvalidSetting."""
-    text, default = os.environ.get(name, "").strip(), DEFAULTS[name]
+    text, default = os.environ.get(name, "").strip(), SHARES[name]
     try:
         value = float(text or default)
     except ValueError:

@@ -88,16 +88,14 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 SAEVIZ_DEVICE = os.environ.get("SAEVIZ_DEVICE", "auto")  # auto, cpu, cuda, cuda:1 ...
 SAEVIZ_SCREEN = os.environ.get("SAEVIZ_SCREEN", "auto")  # of the encoder: auto (measured), int8, bfloat16, on, off
 SAEVIZ_TOKENS = number("SAEVIZ_TOKENS")  # tokens counted unless a job says otherwise
-SAEVIZ_QUICK_TOKENS = number(
-    "SAEVIZ_QUICK_TOKENS"
-)  # that quick results are of, where at least twice as many are counted
+SAEVIZ_QUICK_TOKENS = number("SAEVIZ_QUICK_TOKENS")  # that quick results are of, where twice as many are counted
 SAEVIZ_PROMPT_TOKENS = number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
 SAEVIZ_PROMPT_BYTES = number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
 SAEVIZ_LOADED_SUBJECTS = number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory
 # Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)
 SAEVIZ_MAX_BYTES = number("SAEVIZ_MAX_BYTES")  # of float32 weights
-SAEVIZ_MAX_UPLOAD = number("SAEVIZ_MAX_UPLOAD", least=0)  # bytes that a browser may send at once; 0: none
+SAEVIZ_MAX_UPLOAD = number("SAEVIZ_MAX_UPLOAD")  # bytes that a browser may send at once; 0: none
 SAEVIZ_COMMON_DIRECTION = share("SAEVIZ_COMMON_DIRECTION")  # of encoder columns; pages warn above it
 SAEVIZ_SILENT_AFTER = number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
 SAEVIZ_ATTEMPTS = number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
@@ -106,4 +104,4 @@ SAEVIZ_SHARDS = Path(os.environ.get("SAEVIZ_SHARDS") or DATA_DIR / "shards")
 SAEVIZ_SHARE = os.environ.get("SAEVIZ_SHARE", "folder")  # folder: one machine, or a folder that all see; database
 # Active entries that stay after a computation, to be asked; up to how many bytes a set of them may take (0: none stay).
 SAEVIZ_KEPT = Path(os.environ.get("SAEVIZ_KEPT") or DATA_DIR / "activations")
-SAEVIZ_KEPT_BYTES = number("SAEVIZ_KEPT_BYTES", least=0)
+SAEVIZ_KEPT_BYTES = number("SAEVIZ_KEPT_BYTES")

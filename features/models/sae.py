@@ -118,11 +118,11 @@ class SAE(models.Model):
     def not_comparable(self, other: "SAE") -> str:
         """Why another SAE cannot be encoder B of this one, which reads the same activations; empty when it can."""
         if other.pk is not None and other.pk == self.pk:
-            return f"{self} cannot be its own encoder B; choose another SAE."
+            return f"{self.slug} cannot be its own encoder B; choose another SAE."
         for name, what in (("hook_point", "hook point"), ("model_path", "model")):
             own, its = getattr(self, name), getattr(other, name)
             if own != its and not (name == "model_path" and Path(own).resolve() == Path(its).resolve()):
-                return f"{other} reads the {what} {its}, {self} reads {own}; encoder B has to read the same."
+                return f"{other.slug} reads the {what} {its}, {self.slug} reads {own}; encoder B has to read the same."
         return ""
 
     def get_absolute_url(self):

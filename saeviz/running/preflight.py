@@ -14,8 +14,7 @@ class PreflightError(Exception):
 def check_settings():
     """Look at the numbers in the environment before anybody reads them."""
     try:
-        for name in env.DEFAULTS:
-            env.number(name)
+        env.check()
     except env.InvalidSetting as error:
         raise PreflightError(str(error)) from error
 

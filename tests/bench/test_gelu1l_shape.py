@@ -56,4 +56,4 @@ def test_every_token_has_a_text_of_its_own(made):
     *_, subject = made
     assert subject.vocabulary.size == SMALL.d_vocab
     assert subject.vocabulary.bos_id == BOS
-    assert len(set(subject.vocabulary.labels[3:])) == SMALL.d_vocab - 3
+    assert len(set(map(subject.vocabulary.label, range(3, SMALL.d_vocab)))) == SMALL.d_vocab - 3

@@ -101,6 +101,13 @@ def test_a_share_lies_between_0_and_1(monkeypatch, said):
         env.share("SAEVIZ_COMMON_DIRECTION")
 
 
+def test_what_may_be_nothing_is_let_pass(monkeypatch):
+    for name in ("SAEVIZ_MAX_UPLOAD", "SAEVIZ_KEPT_BYTES"):
+        monkeypatch.setenv(name, "0")
+    preflight.check_settings()
+    assert env.number("SAEVIZ_KEPT_BYTES") == 0
+
+
 # Under which names it answers
 
 

@@ -109,8 +109,9 @@ def test_a_shard_by_kernels_is_that_of_tensors(on_device, rows, capacity, monkey
     by_kernels, sums, shard_pass = chunks_of(on_device, rows := rows[:8], capacity=capacity, monkeypatch=monkeypatch)
     plain = StreamingSums(*on_device.sae.W_dec.shape, on_device.device)
     for n, (tokens, (chunk,)) in enumerate(by_kernels):
-        own_tokens, (own,) = shard_pass._chunk(rows[STEP * n : STEP * n + STEP], STEP * n, plain)
-        assert (tokens, chunk.first, chunk.size) == (own_tokens, own.first, own.size)
+        own_sums, (own,) = shard_pass._chunk(rows[STEP * n : STEP * n + STEP], STEP * n, plain)
+        plain.add(own_sums)
+        assert (tokens, chunk.first, chunk.size) == (own_sums[0], own.first, own.size)
         np.testing.assert_array_equal(chunk.offsets, own.offsets)
         np.testing.assert_array_equal(chunk.tokens, own.tokens)
         np.testing.assert_allclose(chunk.values, own.values, rtol=1e-5, atol=1e-5)

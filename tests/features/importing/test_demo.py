@@ -126,8 +126,9 @@ def test_rows_begin_with_bos_and_hold_nothing_but_tokens(built):
     assert (rows[:, 0] == vocabulary.bos_id).all() and rows.max() < vocabulary.size
 
 
-def test_the_demo_is_what_the_engine_reads_in_its_files():
+def test_the_demo_is_what_the_engine_reads_in_its_files(db):
     read = register.facts_of(BUNDLE / "sae", BUNDLE / "model")
     known = demo.facts()
-    assert {k: v for k, v in read.items() if k != "format"} == {k: v for k, v in known.items() if k != "format"}
+    del read["verdict"]  # of this machine's copy of the model
+    assert read | {"format": ""} == known | {"format": ""}
     assert read["format"].lower() == known["format"]
