@@ -94,8 +94,8 @@ def test_what_it_found_outlives_it(client, sae, b):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"hook_point": "blocks.0.hook_mlp_out"}, "reads the hook point blocks.0.hook_mlp_out, Tiny reads blocks."),
-        ({"model_path": "/elsewhere"}, "reads the model /elsewhere, Tiny reads "),
+        ({"hook_point": "blocks.0.hook_mlp_out"}, "reads the hook point blocks.0.hook_mlp_out, tiny reads blocks."),
+        ({"model_path": "/elsewhere"}, "reads the model /elsewhere, tiny reads "),
     ],
 )
 def test_only_an_sae_of_the_same_place_and_model_can_be_it(sae, b, changes, why):
