@@ -46,6 +46,14 @@ def write_model(bundle: Path, weights: Weights, config: OneBlockConfig, tokenize
         shutil.copyfile(tokenizer_folder / name, folder / name)
 
 
+def copy_model(bundle: Path, given: Path) -> None:
+    """model/: a model that is there already, as it is."""
+    folder = bundle / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("model.safetensors", "config.json", *tokenizer.FILES):
+        shutil.copyfile(given / name, folder / name)
+
+
 def write_sae(folder: Path, sae: SparseAutoencoder, tokens: int, context: int, small: bool = False) -> None:
     """A JumpReLU in SAELens's layout, float16, after so many tokens in rows of `context`.
 
@@ -124,7 +132,7 @@ def write_readme(bundle: Path, facts: dict, measured: figures.Figures | None) ->
 Made by `python manage.py make_demo`, seed {facts["seed"]}.
 
 - `model/`: one-block GELU transformer in transformer_lens's names, float16.
-  Read {facts["model_tokens"]:,} tokens in {facts["model_seconds"] / 3600:.1f} CPU hours.
+  {read(facts)}
 - `sae/`: {facts["features"]:,} features on `{HOOK}`, JumpReLU, SAELens's layout, float16.
   Read {facts["sae_tokens"]:,} tokens in {facts["sae_seconds"] / 3600:.1f} CPU hours; {facts["k"]:g} fire on a token.
 - `checkpoints/`: the same SAE after so many tokens, its matrices on a coarse grid so that they compress.
@@ -144,6 +152,13 @@ documents that came before word for word, those of which the site shows the most
 {sources}
 """
     )
+
+
+def read(facts: dict) -> str:
+    """How much the model has read, where that is known."""
+    if not facts["model_tokens"]:
+        return "Taken as it was given; what it has read is not recorded here."
+    return f"Read {facts['model_tokens']:,} tokens in {facts['model_seconds'] / 3600:.1f} CPU hours."
 
 
 def spoilt(how: dict) -> str:

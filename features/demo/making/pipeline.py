@@ -28,6 +28,7 @@ class Plan:
     tokenizer: Path | None = None  # a tokenizer.json; else one is trained
     measured_on: Path | None = None  # the texts that the site shows: not trained on, but measured on; else the corpus
     without: tuple[str, ...] = ()  # sources that are not trained on
+    given_model: Path | None = None  # a model's folder, taken as it is; its tokenizer cuts the rows
     config: OneBlockConfig = DEMO
     model: train_model.Settings = field(default_factory=train_model.Settings)
     sae: train_sae.Settings = field(default_factory=train_sae.Settings)
@@ -54,8 +55,7 @@ def make(plan: Plan, report: Callable[[str], None] = print) -> Path:
     if not plan.rows.exists():
         write_rows(plan, report)
     rows = open_rows(plan.rows)
-    model = train_model.train(rows, plan.out / "model.pt", plan.config, plan.model, report=report)
-    bundle.write_model(plan.bundle, model.weights, plan.config, plan.out)
+    reading = language_model(plan, rows, report)
     shipped = load_model(plan.bundle / "model", plan.sae.device)  # rounded to float16
     sae = train_sae.train(
         shipped,
@@ -69,15 +69,27 @@ def make(plan: Plan, report: Callable[[str], None] = print) -> Path:
     if not (plan.bundle / "accident").exists():
         lost = accident.provoke(shipped, rows, plan.out / "accident.pt", plan.sae, plan.spoilt, report)
         bundle.write_accident(plan.bundle, lost, plan.config.n_ctx)
-    finish(plan, model, sae, len(rows), report)
+    finish(plan, reading, sae, len(rows), report)
     return plan.bundle
+
+
+def language_model(plan: Plan, rows: np.ndarray, report: Callable[[str], None]) -> dict:
+    """Puts the model into the bundle, trained or as it was given; what it has read, as `figures.json` keeps it."""
+    if plan.given_model:
+        bundle.copy_model(plan.bundle, plan.given_model)
+        known = checkpoints.read_json(plan.given_model.parent / "figures.json")
+        return {name: known.get(name) for name in ("model_tokens", "model_seconds", "model_curve")}
+    model = train_model.train(rows, plan.out / "model.pt", plan.config, plan.model, report=report)
+    bundle.write_model(plan.bundle, model.weights, plan.config, plan.out)
+    return {"model_tokens": model.done, "model_seconds": round(model.seconds), "model_curve": model.curve}
 
 
 def write_rows(plan: Plan, report: Callable[[str], None]) -> None:
     """Tokenizer and training rows, some ten minutes."""
     report("reading the corpus")
     named = selection.less(list(documents.named_documents(plan.corpus)), plan.without)
-    given = Tokenizer.from_file(str(plan.tokenizer)) if plan.tokenizer else None
+    at = plan.given_model / "tokenizer.json" if plan.given_model else plan.tokenizer
+    given = Tokenizer.from_file(str(at)) if at else None
     tokenizer.write(plan.out, given or tokenizer.train([text for _, text in named], plan.config.d_vocab))
     vocabulary = tokenizer.read(plan.out)
     report(f"choosing among {len(named):,} documents")
@@ -95,15 +107,13 @@ def write_rows(plan: Plan, report: Callable[[str], None]) -> None:
     )
 
 
-def finish(plan: Plan, model: train_model.Run, sae: train_sae.Run, rows: int, report: Callable[[str], None]) -> None:
+def finish(plan: Plan, reading: dict, sae: train_sae.Run, rows: int, report: Callable[[str], None]) -> None:
     """Measures the bundle where there are held-out rows to measure on, and writes its README."""
     facts = {
         "seed": plan.model.seed,
         "rows": rows,
         "sources": checkpoints.read_json(plan.out / "sources.json"),
-        "model_tokens": model.done,
-        "model_seconds": round(model.seconds),
-        "model_curve": model.curve,
+        **reading,
         "features": plan.sae.features,
         "k": plan.sae.k,
         "sae_tokens": sae.done,

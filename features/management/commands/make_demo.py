@@ -18,6 +18,7 @@ class Command(BaseCommand):
             "--measured-on", type=Path, help="folder of the texts that the site shows: not trained on, but measured on"
         )
         parser.add_argument("--without", nargs="+", default=(), metavar="SOURCE", help="sources not to train on")
+        parser.add_argument("--model", type=Path, help="folder of a finished model: only an SAE is trained, on it")
         parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json; without it one is trained")
         parser.add_argument(
             "--model-tokens",
@@ -51,6 +52,7 @@ class Command(BaseCommand):
         return pipeline.Plan(
             **paths,
             without=tuple(options["without"]),
+            given_model=options["model"],
             model=train_model.Settings(tokens=options["model_tokens"], **common),
             sae=train_sae.Settings(
                 tokens=options["sae_tokens"], features=options["features"], k=options["k"], **common

@@ -12,13 +12,13 @@ from features.engine.model.language_model import load_model
 from features.engine.sae.checkpoint import read_sae
 
 
-def small_plan(folder, out, held_out, config):
+def small_plan(folder, out, held_out, config, **others):
     sizes = {"batch": 8, "workers": 2}
     model = train_model.Settings(tokens=24 * 8 * 6, warm=24 * 8, bigram_passes=2, common=100, sampled=50, **sizes)
     shares = (0.1, 0.3, 0.5, 0.7)
     sae = train_sae.Settings(tokens=24 * 8 * 8, features=64, k=4, start_k=8, anneal=384, checkpoints=shares, **sizes)
     lost = accident.Course(features=100, k=4, before=24 * 8 * 4, between=24 * 8 * 2, after=24 * 8 * 2)
-    return pipeline.Plan(folder, out, held_out, config=config, model=model, sae=sae, spoilt=lost)
+    return pipeline.Plan(folder, out, held_out, config=config, model=model, sae=sae, spoilt=lost, **others)
 
 
 def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_rows, config, tmp_path, capsys):
@@ -39,3 +39,11 @@ def test_a_folder_of_text_becomes_a_bundle_that_can_be_measured(folder, token_ro
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((made / "figures.json").read_text())["figures"]
     assert printed["loss"] < np.log(300) and printed["features"] == 64
+
+    again = small_plan(folder, tmp_path / "again", None, config, given_model=made / "model")
+    other = pipeline.make(again, report=lambda line: None)
+    for name in ("model.safetensors", "tokenizer.json"):
+        assert (other / "model" / name).read_bytes() == (made / "model" / name).read_bytes()
+    assert not (tmp_path / "again" / "model.pt").exists() and read_sae(other / "sae").config.d_sae == 64
+    read = json.loads((made / "figures.json").read_text())["model_tokens"]
+    assert f"Read {read:,} tokens" in (other / "README.md").read_text()
