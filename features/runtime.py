@@ -62,6 +62,12 @@ def state(sae):
     return {"state": slot.state, "seconds": round(slot.seconds, 2), "error": slot.error}
 
 
+def states() -> list[str]:
+    """Of every SAE that is in memory, or on its way there."""
+    with _guard:
+        return [slot.state for slot in _slots.values()]
+
+
 def warm(sae):
     """Begin to load the SAE unless it is loaded or loading; returns at once."""
     return _slot_of(sae)

@@ -5,11 +5,24 @@
 A message is a doorbell and carries nothing: who hears it does what waits in the rows of the database.
 """
 
+import logging
 import os
+import sys
+from pathlib import Path
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
+
+from . import env
+
+log = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
+
+if "celery" in Path(sys.argv[0]).parts[-2:]:  # `celery` or `python -m celery`: a wrong setting is one line here too
+    try:
+        env.check()
+    except env.InvalidSetting as error:
+        sys.exit(str(error))
 
 LOOK_EVERY = 10.0  # seconds between two looks for work that nobody does
 
@@ -21,6 +34,11 @@ app.conf.update(
     broker_connection_timeout=4,
 )
 app.autodiscover_tasks()
+
+
+@signals.setup_logging.connect
+def _log_as_the_site_does(**_):
+    """Whoever answers this signal has set logging up: Django did, and Celery's own is left out."""
 
 
 class Watch(bootsteps.StartStopStep):
@@ -47,7 +65,17 @@ class Watch(bootsteps.StartStopStep):
 
         from features.tasks import watch
 
-        watch(is_idle=len(state.active_requests) < self.worker.concurrency)
+        busy = len(state.active_requests)
+        watch(is_idle=busy < self.worker.concurrency)
+        self.beat(busy)
+
+    def beat(self, busy):
+        from .observability import workers
+
+        try:
+            workers.beat(self.worker.hostname, self.worker.concurrency, busy)
+        except Exception as error:  # the queue is away, or refuses: work is found in the database meanwhile
+            log.warning("Redis does not hear of this worker: %s", error)
 
 
 app.steps["worker"].add(Watch)

@@ -1,6 +1,8 @@
-"""Which numbers may the environment set, and does what it says fit?"""
+"""What may the environment set, and does what it says fit? The README lists what each means."""
 
 import os
+import re
+from zoneinfo import ZoneInfo
 
 MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 DEFAULTS = {
@@ -18,23 +20,62 @@ DEFAULTS = {
 }
 MAY_BE_0 = {"SAEVIZ_MAX_UPLOAD", "SAEVIZ_KEPT_BYTES"}
 SHARES = {"SAEVIZ_COMMON_DIRECTION": 0.2}  # from 0 to 1
+CHOICES = {  # the first is the default
+    "SAEVIZ_SHARE": ("folder", "database"),
+    "SAEVIZ_SCREEN": ("auto", "int8", "bfloat16", "on", "off"),
+    "SAEVIZ_LOG_LEVEL": ("WARNING", "DEBUG", "INFO", "ERROR"),
+    "SAEVIZ_LOG_FORMAT": ("text", "json"),
+}
+SWITCHES = {"SAEVIZ_BEHIND_TLS", "SAEVIZ_WARM", "DEBUG", "VERBOSE"}
+ORIGINS = {"CSRF_TRUSTED_ORIGINS"}
+ORIGIN = re.compile(r"https?://(\*\.)?[\w.-]+(:\d+)?|https?://\[[0-9a-fA-F:.]+\](:\d+)?")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+OTHERS = {  # read elsewhere; here so that a name that nobody reads is noticed
+    "SAEVIZ_DEVICE",
+    "SAEVIZ_FOLDERS",
+    "SAEVIZ_SHARDS",
+    "SAEVIZ_KEPT",
+    "SAEVIZ_METRICS_TOKEN",
+}
 
 
 class InvalidSetting(ValueError):
-    """A variable holds no number that fits; the message names both and what would."""
+    """A variable holds what does not fit; the message names both and what would."""
 
 
 def check() -> None:
-    """Read all of them. Raises InvalidSetting."""
-    for name in DEFAULTS:
-        number(name)
-    for name in SHARES:
-        share(name)
+    """Read all of them. Raises InvalidSetting with a line for each that does not fit."""
+    wrong = problems()
+    if wrong:
+        raise InvalidSetting("\n".join(wrong))
+
+
+def problems() -> list[str]:
+    readers = [(number, DEFAULTS), (share, SHARES), (choice, CHOICES), (switch, SWITCHES), (origins, ORIGINS)]
+    looks = [(reader, name) for reader, names in readers for name in names]
+    looks += [(_device, "SAEVIZ_DEVICE"), (_zone, "TZ_NAME"), (_database, "DATABASE_URL")]
+    found = []
+    for reader, name in looks:
+        try:
+            reader(name)
+        except InvalidSetting as error:
+            found.append(str(error))
+    return found
+
+
+def unknown() -> list[str]:
+    """Variables that look like ours and are read by nobody: misspelt, or of another version."""
+    known = {*DEFAULTS, *SHARES, *CHOICES, *SWITCHES, *OTHERS}
+    return sorted(name for name in os.environ if name.startswith("SAEVIZ_") and name not in known)
+
+
+def _said(name: str) -> str:
+    return os.environ.get(name, "").strip()
 
 
 def number(name: str) -> int:
     """The variable's number, its default where it is unset or empty. Raises InvalidSetting."""
-    text, default, least = os.environ.get(name, "").strip(), DEFAULTS[name], 0 if name in MAY_BE_0 else 1
+    text, default, least = _said(name), DEFAULTS[name], 0 if name in MAY_BE_0 else 1
     try:
         value = int(text or default)
     except ValueError:
@@ -47,7 +88,7 @@ def number(name: str) -> int:
 
 def share(name: str) -> float:
     """The variable's number between 0 and 1, its default where it is unset or empty. Raises InvalidSetting."""
-    text, default = os.environ.get(name, "").strip(), SHARES[name]
+    text, default = _said(name), SHARES[name]
     try:
         value = float(text or default)
     except ValueError:
@@ -55,3 +96,49 @@ def share(name: str) -> float:
     if not 0 <= value <= 1:
         raise InvalidSetting(f"{name}={text} does not fit. Give a number from 0 to 1; left out, it is {default}.")
     return value
+
+
+def choice(name: str) -> str:
+    """One of the words that fit, the first where it is unset or empty. Raises InvalidSetting."""
+    text, fits = _said(name), CHOICES[name]
+    same = [word for word in fits if word.lower() == text.lower()]
+    if text and not same:
+        raise InvalidSetting(f"{name}={text} does not fit. Say {', '.join(fits)}; left out, it is {fits[0]}.")
+    return same[0] if text else fits[0]
+
+
+def switch(name: str) -> bool:
+    """1 is on; 0, empty and unset are off. Raises InvalidSetting."""
+    text = _said(name)
+    if text not in ("", "0", "1"):
+        raise InvalidSetting(f"{name}={text} does not fit. Say 1 for on, 0 for off; left out, it is off.")
+    return text == "1"
+
+
+def origins(name: str) -> list[str]:
+    """Scheme and host of each, separated by commas; blanks and a last / do no harm. Raises InvalidSetting."""
+    found = [part.strip().rstrip("/") for part in _said(name).split(",") if part.strip()]
+    wrong = next((origin for origin in found if not ORIGIN.fullmatch(origin)), None)
+    if wrong is not None:
+        fits = "Give scheme and host of each as the browser shows them, with commas: https://sae.example.org"
+        raise InvalidSetting(f"{name}: {wrong} is no origin. {fits}")
+    return found
+
+
+def _device(name: str) -> None:
+    if _said(name) and not DEVICE.fullmatch(_said(name)):
+        raise InvalidSetting(f"{name}={_said(name)} does not fit. Say auto, cpu, mps, cuda or cuda:0.")
+
+
+def _zone(name: str) -> None:
+    try:
+        ZoneInfo(_said(name) or "UTC")
+    except (ValueError, OSError, KeyError) as error:
+        raise InvalidSetting(f"{name}={_said(name)} is no time zone. Say UTC, or one like Europe/Berlin.") from error
+
+
+def _database(name: str) -> None:
+    from .database import problem  # brings a library, which a start need not wait for where nothing is set
+
+    if _said(name) and (why := problem(_said(name))):
+        raise InvalidSetting(why)

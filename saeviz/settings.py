@@ -3,21 +3,26 @@
 import os
 from pathlib import Path
 
-import dj_database_url
-
-from . import secret
-from .env import number, share
+from . import database, env, secret
+from .observability import logs
 from .running import hosts, paths
+
+env.check()  # all of them at once: whoever has two wrong reads of both
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = paths.data_dir()  # from the environment, or data/ in the checkout
 
-DEBUG = os.environ.get("DEBUG", "") == "1"
+DEBUG = env.switch("DEBUG")
 SECRET_KEY = os.environ.get("SECRET_KEY") or secret.key(DATA_DIR / "secret_key")
 ALLOWED_HOSTS = hosts.allowed()
-CSRF_TRUSTED_ORIGINS = list(filter(None, os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",")))
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+SAEVIZ_BEHIND_TLS = env.switch("SAEVIZ_BEHIND_TLS")  # a proxy in front speaks HTTPS and sets X-Forwarded-*
+SAEVIZ_METRICS_TOKEN = os.environ.get("SAEVIZ_METRICS_TOKEN", "").strip()  # opens /metrics to other machines
+
+LOGGING = logs.configuration()
 
 INSTALLED_APPS = [
+    "saeviz",  # its commands
     "features",
     "prompts",
     "django.contrib.admin",
@@ -28,6 +33,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "saeviz.observability.tracing.TracingMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -54,18 +60,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {
-    "default": dj_database_url.config(
-        default=f"sqlite:///{DATA_DIR / 'saeviz.sqlite3'}", conn_max_age=60, conn_health_checks=True
-    )
-}
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # Readers go on reading while a worker writes; a second writer waits instead of failing at once.
-    DATABASES["default"]["OPTIONS"] = {
-        "timeout": 30,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=268435456;",
-    }
+DATABASES = {"default": database.configuration(os.environ.get("DATABASE_URL", ""), DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
@@ -86,22 +81,22 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
 # What the site reads and computes with.
 SAEVIZ_DEVICE = os.environ.get("SAEVIZ_DEVICE", "auto")  # auto, cpu, cuda, cuda:1 ...
-SAEVIZ_SCREEN = os.environ.get("SAEVIZ_SCREEN", "auto")  # of the encoder: auto (measured), int8, bfloat16, on, off
-SAEVIZ_TOKENS = number("SAEVIZ_TOKENS")  # tokens counted unless a job says otherwise
-SAEVIZ_QUICK_TOKENS = number("SAEVIZ_QUICK_TOKENS")  # that quick results are of, where twice as many are counted
-SAEVIZ_PROMPT_TOKENS = number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
-SAEVIZ_PROMPT_BYTES = number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
-SAEVIZ_LOADED_SUBJECTS = number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory
+SAEVIZ_SCREEN = env.choice("SAEVIZ_SCREEN")  # of the encoder: auto (measured), int8, bfloat16, on, off
+SAEVIZ_TOKENS = env.number("SAEVIZ_TOKENS")  # tokens counted unless a job says otherwise
+SAEVIZ_QUICK_TOKENS = env.number("SAEVIZ_QUICK_TOKENS")  # that quick results are of, where twice as many are counted
+SAEVIZ_PROMPT_TOKENS = env.number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
+SAEVIZ_PROMPT_BYTES = env.number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
+SAEVIZ_LOADED_SUBJECTS = env.number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory
 # Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)
-SAEVIZ_MAX_BYTES = number("SAEVIZ_MAX_BYTES")  # of float32 weights
-SAEVIZ_MAX_UPLOAD = number("SAEVIZ_MAX_UPLOAD")  # bytes that a browser may send at once; 0: none
-SAEVIZ_COMMON_DIRECTION = share("SAEVIZ_COMMON_DIRECTION")  # of encoder columns; pages warn above it
-SAEVIZ_SILENT_AFTER = number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
-SAEVIZ_ATTEMPTS = number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
+SAEVIZ_MAX_BYTES = env.number("SAEVIZ_MAX_BYTES")  # of float32 weights
+SAEVIZ_MAX_UPLOAD = env.number("SAEVIZ_MAX_UPLOAD")  # bytes that a browser may send at once; 0: none
+SAEVIZ_COMMON_DIRECTION = env.share("SAEVIZ_COMMON_DIRECTION")  # of encoder columns; pages warn above it
+SAEVIZ_SILENT_AFTER = env.number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
+SAEVIZ_ATTEMPTS = env.number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
 # Files that the parts of a job leave for each other, and whether workers find them there or in the database.
 SAEVIZ_SHARDS = Path(os.environ.get("SAEVIZ_SHARDS") or DATA_DIR / "shards")
-SAEVIZ_SHARE = os.environ.get("SAEVIZ_SHARE", "folder")  # folder: one machine, or a folder that all see; database
+SAEVIZ_SHARE = env.choice("SAEVIZ_SHARE")  # folder: one machine, or a folder that all see; database
 # Active entries that stay after a computation, to be asked; up to how many bytes a set of them may take (0: none stay).
 SAEVIZ_KEPT = Path(os.environ.get("SAEVIZ_KEPT") or DATA_DIR / "activations")
-SAEVIZ_KEPT_BYTES = number("SAEVIZ_KEPT_BYTES")
+SAEVIZ_KEPT_BYTES = env.number("SAEVIZ_KEPT_BYTES")

@@ -1,12 +1,21 @@
 """The site as a WSGI application; with SAEVIZ_WARM=1 it loads the first SAE once it has answered a page."""
 
 import os
+import sys
 
 from django.core.signals import request_finished
 from django.core.wsgi import get_wsgi_application
 
+from .env import InvalidSetting
+
+STOPS_THE_SERVER = 3  # gunicorn starts a process that ends otherwise again and again
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
-application = get_wsgi_application()
+try:
+    application = get_wsgi_application()
+except InvalidSetting as error:
+    print(error, file=sys.stderr)
+    sys.exit(STOPS_THE_SERVER)
 
 
 def warm_up(**_):

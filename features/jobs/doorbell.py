@@ -21,7 +21,7 @@ UNHEARD_AFTER = 60  # seconds; all workers were busy, and look for themselves wh
 def ring() -> bool:
     """False where the queue is away."""
     try:
-        with _broker() as broker:
+        with broker_for_write() as broker:
             current_app.send_task(TASK, connection=broker, retry=False, expires=UNHEARD_AFTER)
     except (OperationalError, OSError):
         log.warning("The queue at %s cannot be reached", settings.REDIS_URL, exc_info=True)
@@ -30,7 +30,14 @@ def ring() -> bool:
 
 
 @contextmanager
-def _broker():
+def client():
+    """Redis itself, as a client that gives up in a few seconds."""
+    with broker_for_write() as broker:
+        yield broker.default_channel.client
+
+
+@contextmanager
+def broker_for_write():
     """A connection that fails in a few seconds; the pool's would try for ever while the broker is away."""
     quick = {"max_retries": 1, "interval_start": 0, "socket_connect_timeout": 2}
     with current_app.connection_for_write(transport_options=quick) as broker:

@@ -20,7 +20,7 @@ def nobody_there(monkeypatch):
 
 
 def test_a_connection_is_given_up_after_two_seconds_and_one_more_try():
-    with doorbell._broker() as broker:
+    with doorbell.broker_for_write() as broker:
         options = broker.transport_options
     assert options["socket_connect_timeout"] == 2
     assert (options["max_retries"], options["interval_start"]) == (1, 0)
