@@ -56,7 +56,7 @@ def collected(rows_file):
             if part["rank"] == "act_quantile":
                 rivals |= set(active[part["position"]].nonzero()[:, 0].tolist())
     rivals -= named
-    done = collect(subject, token_rows.open_rows(rows_file), tokens=TOKENS, features=named | rivals)
+    done = collect(subject, token_rows.open_rows(rows_file), tokens=TOKENS, features=named | rivals, loss_rows=16)
     # Most of the time would go into losses at examples of rivals, which nobody asks for.
     return done.summary, [*done.features(named), *done.features(rivals, effects=np.zeros(3, np.float32))]
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.service
 DEMO = Path("features/demo").resolve()
 FEW = 32
 MANY, TWO_SHARDS = "170000", "100000"
+FAST = ("--loss-rows", "16")  # losses of 256 rows would take half of a computation of so few features
 PATIENCE = 60  # seconds in which a job has to be picked up
 
 
@@ -141,7 +142,7 @@ def site(loaded, tmp_path):
 
 def test_a_job_whose_worker_was_killed_is_taken_up_by_the_next(site):
     site.redis()
-    site.manage("compute_features", "few", "--tokens", MANY, "--queue")
+    site.manage("compute_features", "few", "--tokens", MANY, *FAST, "--queue")
     worker = site.worker()
     wait_for(lambda: site.state() == "running 1")
     site.kill(worker)
@@ -151,7 +152,7 @@ def test_a_job_whose_worker_was_killed_is_taken_up_by_the_next(site):
 
 
 def test_a_job_asked_for_while_the_queue_was_away_is_done_when_it_is_back(site):
-    site.manage("compute_features", "few", "--tokens", MANY, "--queue")
+    site.manage("compute_features", "few", "--tokens", MANY, *FAST, "--queue")
     assert site.state() == "queued 0"
     site.redis()
     site.worker()
@@ -160,7 +161,7 @@ def test_a_job_asked_for_while_the_queue_was_away_is_done_when_it_is_back(site):
 
 def test_a_running_job_is_cancelled_and_leaves_nothing(site):
     site.redis()
-    site.manage("compute_features", "few", "--tokens", MANY, "--queue")
+    site.manage("compute_features", "few", "--tokens", MANY, *FAST, "--queue")
     site.worker()
     wait_for(lambda: site.state() == "running 1")
     site.ask("lifecycle.cancel(Job.objects.get())", "from features.jobs import lifecycle")
@@ -184,7 +185,7 @@ def figures(site):
 def test_two_workers_one_of_them_killed_come_to_what_one_process_does(site):
     site.environment["SAEVIZ_SHARE"] = "database"
     site.redis()
-    site.manage("compute_features", "few", "--tokens", TWO_SHARDS, "--queue")
+    site.manage("compute_features", "few", "--tokens", TWO_SHARDS, *FAST, "--queue")
     places = [site.folder / name for name in ("here", "there")]
     workers = []
     for place in places:  # as on two machines: each sees a folder of its own
@@ -196,5 +197,5 @@ def test_two_workers_one_of_them_killed_come_to_what_one_process_does(site):
     assert site.count("jobpart", "stage = 1 AND attempts = 2") == 1
     wait_for(lambda: not site.count("shardfile"))  # they go after the result is shown
     shared = figures(site)
-    site.manage("compute_features", "few", "--tokens", TWO_SHARDS)
+    site.manage("compute_features", "few", "--tokens", TWO_SHARDS, *FAST)
     assert figures(site) == shared and shared.startswith(f"({FEW},")
