@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import lzma
+import shutil
 
 from django.conf import settings
 
 from ..engine.corpus import token_rows
 from ..engine.corpus.document_table import DocumentTable, has_table, starts_after_eos
 from ..engine.corpus.documents import read_documents
-from ..engine.files import sha256
+from ..engine.files import sha256, whole_file
 from ..engine.model.config import context_length, dimensions
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
@@ -17,6 +19,7 @@ from .register import register_corpus, register_sae
 
 BUNDLE = settings.BASE_DIR / "features" / "demo"
 MODEL, CHECKPOINT, TEXTS = BUNDLE / "model", BUNDLE / "sae", BUNDLE / "corpus"
+ROWS = BUNDLE / "rows"  # what a start would take ten seconds to make of the texts; see `pack_rows`
 SLUG, CORPUS_SLUG = "gelu-1l-mini", "demo"
 
 
@@ -67,6 +70,16 @@ def _rows_path():
 
 
 def _build_rows(path):
+    """From the bundle, where it has the rows of just these texts and this tokenizer; else from the texts."""
+    packed = ROWS / f"{path.stem}.npy.xz"
+    if not packed.exists():
+        return _tokenise(path)
+    with whole_file(path) as unfinished, lzma.open(packed) as source, unfinished.open("wb") as file:
+        shutil.copyfileobj(source, file)
+    _add_documents(path)
+
+
+def _tokenise(path):
     built = token_rows.build_corpus(read_documents(TEXTS).shuffled(), Vocabulary.load(MODEL), context_length(MODEL))
     token_rows.save_rows(path, built.rows)
     built.table.save(path)
@@ -78,3 +91,12 @@ def _add_documents(path):
     starts = starts_after_eos(rows, Vocabulary.load(MODEL).eos_id, bos=True)
     documents = read_documents(TEXTS).shuffled()
     DocumentTable.of(documents, starts[: len(documents)], rows.size).save(path)
+
+
+def pack_rows() -> None:
+    """Makes the bundle's rows anew from its texts, in place of what is there. Some 20 s"""
+    path = _rows_path()
+    _tokenise(path)
+    shutil.rmtree(ROWS, ignore_errors=True)
+    ROWS.mkdir()
+    (ROWS / f"{path.stem}.npy.xz").write_bytes(lzma.compress(path.read_bytes()))

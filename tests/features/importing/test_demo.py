@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 
-from features.engine.corpus import token_rows
+from features.engine.corpus import document_table, token_rows
 from features.engine.model.config import context_length
 from features.engine.model.vocabulary import Vocabulary
 from features.importing import demo, register
@@ -64,6 +64,18 @@ def test_every_source_has_its_package_or_says_that_none_was_recorded_and_none_is
         )
         assert (use == "training only") == (source not in shown), source
         assert not ("not established" in licence and source in shown), source
+
+
+def test_the_rows_of_the_bundle_are_those_of_its_texts_and_its_tokenizer(built):
+    assert [file.stem for file in demo.ROWS.iterdir()] == [demo._rows_path().name], "load_demo --pack-rows makes them"
+    vocabulary, documents = Vocabulary.load(demo.MODEL), demo.read_documents(demo.TEXTS).shuffled()
+    rows, starts = token_rows.open_rows(built), document_table.open_table(built).entries["start"]
+    assert len(starts) in (len(documents), len(documents) - 1)  # the last may begin in the incomplete row
+    assert (rows[:, 0] == vocabulary.bos_id).all() and (rows[:, 1:] == vocabulary.eos_id).sum() >= len(starts) - 1
+    for number in range(0, len(starts) - 1, 100):
+        first, behind = starts[number], starts[number + 1]
+        ids = [rows.reshape(-1)[place] for place in range(first, behind) if place % rows.shape[1]]  # without BOS
+        assert ids == [*vocabulary.ids(documents.texts[number], bos=False), vocabulary.eos_id]
 
 
 @pytest.mark.django_db
