@@ -8,7 +8,8 @@ from django.db import DatabaseError, connections
 
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
-from .models import Import, Job, Verification
+from .models import Checkpoint, Import, Job, Verification
+from .runs import quick_pass, watching
 from .storage import kept_activations, move_payloads, recognition
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,12 @@ def import_sae(lease):
     job.run_import(lease, download.prepare)
 
 
-KINDS = {Verification: verification.run_verification, Import: import_sae, Job: worker.run_part}  # in this order
+KINDS = {  # in this order
+    Verification: verification.run_verification,
+    Import: import_sae,
+    Checkpoint: quick_pass.run_checkpoint,
+    Job: worker.run_part,
+}
 
 
 def work(*numbers):
@@ -64,6 +70,7 @@ def watch(is_idle: bool):
         lifecycle.pick_up_silent(*KINDS)
         leftovers.forget_long_ended()
         artifacts.remove_leftovers()
+        quick_pass.remove_leftovers()
         kept_activations.remove_leftovers()
         if is_idle and leases.something_waits(KINDS):
             doorbell.ring()
@@ -71,3 +78,13 @@ def watch(is_idle: bool):
         log.warning("Cannot look after jobs now", exc_info=True)
     finally:
         connections.close_all()  # the worker forks: its children must not inherit a connection
+
+
+def look_at_runs():
+    """Find checkpoints that have appeared in watched folders, and ring for them."""
+    try:
+        watching.look_at_all()
+    except DatabaseError:
+        log.warning("Cannot look for checkpoints now", exc_info=True)
+    finally:
+        connections.close_all()  # as above

@@ -25,6 +25,7 @@ if "celery" in Path(sys.argv[0]).parts[-2:]:  # `celery` or `python -m celery`: 
         sys.exit(str(error))
 
 LOOK_EVERY = 10.0  # seconds between two looks for work that nobody does
+WATCH_EVERY = 2.0  # and for checkpoints that have appeared: their figures are wanted within a minute
 
 app = Celery("saeviz")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -49,11 +50,13 @@ class Watch(bootsteps.StartStopStep):
     def start(self, worker):
         self.worker = worker
         self.timer = worker.timer.call_repeatedly(LOOK_EVERY, self.look)
+        self.run_timer = worker.timer.call_repeatedly(WATCH_EVERY, self.look_at_runs)
         worker.timer.call_after(0, self.begin)
         worker.timer.call_after(0, self.look)
 
     def stop(self, worker):
         self.timer.cancel()
+        self.run_timer.cancel()
 
     def begin(self):
         from features.tasks import begin
@@ -76,6 +79,11 @@ class Watch(bootsteps.StartStopStep):
             workers.beat(self.worker.hostname, self.worker.concurrency, busy)
         except Exception as error:  # the queue is away, or refuses: work is found in the database meanwhile
             log.warning("Redis does not hear of this worker: %s", error)
+
+    def look_at_runs(self):
+        from features.tasks import look_at_runs
+
+        look_at_runs()
 
 
 app.steps["worker"].add(Watch)

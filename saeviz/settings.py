@@ -84,6 +84,7 @@ SAEVIZ_DEVICE = os.environ.get("SAEVIZ_DEVICE", "auto")  # auto, cpu, cuda, cuda
 SAEVIZ_SCREEN = env.choice("SAEVIZ_SCREEN")  # of the encoder: auto (measured), int8, bfloat16, on, off
 SAEVIZ_TOKENS = env.number("SAEVIZ_TOKENS")  # tokens counted unless a job says otherwise
 SAEVIZ_QUICK_TOKENS = env.number("SAEVIZ_QUICK_TOKENS")  # that quick results are of, where twice as many are counted
+SAEVIZ_RUN_TOKENS = env.number("SAEVIZ_RUN_TOKENS")  # that each checkpoint of a run is read on
 SAEVIZ_PROMPT_TOKENS = env.number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
 SAEVIZ_PROMPT_BYTES = env.number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
 SAEVIZ_LOADED_SUBJECTS = env.number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory

@@ -83,6 +83,15 @@ def enqueue(work: QueuedWork) -> QueuedWork:
     return work
 
 
+def enqueue_all(works: list[QueuedWork]) -> None:
+    """Save new work of one kind, of which any number may be done at once, and ring for all of it together."""
+    with transaction.atomic():
+        for work in works:
+            work.save()
+        if works:
+            _ring_for(works[-1])
+
+
 def retry(work: QueuedWork, user=None, *, alone=False) -> QueuedWork:
     """Queue again what failed or was cancelled; with `alone` the caller does the work. Any other is left as it is.
 

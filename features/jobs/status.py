@@ -4,11 +4,11 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from ..models import Import, Job, QueuedWork, Statistics, Verification
+from ..models import Checkpoint, Import, Job, QueuedWork, Statistics, Verification
 from ..templatetags.formatting import duration
 
-KINDS = {"job": Job, "import": Import, "verification": Verification}  # as addresses name them
-WORDS = {Job: "computation", Import: "import", Verification: "verification"}
+KINDS = {"job": Job, "import": Import, "verification": Verification, "checkpoint": Checkpoint}  # as addresses say
+WORDS = {Job: "computation", Import: "import", Verification: "verification", Checkpoint: "checkpoint"}
 PHASES = {  # of a computation: what is done, and what is counted
     "loading": ("loading the model", ""),
     "quick results": ("quick results from the first tokens", "tokens"),

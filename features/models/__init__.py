@@ -4,11 +4,15 @@ from .corpus import Corpus
 from .jobs import Import, Job, QueuedWork, Verification
 from .kept import KeptActivations
 from .parts import JobPart, ShardFile
+from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, Run, Watch
 from .sae import SAE
 from .statistics import Feature, FeaturePayload, FeatureQuerySet, Statistics
 
 __all__ = [
     "SAE",
+    "Checkpoint",
+    "CheckpointBlock",
+    "CheckpointCounts",
     "Corpus",
     "Feature",
     "FeaturePayload",
@@ -18,7 +22,9 @@ __all__ = [
     "JobPart",
     "KeptActivations",
     "QueuedWork",
+    "Run",
     "ShardFile",
     "Statistics",
     "Verification",
+    "Watch",
 ]

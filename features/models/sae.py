@@ -19,6 +19,10 @@ class SAEQuerySet(models.QuerySet):
         """With the statistics that its pages show."""
         return self.select_related("statistics", "statistics__corpus", "statistics__encoder_b")
 
+    def standing_alone(self):
+        """Without those that a run has for its checkpoints, and computes by itself."""
+        return self.exclude(corpus__in=Corpus.objects.exclude(rows_of=None))
+
 
 class SAE(models.Model):
     """A sparse autoencoder, the model it belongs to, and the statistics that are shown of it."""

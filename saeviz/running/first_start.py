@@ -32,7 +32,7 @@ def request_first_statistics():
     from features.jobs.requests import request_statistics
     from features.models import SAE
 
-    for sae in SAE.objects.filter(statistics=None, jobs=None):
+    for sae in SAE.objects.standing_alone().filter(statistics=None, jobs=None):
         request_statistics(sae, how="first start")
         print(f"Statistics of {sae.name} are queued; their progress is on its page.", flush=True)
 

@@ -43,7 +43,7 @@ def find_weights(path) -> Path:
     if path.is_file():
         _refuse(path)
         return index_of(path) or _whole(path)
-    weights = _weights_in(path)
+    weights = weights_in(path)
     usual = [f for f in weights if f.name.removesuffix(".index.json") in USUAL]
     if len(usual or weights) == 1:
         return _whole((usual or weights)[0])
@@ -85,7 +85,7 @@ def _whole(file: Path) -> Path:
     return file
 
 
-def _weights_in(folder: Path) -> list[Path]:
+def weights_in(folder: Path) -> list[Path]:
     """Weight files of a folder in order; parts of one give way to their index."""
     files = [f for f in sorted(folder.iterdir()) if f.is_file() and is_sae_file(f.name)]
     indices = [f for f in files if is_index(f)]
@@ -98,7 +98,7 @@ def is_sae_file(name: str) -> bool:
 
 
 def _saes_below(folder: Path, depth: int):
-    weights = _weights_in(folder)
+    weights = weights_in(folder)
     if (folder / "tokenizer.json").is_file():
         return  # a language model
     if len(weights) == 1:

@@ -1,0 +1,301 @@
+"""One checkpoint's pass over the rows of its run: its health first, then 64 bytes of each feature."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..activity import strongest
+from ..activity.health import health
+from ..activity.top_examples import TokenLayout
+from ..collect import shards
+from ..collect.shard_pass import ENCODERS, ShardPass
+from ..corpus.token_rows import counted_tokens
+from ..results import QUICK_LOSS_ROWS, Progress
+from ..sae.sae import SparseAutoencoder
+from ..store.active_entries import ActiveEntries
+from ..store.sums import CorpusSums
+from ..subject import Subject
+from ..variance import variance_shares
+from ..weights import summary
+from ..weights.decoder_neighbours import DecoderRows
+from ..weights.health import encoder_decoder_cosine
+from .record import BOS_ONLY, COUNT, FEW, ONE_POSITION, ONE_TOKEN, RECORD, TOPS
+
+TWIN = 0.9  # decoder cosine above which two features are near-twins
+ONLY = 0.9  # share of a feature's activations on one token, or at one position
+DRAWS = 1000  # of rows, for the interval of L0
+VARIANCE_ROWS = 16  # that explained variance without first positions and outliers is measured on
+BINS = 50
+ROWS = 4096  # of decoders, compared at a time
+AT_ONCE = 512  # features whose neighbours are looked for together
+DENSITIES = np.linspace(-6, 0, 61)  # edges of the density histogram: the same for all checkpoints, log10
+
+
+@dataclass(frozen=True)
+class CheckpointFigures:
+    """Figures of a checkpoint on the rows of its run, as they are stored (JSON). None where one does not exist.
+
+    A figure added here needs a default: what was stored before lacks it.
+    """
+
+    tokens: int = 0
+    rows: int = 0
+    l0: float | None = None
+    l0_margin: float | None = None  # half of its 95 % interval, a bootstrap over rows
+    l0_quantiles: list = field(default_factory=list)  # at 5, 25, 50, 75, 95 and 100 % of tokens
+    l0_histogram: dict = field(default_factory=dict)
+    explained_variance: float | None = None
+    explained_without: float | None = None  # first positions and outliers: see engine/variance.py
+    variance_first: float | None = None
+    variance_outliers: float | None = None
+    loss_clean: float | None = None
+    loss_reconstructed: float | None = None
+    loss_zero_ablated: float | None = None
+    loss_recovered: float | None = None
+    loss_recovered_margin: float | None = None
+    loss_cost_margin: float | None = None
+    loss_rows: int = 0
+    dead: int = 0
+    dense: int = 0
+    density_histogram: list = field(default_factory=list)  # features between neighbouring DENSITIES; dead ones in none
+    decoder_norm: float | None = None  # medians
+    encoder_norm: float | None = None
+    decoder_norms: dict = field(default_factory=dict)
+    encoder_norms: dict = field(default_factory=dict)
+    encoder_decoder: dict = field(default_factory=dict)  # histogram of cosines
+    bias_norm: float | None = None  # of b_dec
+    health: dict = field(default_factory=dict)  # results.Health
+    twins: int | None = None  # features with a decoder cosine above TWIN to another; from here on known last
+    one_token: int | None = None
+    one_position: int | None = None
+    bos_only: int | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a pass over the rows left: enough for all figures."""
+
+    subject: Subject
+    rows: np.ndarray  # [rows, length]
+    plan: shards.ShardPlan
+    shard_pass: ShardPass
+    entries: ActiveEntries
+    sums: CorpusSums
+    losses: np.ndarray  # [rows measured, 4]
+
+    @property
+    def layout(self) -> TokenLayout:
+        return TokenLayout(np.asarray(self.rows), self.plan.first)
+
+
+def read_rows(
+    subject: Subject,
+    rows: np.ndarray,
+    folder: Path,
+    *,
+    bos: bool,
+    skipped: int = 0,
+    screen: str = "auto",
+    progress: Callable[[Progress], None] | None = None,
+) -> Reading:
+    """All of `rows` [n, length] through the model and the SAE; entries lie in `folder` while the Reading is used.
+    `progress` may raise to stop. Raises NotEnoughTokens where no token counts."""
+    special = subject.vocabulary.special
+    tokens = max(1, int(counted_tokens(rows[:, int(bos) + skipped :], special).sum()))
+    plan = shards.plan_shards(
+        rows,
+        tokens=tokens,
+        bos=bos,
+        special=special,
+        skipped=skipped,
+        shard_tokens=rows.size,
+        loss_rows=QUICK_LOSS_ROWS,
+    )
+    shard_pass = ShardPass(subject, plan.first, None, screen)
+    shards.collect_shard(shard_pass, rows, plan, 0, folder, progress=progress)
+    shard = shards.shard_folder(folder, 0)
+    entries, sums = ActiveEntries([shard / ENCODERS[0]]), CorpusSums.load(shard)
+    return Reading(subject, rows[: plan.used_rows], plan, shard_pass, entries, sums, np.load(shard / "losses.npy"))
+
+
+def health_of(reading: Reading) -> CheckpointFigures:
+    """Everything but what takes a look at each feature."""
+    sae, counts = reading.subject.sae, reading.entries.counts
+    whole = summary.sae_summary(reading.plan, reading.sums, counts, reading.losses, seed=0)
+    by_token = _l0_by_token(reading)
+    variance = _variance(reading)
+    encoder, decoder = sae.W_enc.norm(dim=0).cpu().numpy(), sae.W_dec.norm(dim=1).cpu().numpy()
+    figures = CheckpointFigures(
+        tokens=whole.tokens,
+        rows=whole.rows,
+        l0=whole.l0,
+        l0_margin=_margin_over_rows(reading, by_token),
+        l0_quantiles=np.quantile(by_token, [0.05, 0.25, 0.5, 0.75, 0.95, 1]).tolist() if len(by_token) else [],
+        l0_histogram=_histogram(by_token),
+        explained_variance=whole.explained_variance,
+        explained_without=variance.explained_without,
+        variance_first=variance.first,
+        variance_outliers=variance.outliers,
+        loss_clean=whole.loss_clean,
+        loss_reconstructed=whole.loss_reconstructed,
+        loss_zero_ablated=whole.loss_zero_ablated,
+        loss_recovered=whole.loss_recovered,
+        loss_recovered_margin=whole.loss_recovered_margin,
+        loss_cost_margin=whole.loss_cost_margin,
+        loss_rows=whole.loss_rows,
+        dead=whole.dead,
+        dense=whole.dense,
+        density_histogram=density_histogram(counts, whole.tokens),
+        decoder_norm=float(np.median(decoder)),
+        encoder_norm=float(np.median(encoder)),
+        decoder_norms=_histogram(decoder),
+        encoder_norms=_histogram(encoder),
+        encoder_decoder=_histogram(encoder_decoder_cosine(sae), (-1, 1)),
+        bias_norm=float(sae.b_dec.norm()),
+        health=asdict(health(reading.subject, reading.entries, reading.layout)),
+    )
+    return _without_nan(figures)
+
+
+def density_histogram(counts: np.ndarray, tokens: int) -> list[int]:
+    """Living features between neighbouring DENSITIES (log10); what is rarer counts to the first bin."""
+    logs = np.log10(counts[counts > 0] / max(1, tokens))
+    return np.histogram(logs.clip(DENSITIES[0], DENSITIES[-1]), DENSITIES)[0].tolist()
+
+
+def records_of(
+    reading: Reading,
+    before: SparseAutoencoder | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Counts [d_sae] of COUNT and records [d_sae] of RECORD; `before` is the same run's SAE one checkpoint earlier."""
+    sae, d_sae = reading.subject.sae, reading.subject.d_sae
+    records = np.zeros(d_sae, RECORD)
+    records["encoder_norm"] = sae.W_enc.norm(dim=0).cpu().numpy()
+    records["decoder_norm"] = sae.W_dec.norm(dim=1).cpu().numpy()
+    records["encoder_decoder"] = encoder_decoder_cosine(sae)
+    records["before"] = np.nan if before is None else decoder_cosines(sae, before)
+    decoder = DecoderRows(sae.W_dec)
+    for start in range(0, d_sae, AT_ONCE):
+        part = np.arange(start, min(start + AT_ONCE, d_sae))
+        nearest = [found.cosine[0] if len(found.cosine) else np.nan for found in decoder.neighbours(part)]
+        records["nearest"][part] = nearest
+        progress(len(part) + start, d_sae)
+    _of_entries(reading, records)
+    _tops(reading, records)
+    records["flags"] |= np.where(_on_bos(reading) & (reading.entries.counts == 0), BOS_ONLY, 0).astype(np.uint16)
+    return reading.entries.counts.astype(COUNT), records
+
+
+def with_records(figures: CheckpointFigures, records: np.ndarray) -> CheckpointFigures:
+    """The same, and what the records add up to."""
+
+    def flagged(flag):
+        return int((records["flags"] & flag != 0).sum())
+
+    return CheckpointFigures(
+        **asdict(figures)
+        | {
+            "twins": int((records["nearest"].astype(np.float32) > TWIN).sum()),
+            "one_token": flagged(ONE_TOKEN),
+            "one_position": flagged(ONE_POSITION),
+            "bos_only": flagged(BOS_ONLY),
+        }
+    )
+
+
+def _l0_by_token(reading: Reading) -> np.ndarray:
+    """Active features of each counted token, in corpus order. [tokens]"""
+    counts = np.concatenate([np.bincount(chunk.tokens, minlength=chunk.size) for chunk in reading.entries.chunks()])
+    return counts[_is_counted(reading).ravel()]
+
+
+def _is_counted(reading: Reading) -> np.ndarray:
+    """Of the positions behind BOS. [rows, width] bool"""
+    return ~np.isin(reading.rows[:, reading.plan.first :], sorted(reading.subject.vocabulary.special))
+
+
+def _margin_over_rows(reading: Reading, by_token: np.ndarray) -> float:
+    """Half of the 95 % interval of L0, rows drawn again and again."""
+    counted = _is_counted(reading)
+    rows, numbers = len(counted), counted.sum(1)  # [rows]
+    if rows < 2:
+        return float("nan")
+    row = np.repeat(np.arange(rows), numbers)  # of each counted token
+    sums = np.bincount(row, by_token, minlength=rows)
+    times = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), DRAWS)
+    low, high = np.quantile((times @ sums) / np.maximum(1, times @ numbers), [0.025, 0.975])
+    return float(high - low) / 2
+
+
+@torch.no_grad()
+def _variance(reading: Reading):
+    hook, indices = reading.shard_pass.hook(reading.rows[:VARIANCE_ROWS])
+    width = reading.rows.shape[1] - reading.plan.first
+    return variance_shares(reading.subject.sae, hook, indices % width == 0)
+
+
+def _histogram(values: np.ndarray, span: tuple[float, float] | None = None) -> dict:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {}
+    counts, edges = np.histogram(values, BINS, span)
+    return {"edges": edges.round(6).tolist(), "counts": counts.tolist()}
+
+
+def decoder_cosines(sae: SparseAutoencoder, other: SparseAutoencoder) -> np.ndarray:
+    """Of each feature's decoder row with that of the same index; NaN where one is all zeros. [d_sae]"""
+    found = []
+    for part in torch.arange(sae.config.d_sae).split(ROWS):
+        rows, others = sae.W_dec[part].cpu().double(), other.W_dec[part].cpu().double()
+        found.append((rows * others).sum(1) / (rows.norm(dim=1) * others.norm(dim=1)))
+    return torch.cat(found).numpy()
+
+
+def _of_entries(reading: Reading, records: np.ndarray) -> None:
+    """What each feature's own entries say."""
+    ids = np.ascontiguousarray(reading.rows[:, reading.plan.first :]).ravel()
+    width = reading.rows.shape[1] - reading.plan.first
+    for entries in reading.entries.features():
+        if not len(entries.values):
+            continue
+        record = records[entries.index]
+        record["maximum"], record["mean"] = entries.values.max(), entries.values.mean(dtype=np.float64)
+        if len(entries.values) >= FEW:
+            record["flags"] = ONE_TOKEN * _is_mostly_one(ids[entries.tokens]) | ONE_POSITION * _is_mostly_one(
+                entries.tokens % width
+            )
+
+
+def _is_mostly_one(values: np.ndarray) -> bool:
+    """Whether one value makes up ONLY of them. What makes up more than half is the median."""
+    middle = np.partition(values, len(values) // 2)[len(values) // 2]
+    return bool((values == middle).mean() >= ONLY)
+
+
+def _tops(reading: Reading, records: np.ndarray) -> None:
+    """The TOPS strongest positions of each feature, one a row."""
+    found = strongest.strongest(reading.entries, reading.layout, np.arange(len(reading.rows)))
+    kept = found.ranks < TOPS
+    features, tokens, ranks = found.features[kept], found.tokens[kept].astype(np.uint16), found.ranks[kept]
+    first = np.zeros(len(records), np.uint16)
+    first[features[ranks == 0]] = tokens[ranks == 0]
+    records["tops"] = first[:, None]
+    records["tops"][features, ranks] = tokens
+
+
+@torch.no_grad()
+def _on_bos(reading: Reading) -> np.ndarray:
+    """Whether each feature is active on the BOS in front of rows, where there is one. [d_sae] bool"""
+    if not reading.plan.bos:
+        return np.zeros(reading.subject.d_sae, bool)
+    hook = reading.subject.activations(reading.rows[:1, :1].astype(np.int64))[:, 0]
+    return (reading.subject.sae.encode(hook)[0] != 0).cpu().numpy()
+
+
+def _without_nan(figures: CheckpointFigures) -> CheckpointFigures:
+    """A figure that does not exist is none: databases do not agree on NaN."""
+    return CheckpointFigures(**{name: None if value != value else value for name, value in asdict(figures).items()})

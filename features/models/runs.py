@@ -1,0 +1,141 @@
+"""Rows of training runs: folders that are watched, the runs found there, their checkpoints and what is kept of each."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F
+from django.urls import reverse
+from django.utils import timezone
+
+from .corpus import Corpus
+from .jobs import Job, QueuedWork, QueuedWorkQuerySet
+from .sae import SAE
+
+
+class Watch(models.Model):
+    """A folder whose checkpoints are read as they appear."""
+
+    path = models.CharField(max_length=1000, unique=True)
+    asked = models.JSONField(default=dict, blank=True, help_text="Model, hook point, corpus, answers for all in it.")
+    every = models.PositiveIntegerField(
+        default=0, help_text="Of each run the first, the last and every so manieth are read; 0: as many as fit."
+    )
+    restricted = models.BooleanField(default=False, help_text="Asked for in a browser: only below SAEVIZ_FOLDERS.")
+    patient = models.BooleanField(default=False, help_text="Its checkpoints wait until all computations are done.")
+    ended = models.BooleanField(default=False, help_text="Nobody looks any more; what was read stays.")
+    problem = models.TextField(blank=True, editable=False, help_text="Why it cannot be read now.")
+    note = models.TextField(blank=True, editable=False, help_text="What was left out.")
+    looked = models.DateTimeField(null=True, editable=False)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
+    created = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "watches"
+        ordering = ["created"]
+
+    def __str__(self):
+        return self.path
+
+
+class Run(models.Model):
+    """Checkpoints of one training: one model, hook point, shape and config but for the step."""
+
+    watch = models.ForeignKey(Watch, models.CASCADE, related_name="runs")
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    folder = models.CharField(max_length=1000, help_text="That its checkpoints lie below.")
+    model_path = models.CharField(max_length=1000)
+    model_name = models.CharField(max_length=200)
+    hook_point = models.CharField(max_length=200)
+    d_in = models.PositiveIntegerField()
+    d_sae = models.PositiveIntegerField()
+    config = models.JSONField(default=dict, help_text="Of its files, but for the step.")
+    config_hash = models.CharField(max_length=64)
+    corpus = models.ForeignKey(Corpus, models.PROTECT, related_name="+", help_text="That its rows are drawn from.")
+    rows = models.ForeignKey(
+        Corpus, models.PROTECT, related_name="rows_of", help_text="The same for all its checkpoints."
+    )
+    seed = models.PositiveIntegerField(default=0, help_text="Of the draw.")
+    created = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["created", "slug"]
+
+    def __str__(self):
+        return self.name
+
+    def get_absolute_url(self):
+        return reverse("features:run", args=[self.slug])
+
+    def in_order(self):
+        """Checkpoints with figures in the order of training: by step, the newest state behind them all."""
+        measured = self.checkpoints.exclude(measured=None).filter(same_as=None)
+        return measured.order_by(F("step").asc(nulls_last=True), "appeared", "pk")
+
+
+class CheckpointQuerySet(QueuedWorkQuerySet):
+    def waiting(self):
+        """Starred ones first, then the newest; those of a patient watch when nothing else is to be computed."""
+        waiting = super().waiting()
+        if Job.objects.unfinished().exists():
+            waiting = waiting.filter(watch__patient=False)
+        return waiting.order_by("-starred", F("step").desc(nulls_first=True), "-appeared", "pk")
+
+
+class Checkpoint(QueuedWork):
+    """One moment of a run. As work it is the reading of its files and its figures on the run's rows."""
+
+    CANCELLED_ERROR = "Its figures were not computed. Ask for it again on its run's page."
+
+    class Unit(models.TextChoices):
+        TOKENS = "tokens"
+        STEPS = "steps"
+
+    watch = models.ForeignKey(Watch, models.CASCADE, related_name="checkpoints")
+    run = models.ForeignKey(Run, models.SET_NULL, null=True, related_name="checkpoints")
+    sae = models.ForeignKey(SAE, models.SET_NULL, null=True, related_name="checkpoints")
+    path = models.CharField(max_length=1000)
+    signature = models.CharField(max_length=64, help_text="Of the sizes and times of its files.")
+    appeared = models.DateTimeField(help_text="When its files were written.")
+    step = models.PositiveBigIntegerField(null=True, help_text="Empty: a state that is overwritten, or not named.")
+    unit = models.CharField(max_length=8, choices=Unit, default=Unit.STEPS)
+    same_as = models.ForeignKey("self", models.SET_NULL, null=True, related_name="+", help_text="With these weights.")
+    starred = models.BooleanField(default=False, help_text="Its panels are kept.")
+    notes = models.JSONField(default=list, help_text="Sentences of what was noticed.")
+    figures = models.JSONField(default=dict, help_text="engine/training/measure.py, CheckpointFigures.")
+    measured = models.DateTimeField(null=True, help_text="When its health was known.")
+
+    objects = CheckpointQuerySet.as_manager()
+
+    class Meta(QueuedWork.Meta):
+        constraints = [models.UniqueConstraint(fields=["watch", "path", "signature"], name="checkpoint_once")]
+
+    def __str__(self):
+        return f"checkpoint {self.pk}: {self.path}, {self.get_state_display().lower()}"
+
+    @property
+    def label(self) -> str:
+        """As pages call it."""
+        return "newest state" if self.step is None else f"{self.step:,} {self.unit}"
+
+    def get_absolute_url(self):
+        return reverse("features:checkpoint", args=[self.run.slug, self.pk])
+
+
+class CheckpointCounts(models.Model):
+    """Activations of all features on the run's rows, apart from the rest: the whole run's are read together."""
+
+    checkpoint = models.OneToOneField(Checkpoint, models.CASCADE, primary_key=True, related_name="counts")
+    counts = models.BinaryField(help_text="[d_sae] uint32")
+
+
+class CheckpointBlock(models.Model):
+    """Records of some features at one checkpoint: see engine/training/record.py."""
+
+    checkpoint = models.ForeignKey(Checkpoint, models.CASCADE, related_name="blocks")
+    number = models.PositiveIntegerField(help_text="Features from number x 256 on.")
+    records = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["checkpoint", "number"], name="checkpoint_block_once")]

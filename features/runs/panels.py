@@ -1,0 +1,59 @@
+"""Of which checkpoints can features be read? First, last, starred and every tenth keep panels; others give way."""
+
+import logging
+
+from ..jobs import requests
+from ..jobs.lifecycle import Unfinished
+from ..messages import BadRequest
+from ..models import SAE, Checkpoint, Run
+from ..storage.write import remove_leftovers
+
+log = logging.getLogger(__name__)
+
+EVERY = 10
+
+
+def kept(run: Run) -> list[Checkpoint]:
+    """Those that keep theirs, in order of training."""
+    every = list(run.in_order().filter(state=Checkpoint.State.DONE).select_related("sae__statistics", "sae__corpus"))
+    last = len(every) - 1
+    return [each for n, each in enumerate(every) if n in (0, last) or n % EVERY == 0 or each.starred]
+
+
+def settle(run: Run) -> None:
+    """After a checkpoint has come, or a star has changed: ask for panels that are due, free those that are not."""
+    keep = kept(run)
+    for checkpoint in reversed(keep):  # the newest first
+        request(checkpoint)
+    others = SAE.objects.filter(checkpoints__run=run, corpus=run.rows).exclude(statistics=None)
+    for sae in others.exclude(pk__in=[checkpoint.sae_id for checkpoint in keep]).distinct():
+        free(sae)
+
+
+def request(checkpoint: Checkpoint) -> None:
+    """A computation on the run's rows, unless there is one or its panels are there."""
+    sae = checkpoint.sae
+    if sae is None or sae.corpus_id != checkpoint.run.rows_id or sae.jobs.unfinished().exists():
+        return
+    if sae.statistics and not sae.statistics.quick and sae.statistics.is_of(sae):
+        return
+    if sae.jobs.ended_early().exists():  # somebody stopped it, or it failed: its page says so, and tries again
+        return
+    try:
+        requests.request_statistics(sae, tokens=sae.corpus.tokens, how="run", user=checkpoint.requested_by)
+    except (BadRequest, Unfinished) as refusal:
+        log.info("%s keeps no panels: %s", checkpoint, refusal)
+
+
+def free(sae: SAE) -> None:
+    """Take the panels of a checkpoint's SAE away; its records stay."""
+    if sae.jobs.unfinished().exists():
+        return
+    SAE.objects.filter(pk=sae.pk).update(statistics=None)
+    remove_leftovers(sae)
+
+
+def star(checkpoint: Checkpoint, starred: bool) -> None:
+    """Keep its panels, made now if they are not there; or let them go by the rule."""
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(starred=starred)
+    settle(checkpoint.run)

@@ -1,0 +1,105 @@
+"""What do the files of a checkpoint say? They become an SAE of the site, and a moment of a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from ..importing.folders import inside
+from ..importing.plan import check_import, plan_import
+from ..importing.request import ImportRequest
+from ..messages import BadRequest
+from ..models import SAE, Checkpoint
+from ..storage import recognition
+from . import identity
+
+
+def read(checkpoint: Checkpoint, say: Callable[[str], None]) -> Checkpoint:
+    """The same with its SAE, run and step, written in one step. Raises what importing raises, and BadRequest where
+    another file says to be of the same step."""
+    from ..engine.sae.checkpoint import describe
+
+    path, watch = Path(checkpoint.path), checkpoint.watch
+    if watch.restricted:
+        inside(path)
+    fingerprint = recognition.fingerprint(path)
+    sae, checked = _known(path, fingerprint), None
+    if sae is None:
+        planned = plan_import(ImportRequest(str(path), **watch.asked))
+        for file in planned.files if watch.restricted else ():
+            inside(file)
+        checked = check_import(planned, say)
+    answers = checked.answers if checked else sae.answers
+    description = describe(path, answers=answers, max_bytes=settings.SAEVIZ_MAX_BYTES)
+    step = identity.step_of(path, Path(watch.path), description)
+    with transaction.atomic():
+        sae = sae or _registered(checked, watch)
+        run = identity.run_of(checkpoint, sae, description)
+        _refuse_second(run, checkpoint, step, sae)
+        if not _is_elsewhere(sae, run):
+            SAE.objects.filter(pk=sae.pk).update(corpus=run.rows)
+            sae.corpus = run.rows
+        checkpoint.run, checkpoint.sae, checkpoint.step, checkpoint.unit = run, sae, step.step, step.unit
+        checkpoint.notes = [*filter(None, [step.note]), *_backwards(run, checkpoint)]
+        checkpoint.same_as = _twin(run, checkpoint)
+        names = ("run", "sae", "step", "unit", "notes", "same_as")
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(**{name: getattr(checkpoint, name) for name in names})
+    return checkpoint
+
+
+def _known(path: Path, fingerprint: dict) -> SAE | None:
+    """The SAE that was read from these very files already."""
+    return SAE.objects.select_related("corpus", "statistics").filter(path=str(path), **fingerprint).first()
+
+
+def _registered(checked, watch) -> SAE:
+    sae = checked.register()
+    if (
+        watch.asked.get("corpus") != sae.corpus.slug
+    ):  # text that was named has become rows: the next checkpoint has them
+        watch.asked = {**watch.asked, "corpus": sae.corpus.slug}
+        watch.save(update_fields=["asked"])
+    return sae
+
+
+def _is_elsewhere(sae: SAE, run) -> bool:
+    """Whether it was imported by itself, and has figures of its own corpus that stay."""
+    return sae.corpus_id != run.rows_id and sae.jobs.exists()
+
+
+def _refuse_second(run, checkpoint: Checkpoint, step, sae: SAE) -> None:
+    """Two files of one step: the first stays, unless the second is newer files at the same path."""
+    if step.step is None:
+        return
+    there = (
+        run.checkpoints.filter(step=step.step).exclude(path=checkpoint.path).exclude(state__in=Checkpoint.ENDED_EARLY)
+    )
+    if (first := there.first()) is None:
+        return
+    same = "the same weights" if first.sae and first.sae.checkpoint_hash == sae.checkpoint_hash else "other weights"
+    raise BadRequest(
+        f"{checkpoint.path} says to be of {step.step:,} {step.unit}, and so does {first.path}, which was read before; "
+        f"it has {same}. Give one of them another number, or a folder of its own, and it is read as another run."
+    )
+
+
+def _backwards(run, checkpoint: Checkpoint) -> list[str]:
+    """A sentence where a step was written after later ones."""
+    if checkpoint.step is None:
+        return []
+    later = run.checkpoints.filter(step__gt=checkpoint.step, appeared__lt=checkpoint.appeared).order_by("step").first()
+    if later is None:
+        return []
+    return [
+        f"{checkpoint.step:,} {checkpoint.unit} were written after {later.step:,}: the files were copied in another "
+        "order, or training went back and on from an earlier step. Curves go by steps."
+    ]
+
+
+def _twin(run, checkpoint: Checkpoint) -> Checkpoint | None:
+    """The step whose weights a state has that no step is known of: last.pt beside the step it was copied from."""
+    if checkpoint.step is not None:
+        return None
+    others = run.checkpoints.exclude(pk=checkpoint.pk).exclude(step=None).exclude(state__in=Checkpoint.ENDED_EARLY)
+    return others.filter(sae__checkpoint_hash=checkpoint.sae.checkpoint_hash).first()

@@ -1,0 +1,69 @@
+"""64 bytes of each feature at each checkpoint: how they are stored, and read for a feature, a checkpoint, a run."""
+
+import numpy as np
+
+from ..engine.training.record import BLOCK, COUNT, blocks, read_block
+from ..models import Checkpoint, CheckpointBlock, CheckpointCounts, Run
+
+
+def store(checkpoint: Checkpoint, counts: np.ndarray, records: np.ndarray) -> None:
+    """In the transaction that ends the checkpoint's work."""
+    CheckpointCounts.objects.update_or_create(checkpoint=checkpoint, defaults={"counts": counts.tobytes()})
+    checkpoint.blocks.all().delete()
+    CheckpointBlock.objects.bulk_create(
+        CheckpointBlock(checkpoint=checkpoint, number=number, records=data)
+        for number, data in enumerate(blocks(records))
+    )
+
+
+def store_before(checkpoint: Checkpoint, cosines: np.ndarray) -> None:
+    """Of a checkpoint that has records, the decoder cosines [d_sae] with the one before, which was read later."""
+    found = records_of(checkpoint).copy()
+    found["before"] = cosines
+    for block, data in zip(checkpoint.blocks.order_by("number"), blocks(found), strict=True):
+        CheckpointBlock.objects.filter(pk=block.pk).update(records=data)
+
+
+def beside(checkpoint: Checkpoint) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """Those with records right before and right after it in its run, whether it has any itself or not."""
+    others = checkpoint.run.in_order().exclude(counts=None).exclude(pk=checkpoint.pk).exclude(sae=None)
+    others = others.defer("figures").select_related("sae")
+    if checkpoint.step is None:
+        return others.exclude(step=None).last(), None
+    before = others.filter(step__lt=checkpoint.step).last()
+    return before, others.exclude(step__lt=checkpoint.step).first()
+
+
+def with_records(run: Run) -> list[Checkpoint]:
+    """Checkpoints in order of training that have records, without their figures."""
+    return list(run.in_order().exclude(counts=None).defer("figures"))
+
+
+def counts_of(checkpoints: list[Checkpoint]) -> np.ndarray:
+    """Activations of all features. [checkpoints, d_sae] uint32"""
+    found = dict(CheckpointCounts.objects.filter(checkpoint__in=checkpoints).values_list("checkpoint", "counts"))
+    return np.stack([np.frombuffer(found[checkpoint.pk], COUNT) for checkpoint in checkpoints])
+
+
+def records_of(checkpoint: Checkpoint) -> np.ndarray:
+    """Of all features. [d_sae]"""
+    data = checkpoint.blocks.order_by("number").values_list("records", flat=True)
+    return np.concatenate([read_block(block) for block in data])
+
+
+def history(checkpoints: list[Checkpoint], feature: int) -> np.ndarray:
+    """Records of one feature through these checkpoints. [checkpoints]"""
+    number, place = divmod(feature, BLOCK)
+    found = CheckpointBlock.objects.filter(checkpoint__in=checkpoints, number=number)
+    blocks_of = dict(found.values_list("checkpoint", "records"))
+    return np.stack([read_block(blocks_of[checkpoint.pk])[place] for checkpoint in checkpoints])
+
+
+def bytes_of(run: Run) -> int:
+    """What the records of a run take."""
+    from django.db.models import Sum
+    from django.db.models.functions import Length
+
+    blocks = CheckpointBlock.objects.filter(checkpoint__run=run).aggregate(all=Sum(Length("records")))["all"] or 0
+    counts = CheckpointCounts.objects.filter(checkpoint__run=run).aggregate(all=Sum(Length("counts")))["all"] or 0
+    return blocks + counts

@@ -1,0 +1,67 @@
+"""Figures of a checkpoint against the slow obvious way."""
+
+import numpy as np
+import pytest
+import torch
+
+from features.engine.training import measure
+from features.engine.training.record import BOS_ONLY, ONE_POSITION, ONE_TOKEN
+
+from .. import small
+
+
+@pytest.fixture(scope="module")
+def read(subject, tmp_path_factory):
+    rows = small.corpus_rows(subject.vocabulary.size)
+    return measure.read_rows(subject, rows, tmp_path_factory.mktemp("pass"), bos=True)
+
+
+@pytest.fixture(scope="module")
+def dense(read):
+    """Activations of every position behind BOS, special ones zero. [rows, length - 1, d_sae]"""
+    subject = read.subject
+    acts = subject.sae.encode(subject.activations(read.rows.astype(np.int64)))[:, 1:].numpy()
+    acts[np.isin(read.rows[:, 1:], sorted(subject.vocabulary.special))] = 0
+    return acts
+
+
+def test_figures_are_those_of_all_activations(read, dense):
+    figures = measure.health_of(read)
+    counted = ~np.isin(read.rows[:, 1:], sorted(read.subject.vocabulary.special))
+    l0 = (dense > 0).sum(-1)[counted]
+    assert figures.tokens == counted.sum() and figures.l0 == pytest.approx(l0.mean())
+    assert figures.l0_quantiles[2] == np.median(l0) and figures.l0_quantiles[-1] == l0.max()
+    assert sum(figures.l0_histogram["counts"]) == len(l0)
+    assert sum(figures.density_histogram) == ((dense > 0).sum((0, 1)) > 0).sum()
+    assert 0 < figures.l0_margin < figures.l0 and figures.loss_recovered is not None
+
+
+def test_records_are_those_of_each_feature(read, dense):
+    counts, records = measure.records_of(read, before=read.subject.sae)
+    flat = dense.reshape(-1, dense.shape[-1])
+    assert counts.tolist() == (flat > 0).sum(0).tolist()
+    assert records["maximum"] == pytest.approx(flat.max(0))
+    assert records["before"] == pytest.approx(np.ones(len(records)), abs=1e-3)
+    unit = torch.nn.functional.normalize(read.subject.sae.W_dec, dim=1)
+    cosines = (unit @ unit.T).fill_diagonal_(-2).max(1).values
+    assert records["nearest"] == pytest.approx(cosines.numpy(), abs=2e-3)
+    width = dense.shape[1]
+    for feature in np.flatnonzero(counts)[:10]:
+        best = dense[:, :, feature].max(1)  # [rows]
+        order = np.argsort(-best, kind="stable")[: min(20, (best > 0).sum())]
+        tokens = [row * width + int(dense[row, :, feature].argmax()) for row in order]
+        assert set(records["tops"][feature].tolist()) == set(tokens)
+
+
+def test_one_token_one_position_and_bos_alone_are_flagged(read, dense):
+    counts, records = measure.records_of(read)
+    ids = read.rows[:, 1:].ravel()
+    for feature, count in enumerate(counts):
+        where = np.flatnonzero(dense.reshape(-1, dense.shape[-1])[:, feature])
+        tokens = np.bincount(ids[where]).max() / count >= 0.9 if count >= 20 else False
+        places = np.bincount(where % dense.shape[1]).max() / count >= 0.9 if count >= 20 else False
+        assert bool(records["flags"][feature] & ONE_TOKEN) == tokens
+        assert bool(records["flags"][feature] & ONE_POSITION) == places
+        assert not records["flags"][feature] & BOS_ONLY or count == 0
+    figures = measure.with_records(measure.CheckpointFigures(), records)
+    assert figures.one_token == (records["flags"] & ONE_TOKEN != 0).sum()

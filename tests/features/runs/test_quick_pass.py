@@ -1,0 +1,88 @@
+"""Checkpoints of a folder become a run: in their order, on the same rows, health first; what is wrong is told."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from features.engine.training.turnover import turnover
+from features.models import SAE, Checkpoint, Job, Run, Watch
+from features.runs import panels, records, watching
+
+from .conftest import age, watch, write_checkpoint
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_folder_of_checkpoints_is_a_run(files, training, capsys):
+    (training / "600").mkdir()
+    (training / "600" / "sae_weights.safetensors").write_bytes(b"\x08damaged")
+    shutil.copytree(training / "800", training / "copy" / "800")
+    (training / "last.safetensors").write_bytes((training / "400" / "sae_weights.safetensors").read_bytes())
+    for folder in (training / "600", training / "copy" / "800"):
+        age(folder)
+    watch(files, training)
+    run = Run.objects.get(folder=str(training))
+    assert [each.label for each in records.with_records(run)] == [
+        "100 tokens",
+        "200 tokens",
+        "400 tokens",
+        "800 tokens",
+    ]
+    # All on the same rows, with panels of each: there are few.
+    assert run.rows.tokens >= 600 and run.seed == 0 and "with seed 0" in run.rows.notes[0]
+    assert {each.sae.corpus for each in run.in_order()} == {run.rows}
+    assert all(each.sae.statistics.tokens == run.rows.tokens for each in run.in_order())
+    assert not SAE.objects.standing_alone().filter(checkpoints__run=run).exists()
+    # Born and died on those rows; decoders as before, though the newest was read first.
+    found = turnover(records.counts_of(records.with_records(run)))
+    assert np.argwhere(found.born).tolist() == [[1, 1]]
+    assert [2, 5] in np.argwhere(found.died).tolist() and [3, 5] in np.argwhere(found.revived).tolist()
+    assert records.history(records.with_records(run), 7)["before"][1:] == pytest.approx(1, abs=1e-3)
+    # A damaged file is told and skipped, two files of one step are told.
+    damaged = Checkpoint.objects.get(path=str(training / "600"))
+    assert damaged.state == "failed" and "sae_weights.safetensors" in damaged.error
+
+
+def test_a_file_is_read_when_nobody_writes_it_any_more(files, training, monkeypatch):
+    folder = write_checkpoint(training / "900", training.parent / "run1")
+    age(folder, 0)
+    row = Watch.objects.create(path=str(training))
+    assert {each.path for each in watching.look(row)} == {str(training / n) for n in ("100", "200", "400", "800")}
+    assert [each.path for each in watching.look(row)] == [str(folder)]
+    assert watching.look(row) == []
+
+
+def test_a_folder_that_goes_is_told_and_what_was_read_stays(files, training):
+    row = Watch.objects.create(path=str(training))
+    watching.look(row)
+    shutil.rmtree(training)
+    watching.look(row)
+    row.refresh_from_db()
+    assert str(training) in row.problem and "bring the folder back" in row.problem
+    assert row.checkpoints.count() == 4
+
+
+def test_a_rule_thins_a_long_run_and_is_told(files, training):
+    for step in range(1000, 1010):
+        write_checkpoint(training / str(step), training.parent / "run1")
+    row = Watch.objects.create(path=str(training), every=5)
+    steps = sorted(each.step for each in watching.look(row))
+    row.refresh_from_db()
+    assert steps == [100, 1001, 1006, 1009] and "4 of 14" in row.note
+
+
+def test_the_demo_waits_until_nothing_else_is_to_be_computed(tiny, training):
+    row = Watch.objects.create(path=str(training), patient=True)
+    watching.look(row)
+    job = Job.objects.create(sae=tiny, tokens=10)
+    assert not Checkpoint.objects.waiting().exists()
+    job.delete()
+    assert [each.step for each in Checkpoint.objects.waiting()] == [800, 400, 200, 100]
+
+
+def test_first_last_every_tenth_and_starred_keep_their_panels(made_run):
+    run = made_run(checkpoints=25)
+    every = list(run.in_order())
+    Checkpoint.objects.filter(pk=every[3].pk).update(starred=True)
+    assert [every.index(each) for each in panels.kept(run)] == [0, 3, 10, 20, 24]
