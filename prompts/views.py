@@ -12,7 +12,7 @@ from features import runtime
 from features.browse.sae_overview import quick_note
 from features.models import SAE
 
-from . import answer, forms
+from . import answer, forms, strangers
 from .sample_prompts import sample_prompts_for
 
 PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
@@ -40,10 +40,12 @@ def prompt(request: HttpRequest, slug: str) -> HttpResponse:
 def _prompt(request: HttpRequest, slug: str) -> HttpResponse:
     sae = _sae(slug)
     if _wants_json(request):
+        strangers.refuse(request)
         return JsonResponse(answer.answer(sae, forms.question_of(request, sae)))
     if "text" not in (request.POST if request.method == "POST" else request.GET):
         runtime.warm(sae)  # whoever opens the page will ask soon
         return _page(request, sae)
+    strangers.refuse(request)
     question = forms.question_of(request, sae)
     address = f"{request.path}?{_query(question)}"
     if request.method == "POST" and len(address) <= LONGEST_ADDRESS:
@@ -60,6 +62,7 @@ def try_text(request: HttpRequest, slug: str, index: int) -> JsonResponse:
     """Where one feature fires on a typed text, as JSON."""
     try:
         sae = _sae(slug)
+        strangers.refuse(request)
         return JsonResponse(answer.tried(sae, index, forms.question_of(request, sae)))
     except forms.Refused as refusal:
         return JsonResponse({"error": str(refusal)}, status=refusal.status)

@@ -17,13 +17,15 @@ DEFAULTS = {
     "SAEVIZ_KEPT_BYTES": 4 << 30,
     "SAEVIZ_SILENT_AFTER": 20,
     "SAEVIZ_ATTEMPTS": 3,
+    "SAEVIZ_PROMPT_RATE": 120,
     "WORKERS": 1,
 }
-MAY_BE_0 = {"SAEVIZ_MAX_UPLOAD", "SAEVIZ_KEPT_BYTES"}
+MAY_BE_0 = {"SAEVIZ_MAX_UPLOAD", "SAEVIZ_KEPT_BYTES", "SAEVIZ_PROMPT_RATE"}
 SHARES = {"SAEVIZ_COMMON_DIRECTION": 0.2}  # from 0 to 1
 CHOICES = {  # the first is the default
     "SAEVIZ_SHARE": ("folder", "database"),
     "SAEVIZ_SCREEN": ("auto", "int8", "bfloat16", "on", "off"),
+    "SAEVIZ_PROMPTS": ("everyone", "users"),
     "SAEVIZ_LOG_LEVEL": ("WARNING", "DEBUG", "INFO", "ERROR"),
     "SAEVIZ_LOG_FORMAT": ("text", "json"),
 }

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from . import database, env, secret
+from .doors import policy
 from .observability import logs
 from .running import hosts, paths
 
@@ -11,6 +12,7 @@ env.check()  # all of them at once: whoever has two wrong reads of both
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = paths.data_dir()  # from the environment, or data/ in the checkout
+paths.close_to_others(DATA_DIR)
 
 DEBUG = env.switch("DEBUG")
 SECRET_KEY = os.environ.get("SECRET_KEY") or secret.key(DATA_DIR / "secret_key")
@@ -31,10 +33,13 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
 ]
 MIDDLEWARE = [
     "saeviz.observability.tracing.TracingMiddleware",
+    "saeviz.doors.proxy.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -42,7 +47,12 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+CONTENT_SECURITY_POLICY = None if DEBUG else policy.CONTENT_SECURITY_POLICY  # Django's pages for DEBUG stand in the way
+CSRF_FAILURE_VIEW = "saeviz.doors.refusals.csrf_failure"
+globals().update(policy.LOG_IN, **(policy.BEHIND_TLS if SAEVIZ_BEHIND_TLS else {}))
 ROOT_URLCONF = "saeviz.urls"
 WSGI_APPLICATION = "saeviz.wsgi.application"
 TEMPLATES = [
@@ -87,6 +97,10 @@ SAEVIZ_QUICK_TOKENS = env.number("SAEVIZ_QUICK_TOKENS")  # that quick results ar
 SAEVIZ_RUN_TOKENS = env.number("SAEVIZ_RUN_TOKENS")  # that each checkpoint of a run is read on
 SAEVIZ_PROMPT_TOKENS = env.number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
 SAEVIZ_PROMPT_BYTES = env.number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
+SAEVIZ_PROMPTS = env.choice("SAEVIZ_PROMPTS")  # who may ask the model: everyone, or users, who have logged in
+SAEVIZ_PROMPT_RATE = env.number(
+    "SAEVIZ_PROMPT_RATE"
+)  # questions a minute from the address of a stranger; 0: any number
 SAEVIZ_LOADED_SUBJECTS = env.number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory
 # Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)

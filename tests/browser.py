@@ -36,7 +36,7 @@ def browser():
 
 @pytest.fixture
 def page(browser):
-    """A page of 1440 pixels that fails its test on any script error."""
+    """A page of 1440 pixels that fails its test on any script error and on whatever the site's policy refuses."""
     yield from opened(browser)
 
 
@@ -52,6 +52,7 @@ def opened(browser, viewport=None, **options):
     page.set_default_timeout(10_000)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
     yield page
     context.close()
     assert not errors

@@ -2,16 +2,39 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[2]
+OURS = (
+    *("saeviz.sqlite3*", "secret_key", "admin_password", "redis.rdb", "prepared", "running.lock"),
+    *("corpora", "activations", "shards"),
+)
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107 on Linux, 103 on macOS
 
 
 def data_dir() -> Path:
     return Path(os.environ.get("DATA_DIR") or ROOT / "data").expanduser().resolve()
+
+
+def close_to_others(data: Path, everything: bool = False) -> None:
+    """The data folder is its owner's alone, also one that an earlier version made; with `everything`, so is each file
+    of ours in it. A folder that is shared by nature (the temporary one, a home) is left as it is, and the doctor
+    says so."""
+    try:
+        found = data.stat()
+        is_shared = found.st_mode & stat.S_ISVTX or data in (Path.home(), Path(data.anchor))
+        if is_shared or found.st_uid != os.getuid():
+            return
+        data.chmod(0o700)
+        for path in (p for name in OURS for p in data.glob(name)) if everything else ():
+            for each in (path, *path.rglob("*")):
+                if not each.is_symlink() and each.lstat().st_mode & 0o077:
+                    each.chmod(each.lstat().st_mode & 0o700)
+    except (OSError, RuntimeError):  # not there yet; no home; gone meanwhile
+        return
 
 
 def redis_socket(data: Path) -> Path:

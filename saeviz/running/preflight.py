@@ -6,6 +6,8 @@ from pathlib import Path
 
 from saeviz import env
 
+from . import paths
+
 
 class PreflightError(Exception):
     """What stands in the way, and the way out."""
@@ -26,6 +28,7 @@ def make_writable(folder: Path):
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
+        paths.close_to_others(folder, everything=True)
     except OSError as error:
         raise PreflightError(
             f"Cannot write to {folder} ({error.strerror}). Choose another: make run DATA_DIR=~/saeviz-data"

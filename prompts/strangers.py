@@ -1,0 +1,43 @@
+"""May whoever is not logged in ask the model, and how often?"""
+
+from functools import cache
+
+from django.conf import settings
+from django.http import HttpRequest
+from limits import RateLimitItemPerMinute, storage, strategies
+
+from .forms import Refused
+
+HERE = {"127.0.0.1", "::1"}
+FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "Via")
+
+
+def refuse(request: HttpRequest) -> None:
+    """Count a question to the model. Raises Refused (403, 429) for strangers who may not ask, or not so often.
+
+    Nobody at this machine is one, unless a proxy brings others from here.
+    """
+    if _is_known(request):
+        return
+    if settings.SAEVIZ_PROMPTS == "users":
+        raise Refused("Only who is logged in may ask the model here. The stored features are open to everybody.", 403)
+    most = settings.SAEVIZ_PROMPT_RATE
+    if most and not _window().hit(RateLimitItemPerMinute(most), request.META.get("REMOTE_ADDR", "")):
+        raise Refused(
+            f"{most:,} questions to the model a minute are answered to an address; yours has asked them. "
+            "Wait a minute, or log in.",
+            429,
+        )
+
+
+def _is_known(request) -> bool:
+    if request.user.is_authenticated:
+        return True
+    is_here = request.META.get("REMOTE_ADDR") in HERE and not any(name in request.headers for name in FORWARDED)
+    return is_here and not settings.SAEVIZ_BEHIND_TLS
+
+
+@cache
+def _window():
+    """In this process' memory: what is forgotten with it is a minute."""
+    return strategies.FixedWindowRateLimiter(storage.MemoryStorage())
