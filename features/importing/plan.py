@@ -6,7 +6,8 @@ what it gives back writes all rows in one step. Nothing is half imported.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 
 from django.conf import settings
@@ -43,10 +44,11 @@ class ImportPlan:
     bos: bool
     answers: dict
     tokens: int | None = None
+    field: str = ""  # of the text's rows that holds it
     built: corpora.BuiltCorpus | None = None
     encoder_b: SAE | None = None
     files: tuple[Path, ...] = ()  # all that are read of it
-    in_files: dict = field(default_factory=dict)  # what the files say of model, place and training
+    in_files: dict = dataclass_field(default_factory=dict)  # what the files say of model, place and training
     notes: tuple[str, ...] = ()  # of the plan; the engine adds its own
     training: TrainingText = TrainingText()  # what the files say of its text
 
@@ -103,6 +105,7 @@ def plan_import(request: ImportRequest, built: corpora.BuiltCorpus | None = None
         bos=bos,
         answers=request.answers,
         tokens=request.tokens,
+        field=request.field,
         built=built,
         files=(*weight_files(description.weights), *description.configs),
         in_files=description.in_files,
@@ -147,6 +150,11 @@ def _corpus(request: ImportRequest, model_path: Path, bos: bool, training: Train
     corpus = Corpus.objects.filter(slug=request.corpus or demo.CORPUS_SLUG).first()
     usual = corpus and corpus.bos == bos and corpus.row_length <= (training.longest or corpus.row_length)
     usual = usual and corpus.first >= training.first
+    if request.field and (corpus or not request.corpus):
+        raise messages.BadRequest(
+            f"A field of the text, {request.field!r}, was named, and the text of "
+            f"{f'the corpus {corpus.slug!r}' if corpus else 'the demo'} is read already. Name a file or a folder beside it."
+        )
     if corpus and _fits(corpus, model_path) and (request.corpus or usual):
         return corpus, Path(corpus.path)
     if corpus and request.corpus:
@@ -200,7 +208,7 @@ def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: Non
             licence=licence,
             bos=plan.bos,
             length=_row_length(plan),
-            options=corpora.TextOptions(skipped=plan.training.skipped(plan.bos)),
+            options=corpora.TextOptions(plan.field, skipped=plan.training.skipped(plan.bos)),
         )
         for note in built.notes:
             say(note)

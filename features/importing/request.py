@@ -1,7 +1,8 @@
 """What does somebody want imported, and what has nobody said yet: language model, hook point, what files leave out?"""
 
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,12 @@ class ImportRequest:
     model: str = ""
     hook: str = ""
     corpus: str = ""  # a slug, a file or a folder; empty: the demo's text
+    field: str = ""  # of the corpus's rows that holds the text; empty: as `corpora.TextOptions`
     slug: str = ""
     name: str = ""
     tokens: int | None = None
     encoder_b: str = ""  # a slug; empty: as it was
-    answers: dict = field(default_factory=dict)
+    answers: dict = dataclass_field(default_factory=dict)
 
     def answered(self, answers: dict) -> "ImportRequest":
         """With answers to questions; those about model and hook point go where they belong."""

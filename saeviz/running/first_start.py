@@ -55,7 +55,7 @@ def prepare_demo(data: Path):
 def import_own(data: Path):
     """The SAE that was given with the start; a refusal leaves the site as it is. Then the demo, if it is due."""
     wanted = os.environ["SAE"]
-    options = {name: os.environ.get(name.upper(), "") for name in ("model", "hook", "corpus", "encoder_b")}
+    options = {name: os.environ.get(name.upper(), "") for name in ("model", "hook", "corpus", "field", "encoder_b")}
     answers = os.environ.get("ANSWERS", "").split()
     try:
         call_command("import_sae", wanted, how="queue", answer=answers, **options)

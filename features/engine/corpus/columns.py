@@ -97,9 +97,7 @@ def _column(file: Path, schema, field: TextField, notes: Notes) -> str:
     if column not in names:
         column = column.split(".")[0]
     if column not in names:
-        raise CorpusError(
-            f"{file} has no column {field.name!r} (it has: {_listed(schema)}). Name another: add_corpus --field"
-        )
+        raise CorpusError(f"{file} has no column {field.name!r} (it has: {_listed(schema)}). Name another: --field")
     kind = schema.field(column).type
     if not (_is_text(kind) or _is_chat(kind) or (column != field.name and is_type.is_struct(kind))):
         raise CorpusError(f'{file}: the column "{column}" is {kind}, and text is needed. {_way_out(kind)}')
@@ -112,7 +110,7 @@ def _none(file: Path, schema) -> str:
         return f"{file} has no column of text (it has: {_listed(schema)}). {_way_out(schema.types[0])}"
     return (
         f'{file} has {len(texts)} columns of text and none called "text" (it has: {_listed(schema)}). '
-        f"Name the column of the text: add_corpus --field {texts[0]}"
+        f"Name the column of the text: --field {texts[0]}"
     )
 
 
@@ -120,7 +118,7 @@ def _way_out(kind) -> str:
     is_ids = is_type.is_list(kind) or is_type.is_large_list(kind)
     if is_ids and is_type.is_integer(kind.value_type):
         return "Token ids are read from .npy: numpy.save('ids.npy', numpy.concatenate(column.to_pylist()))."
-    return "Name another column with add_corpus --field, or write it as text."
+    return "Name another column with --field, or write it as text."
 
 
 def _listed(schema) -> str:

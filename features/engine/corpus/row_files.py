@@ -112,7 +112,7 @@ def _column(file: Path, names: list[str], notes: Notes) -> str:
     if len(names) != 1:
         raise CorpusError(
             f'{file} has {len(names)} columns and none called "text" (it has: {", ".join(names)[:300]}). '
-            f"Name the column of the text: add_corpus --field NAME"
+            f"Name the column of the text: --field NAME"
         )
     notes.say(f'The text of {file} is its only column, "{names[0]}".')
     return names[0]

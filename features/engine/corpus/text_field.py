@@ -57,7 +57,7 @@ class TextField:
             notes.say(f"{file} has chats in {name}, written in the form of the tokenizer's chat template.")
         if not isinstance(value, str):
             raise CorpusError(
-                f'{where}: "{name}" is {_kind_of(value)}, and text is needed. Another field: add_corpus --field NAME.'
+                f'{where}: "{name}" is {_kind_of(value)}, and text is needed. Another field: --field NAME.'
             )
         return self._whole(value, kind, file, notes)
 
@@ -114,11 +114,7 @@ def at_path(row, name: str):
 def _no_such_field(where: str, name: str, row: dict) -> str:
     texts = [field for field, value in row.items() if isinstance(value, str)]
     chats = [field for field in CHATS if isinstance(row.get(field), list)]
-    way = (
-        f"Name the field of the text: add_corpus --field {(texts + chats)[0]}"
-        if texts + chats
-        else "None of them is text."
-    )
+    way = f"Name the field of the text: --field {(texts + chats)[0]}" if texts + chats else "None of them is text."
     return f'{where}, has no "{name}" (it has: {", ".join(map(str, row))[:300]}). {way}'
 
 

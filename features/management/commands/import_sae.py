@@ -26,6 +26,7 @@ class Command(TellsDownloads, BaseCommand):
         parser.add_argument("--model", default="", help="Folder or name of the language model.")
         parser.add_argument("--hook", default="", help="Where the model is read: blocks.0.mlp.hook_post ...")
         parser.add_argument("--corpus", default="", help="Text, token ids, or the short name of a corpus.")
+        parser.add_argument("--field", default="", help="The field or column of the corpus's text: content, meta.text.")
         parser.add_argument("--encoder-b", default="", metavar="SLUG", help="An SAE at the same place to compare with.")
         parser.add_argument("--slug", default="", help="Short name, as in its address.")
         parser.add_argument("--name", default="", help="Name, as in its heading.")
@@ -39,7 +40,8 @@ class Command(TellsDownloads, BaseCommand):
         how.add_argument("--no-compute", dest="how", action="store_const", const="none", help="Not yet.")
 
     def handle(self, path, answer, how, **options):
-        given = {name: options[name] for name in ("model", "hook", "corpus", "encoder_b", "slug", "name", "tokens")}
+        names = ("model", "hook", "corpus", "field", "encoder_b", "slug", "name", "tokens")
+        given = {name: options[name] for name in names}
         try:
             if hub_saes.is_on_hub(path):
                 path = str(hub_saes.fetch_sae(path, self.received))

@@ -250,6 +250,18 @@ def test_an_unreadable_corpus_leaves_no_rows(files):
     assert "is no file, no folder, and none of: none yet" in refusal(files, corpus="nowhere")
 
 
+def test_the_field_of_the_text_is_named_with_the_corpus(files):
+    texts = Path(files.text).read_text()
+    rows = files.folder / "rows.jsonl"
+    rows.write_text(json.dumps({"body": texts, "title": texts}))
+    assert 'has no "text" (it has: body, title). Name the field of the text: --field body' in refusal(
+        files, corpus=rows
+    )
+    assert "the text of the demo is read already. Name a file" in refusal(files, corpus="", field="body")
+    run(files, corpus=str(rows), field="body")
+    assert SAE.objects.get().corpus.tokens
+
+
 def test_a_short_name_of_another_checkpoint_is_not_taken(files, tmp_path):
     run(files, slug="mine")
     small.write_sae(tmp_path / "other", seed=9)
