@@ -2,6 +2,7 @@
 
 import pytest
 
+from features.engine.text.invisible import RANGES, visible
 from tests.browser import browser, page  # noqa: F401
 
 from .. import shown
@@ -17,6 +18,11 @@ WRITTEN = """async () => {
       .map((asked) => quantileText(...asked)),
     edges: [...drawn([5, 5.01, 5.02, 5.03]).querySelectorAll("title")].map((title) => title.textContent),
   };
+}"""
+
+SPELLED = """async (letters) => {
+  const { visible } = await import("/static/shared/text.js");
+  return letters.map(visible);
 }"""
 
 
@@ -42,3 +48,11 @@ def test_a_special_token_is_told_to_be_uncounted_not_silent(page, live_server, s
     page.locator(".token.special").first.hover()
     card = page.locator(".card:visible").text_content()
     assert "not counted in any figure" in card and "Not active" not in card
+
+
+def test_what_cannot_be_seen_is_spelled_alike_in_pages_and_scripts(page, live_server, sae):  # noqa: F811
+    page.goto(f"{live_server.url}/saes/tiny/")
+    edges = {code + by for edges in RANGES for code in edges for by in (-1, 0, 1)}
+    codes = {*range(0x3100), *edges, *range(0x10000, 0x110000, 997)} - {-1, *range(0xD800, 0xE000)}
+    letters = [chr(code) for code in sorted(codes)]
+    assert page.evaluate(SPELLED, letters) == [visible(letter) for letter in letters]
