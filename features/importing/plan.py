@@ -153,8 +153,8 @@ def _corpus(request: ImportRequest, model_path: Path, bos: bool, training: Train
     if request.field and (corpus or not request.corpus):
         of = f"the corpus {corpus.slug!r}" if corpus else "the demo"
         raise messages.BadRequest(
-            f"A field of the text, {request.field!r}, was named, and the text of {of} is read already. Name a file or a "
-            "folder beside it."
+            f"A field of the text, {request.field!r}, was named, and the text of {of} is read already. Name a file or "
+            "a folder beside it."
         )
     if corpus and _fits(corpus, model_path) and (request.corpus or usual):
         return corpus, Path(corpus.path)
