@@ -9,6 +9,7 @@ from django.db import DatabaseError, connections
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
 from .models import Checkpoint, Import, Job, Verification
+from .patterns import claims
 from .runs import quick_pass, watching
 from .storage import kept_activations, move_payloads, recognition
 
@@ -41,7 +42,7 @@ def work(*numbers):
 def _catch_up_once():
     """The first thing that a worker does: rows of earlier versions become those of today. What it computes carries
     the hashes of today."""
-    for catch_up in (recognition.recognise_all, move_payloads.move_all):
+    for catch_up in (recognition.recognise_all, move_payloads.move_all, claims.test_untested):
         try:
             catch_up()
         except Exception:  # whatever is wrong with an old row: what waits is done all the same
@@ -55,7 +56,7 @@ for name in (doorbell.TASK, *BEFORE):
 def begin():
     """Once, when a worker starts: ring where rows of earlier versions wait."""
     try:
-        if recognition.unrecognised().exists() or move_payloads.unmoved().exists():
+        if recognition.unrecognised().exists() or move_payloads.unmoved().exists() or claims.untested():
             doorbell.ring()
     except DatabaseError:
         log.warning("Cannot look for rows of earlier versions now", exc_info=True)

@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
+from .ask import claims as claim_views
 from .ask import views as ask_views
 from .browse import views
 from .jobs import status
@@ -28,6 +29,9 @@ urlpatterns = [
     path("saes/<slug:slug>/features/random/", views.random, name="random"),
     path("saes/<slug:slug>/features/<number:index>/", views.feature, name="feature"),
     path("saes/<slug:slug>/features/<number:index>.json", views.feature_json, name="feature-json"),
+    path("saes/<slug:slug>/features/<number:index>/claims/", claim_views.claim, name="claim"),
+    path("saes/<slug:slug>/claims.json", claim_views.claims_json, name="claims-json"),
+    path("saes/<slug:slug>/claims/<int:id>/remove/", claim_views.remove, name="claim-remove"),
     path("saes/<slug:slug>/jobs.json", job_views.newest_job, name="jobs-json"),
     path("saes/<slug:slug>/verify/", job_views.verify, name="verify"),
 ]

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from features import runtime
-from features.engine.finding_checks import Evidence, Outcome, check_claim
-from features.models import SAE, Feature
-from features.storage.feature_rows import statistics_of
+from features.engine.claims.kinds import Outcome
+from features.engine.claims.words import in_words
+from features.models import SAE
+from features.patterns import claims
 from features.storage.findings_file import FindingsUnreadable, read_of
-from features.storage.readers import rows_of, vocabulary_of
 
 from .forms import PromptQuestion, ids_of
 from .ranking import ranking_of
@@ -17,12 +17,11 @@ from .stored_features import StoredFeatures
 def outcomes(sae: SAE) -> Iterator[tuple[str, str, Outcome]]:
     """(name, claim in words, Outcome) of every check and expectation. Raises FindingsUnreadable."""
     findings = read_of(sae)
-    rows, vocabulary = rows_of(sae.statistics.corpus), vocabulary_of(sae)
-    features = {finding.feature: finding for finding in findings.features}
-    for row in Feature.objects.shown_of(sae).with_payloads().filter(index__in=features):
-        evidence = Evidence(statistics_of(row), rows, vocabulary)
-        for claim in features[row.index].checks:
-            yield f"#{row.index} {features[row.index].name}", _words(claim), check_claim(claim, evidence)
+    for test in claims.test_claims(sae.statistics, findings.names):
+        claim = test.claim
+        if claim.from_findings:
+            name = f"#{claim.index} {findings.names[claim.index]}"
+            yield name, in_words(claim.says), Outcome(bool(test.holds), test.figure)
     for prompt in findings.prompts:
         for claim in prompt.expect:
             yield prompt.name, _words(claim), expected(sae, prompt, claim)

@@ -1,10 +1,11 @@
-"""Staff's list of kept activations: what each set takes, whether its files are whole, and how it is freed."""
+"""Staff's lists of kept activations, what they take and how they are freed, and of claims about features."""
 
 from django.contrib import admin, messages
 
+from ..engine.claims.words import in_words
 from ..jobs.admin import ReadOnly
 from ..messages import size
-from ..models import KeptActivations
+from ..models import SAE, Claim, KeptActivations
 from ..storage import kept_activations
 
 
@@ -38,3 +39,39 @@ class KeptActivationsAdmin(ReadOnly):
 
     def has_free_permission(self, request):
         return request.user.has_perm("features.delete_keptactivations")
+
+
+@admin.register(Claim)
+class ClaimAdmin(ReadOnly):
+    """What is claimed of features; each outlives statistics, so here it can be removed."""
+
+    list_display = ["sae", "index", "words", "holds", "author_name", "from_findings", "created"]
+    list_display_links = None
+    list_filter = ["from_findings", "author"]
+    search_fields = ["=index", "note"]
+
+    def has_delete_permission(self, request, obj=None):
+        return request.user.has_perm("features.delete_claim")
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).prefetch_related("tests")
+
+    @admin.display(description="claim")
+    def words(self, claim):
+        return in_words(claim.says)
+
+    @admin.display(description="SAE")
+    def sae(self, claim):
+        row = self._saes().get(claim.checkpoint_hash)
+        return row.slug if row else f"weights {claim.checkpoint_hash[:12]}, not here now"
+
+    @admin.display(description="holds")
+    def holds(self, claim):
+        row = self._saes().get(claim.checkpoint_hash)
+        test = next((test for test in claim.tests.all() if row and test.statistics_id == row.statistics_id), None)
+        if test is None:
+            return "not tested on the statistics shown"
+        return f"{ {True: 'yes', False: 'no', None: 'not to be tested'}[test.holds] }: {test.figure}"
+
+    def _saes(self):
+        return {sae.checkpoint_hash: sae for sae in SAE.objects.only("slug", "checkpoint_hash", "statistics_id")}

@@ -15,9 +15,10 @@ from ..engine.ask.thresholds import Threshold
 from ..engine.results import ExampleGroup
 from ..engine.store.kept_entries import KeptEntries
 from ..models import SAE, Feature
+from ..patterns.held import Held, held_by
 from ..storage.findings_file import findings_of
 from ..storage.kept_activations import kept_of
-from .question import Asked, Held, held_by
+from .question import Asked
 
 SHOWN = 50  # features
 LINES = 10  # of each kind of text
@@ -30,7 +31,7 @@ def answer(sae: SAE, asked: Asked) -> dict:
     """Raises NothingKept, PatternError, or ValueError and OSError where files are gone or damaged."""
     began = time.perf_counter()
     kept = kept_of(sae)
-    held = held_by(sae, kept, asked.pattern)
+    held = held_by(sae.statistics, kept, asked.pattern)
     answer = {
         "pattern": asked.pattern,
         "from": str(asked.threshold),

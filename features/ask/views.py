@@ -7,14 +7,16 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from ..browse.claims import may_claim
 from ..browse.sae_overview import quick_note
 from ..browse.views import json_errors, sae_or_404
 from ..engine.ask.pattern import PatternError
 from ..engine.ask.scores import METRICS
+from ..patterns.held import look_for
 from ..storage.kept_activations import NothingKept, kept_of
 from . import question
 from .answer import answer
-from .question import Asked, look_for
+from .question import Asked
 
 NAMES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "lift": "Lift", "correlation": "Correlation"}
 EXAMPLES = ("however", 'token(" I") and after(",")', r"/(19|20)\d\d/", "inside(quotes)", "token(/ing$/)")
@@ -25,7 +27,7 @@ def ask(request, slug):
     sae = sae_or_404(slug)
     told = _told(sae, request)
     context = {"sae": sae, "here": "ask", "metrics": [(name, NAMES[name]) for name in METRICS], "examples": EXAMPLES}
-    context["quick"] = quick_note(sae)
+    context |= {"quick": quick_note(sae), "may_claim": may_claim(request.user)}
     context["takes_long"] = bool(sae.statistics) and sae.statistics.tokens > question.LONG
     if told["answer"]:
         context["share"] = told["answer"]["held"] / told["answer"]["population"]["tokens"]
@@ -57,7 +59,7 @@ def ask_progress(request, slug):
 def _looked_for(sae, request):
     try:
         asked, kept = Asked.from_query(request.GET), kept_of(sae)
-        for done in look_for(sae, kept, asked.pattern):
+        for done in look_for(sae.statistics, kept, asked.pattern):
             yield {"done": done, "total": kept.tokens}
         yield {"ready": True}
     except (ValueError, OSError) as error:  # as the page itself will say it, and where

@@ -10,12 +10,13 @@ from ..models import SAE, Feature, Statistics
 from ..storage.feature_rows import statistics_of
 from ..storage.findings_file import findings_of
 from . import feature_json
+from .claims import claims_about
 from .reproduce import feature_snippet
 from .sae_overview import quick_note
 
 
-def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None, previews=None) -> dict:
-    """The dict of one feature. `previews(sae, indices)` finds the few figures of those it points to.
+def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None, previews=None, user=None) -> dict:
+    """The dict of one feature. `previews(sae, indices)` finds the few figures of those it points to; `user`: who reads.
 
     Raises Unreadable.
     """
@@ -23,7 +24,7 @@ def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None,
     relatives, b = feature.relatives, encoder_b(sae.statistics)
     linked_of_b = relatives.correlated_b.indices.tolist() if b and b["address"] else []
     return {
-        **missing_page(sae, row.index, previous, next),
+        **missing_page(sae, row.index, previous, next, user),
         "missing": False,
         "population": population(sae.statistics, row),
         "reproduce": feature_snippet(sae, sae.statistics, row.index),
@@ -59,12 +60,13 @@ def opened(sae: SAE, row: Feature) -> tuple[FeatureStatistics, feature_json.Text
         raise Unreadable(f"The stored figures of this feature cannot be shown: {problem}") from problem
 
 
-def missing_page(sae: SAE, index: int, previous: int | None, next: int | None) -> dict:
+def missing_page(sae: SAE, index: int, previous: int | None, next: int | None, user=None) -> dict:
     """What a page can say of a feature without statistics."""
     return {
         "sae": sae_facts(sae),
         "index": index,
         "finding": finding_of(sae, index),
+        "claims": claims_about(sae, index, user),
         "previous": previous,
         "next": next,
         "missing": True,

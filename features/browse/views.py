@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from ..jobs.views import may_compute
 from ..models import SAE, Feature
 from ..storage.findings_file import findings_of
+from .claims import may_claim
 from .feature_list import FILTERS, FeatureList
 from .feature_page import Unreadable, feature_page, missing_page, preview
 from .reproduce import feature_snippet
@@ -83,7 +84,7 @@ def table(request, slug):
 def feature(request, slug, index):
     sae = sae_or_404(slug)
     data = page_data(request, sae, index)
-    context = {"data": data, "quick": data["quick"], "older": older_note(sae)}
+    context = {"data": data, "quick": data["quick"], "older": older_note(sae), "may_claim": may_claim(request.user)}
     return render(request, "features/feature.html", {"sae": sae, "here": "feature", **context})
 
 
@@ -127,11 +128,11 @@ def page_data(request, sae: SAE, index: int) -> dict:
     if row and not features.is_plain:
         before, after = features.before_and_after(sae, row)
     if row is None:
-        return missing_page(sae, index, before, after)
+        return missing_page(sae, index, before, after, request.user)
     try:
-        return feature_page(sae, row, before, after, previews=previews_of)
+        return feature_page(sae, row, before, after, previews=previews_of, user=request.user)
     except Unreadable as problem:
-        return missing_page(sae, index, before, after) | {"problem": str(problem)}
+        return missing_page(sae, index, before, after, request.user) | {"problem": str(problem)}
 
 
 def previews_of(sae: SAE, indices: list[int]) -> dict[int, dict]:

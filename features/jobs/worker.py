@@ -6,7 +6,8 @@ from functools import partial
 
 from .. import messages
 from ..engine.results import Cancelled, Progress
-from ..models import Job, JobPart
+from ..models import SAE, Job, JobPart
+from ..patterns import claims, held
 from ..storage import kept_activations, write
 from ..storage.findings_file import findings_of
 from . import artifacts, doorbell, leases, leftovers, plan
@@ -185,9 +186,15 @@ def _progress(lease, phase: str, share: float = 1.0):
 
 
 def _show(lease) -> None:
-    if lease.job.features is None:
-        kept_activations.keep(lease, partial(artifacts.needed, lease.job, Stage.SHARD))
+    job, features = lease.job, lease.job.features
+    if features is None:
+        kept_activations.keep(lease, partial(artifacts.needed, job, Stage.SHARD))
+        result = Job.objects.select_related("result__sae", "result__corpus").get(pk=job.pk).result
+        claims.test_claims(result, lease=lease, progress=lease.progress)
     write.show(lease)
+    if features is not None:  # what is claimed of them is held against their new figures, among the others
+        claims.test_claims(SAE.objects.for_pages().get(pk=job.sae_id).statistics, features)
+    held.forget()
     kept_activations.remove_leftovers()  # of the statistics that these replace
     artifacts.remove(lease.job)
     model_cache.drop()

@@ -1,5 +1,6 @@
 """Rows and their named queries: what the site knows without touching a model or a weight."""
 
+from .claims import Claim, ClaimTest
 from .corpus import Corpus
 from .jobs import Import, Job, QueuedWork, Verification
 from .kept import KeptActivations
@@ -13,6 +14,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointBlock",
     "CheckpointCounts",
+    "Claim",
+    "ClaimTest",
     "Corpus",
     "Feature",
     "FeaturePayload",

@@ -11,7 +11,7 @@ from pathlib import Path
 from stat import S_ISREG
 from urllib.parse import urlencode
 
-from ..engine.finding_checks import why_unreadable
+from ..engine.claims.kinds import why_unreadable
 
 FILE = "findings.json"
 MOST_BYTES = 1_000_000
@@ -34,7 +34,7 @@ class Finding:
     name: str
     sentence: str
     look_at: str
-    checks: tuple[dict, ...]  # see engine/finding_checks.py
+    checks: tuple[dict, ...]  # see engine/claims/kinds.py
 
 
 @dataclass(frozen=True)

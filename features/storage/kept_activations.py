@@ -101,8 +101,13 @@ def kept_of(sae: SAE) -> KeptEntries:
     """The entries behind the statistics that the SAE's pages show, checked once a process. Raises NothingKept."""
     if sae.statistics_id is None:
         raise NothingKept("There are no statistics yet, and so no activations. Compute them.")
-    row = KeptActivations.objects.select_related("statistics__corpus").filter(statistics=sae.statistics_id).first()
-    if row is None and sae.statistics.quick:
+    return kept_by(sae.statistics)
+
+
+def kept_by(statistics: Statistics) -> KeptEntries:
+    """The entries behind a set of statistics, shown or not. Raises NothingKept."""
+    row = KeptActivations.objects.select_related("statistics__corpus").filter(statistics=statistics.pk).first()
+    if row is None and statistics.quick:
         raise NothingKept("Only quick results are shown so far. Activations can be asked when all tokens are read.")
     if row is None:
         raise NothingKept("These statistics were computed by a version that kept no activations. Recompute them.")

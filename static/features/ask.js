@@ -3,6 +3,7 @@
 import { bindKeys } from "../shared/keys.js";
 import { sequenceRow, tokenKeys } from "../shared/sequences.js";
 import { count, element } from "../shared/text.js";
+import { claimForm } from "./claims.js";
 import { tokenCards } from "./examples.js";
 
 const KINDS = [
@@ -23,6 +24,12 @@ if (data) {
     feature[kind].length ? feature[kind].map(draw) : element("p", { class: "muted" }, none))));
   tokenCards(groups, () => ({ data: { ...feature, population }, marks: {} }));
   tokenKeys(groups);
+}
+
+const claiming = document.getElementById("claim");
+if (claiming) {
+  const said = claimForm(claiming, () => said.replaceChildren("Claimed. ", element("a", { href: `../features/${claiming.dataset.feature}/#claims` }, "On the feature’s page")),
+    () => Object.entries({ q: claiming.q.value, from: claiming.from.value, note: claiming.note.value }));
 }
 
 /** Looks for the pattern first, showing how far that is; then the page answers at once. On a long text alone. */

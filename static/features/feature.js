@@ -1,5 +1,6 @@
 // The page of one feature: draws what the server embedded, then follows its reader from feature to feature.
 
+import { claimForm, claimsPanel } from "./claims.js";
 import { drawExamples, tokenCards } from "./examples.js";
 import { drawFigures } from "./figures.js";
 import { traveller } from "./travel.js";
@@ -24,6 +25,8 @@ const starred = stars(data.sae.slug);
 const closeCard = tokenCards(byId("examples"), () => ({ data, marks }));
 const closeTried = tokenCards(byId("try-text"), () => ({ data, marks }));
 const previews = previewCards(byId("columns"));
+const claims = claimsPanel(byId("claims"));
+const claiming = byId("claims").querySelector("form");
 
 function show(next) {
   data = next;
@@ -42,6 +45,7 @@ function show(next) {
     marks = drawFigures(data, base, query);
     drawExamples(data, context);
   }
+  drawClaims();
   drawHead();
   tried?.show(data);
 }
@@ -75,6 +79,12 @@ function drawFinding() {
   byId("finding").hidden = !finding;
   if (finding) byId("finding").replaceChildren(element("strong", {}, finding.name), `. ${finding.sentence} `,
     element("span", { class: "muted" }, `Look at: ${finding.look_at}`));
+}
+
+function drawClaims() {
+  claims.show(data);
+  byId("claims").hidden = data.missing || (!data.claims.length && !claiming);
+  if (claiming) claiming.action = `${base}${data.index}/claims/`;
 }
 
 function drawStar() {
@@ -143,6 +153,12 @@ for (const [name, text] of Object.entries(CONTEXTS)) {
   byId("context").append(button);
 }
 
+if (claiming)
+  claimForm(claiming, (answer) => {
+    data.claims = answer.claims;
+    claiming.reset();
+    drawClaims();
+  });
 tokenKeys(byId("examples"));
 bindKeys([
   { keys: ["ArrowLeft", "k"], label: "← k", does: "previous feature", run: () => step("previous") },

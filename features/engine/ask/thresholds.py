@@ -41,15 +41,22 @@ class Threshold:
         """The smallest size that counts, of each feature. [d_sae] float32"""
         if self.quantile is None:
             return np.full(kept.d_sae, np.float32(self.value))
-        # On so many tokens a feature may be as large. Same as reference.act_quantile(f, v) >= quantile: exact.
-        most = int(np.floor((1 - self.quantile) * counted + 1e-9))
-        least, values, offsets = np.zeros(kept.d_sae, np.float32), kept.feature_values, kept.feature_offsets
+        least, most = np.zeros(kept.d_sae, np.float32), self._most(counted)
+        values, offsets = kept.feature_values, kept.feature_offsets
         for index in np.flatnonzero(kept.counts > most).tolist():
-            sizes = np.abs(values[offsets[index] : offsets[index + 1]])
-            # The first that is too many, and all that are equal to it, are too small.
-            too_small = np.partition(sizes, len(sizes) - most - 1)[len(sizes) - most - 1]
-            least[index] = np.nextafter(too_small, np.float32(np.inf))
+            least[index] = _least_of(values[offsets[index] : offsets[index + 1]], most)
         return least
+
+    def least_of(self, values: np.ndarray, counted: int) -> np.float32:
+        """The same of one feature, by its active values. [n]"""
+        if self.quantile is None:
+            return np.float32(self.value)
+        most = self._most(counted)
+        return _least_of(values, most) if len(values) > most else np.float32(0)
+
+    def _most(self, counted: int) -> int:
+        """On so many tokens a feature may be as large. Same as reference_questions.active_from: exact."""
+        return int(np.floor((1 - self.quantile) * counted + 1e-9))
 
     def counts(self, kept: KeptEntries, least: np.ndarray) -> np.ndarray:
         """On how many tokens each feature is at least so large. [d_sae] int64"""
@@ -60,3 +67,11 @@ class Threshold:
         counts = np.zeros(kept.d_sae, np.int64)
         count_large(np.asarray(kept.feature_values), kept.feature_offsets, least, counts)
         return counts
+
+
+def _least_of(values: np.ndarray, most: int) -> np.float32:
+    """The size that `most` of the values have at most, and no more would. [n], n above `most`"""
+    sizes = np.abs(values)
+    # The first that is too many, and all that are equal to it, are too small.
+    too_small = np.partition(sizes, len(sizes) - most - 1)[len(sizes) - most - 1]
+    return np.nextafter(too_small, np.float32(np.inf))

@@ -7,6 +7,7 @@ import torch
 from features.engine import reference_questions
 from features.engine.ask import scores as scores_module
 from features.engine.ask.intervals import PrecisionIntervals, draws
+from features.engine.ask.one_feature import OneFeature
 from features.engine.ask.scores import METRICS, rank, scores
 from features.engine.ask.thresholds import Threshold
 from features.engine.store.kept_entries import KeptEntriesDamaged
@@ -121,3 +122,17 @@ def test_an_entry_of_no_feature_is_damage_not_a_crash(dense, held, text, tmp_pat
     path.write_bytes(b"\xff" * path.stat().st_size)
     with pytest.raises(KeptEntriesDamaged, match="features beyond 11"):
         asked(kept, held, text, "any")
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_one_feature_alone_has_the_figures_it_has_among_all(kept, dense, held, text, threshold):
+    f, m = twins(dense, held, text)
+    for i in range(made.D_SAE):
+        one = OneFeature.of(kept, i, held, len(f), Threshold.read(threshold))
+        expected = reference_questions.pattern_scores(f[:, i], a := active(f[:, i], threshold), m)
+        assert (one.active, one.hits, one.held) == (int(a.sum()), int((a & m).sum()), int(m.sum()))
+        if one.active:
+            for name in ("precision", "recall", "f1"):
+                assert getattr(one, name) == pytest.approx(float(expected[name]), abs=1e-12), (name, i)
+        else:
+            assert (one.precision, one.f1) == (None, 0)

@@ -9,6 +9,7 @@ import pytest
 
 from features.ask import question
 from features.models import KeptActivations, Statistics
+from features.patterns import held
 
 from .conftest import DEAD, PRINT, SCRIPT
 
@@ -55,7 +56,7 @@ def test_the_page_says_it_in_words_and_a_second_question_reads_no_text_anew(clie
     assert "11 active features ranked" in told
     assert f"What feature #{PRINT} hits, misses and fires on besides" in told
     assert b"<b>corpus</b>" not in page.content  # text of the corpus' maker is no markup
-    monkeypatch.setattr(question, "row_texts", None)
+    monkeypatch.setattr(held, "row_texts", None)
     other = client.get(PAGE, {"q": "print or zebra", "feature": SCRIPT, "by": "lift", "from": "q0.5"})
     assert f"What feature #{SCRIPT} hits" in text_of(other) and "by the lower end of the interval" in text_of(other)
 
@@ -109,7 +110,7 @@ def test_on_a_long_text_progress_is_told_and_who_hangs_up_stops_it(client, asked
     from features.engine.ask import row_text
 
     monkeypatch.setattr(row_text, "BLOCK_TOKENS", 300)
-    question._in_memory.clear()
+    held._in_memory.clear()
     assert "ask.progress" not in client.get(PAGE).content.decode()
     monkeypatch.setattr(question, "LONG", 900)
     assert 'data-progress="/saes/tiny/ask.progress"' in client.get(PAGE).content.decode()
@@ -118,10 +119,10 @@ def test_on_a_long_text_progress_is_told_and_who_hangs_up_stops_it(client, asked
     first = json.loads(next(lines))
     assert first["total"] == 960 and 0 < first["done"] < 960
     told.close()  # who asked has gone
-    assert not any("print and not zebra" in key for key in question._found)
+    assert not any("print and not zebra" in key for key in held._found)
     lines = b"".join(client.get("/saes/tiny/ask.progress", {"q": "print and not zebra"}).streaming_content).splitlines()
     assert [json.loads(line) for line in lines[-2:]] == [{"done": 960, "total": 960}, {"ready": True}]
-    monkeypatch.setattr(question, "row_texts", None)
+    monkeypatch.setattr(held, "row_texts", None)
     assert client.get(JSON, {"q": "print and not zebra"}).json()["held"] > 0
     (line,) = client.get("/saes/tiny/ask.progress", {"q": "a and ("}).streaming_content
     assert "at character 8" in json.loads(line)["error"]

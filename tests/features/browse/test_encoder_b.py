@@ -43,8 +43,9 @@ def test_an_sae_without_encoder_b_says_nothing_of_one(client, sae):
 
 
 def test_features_of_encoder_b_stand_on_the_page_with_their_figures(client, sae, b, django_assert_num_queries):
-    # 1 the SAE with statistics, corpus and encoder B, 2 the feature, 3 and 4 the figures of those it links to
-    with django_assert_num_queries(4):
+    # 1 the SAE with statistics, corpus and encoder B, 2 the feature, 3 and 4 the figures of those it links to,
+    # 5 what is claimed of it
+    with django_assert_num_queries(5):
         data = told(client)
     assert data["encoder_b"] == {
         "slug": "other",

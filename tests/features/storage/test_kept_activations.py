@@ -11,7 +11,7 @@ from features.engine.store.active_entries import ActiveEntriesWriter, Chunk
 from features.jobs import loaded_job
 from features.jobs.requests import request_statistics
 from features.jobs.worker import run_job
-from features.models import SAE, Corpus, KeptActivations, Statistics
+from features.models import SAE, Claim, ClaimTest, Corpus, KeptActivations, Statistics
 from features.storage import kept_activations
 from features.storage.kept_activations import NothingKept, kept_of
 from tests import made_up
@@ -163,3 +163,24 @@ def test_staff_see_what_each_set_takes_and_free_it(computed, admin_client, tmp_p
     )
     assert "Statistics stay." in admin_client.post(address, chosen | {"action": "free"}, follow=True).content.decode()
     assert folders(tmp_path) == []
+
+
+def test_claims_are_tested_before_the_statistics_are_shown(tiny):
+    says = {"kind": "pattern", "pattern": "position(0..)", "f1": 0.1}
+    Claim.objects.create(checkpoint_hash="c0ffee", index=0, says=says)
+    Claim.objects.create(checkpoint_hash="c0ffee", index=1, says={"kind": "density", "between": [0, 1]})
+    Claim.objects.create(checkpoint_hash="other", index=1, says=says)
+    Claim.objects.create(checkpoint_hash="c0ffee", index=2, says={"kind": "of tomorrow"})
+    sae = compute(tiny)
+    tests = {test.claim.index: test for test in ClaimTest.objects.filter(statistics=sae.statistics)}
+    assert [tests[0].holds, tests[1].holds, tests[2].holds] == [True, True, None]
+    assert tests[0].scores["held"] == tests[0].scores["tokens"] == sae.statistics.tokens
+    assert not ClaimTest.objects.filter(claim__checkpoint_hash="other").exists()
+    again = compute(sae)
+    assert set(ClaimTest.objects.values_list("statistics", flat=True)) == {again.statistics_id}
+    request_statistics_of_some(again)
+    assert ClaimTest.objects.get(claim__index=1).tested > tests[1].tested
+
+
+def request_statistics_of_some(sae):
+    run_job(request_statistics(sae, features=[1]).pk)

@@ -1,21 +1,33 @@
-"""Does a feature do what somebody says of it? Claims that a machine can hold against a feature's figures."""
+"""Does a feature do what somebody says of it? Claims that a machine can hold against figures or kept activations."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from .model.vocabulary import Vocabulary
-from .results import FeatureStatistics, TokenValues
+from ..ask.grammar import parse
+from ..ask.one_feature import OneFeature
+from ..ask.thresholds import Threshold
+from ..model.vocabulary import Vocabulary
+from ..results import FeatureStatistics, TokenValues
+
+
+class Untestable(ValueError):
+    """A claim that nothing speaks for or against; the message says why."""
+
+
+def _nothing_kept(pattern: str, threshold: Threshold) -> OneFeature:
+    raise Untestable("No activations are kept to hold a pattern against.")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A feature's figures, and the text that its examples stand in."""
+    """A feature's figures, the text that its examples stand in, and what its kept activations say of a pattern."""
 
     statistics: FeatureStatistics
     rows: np.ndarray  # [n, length] token ids
     vocabulary: Vocabulary
+    score: Callable[[str, Threshold], OneFeature] = _nothing_kept  # may raise Untestable
 
     def texts(self) -> list[tuple[str, str]]:
         """Of each top activation: its row up to and including the token, and what follows."""
@@ -43,10 +55,11 @@ class Outcome:
 
     holds: bool
     figure: str
+    scores: dict | None = None  # of a pattern
 
 
 def check_claim(claim: dict, evidence: Evidence) -> Outcome:
-    """A claim is {"kind": …} and what the kind needs, see CLAIM_KINDS."""
+    """A claim is {"kind": …} and what the kind needs, see CLAIM_KINDS. Raises Untestable."""
     return CLAIM_KINDS[claim["kind"]].evaluate(claim, evidence)
 
 
@@ -90,6 +103,15 @@ def helps(claim, evidence) -> Outcome:
     return Outcome(gain >= claim["nats"], f"{gain:.3f} nats")
 
 
+def pattern(claim, evidence) -> Outcome:
+    """The F1 of the feature with a pattern, over all kept activations."""
+    scores = evidence.score(claim["pattern"], Threshold.read(claim.get("from", "any")))
+    if not scores.held:
+        raise Untestable(f"The pattern holds on none of {scores.tokens:,} tokens.")
+    figure = f"F1 {scores.f1:.3f}: {scores.hits:,} hits, {scores.held:,} tokens with it, active on {scores.active:,}"
+    return Outcome(scores.f1 >= claim["f1"], figure, scores.to_dict())
+
+
 def _share(claim, matches: list[bool]) -> Outcome:
     # Without a single top activation nothing speaks for the claim.
     holds = bool(matches) and sum(matches) >= claim["share"] * len(matches)
@@ -130,10 +152,19 @@ def _is_range(value) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_share, value)) and value[0] <= value[1]
 
 
+def _is_pattern(value) -> bool:
+    return isinstance(value, str) and bool(parse(value))  # PatternError says where it cannot be read
+
+
+def _is_threshold(value) -> bool:
+    return isinstance(value, str) and bool(Threshold.read(value[:100]))
+
+
 @dataclass(frozen=True)
 class ClaimKind:
     evaluate: Callable[[dict, Evidence], Outcome]
     fields: dict[str, Callable]  # what it needs beside its kind, and what fits there
+    may: dict[str, Callable] = field(default_factory=dict)  # what may be left out
 
 
 TEXTS = {"texts": _are_texts, "share": _is_share}
@@ -146,6 +177,7 @@ CLAIM_KINDS = {
     "lowers": ClaimKind(lowers, RANK),
     "density": ClaimKind(density, {"between": _is_range}),
     "helps": ClaimKind(helps, {"nats": _is_number}),
+    "pattern": ClaimKind(pattern, {"pattern": _is_pattern, "f1": _is_share}, {"from": _is_threshold}),
 }
 
 
@@ -156,8 +188,18 @@ def why_unreadable(claim) -> str:
     )
     if kind is None:
         return f'a check has a "kind", one of {", ".join(CLAIM_KINDS)}'
-    if set(claim) != {"kind", *kind.fields}:
+    if set(claim) - set(kind.may) != {"kind", *kind.fields}:
         return f"{claim['kind']} needs {' and '.join(kind.fields)}, nothing else"
     # The first field that does not fit is named; the others can wait.
-    wrong = [name for name, fits in kind.fields.items() if not fits(claim[name])]
-    return f"{wrong[0]} of {claim['kind']} does not fit: {claim[wrong[0]]!r}" if wrong else ""
+    for name, fits in (kind.fields | kind.may).items():
+        if name in claim and (why := _why_not(fits, claim[name])):
+            return f"{name} of {claim['kind']} does not fit: {claim[name]!r}{why}".rstrip()
+    return ""
+
+
+def _why_not(fits, value) -> str:
+    """ "" where a value fits; else what may be said behind it."""
+    try:
+        return "" if fits(value) else " "
+    except ValueError as error:
+        return f". {error}"

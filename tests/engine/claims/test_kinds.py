@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features.engine import finding_checks
+from features.engine.ask.one_feature import OneFeature
+from features.engine.claims import kinds
+from features.engine.claims.words import WORDS, in_words
 from features.engine.model.vocabulary import Vocabulary
 from features.engine.results import ExampleGroup, ShownRows, TokenValues
 from tests import made_up
@@ -42,13 +44,13 @@ def evidence(vocabulary):
         logits=replace(feature.logits, positive=logits("x", "y", "Ġthe"), negative=logits("z", "q")),
         shown=shown,
     )
-    return finding_checks.Evidence(feature, rows, vocabulary)
+    return kinds.Evidence(feature, rows, vocabulary)
 
 
 def outcome(evidence, kind, **needs):
     claim = {"kind": kind, **needs}
-    assert finding_checks.why_unreadable(claim) == ""
-    found = finding_checks.check_claim(claim, evidence)
+    assert kinds.why_unreadable(claim) == ""
+    found = kinds.check_claim(claim, evidence)
     return found.holds, found.figure
 
 
@@ -85,6 +87,38 @@ def test_helps_is_the_mean_of_the_effects_that_are_known(evidence):
     assert outcome(evidence, "helps", nats=0.41)[0] is False
 
 
+def test_a_pattern_has_to_reach_an_f1_over_all_activations(evidence):
+    asked = []
+
+    def score(pattern, threshold):
+        asked.append((pattern, str(threshold)))
+        return OneFeature(tokens=100, held=10 if "fox" in pattern else 0, active=6, hits=4)
+
+    evidence = replace(evidence, score=score)
+    told = "F1 0.500: 4 hits, 10 tokens with it, active on 6"
+    assert outcome(evidence, "pattern", pattern="fox", f1=0.5) == (True, told)
+    assert outcome(evidence, "pattern", **{"from": "q0.9"}, pattern="fox", f1=0.501) == (False, told)
+    assert asked == [("fox", "any"), ("fox", "q0.9")]
+    with pytest.raises(kinds.Untestable, match="holds on none of 100 tokens"):
+        outcome(evidence, "pattern", pattern="hen", f1=0.5)
+
+
+def test_every_kind_is_told_in_words():
+    texts = {"texts": ["a", "b", "c", "d", "e", "f"], "share": 0.9}
+    for claim, words in (
+        ({"kind": "ends_with", **texts}, "90% of its top activations end with “a”, “b”, “c”, “d” or 2 more"),
+        ({"kind": "boosts", "token": "'ll", "rank": 1}, "boosts “'ll”, before all others"),
+        ({"kind": "lowers", "token": " a", "rank": 4}, "lowers “ a”, among the first 4"),
+        ({"kind": "density", "between": [0, 0.01]}, "fires on 0.000% to 1.000% of tokens"),
+        (
+            {"kind": "pattern", "pattern": "a", "from": "q0.9", "f1": 0.5},
+            "goes with a, active from q0.9 on: F1 at least 0.500",
+        ),
+    ):
+        assert in_words(claim) == words
+    assert set(WORDS) == set(kinds.CLAIM_KINDS)
+
+
 @pytest.mark.parametrize(
     "claim, said",
     [
@@ -99,7 +133,12 @@ def test_helps_is_the_mean_of_the_effects_that_are_known(evidence):
         ({"kind": "ends_with", "texts": ["x"], "share": 90}, "share of ends_with does not fit: 90"),
         ({"kind": "density", "between": [0.2, 0.1]}, "between of density does not fit"),
         ({"kind": "helps", "nats": "1"}, "nats of helps does not fit"),
+        ({"kind": "pattern", "f1": 0.5}, "pattern needs pattern and f1"),
+        ({"kind": "pattern", "pattern": "a and (", "f1": 0.5}, "(at character 8)"),
+        ({"kind": "pattern", "pattern": 3, "f1": 0.5}, "pattern of pattern does not fit: 3"),
+        ({"kind": "pattern", "pattern": "a", "f1": 2}, "f1 of pattern does not fit"),
+        ({"kind": "pattern", "pattern": "a", "f1": 0.5, "from": "much"}, "'much' is no threshold"),
     ],
 )
 def test_a_claim_that_cannot_be_checked_says_why(claim, said):
-    assert said in finding_checks.why_unreadable(claim)
+    assert said in kinds.why_unreadable(claim)

@@ -1,0 +1,1 @@
+"""What is claimed of a feature, and does it hold?"""
