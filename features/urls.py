@@ -1,6 +1,6 @@
 """Which page of the feature browser answers which address."""
 
-from django.urls import path, register_converter
+from django.urls import path, re_path, register_converter
 from django.urls.converters import IntConverter
 
 from .ask import claims as claim_views
@@ -8,6 +8,7 @@ from .ask import views as ask_views
 from .browse import views
 from .jobs import status
 from .jobs import views as job_views
+from .judge import views as judge_views
 
 
 class Number(IntConverter):
@@ -26,12 +27,20 @@ urlpatterns = [
     path("saes/<slug:slug>/ask.progress", ask_views.ask_progress, name="ask-progress"),
     path("saes/<slug:slug>/ask.json", ask_views.ask_json, name="ask-json"),
     path("saes/<slug:slug>/features/", views.table, name="table"),
+    re_path(r"^saes/(?P<slug>[-\w]+)/features\.(?P<form>csv|json|parquet)$", views.table_file, name="table-file"),
     path("saes/<slug:slug>/features/random/", views.random, name="random"),
     path("saes/<slug:slug>/features/<number:index>/", views.feature, name="feature"),
     path("saes/<slug:slug>/features/<number:index>.json", views.feature_json, name="feature-json"),
     path("saes/<slug:slug>/features/<number:index>/claims/", claim_views.claim, name="claim"),
     path("saes/<slug:slug>/claims.json", claim_views.claims_json, name="claims-json"),
     path("saes/<slug:slug>/claims/<int:id>/remove/", claim_views.remove, name="claim-remove"),
+    path("saes/<slug:slug>/labels/", judge_views.labels, name="labels"),
+    path("saes/<slug:slug>/labels/<number:index>.json", judge_views.feature_labels, name="feature-labels"),
+    path("saes/<slug:slug>/labels/stars.json", judge_views.stars, name="stars"),
+    path("saes/<slug:slug>/labels/import/", judge_views.bring, name="labels-import"),
+    path("saes/<slug:slug>/labels/findings/", judge_views.write_findings, name="labels-write-findings"),
+    path("saes/<slug:slug>/labels/findings.json", judge_views.findings, name="labels-findings"),
+    re_path(r"^saes/(?P<slug>[-\w]+)/labels\.(?P<form>json|csv)$", judge_views.export, name="labels-export"),
     path("saes/<slug:slug>/jobs.json", job_views.newest_job, name="jobs-json"),
     path("saes/<slug:slug>/verify/", job_views.verify, name="verify"),
 ]

@@ -26,6 +26,7 @@ CHOICES = {  # the first is the default
     "SAEVIZ_SHARE": ("folder", "database"),
     "SAEVIZ_SCREEN": ("auto", "int8", "bfloat16", "on", "off"),
     "SAEVIZ_PROMPTS": ("everyone", "users"),
+    "SAEVIZ_LABELS": ("auto", "everyone", "users"),
     "SAEVIZ_LOG_LEVEL": ("WARNING", "DEBUG", "INFO", "ERROR"),
     "SAEVIZ_LOG_FORMAT": ("text", "json"),
 }

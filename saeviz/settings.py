@@ -109,6 +109,9 @@ SAEVIZ_MAX_UPLOAD = env.number("SAEVIZ_MAX_UPLOAD")  # bytes that a browser may 
 SAEVIZ_COMMON_DIRECTION = env.share("SAEVIZ_COMMON_DIRECTION")  # of encoder columns; pages warn above it
 SAEVIZ_SILENT_AFTER = env.number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
 SAEVIZ_ATTEMPTS = env.number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
+# Whether labels may be kept without signing in, by one local reader: "auto", where only this machine is answered.
+_labels = env.choice("SAEVIZ_LABELS")
+SAEVIZ_LOCAL_READER = _labels == "everyone" or _labels == "auto" and hosts.only_here()
 # Files that the parts of a job leave for each other, and whether workers find them there or in the database.
 SAEVIZ_SHARDS = Path(os.environ.get("SAEVIZ_SHARDS") or DATA_DIR / "shards")
 SAEVIZ_SHARE = env.choice("SAEVIZ_SHARE")  # folder: one machine, or a folder that all see; database

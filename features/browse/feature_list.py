@@ -1,33 +1,52 @@
 """Which features are listed, and in which order? Read from a query string; every state is an address."""
 
-import zlib
-from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from django.db.models import Q
 from django.http import QueryDict
 
-from ..models import SAE, Feature, FeatureQuerySet
-from .example_search import count_examples_with
+from .columns import BY_NAME, COLUMNS, Column, chosen
+from .ranges import Range
 
-SORTS = ("index", "density", "maximum", "mean", "top_token", "top_logit")
 EXAMPLES = "found"  # in addresses: a sort of its own, by the number of examples with the text that is searched
-FILTERS = {"": "all", "alive": "alive", "sparse": "worth reading", "dense": "dense", "dead": "dead"}
-SEARCHED = {"fired": "top_token", "boosted": "top_logit", "examples": None}  # by -> column; None: see example_search.py
+LABEL, GRADE = "label", "grade"  # sorts by what readers keep
+SORTS = ("index", *BY_NAME, LABEL, GRADE)
+FILTERS = {
+    "": "all",
+    "alive": "alive",
+    "sparse": "worth reading",
+    "rare": "ultra-rare",
+    "dense": "dense",
+    "dead": "dead",
+}
+SEARCHED = {  # by -> its words
+    "fired": "the token it fires most on",
+    "boosted": "the token it boosts most",
+    "label": "labels and tags",
+    "examples": "the text of its examples",
+}
+LABELLED = {"yes": "labelled", "no": "not labelled", "machine": "labelled by a machine alone"}
+GRADES = ("clear", "partly", "unclear", "none")
 MOST_CHOSEN = 1000
-MOST_MATCHES = 30_000  # features by number; a query of SQLite may carry 32,766
+MOST_RANGES = 20
 
 
 @dataclass(frozen=True)
 class FeatureList:
-    """A filtered, sorted list of features: `show`, `q` searched `by`, `only` these, sorted by `sort`."""
+    """A filtered, sorted list of features: `show`, `q` searched `by` (`exact`ly), `ranges` of figures, `star`red,
+    `labelled`, `grade`d so, `only` these; sorted by `sort`, with these `columns` (none: the usual ones)."""
 
     show: str = ""
     q: str = ""
     by: str = "fired"
+    exact: bool = False
+    ranges: tuple[Range, ...] = ()
+    star: bool = False
+    labelled: str = ""
+    grade: str = ""
+    only: tuple[int, ...] = ()
     sort: str = "index"
-    only: tuple[int, ...] = field(default=())
+    columns: tuple[str, ...] = ()
 
     @classmethod
     def from_query(cls, query: QueryDict) -> "FeatureList":
@@ -38,28 +57,52 @@ class FeatureList:
             show=show if show in FILTERS else "",
             q=query.get("q", "")[:100].replace("\0", ""),
             by=by if by in SEARCHED else "fired",
+            ranges=_ranges(query),
+            star=query.get("star") == "yes",
+            labelled=_one_of(LABELLED, query.get("labelled")),
+            grade=_one_of(GRADES, query.get("grade")),
             only=tuple(sorted(set(only))[:MOST_CHOSEN]),
+            columns=_columns(query),
         )
+        features = replace(features, exact=query.get("exact") == "yes" and features.searches_tokens)
         sorts = (*SORTS, EXAMPLES) if features.searches_examples else SORTS
         return replace(features, sort=sort if sort.removeprefix("-") in sorts else features.usual_sort)
 
     def query(self, **changes) -> str:
-        """As a query string, "" for the plain list; changes may set a page or another sort."""
-        values = {"show": self.show, "q": self.q, "by": self.by if self.q else "", "sort": self.sort}
-        values |= {"only": ",".join(map(str, self.only))} | changes
+        """As a query string, "" for the plain list; changes may set a page or another sort, or take a filter away."""
+        values = {"show": self.show, "q": self.q, "by": self.by if self.q else "", "exact": self.exact and "yes"}
+        values |= {"range": [str(one) for one in self.ranges], "star": self.star and "yes", "labelled": self.labelled}
+        values |= {"grade": self.grade, "only": ",".join(map(str, self.only)), "sort": self.sort}
+        values |= {"columns": ",".join(self.columns)} | changes
         usual = ("sort", self.usual_sort)
         values = {name: value for name, value in values.items() if value and (name, value) != usual}
-        return "?" + urlencode(values) if values else ""
+        return "?" + urlencode(values, doseq=True) if values else ""
 
     @property
     def is_plain(self) -> bool:
         """Whether all features are listed by their number."""
-        return not self.query()
+        return not replace(self, columns=()).query()
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether some may be missing."""
+        return bool(self.chips)
+
+    @property
+    def searches_tokens(self) -> bool:
+        """Whether a column of tokens is searched."""
+        return bool(self.q) and self.by in ("fired", "boosted")
 
     @property
     def searches_examples(self) -> bool:
         """Whether the text of the examples is searched, and not a column."""
         return bool(self.q) and self.by == "examples"
+
+    @property
+    def asks_for_labels(self) -> bool:
+        """Whether what readers keep decides on what is listed, or where."""
+        searched = self.q and self.by == "label"
+        return bool(searched or self.star or self.labelled or self.grade or self.column in (LABEL, GRADE))
 
     @property
     def usual_sort(self) -> str:
@@ -76,92 +119,59 @@ class FeatureList:
         """Whether the highest comes first."""
         return self.sort.startswith("-")
 
-    # What is listed
+    @property
+    def shown_columns(self) -> list[Column]:
+        """What the table shows of each, its number and its label apart."""
+        return chosen(self.columns)
 
-    def filtered(self, sae: SAE) -> FeatureQuerySet:
-        """The listed features, in no order of this list."""
-        features = Feature.objects.shown_of(sae)
-        if self.show:
-            features = {
-                "alive": features.alive,
-                "sparse": features.worth_reading,
-                "dense": features.dense,
-                "dead": features.dead,
-            }[self.show]()
-        if self.searches_examples:
-            features = features.filter(index__in=list(self.example_counts(sae))[:MOST_MATCHES])
-        elif self.q:
-            features = features.filter(**{f"{SEARCHED[self.by]}__icontains": self.q})
-        if self.only:
-            features = features.filter(index__in=self.only)
-        return features
+    # In words
 
-    def example_counts(self, sae: SAE) -> dict[int, int]:
-        """Feature -> its examples with the text that is searched; nothing where they cannot be read."""
-        return self._search(sae)[0]
+    @property
+    def chips(self) -> list[tuple[str, str]]:
+        """(words, query string without it) of each filter."""
+        found = [(FILTERS[self.show], {"show": ""})] if self.show else []
+        if self.q:
+            how = "exactly " if self.exact else ""
+            words = f"{how}“{self.q}” in {SEARCHED[self.by]}"
+            found.append((words, {"q": "", "by": "", "exact": ""} | ({"sort": ""} if self.column == EXAMPLES else {})))
+        for one in self.ranges:
+            found.append((one.words, {"range": [str(other) for other in self.ranges if other != one]}))
+        found += [("starred by you", {"star": ""})] if self.star else []
+        found += [(LABELLED[self.labelled], {"labelled": ""})] if self.labelled else []
+        found += [("without a grade" if self.grade == "none" else self.grade, {"grade": ""})] if self.grade else []
+        found += [(f"{len(self.only):,} chosen ones", {"only": ""})] if self.only else []
+        return [(words, self.query(**without) or "?") for words, without in found]
 
-    def why_unsearched(self, sae: SAE) -> str:
-        """ "" unless the text of the examples, which is to be searched, cannot be read."""
-        return self._search(sae)[1]
+    @property
+    def words(self) -> str:
+        """What the list is: "dense, by density from the highest on"."""
+        filters = ", ".join(words for words, _ in self.chips) or "all features"
+        return filters if self.column == "index" and not self.descending else f"{filters}, {self.order}"
 
-    def _search(self, sae: SAE) -> tuple[dict[int, int], str]:
-        try:
-            return (count_examples_with(sae, self.q) if self.searches_examples else {}), ""
-        except (ValueError, OSError, zlib.error) as problem:
-            return {}, f"The examples cannot be searched: {problem}"
-
-    # In which order
-
-    def features(self, sae: SAE) -> "FeatureQuerySet | OrderedFeatures":
-        """The listed features without their payloads, in order; equal values by index."""
-        features = self.filtered(sae).narrow()
-        if self.column == EXAMPLES:
-            return OrderedFeatures(features, [index for _, index in self._by_example_counts(sae)])
-        return features.order_by(self.sort, "index")
-
-    def before_and_after(self, sae: SAE, feature: Feature) -> tuple[int | None, int | None]:
-        """The listed features before and after this one in the list's order; it need not be listed."""
-        if self.column == EXAMPLES:
-            return self._beside_by_example_counts(sae, feature.index)
-        return self._beside(sae, feature, forward=False), self._beside(sae, feature, forward=True)
-
-    def _by_example_counts(self, sae: SAE) -> list[tuple[int, int]]:
-        """The sort key of every listed feature, in order."""
-        counts = self.example_counts(sae)
-        return sorted(self._key(counts, index) for index in self.filtered(sae).values_list("index", flat=True))
-
-    def _key(self, counts: dict[int, int], index: int) -> tuple[int, int]:
-        """(number of examples, negative in descending order; index)"""
-        return counts.get(index, 0) * (-1 if self.descending else 1), index
-
-    def _beside_by_example_counts(self, sae: SAE, index: int) -> tuple[int | None, int | None]:
-        keys, key = self._by_example_counts(sae), self._key(self.example_counts(sae), index)
-        before, after = bisect_left(keys, key) - 1, bisect_right(keys, key)
-        return keys[before][1] if before >= 0 else None, keys[after][1] if after < len(keys) else None
-
-    def _beside(self, sae: SAE, feature: Feature, forward: bool) -> int | None:
-        index = Q(index__gt=feature.index) if forward else Q(index__lt=feature.index)
+    @property
+    def order(self) -> str:
         if self.column == "index":
-            beyond = Q(index__lt=feature.index) if forward == self.descending else Q(index__gt=feature.index)
-        else:
-            value = getattr(feature, self.column)
-            further = "gt" if forward != self.descending else "lt"
-            beyond = Q(**{f"{self.column}__{further}": value}) | (Q(**{self.column: value}) & index)
-        features = self.features(sae).filter(beyond)
-        return (features if forward else features.reverse()).values_list("index", flat=True).first()
+            return "the last first" if self.descending else "by number"
+        names = {EXAMPLES: "examples", LABEL: "label", GRADE: "grade"}
+        name = names.get(self.column) or BY_NAME[self.column].title.lower()
+        if self.column in (LABEL,) or self.column in BY_NAME and not BY_NAME[self.column].is_number:
+            return f"by {name}, {'last' if self.descending else 'first'} in the alphabet first"
+        return f"by {name}, {'highest' if self.descending else 'lowest'} first"
 
 
-@dataclass(frozen=True)
-class OrderedFeatures:
-    """Features in an order that the database does not know; a page of them is read at a time."""
+def _one_of(values, value: str | None) -> str:
+    return value if value in values else ""
 
-    features: FeatureQuerySet
-    indices: list[int]
 
-    def __len__(self) -> int:
-        return len(self.indices)
+def _ranges(query: QueryDict) -> tuple[Range, ...]:
+    """Those of the address and one that a form adds, the later in the place of an earlier of the same column."""
+    added = Range.of(query.get("figure", ""), query.get("from", ""), query.get("to", ""))
+    read = [*map(Range.read, query.getlist("range")[:MOST_RANGES]), added]
+    return tuple({one.column.name: one for one in read if one}.values())
 
-    def __getitem__(self, part: slice) -> list[Feature]:
-        indices = self.indices[part]
-        rows = {row.index: row for row in self.features.filter(index__in=indices)}
-        return [rows[index] for index in indices if index in rows]
+
+def _columns(query: QueryDict) -> tuple[str, ...]:
+    """In the table's order; none where they are the usual ones. A form gives them one by one."""
+    asked = ",".join(query.getlist("columns")).split(",")
+    names = tuple(column.name for column in COLUMNS if column.name in asked)
+    return names if names != tuple(column.name for column in COLUMNS if column.usual) else ()

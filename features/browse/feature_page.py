@@ -69,6 +69,7 @@ def missing_page(sae: SAE, index: int, previous: int | None, next: int | None, u
         "claims": claims_about(sae, index, user),
         "previous": previous,
         "next": next,
+        "listed": None,
         "missing": True,
         "quick": quick_note(sae),
     }

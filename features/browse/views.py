@@ -7,20 +7,34 @@ from random import randrange
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from ..jobs.views import may_compute
+from ..judge.labels import labels_of
+from ..judge.reader import reader_of
 from ..models import SAE, Feature
 from ..storage.findings_file import findings_of
+from . import table_files
 from .claims import may_claim
-from .feature_list import FILTERS, FeatureList
+from .columns import COLUMNS, RANGED
+from .feature_list import FILTERS, GRADES, LABELLED, SEARCHED, FeatureList
 from .feature_page import Unreadable, feature_page, missing_page, preview
+from .list_rows import ListRows, Place
 from .reproduce import feature_snippet
 from .sae_health import health_figures, warning
 from .sae_overview import density_histogram, figures, model_and_text, older_note, quick_note
 
 PER_PAGE = 100
+CHOICES = {  # of the table's form
+    "shows": FILTERS.items(),
+    "searched": SEARCHED.items(),
+    "figures": RANGED.values(),
+    "columns": COLUMNS,
+    "labelled": LABELLED.items(),
+    "grades": GRADES,
+}
 
 
 def json_errors(view):
@@ -70,14 +84,29 @@ def sae_snippet(sae: SAE) -> str:
 @require_safe
 def table(request, slug):
     sae, features = sae_or_404(slug), FeatureList.from_query(request.GET)
-    page = Paginator(features.features(sae), PER_PAGE).get_page(request.GET.get("page"))
-    labels, counts = findings_of(sae).names, features.example_counts(sae)
-    for feature in page:
-        feature.label, feature.example_count = labels.get(feature.index, ""), counts.get(feature.index)
-    context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "filters": FILTERS.items()}
-    context |= {"labelled": any(feature.label for feature in page), "why_unsearched": features.why_unsearched(sae)}
-    context |= {"quick": quick_note(sae)}
-    return render(request, "features/table.html", context)
+    if "figure" in request.GET:  # of the form, which has more fields than are filled in
+        return redirect(reverse("features:table", args=[slug]) + features.query())
+    rows = ListRows(sae, features, reader_of(request))
+    page = Paginator(rows.features(), PER_PAGE).get_page(request.GET.get("page"))
+    shown = list(page)
+    labels = rows.labels if features.asks_for_labels else labels_of(sae, rows.reader, [row.index for row in shown])
+    for feature in shown:
+        feature.label = labels.get(feature.index)
+        if features.searches_examples:
+            feature.example_count = rows.example_counts.get(feature.index)
+    context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "shown": shown}
+    context |= {"choices": CHOICES, "why_unsearched": rows.why_unsearched, "quick": quick_note(sae)}
+    return render(request, "features/table.html", context | {"may_keep": rows.reader is not None})
+
+
+@require_safe
+@json_errors
+def table_file(request, slug, form):
+    """The same list as a file."""
+    sae, features = sae_or_404(slug), FeatureList.from_query(request.GET)
+    if sae.statistics is None:
+        raise Http404(f"{sae.name} has no statistics yet.")
+    return table_files.answer(ListRows(sae, features, reader_of(request)), form)
 
 
 @require_safe
@@ -102,16 +131,17 @@ def random(request, slug):
     """To some feature: one of the list that is being read, or one worth reading; `among=all` takes any."""
     sae, features = sae_or_404(slug), FeatureList.from_query(request.GET)
     name = "features:feature-json" if request.GET.get("as") == "json" else "features:feature"
-    index = randrange(sae.d_sae) if request.GET.get("among") == "all" else random_feature(sae, features)
+    any_of_all = request.GET.get("among") == "all"
+    index = randrange(sae.d_sae) if any_of_all else random_feature(ListRows(sae, features, reader_of(request)))
     address = redirect(name, slug, index)
     address["Location"] += features.query()
     return address
 
 
-def random_feature(sae: SAE, features: FeatureList) -> int:
+def random_feature(listed: ListRows) -> int:
     """One of a list; of the plain one, one worth reading, or alive at least. Any where there is none."""
-    rows = Feature.objects.shown_of(sae)
-    groups = [rows.worth_reading(), rows.alive()] if features.is_plain else [features.filtered(sae)]
+    sae, rows = listed.sae, Feature.objects.shown_of(listed.sae)
+    groups = [listed.filtered] if listed.list.is_filtered else [rows.worth_reading(), rows.alive()]
     for group in groups:
         if size := group.count():
             return group.values_list("index", flat=True)[randrange(size)]
@@ -125,14 +155,25 @@ def page_data(request, sae: SAE, index: int) -> dict:
     features = FeatureList.from_query(request.GET)
     row = Feature.objects.shown_of(sae).with_payloads().filter(index=index).first() if sae.statistics_id else None
     before, after = index - 1 if index else None, index + 1 if index + 1 < sae.d_sae else None
+    listed = None
     if row and not features.is_plain:
-        before, after = features.before_and_after(sae, row)
+        place = ListRows(sae, features, reader_of(request)).place(row)
+        before, after, listed = place.before, place.after, _listed(sae, features, place, index)
     if row is None:
         return missing_page(sae, index, before, after, request.user)
     try:
-        return feature_page(sae, row, before, after, previews=previews_of, user=request.user)
+        found = feature_page(sae, row, before, after, previews=previews_of, user=request.user)
     except Unreadable as problem:
-        return missing_page(sae, index, before, after, request.user) | {"problem": str(problem)}
+        found = missing_page(sae, index, before, after, request.user) | {"problem": str(problem)}
+    return found | {"listed": listed}
+
+
+def _listed(sae: SAE, features: FeatureList, place: Place, index: int) -> dict:
+    """Which list is followed, where in it the feature stands, and the address of its row."""
+    page = (place.number - 1) // PER_PAGE + 1 if place.number else 1
+    address = reverse("features:table", args=[sae.slug]) + features.query(page=page if page > 1 else "")
+    row = f"{address}#f{index}" if place.number else address
+    return {"words": features.words, "number": place.number, "total": place.total, "row": row}
 
 
 def previews_of(sae: SAE, indices: list[int]) -> dict[int, dict]:

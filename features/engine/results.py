@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 
 DENSE_ABOVE = 0.1  # share of tokens above which a feature is called dense
+RARE_BELOW = 1e-4  # density below which a feature is ultra-rare
 LOSS_ROWS, QUICK_LOSS_ROWS = 256, 64  # that losses are measured on unless more are asked for; in quick results
 HIGHEST_CORRELATES, LOWEST_CORRELATES = 7, 3  # of a feature, kept at either end
 SHORT_CONTEXT = (10, 8)  # tokens before and after an example's chosen one that pages show first

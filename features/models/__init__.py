@@ -3,6 +3,7 @@
 from .claims import Claim, ClaimTest
 from .corpus import Corpus
 from .jobs import Import, Job, QueuedWork, Verification
+from .judgements import Judgement, JudgementChange
 from .kept import KeptActivations
 from .parts import JobPart, ShardFile
 from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, Run, Watch
@@ -23,6 +24,8 @@ __all__ = [
     "Import",
     "Job",
     "JobPart",
+    "Judgement",
+    "JudgementChange",
     "KeptActivations",
     "QueuedWork",
     "Run",

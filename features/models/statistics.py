@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models.functions import Coalesce
 
-from ..engine.results import DENSE_ABOVE
+from ..engine.results import DENSE_ABOVE, RARE_BELOW
 from .corpus import Corpus
 from .sae import SAE
 
@@ -83,6 +83,10 @@ class FeatureQuerySet(models.QuerySet):
         """Active on so many tokens that they are no sparse features."""
         return self.filter(density__gt=DENSE_ABOVE)
 
+    def ultra_rare(self) -> "FeatureQuerySet":
+        """Alive, and active on so few tokens that swarms of them share the same ones."""
+        return self.alive().filter(density__lt=RARE_BELOW)
+
     def worth_reading(self) -> "FeatureQuerySet":
         """Alive, sparse, and not so rare that its top examples are all there is (20 of them)."""
         return self.sparse().filter(count__gte=20)
@@ -139,6 +143,10 @@ class Feature(models.Model):
     @property
     def is_dense(self):
         return self.density > DENSE_ABOVE
+
+    @property
+    def is_ultra_rare(self):
+        return 0 < self.density < RARE_BELOW
 
     @property
     def payload(self) -> bytes:

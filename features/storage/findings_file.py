@@ -32,8 +32,8 @@ class Finding:
 
     feature: int
     name: str
-    sentence: str
-    look_at: str
+    sentence: str  # or "": a label that nobody has explained
+    look_at: str  # or ""
     checks: tuple[dict, ...]  # see engine/claims/kinds.py
 
 
@@ -138,8 +138,9 @@ def _finding(entry: dict, where: str, d_sae: int) -> Finding:
     for claim in checks:
         if problem := why_unreadable(claim):
             raise FindingsUnreadable(f"{where}: {problem}")
-    words = (_words(entry, name, where) for name in ("name", "sentence", "look_at"))
-    return Finding(_feature(entry, where, d_sae), *words, tuple(checks))
+    name = _words(entry, "name", where)
+    more = (_words(entry, field, where) if field in entry else "" for field in ("sentence", "look_at"))
+    return Finding(_feature(entry, where, d_sae), name, *more, tuple(checks))
 
 
 def _prompt(entry: dict, where: str, d_sae: int) -> Prompt:

@@ -3,6 +3,7 @@
 import math
 
 from django import template
+from django.template.defaultfilters import floatformat
 from django.utils.html import format_html
 
 from ..engine.text.invisible import visible
@@ -53,6 +54,11 @@ def loss_recovered(statistics) -> str:
     return f"{with_margin(share * 100, margin * 100)}\u00a0%" if share is not None and margin else percent(share)
 
 
+def decimals(value) -> str:
+    """With three, so that a column lines up."""
+    return floatformat(value, 3)
+
+
 @register.filter
 def count(number) -> str:
     """12345 as "12,345"."""
@@ -68,6 +74,14 @@ def duration(seconds) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {round(whole % 3600 / 60)} min"
+
+
+@register.simple_tag
+def cell(feature, column):
+    """A feature's value in a column of the table (features/browse/columns.py), as it is read."""
+    value = column.value(feature)
+    shown = {"percent": percent, "count": count, "token": token, "figure": figure, "decimals": decimals}[column.format]
+    return "–" if value is None else shown(value)
 
 
 @register.simple_tag

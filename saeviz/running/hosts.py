@@ -13,6 +13,11 @@ def allowed() -> list[str]:
     return said or HERE + ([] if host in ("", *EVERYWHERE) else [bracketed(host)])
 
 
+def only_here() -> bool:
+    """Whether only this machine's own names are answered: one person reads, and need not sign in."""
+    return set(allowed()) <= set(HERE)
+
+
 def address(host: str, port: int) -> str:
     """Where somebody at this machine finds the site."""
     return f"http://{bracketed(EVERYWHERE.get(host, host))}:{port}"

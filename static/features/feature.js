@@ -5,12 +5,13 @@ import { drawExamples, tokenCards } from "./examples.js";
 import { drawFigures } from "./figures.js";
 import { traveller } from "./travel.js";
 import { dense_above } from "../shared/definitions.js";
+import { judgePanel } from "../judge/panel.js";
 import { bindKeys } from "../shared/keys.js";
 import { previewCards } from "../shared/links.js";
-import { recall, remember, stars } from "../shared/memory.js";
+import { recall, remember } from "../shared/memory.js";
 import { watchWork } from "../shared/progress.js";
 import { tokenKeys } from "../shared/sequences.js";
-import { element, percent } from "../shared/text.js";
+import { count, element, percent } from "../shared/text.js";
 
 const CONTEXTS = { short: "short", medium: "medium", whole: "whole row" };
 const byId = (id) => document.getElementById(id);
@@ -21,7 +22,7 @@ let data = JSON.parse(byId("feature-data").textContent);
 let marks = {};
 let tried = null; // the box to try a text in, where the site has one
 let context = recall("context", "short") in CONTEXTS ? recall("context", "short") : "short";
-const starred = stars(data.sae.slug);
+const judge = judgePanel(data.sae.slug);
 const closeCard = tokenCards(byId("examples"), () => ({ data, marks }));
 const closeTried = tokenCards(byId("try-text"), () => ({ data, marks }));
 const previews = previewCards(byId("columns"));
@@ -69,28 +70,33 @@ function drawHead() {
     if (index === null) link.removeAttribute("href");
     else link.href = `${base}${index}/${query}`;
   }
+  drawListed();
   drawFinding();
-  drawStar();
+  judge.show(data.index);
+}
+
+/** Which list previous and next follow, and where in it this feature stands. */
+function drawListed() {
+  const { listed } = data;
+  byId("listed").hidden = !listed;
+  if (!listed) return;
+  const where = listed.number ? `${count(listed.number)} of ${count(listed.total)}` : `not in it; it has ${count(listed.total)}`;
+  byId("listed").replaceChildren(`Browsing ${listed.words}: ${where}. `, element("a", { href: listed.row }, "Back to the table"), " · ",
+    element("a", { href: location.pathname }, "Browse all"));
 }
 
 /** What somebody has found out about this feature. */
 function drawFinding() {
   const { finding } = data;
   byId("finding").hidden = !finding;
-  if (finding) byId("finding").replaceChildren(element("strong", {}, finding.name), `. ${finding.sentence} `,
-    element("span", { class: "muted" }, `Look at: ${finding.look_at}`));
+  if (finding) byId("finding").replaceChildren(element("strong", {}, finding.name), finding.sentence ? `. ${finding.sentence} ` : "",
+    finding.look_at && element("span", { class: "muted" }, `Look at: ${finding.look_at}`));
 }
 
 function drawClaims() {
   claims.show(data);
   byId("claims").hidden = data.missing || (!data.claims.length && !claiming);
   if (claiming) claiming.action = `${base}${data.index}/claims/`;
-}
-
-function drawStar() {
-  const is = starred.has(data.index);
-  byId("star").setAttribute("aria-pressed", String(is));
-  byId("star").textContent = is ? "★ Starred" : "☆ Star";
 }
 
 const travel = traveller({
@@ -135,12 +141,6 @@ byId("slider").addEventListener("input", () => {
 });
 byId("slider").addEventListener("change", () => travel.drop());
 
-byId("star").addEventListener("click", star);
-function star() {
-  starred.toggle(data.index);
-  drawStar();
-}
-
 for (const [name, text] of Object.entries(CONTEXTS)) {
   const button = element("button", { type: "button", "aria-pressed": String(name === context) }, text);
   button.addEventListener("click", () => {
@@ -167,18 +167,15 @@ bindKeys([
   { keys: ["R"], label: "Shift r", does: "any feature, each as likely", run: () => travel.random("all") },
   { keys: ["g"], label: "g", does: "go to a number", run: () => (byId("number").focus(), byId("number").select()) },
   { keys: ["/"], label: "/", does: "search the table", run: () => location.assign(`${base}${query}#search`) },
-  { keys: ["s"], label: "s", does: "star this feature", run: star },
+  { keys: ["s"], label: "s", does: "star this feature", run: judge.star },
+  { keys: ["l"], label: "l", does: "label it", run: judge.label },
+  ...["clear", "partly", "unclear"].map((name, n) => ({ keys: [String(n + 1)], label: String(n + 1), does: `grade it ${name}`, run: () => judge.grade(n) })),
   { label: "↑ ↓", does: "from example to example, once a token has the focus" },
   { label: "Shift ← →", does: "from token to token in an example" },
   { label: "click", does: "pin a token's card" },
   { label: "Esc", does: "unpin it" },
 ]);
 
-if (query) {
-  byId("listed").replaceChildren("Previous and next follow ", element("a", { href: base + query }, "a filtered list"), ". ",
-    element("a", { href: location.pathname }, "Leave it"));
-  byId("listed").hidden = false;
-}
 if (byId("progress"))
   watchWork(byId("progress"), {
     done: () => travel.reload(data.index),

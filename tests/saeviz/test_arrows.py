@@ -20,6 +20,7 @@ LEVELS = [
     "features/gelu1l",
     "features/ask features/runs",
     "features/browse features/importing features/demo",
+    "features/judge",
     "features/jobs",
     "features/runtime.py features/patterns",
     "features/storage",

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..results import Health
+from ..results import RARE_BELOW, Health
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import ActiveEntries
 
 LEAST_FEATURES = 100  # of which a common direction is told
-RARE_BELOW = 1e-4  # density
 APART_BELOW = 0.2  # cosine of encoder and decoder
 DIRECTIONS, ROUNDS = 8, 30  # of the subspace iteration for the first singular direction
 COLUMNS_AT_ONCE = 4096

@@ -75,7 +75,7 @@ def found(monkeypatch):
     """Examples with "word", feature by feature."""
     counts = {1: 2, 4: 9, 5: 2, 6: 30, 7: 1}
     monkeypatch.setattr(
-        "features.browse.feature_list.count_examples_with", lambda sae, text: counts if text == "word" else {}
+        "features.browse.list_rows.count_examples_with", lambda sae, text: counts if text == "word" else {}
     )
 
 

@@ -80,7 +80,7 @@ def test_a_features_page_says_what_was_found_with_or_without_statistics(client, 
 
 
 def test_the_table_labels_features_where_anything_was_found(client, sae, write):
-    assert "Label" not in text_of(client.get("/saes/tiny/features/"))
+    assert "Tabs" not in text_of(client.get("/saes/tiny/features/"))
     write(FOUND)
     read = text_of(client.get("/saes/tiny/features/"))
     assert "Label" in read and re.search(r"#2 [^#]* Tabs ★", read) and f"Brackets {STUNG}" in read

@@ -1,0 +1,73 @@
+"""Which figures of a feature does the table know? One line each: shown, sorted, filtered, exported under one name."""
+
+from dataclasses import dataclass
+
+from django.db.models import F, FloatField
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast, NullIf
+
+
+@dataclass(frozen=True)
+class Column:
+    """`name` in addresses and files; `title` above the column; `expression` a field of Feature, or what to compute of
+    its fields; `format` "percent", "figure", "decimals" (three), "count" or "token"; `help` one sentence. `usual`: shown unless the reader
+    chooses. `of_dead`: whether features that never fired have it."""
+
+    name: str
+    title: str
+    expression: str | Combinable
+    format: str
+    help: str
+    usual: bool = True
+    of_dead: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        return self.format != "token"
+
+    @property
+    def attribute(self) -> str:
+        """Under which name a row has it."""
+        return self.expression if isinstance(self.expression, str) else self.name
+
+    def value(self, feature):
+        """Of a row; None where it has none."""
+        return None if feature.is_dead and not self.of_dead else getattr(feature, self.attribute)
+
+    @property
+    def first(self) -> str:
+        """The sort that a first click asks for: of numbers the highest, of words the first."""
+        return f"-{self.name}" if self.is_number else self.name
+
+    @property
+    def other(self) -> str:
+        """And the second."""
+        return self.name if self.is_number else f"-{self.name}"
+
+
+def _ratio(above: str, below: str) -> Combinable:
+    """None where the lower one is 0."""
+    return Cast(F(above), FloatField()) / NullIf(Cast(F(below), FloatField()), 0.0)
+
+
+COLUMNS = (
+    Column("density", "Density", "density", "percent", "Share of counted tokens on which it fires.", of_dead=True),
+    Column("count", "Fires on", "count", "count", "Counted tokens on which it fires.", usual=False, of_dead=True),
+    Column("maximum", "Maximum", "maximum", "decimals", "Its highest activation."),
+    Column("mean", "Mean", "mean", "decimals", "Mean of its activations where it fires."),
+    Column("peak", "Max / mean", _ratio("maximum", "mean"), "figure", "How far the highest stands out.", usual=False),
+    Column("top_token", "Fires most on", "top_token", "token", "The token of its highest activation."),
+    Column("top_logit", "Boosts most", "top_logit", "token", "The token whose logit it raises most.", of_dead=True),
+)
+BY_NAME = {column.name: column for column in COLUMNS}
+RANGED = {name: column for name, column in BY_NAME.items() if column.is_number}
+
+
+def chosen(names: tuple[str, ...]) -> list[Column]:
+    """The columns of these names; the usual ones without any."""
+    return [column for column in COLUMNS if (column.name in names if names else column.usual)]
+
+
+def annotated(features, columns):
+    """Features with what has to be computed of their fields under the column's name."""
+    return features.annotate(**{c.name: c.expression for c in columns if not isinstance(c.expression, str)})

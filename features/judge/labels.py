@@ -1,0 +1,87 @@
+"""Which label stands beside a feature's number? One's own, another person's, a finding's; a machine's where there is
+no other."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.db.models import Count, Max
+
+from ..models import SAE, Judgement, JudgementChange
+from ..storage.findings_file import findings_of
+from .reader import Reader
+
+FINDING = "finding"  # of findings.json: a kind beside those of Judgement.Kind
+# Whose label is shown where several have one: own ones come before all of these.
+ORDER = {Judgement.Kind.PERSON: 1, Judgement.Kind.IMPORT: 2, FINDING: 3, Judgement.Kind.MACHINE: 4}
+
+
+@dataclass
+class Label:
+    """What is said of a feature, in short. `author` is "" where it is the reader."""
+
+    text: str = ""
+    author: str = ""
+    kind: str = ""
+    star: bool = False
+    grade: str = ""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether no person has said it."""
+        return self.kind == Judgement.Kind.MACHINE
+
+    @property
+    def whose(self) -> str:
+        """Said beside it, where it is not the reader's own."""
+        if self.kind == FINDING:
+            return "findings.json"
+        return f"{self.author} ({self.get_kind()})" if self.kind != Judgement.Kind.PERSON else self.author
+
+    def get_kind(self) -> str:
+        return "imported" if self.kind == Judgement.Kind.IMPORT else self.kind
+
+
+def labels_of(sae: SAE, reader: Reader | None, indices: Iterable[int] | None = None) -> dict[int, Label]:
+    """Feature -> its label, star and grade; of these features, or of all that have any. Stars are the reader's own."""
+    findings, own = findings_of(sae), reader.name if reader else None
+    if indices is not None:
+        wanted = set(indices)
+        about = [(finding.feature, finding.name) for finding in findings.features if finding.feature in wanted]
+        return _labels(Judgement.objects.of(sae).filter(index__in=wanted), about, own)
+    return _all_labels(sae.checkpoint_hash, own, findings, _state(sae))
+
+
+def _state(sae: SAE) -> tuple:
+    """Another after every change, and where rows were removed or added."""
+    rows = Judgement.objects.of(sae).aggregate(count=Count("pk"), newest=Max("pk"))
+    return rows["count"], rows["newest"], JudgementChange.objects.aggregate(newest=Max("pk"))["newest"]
+
+
+@lru_cache(maxsize=8)
+def _all_labels(weights: str, own: str | None, findings, state: tuple) -> dict[int, Label]:
+    """Kept by the process: ten thousand of them take a third of a second to read."""
+    about = [(finding.feature, finding.name) for finding in findings.features]
+    return _labels(Judgement.objects.filter(weights=weights), about, own)
+
+
+def _labels(rows, findings: list[tuple[int, str]], own: str | None) -> dict[int, Label]:
+    columns = ("index", "author", "kind", "label", "star", "grade", "tags")
+    found = [
+        (0 if author == own and kind == Judgement.Kind.PERSON else ORDER[kind], *rest, author, kind)
+        for *rest, author, kind in (
+            (index, label, star, grade, tags, author, kind)
+            for index, author, kind, label, star, grade, tags in rows.order_by("-changed").values_list(*columns)
+        )
+    ]
+    found += [(ORDER[FINDING], feature, name, False, "", [], "findings.json", FINDING) for feature, name in findings]
+    labels: dict[int, Label] = {}
+    for rank, index, text, star, grade, tags, author, kind in sorted(found, key=lambda one: one[0]):
+        label = labels.setdefault(index, Label())
+        if text and not label.text:
+            label.text, label.author, label.kind = text, author if rank else "", kind
+        label.star |= star and not rank
+        label.grade = label.grade or grade
+        label.tags += tuple(tag for tag in tags if tag not in label.tags)
+    return {index: label for index, label in labels.items() if label.text or label.star or label.grade or label.tags}
