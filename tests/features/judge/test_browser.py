@@ -18,7 +18,7 @@ def sae(transactional_db, tmp_path):
 
 
 def kept(page):  # noqa: F811
-    page.wait_for_function("document.getElementById('judge-state').textContent === 'kept'")
+    page.wait_for_function("() => document.getElementById('judge-state').textContent === 'kept'")
 
 
 def test_labels_are_kept_while_they_are_typed_and_survive_a_site_that_is_away(page, site):  # noqa: F811
@@ -31,17 +31,17 @@ def test_labels_are_kept_while_they_are_typed_and_survive_a_site_that_is_away(pa
     page.keyboard.press("Enter")
     page.keyboard.press("1")
     page.keyboard.press("s")
-    page.wait_for_function("document.getElementById('star').textContent === '★ Starred'")
+    page.wait_for_function("() => document.getElementById('star').textContent === '★ Starred'")
     kept(page)
     one = Judgement.objects.get(index=2)
     assert (one.label, one.grade, one.star) == (f"brackets {STUNG}", "clear", True)
 
     page.keyboard.press("ArrowRight")  # what is typed goes with its own feature
     stand_at(page, 3)
-    page.wait_for_function("document.getElementById('judge-label').value === ''")
+    page.wait_for_function("() => document.getElementById('judge-label').value === ''")
     page.keyboard.press("ArrowLeft")
     stand_at(page, 2)
-    page.wait_for_function("document.getElementById('judge-label').value.startsWith('brackets')")
+    page.wait_for_function("() => document.getElementById('judge-label').value.startsWith('brackets')")
     assert page.evaluate("window.stung") is None
 
     page.route("**/labels/2.json", lambda route: route.abort())
@@ -56,7 +56,7 @@ def test_labels_are_kept_while_they_are_typed_and_survive_a_site_that_is_away(pa
 
     Judgement.objects.filter(index=2).update(revision=9, label="of another window")
     page.click("text=Keep it")
-    page.wait_for_function("document.getElementById('judge-trouble').textContent.includes('of another window')")
+    page.wait_for_function("() => document.getElementById('judge-trouble').textContent.includes('of another window')")
     page.click("text=Keep mine")
     kept(page)
     assert Judgement.objects.get(index=2).label == "typed while it was away"
