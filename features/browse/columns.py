@@ -10,7 +10,7 @@ from django.db.models.functions import Cast, NullIf
 @dataclass(frozen=True)
 class Column:
     """`name` in addresses and files; `title` above the column; `expression` a field of Feature, or what to compute of
-    its fields; `format` "percent", "figure", "decimals" (three), "count" or "token"; `help` one sentence. `usual`: shown
+    its fields; `format` "percent", "figure", "decimals" (three), "count" or "token"; `help` a sentence. `usual`: shown
     unless the reader chooses. `of_dead`: whether features that never fired have it."""
 
     name: str
