@@ -11,7 +11,7 @@ from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verificatio
 from .models import Checkpoint, Import, Job, Verification
 from .patterns import claims
 from .runs import quick_pass, watching
-from .storage import kept_activations, move_payloads, recognition
+from .storage import kept_activations, move_payloads, recognition, relocation
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ def work(*numbers):
 def _catch_up_once():
     """The first thing that a worker does: rows of earlier versions become those of today. What it computes carries
     the hashes of today."""
-    for catch_up in (recognition.recognise_all, move_payloads.move_all, claims.test_untested):
+    catch_ups = relocation.relocate, recognition.recognise_all, move_payloads.move_all, claims.test_untested
+    for catch_up in catch_ups:
         try:
             catch_up()
         except Exception:  # whatever is wrong with an old row: what waits is done all the same

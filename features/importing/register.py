@@ -8,7 +8,7 @@ from ..engine.corpus.token_rows import countable, open_rows
 from ..engine.files import sha256
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
-from ..storage import recognition, verdicts
+from ..storage import recognition, relocation, verdicts
 from . import language_models
 
 FIGURES_REST_ON = {  # what an SAE's figures were computed with
@@ -75,19 +75,21 @@ def register_sae(slug: str, path, model_path, corpus: Corpus, *, name: str, answ
         fields |= (fingerprint := recognition.fingerprint(path))
         recognition.recognise_named(slug, path, fingerprint)
     before = SAE.objects.filter(slug=slug).first()
-    changed = [name for name in FIGURES_REST_ON if before and not _same(name, getattr(before, name), fields[name])]
+    changed = [name for name in FIGURES_REST_ON if before and not _same(name, before, fields)]
     if changed:
         fields |= {"statistics": None, "verification": None}
-    if before and any(not _same(name, getattr(before, name), fields[name]) for name in READ_ALIKE):
+    if before and any(not _same(name, before, fields) for name in READ_ALIKE):
         fields.setdefault("encoder_b", None)  # that of another place
     sae = SAE.objects.update_or_create(slug=slug, defaults=fields)[0]
     sae.note = _note(before, changed)
     return sae
 
 
-def _same(name: str, before, now) -> bool:
-    """Whether a field says the same as before; of paths also where a link leads to the same folder."""
-    return before == now or (name == "model_path" and Path(before).resolve() == Path(now).resolve())
+def _same(name: str, before: SAE, fields: dict) -> bool:
+    """Whether a field says the same as before; of a model's path also where the same weights lie elsewhere now."""
+    if getattr(before, name) == fields[name]:
+        return True
+    return name == "model_path" and relocation.is_same_model(before, fields[name])
 
 
 def _note(before: SAE | None, changed: list[str]) -> str:

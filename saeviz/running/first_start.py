@@ -28,11 +28,15 @@ def make_administrator(data: Path):
 
 
 def request_first_statistics():
-    """For every SAE that nobody has asked any for; what was cancelled or failed is left to the page."""
+    """For every SAE that shows none and waits for none, also where it had some of other weights; what was cancelled or
+    failed is left to the page."""
     from features.jobs.requests import request_statistics
     from features.models import SAE
 
-    for sae in SAE.objects.standing_alone().filter(statistics=None, jobs=None):
+    for sae in SAE.objects.standing_alone().filter(statistics=None):
+        newest = sae.jobs.newest_first().first()
+        if newest is not None and newest.state != newest.State.DONE:
+            continue
         request_statistics(sae, how="first start")
         print(f"Statistics of {sae.name} are queued; their progress is on its page.", flush=True)
 
@@ -43,6 +47,15 @@ def prepare_database(data: Path):
     except OperationalError as error:
         sys.exit(f"Cannot use the database: {str(error).strip()}")
     make_administrator(data)
+    find_what_was_moved()
+
+
+def find_what_was_moved():
+    """DATA_DIR or checkout may be elsewhere since the last start."""
+    from features.storage import relocation
+
+    for sentence in relocation.relocate():
+        print(sentence, flush=True)
 
 
 def prepare_demo(data: Path):
