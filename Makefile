@@ -13,7 +13,7 @@ SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytes
 help:           ## this list
 	@sed -n 's|^\([a-z-]*\):.*## \(.*\)|  make \1  \2|p' Makefile
 
-run:            ## the site with everything it needs, at http://127.0.0.1:8000; SAE=path imports one; Ctrl-C ends it
+run:            ## the site with everything it needs, at http://127.0.0.1:8000; SAE=path imports one, RUN=folder follows a training; Ctrl-C ends it
 	@$(IN_ENVIRONMENT) requirements.txt -m saeviz.running
 
 test: lint      ## every test that can run here; what cannot says why

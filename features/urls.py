@@ -9,6 +9,7 @@ from .browse import views
 from .jobs import status
 from .jobs import views as job_views
 from .judge import views as judge_views
+from .runs import views as run_views
 
 
 class Number(IntConverter):
@@ -41,6 +42,12 @@ urlpatterns = [
     path("saes/<slug:slug>/labels/findings/", judge_views.write_findings, name="labels-write-findings"),
     path("saes/<slug:slug>/labels/findings.json", judge_views.findings, name="labels-findings"),
     re_path(r"^saes/(?P<slug>[-\w]+)/labels\.(?P<form>json|csv)$", judge_views.export, name="labels-export"),
+    path("saes/<slug:slug>/features/<number:index>/training.json", run_views.training_json, name="training-json"),
+    path("runs/", run_views.runs, name="runs"),
+    path("runs/<slug:slug>/", run_views.run, name="run"),
+    path("runs/<slug:slug>.json", run_views.run_json, name="run-json"),
+    path("runs/<slug:slug>/<int:id>/", run_views.checkpoint, name="checkpoint"),
+    path("runs/<slug:slug>/<int:id>/star/", run_views.star, name="checkpoint-star"),
     path("saes/<slug:slug>/jobs.json", job_views.newest_job, name="jobs-json"),
     path("saes/<slug:slug>/verify/", job_views.verify, name="verify"),
 ]

@@ -40,6 +40,7 @@ OTHERS = {  # read elsewhere; here so that a name that nobody reads is noticed
     "SAEVIZ_SHARDS",
     "SAEVIZ_KEPT",
     "SAEVIZ_METRICS_TOKEN",
+    "SAEVIZ_WEBHOOK",
 }
 
 

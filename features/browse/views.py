@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from ..jobs.views import may_compute
 from ..judge.labels import labels_of
 from ..judge.reader import reader_of
-from ..models import SAE, Feature
+from ..models import SAE, Feature, Run
 from ..storage.findings_file import findings_of
 from . import table_files
 from .claims import may_claim
@@ -52,12 +52,13 @@ def json_errors(view):
 
 @require_safe
 def home(request):
-    saes = list(SAE.objects.for_pages())
+    saes = list(SAE.objects.for_pages().standing_alone())
     read = [sae for sae in saes if sae.statistics_id]
     for sae in read:
         sae.quick = quick_note(sae)
     start = next((sae for sae in read if findings_of(sae).features), read[0] if read else None)
-    context = {"saes": saes, "start": start, "findings": findings_of(start) if start else None}
+    context = {"runs": Run.objects.with_checkpoints()[:12]}
+    context |= {"saes": saes, "start": start, "findings": findings_of(start) if start else None}
     if start and not context["findings"].features:
         context["to_start_with"] = Feature.objects.shown_of(start).worth_reading().narrow().order_by("-maximum")[:8]
     return render(request, "features/home.html", context)

@@ -6,7 +6,7 @@ from .jobs import Import, Job, QueuedWork, Verification
 from .judgements import Judgement, JudgementChange
 from .kept import KeptActivations
 from .parts import JobPart, ShardFile
-from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, Run, Watch
+from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run, Watch
 from .sae import SAE
 from .statistics import Feature, FeaturePayload, FeatureQuerySet, Statistics
 
@@ -17,6 +17,7 @@ __all__ = [
     "CheckpointCounts",
     "Claim",
     "ClaimTest",
+    "CheckpointQuerySet",
     "Corpus",
     "Feature",
     "FeaturePayload",

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F
+from django.db.models import Count, F, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,8 +19,12 @@ class Watch(models.Model):
     every = models.PositiveIntegerField(
         default=0, help_text="Of each run the first, the last and every so manieth are read; 0: as many as fit."
     )
+    panels_every = models.PositiveIntegerField(
+        default=10, help_text="Panels are kept of the first, the last, starred ones and every so manieth."
+    )
     restricted = models.BooleanField(default=False, help_text="Asked for in a browser: only below SAEVIZ_FOLDERS.")
     patient = models.BooleanField(default=False, help_text="Its checkpoints wait until all computations are done.")
+    rules = models.JSONField(default=dict, blank=True, help_text="Other limits of warnings, see runs/warnings.py.")
     ended = models.BooleanField(default=False, help_text="Nobody looks any more; what was read stays.")
     problem = models.TextField(blank=True, editable=False, help_text="Why it cannot be read now.")
     note = models.TextField(blank=True, editable=False, help_text="What was left out.")
@@ -36,6 +40,13 @@ class Watch(models.Model):
 
     def __str__(self):
         return self.path
+
+
+class RunQuerySet(models.QuerySet):
+    def with_checkpoints(self):
+        """Those with figures, and of how many checkpoints (`read`)."""
+        measured = Q(checkpoints__same_as=None) & ~Q(checkpoints__measured=None)
+        return self.annotate(read=Count("checkpoints", filter=measured)).filter(read__gt=0)
 
 
 class Run(models.Model):
@@ -58,6 +69,8 @@ class Run(models.Model):
     )
     seed = models.PositiveIntegerField(default=0, help_text="Of the draw.")
     created = models.DateTimeField(default=timezone.now)
+
+    objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["created", "slug"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import OuterRef, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
@@ -17,7 +18,10 @@ from .corpus import Corpus
 class SAEQuerySet(models.QuerySet):
     def for_pages(self):
         """With the statistics that its pages show."""
-        return self.select_related("statistics", "statistics__corpus", "statistics__encoder_b")
+        moments = self.model._meta.get_field("checkpoints").related_model.objects.exclude(run=None)
+        own = moments.filter(sae=OuterRef("pk"), same_as=None).values("run__slug")[:1]
+        related = self.select_related("statistics", "statistics__corpus", "statistics__encoder_b")
+        return related.annotate(run_slug=Subquery(own))  # of the run that it is a checkpoint of
 
     def standing_alone(self):
         """Without those that a run has for its checkpoints, and computes by itself."""
@@ -71,6 +75,7 @@ class SAE(models.Model):
     created = models.DateTimeField(default=timezone.now)
 
     objects = SAEQuerySet.as_manager()
+    run_slug = None  # of the run that it is a checkpoint of, see SAEQuerySet.for_pages
     note = ""  # of a registration: why statistics are shown no longer
 
     class Meta:

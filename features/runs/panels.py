@@ -8,16 +8,19 @@ from ..messages import BadRequest
 from ..models import SAE, Checkpoint, Run
 from ..storage.write import remove_leftovers
 
+WITH = ("sae__statistics", "sae__corpus", "run__rows")
 log = logging.getLogger(__name__)
-
-EVERY = 10
 
 
 def kept(run: Run) -> list[Checkpoint]:
     """Those that keep theirs, in order of training."""
-    every = list(run.in_order().filter(state=Checkpoint.State.DONE).select_related("sae__statistics", "sae__corpus"))
-    last = len(every) - 1
-    return [each for n, each in enumerate(every) if n in (0, last) or n % EVERY == 0 or each.starred]
+    return chosen(run, list(run.in_order().filter(state=Checkpoint.State.DONE).select_related(*WITH).defer("figures")))
+
+
+def chosen(run: Run, every: list[Checkpoint]) -> list[Checkpoint]:
+    """The same of all that are done, in order of training."""
+    last, step = len(every) - 1, max(1, run.watch.panels_every)
+    return [each for n, each in enumerate(every) if n in (0, last) or n % step == 0 or each.starred]
 
 
 def settle(run: Run) -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from ..engine.results import Progress
 from ..models import Checkpoint
 from ..storage.readers import autoencoder_of, rows_of, subject_of
-from . import panels, reading, records
+from . import panels, reading, records, warnings
 
 PREFIX, LEFT_AFTER = "checkpoint-", 3600.0  # of folders, and seconds since one was written to
 
@@ -37,6 +37,9 @@ def run_checkpoint(lease) -> None:
             states = checkpoint.run.checkpoints.filter(step=None, sae__checkpoint_hash=checkpoint.sae.checkpoint_hash)
             states.update(same_as=checkpoint)
     panels.settle(checkpoint.run)
+    if checkpoint.same_as is None:
+        checkpoint.refresh_from_db()
+        warnings.tell(checkpoint)
 
 
 def _measure(lease, checkpoint: Checkpoint) -> None:

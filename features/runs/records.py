@@ -1,9 +1,11 @@
 """64 bytes of each feature at each checkpoint: how they are stored, and read for a feature, a checkpoint, a run."""
 
 import numpy as np
+from django.db.models import F, Sum
+from django.db.models.functions import Length, Substr
 
 from ..engine.training.record import BLOCK, COUNT, blocks, read_block
-from ..models import Checkpoint, CheckpointBlock, CheckpointCounts, Run
+from ..models import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run
 
 
 def store(checkpoint: Checkpoint, counts: np.ndarray, records: np.ndarray) -> None:
@@ -34,15 +36,25 @@ def beside(checkpoint: Checkpoint) -> tuple[Checkpoint | None, Checkpoint | None
     return before, others.exclude(step__lt=checkpoint.step).first()
 
 
-def with_records(run: Run) -> list[Checkpoint]:
+def with_records(run: Run) -> CheckpointQuerySet:
     """Checkpoints in order of training that have records, without their figures."""
-    return list(run.in_order().exclude(counts=None).defer("figures"))
+    return run.in_order().exclude(counts=None).defer("figures")
 
 
-def counts_of(checkpoints: list[Checkpoint]) -> np.ndarray:
-    """Activations of all features. [checkpoints, d_sae] uint32"""
-    found = dict(CheckpointCounts.objects.filter(checkpoint__in=checkpoints).values_list("checkpoint", "counts"))
-    return np.stack([np.frombuffer(found[checkpoint.pk], COUNT) for checkpoint in checkpoints])
+def having(checkpoints: list[Checkpoint]) -> set[int]:
+    """Which of these have records."""
+    return set(CheckpointCounts.objects.filter(checkpoint__in=checkpoints).values_list("checkpoint", flat=True))
+
+
+def counts_of(checkpoints: list[Checkpoint], feature: int | None = None) -> np.ndarray:
+    """Activations of all features, or of one. [checkpoints, d_sae] or [checkpoints] uint32"""
+    size = COUNT.itemsize
+    # SQL counts bytes from 1.
+    stored = F("counts") if feature is None else Substr("counts", size * feature + 1, size)
+    rows = CheckpointCounts.objects.filter(checkpoint__in=checkpoints)
+    found = dict(rows.annotate(wanted=stored).values_list("checkpoint", "wanted"))
+    counts = np.stack([np.frombuffer(found[checkpoint.pk], COUNT) for checkpoint in checkpoints])
+    return counts if feature is None else counts[:, 0]
 
 
 def records_of(checkpoint: Checkpoint) -> np.ndarray:
@@ -61,9 +73,6 @@ def history(checkpoints: list[Checkpoint], feature: int) -> np.ndarray:
 
 def bytes_of(run: Run) -> int:
     """What the records of a run take."""
-    from django.db.models import Sum
-    from django.db.models.functions import Length
-
     blocks = CheckpointBlock.objects.filter(checkpoint__run=run).aggregate(all=Sum(Length("records")))["all"] or 0
     counts = CheckpointCounts.objects.filter(checkpoint__run=run).aggregate(all=Sum(Length("counts")))["all"] or 0
     return blocks + counts

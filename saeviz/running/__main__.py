@@ -53,6 +53,8 @@ def run(supervisor, data, redis, listener, address, started, remark) -> int:
         supervisor.start(processes.worker())  # only now: the first page needs the processor more
         if os.environ.get("SAE"):
             supervisor.start(processes.preparation("sae", ADDRESS=address))  # and then the demo, if it is due
+        elif os.environ.get("RUN"):
+            supervisor.start(processes.preparation("run", ADDRESS=address))  # likewise
         elif not ready:
             supervisor.start(processes.preparation("demo"))
         supervisor.wait(lambda: False)

@@ -62,7 +62,15 @@ def prepare_demo(data: Path):
     print("Loading the demo; reload the page in some seconds ...", flush=True)
     call_command("load_demo")
     request_first_statistics()
+    watch_demo()
     prepared.mark(data)
+
+
+def watch_demo():
+    """The demo's training, once its first statistics are asked for: it waits for them."""
+    from features.runs import demo
+
+    demo.watch()
 
 
 def import_own(data: Path):
@@ -79,10 +87,23 @@ def import_own(data: Path):
         prepare_demo(data)
 
 
+def follow_run(data: Path):
+    """The folder of a training that was given with the start; likewise."""
+    wanted = os.environ["RUN"]
+    options = {name: os.environ.get(name.upper()) or None for name in ("model", "hook", "corpus")}
+    try:
+        call_command("watch", wanted, answer=os.environ.get("ANSWERS", "").split(), **options)
+    except CommandError as refusal:
+        print(f"{refusal}\nEnd with Ctrl-C, and name it: make run RUN=DIR MODEL=... HOOK=... CORPUS=...", flush=True)
+    if not prepared.is_prepared(data):
+        prepare_demo(data)
+
+
 def main(what: str):
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
     django.setup()
-    {"database": prepare_database, "demo": prepare_demo, "sae": import_own}[what](paths.data_dir())
+    steps = {"database": prepare_database, "demo": prepare_demo, "sae": import_own, "run": follow_run}
+    steps[what](paths.data_dir())
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ def threads(wanted: int) -> dict:
 
 
 def preparation(of: str, **more: str) -> Program:
-    """Of the "database", which the site cannot do without, of the "demo" or an own "sae", for which it need
-    not wait."""
+    """Of the "database", which the site cannot do without, of the "demo", an own "sae" or a "run", for which it
+    need not wait."""
     return python(of, "-m", "saeviz.running.first_start", of, environment=threads(CORES) | more, once=True)
 
 

@@ -15,12 +15,13 @@ import { count, element, percent } from "../shared/text.js";
 
 const CONTEXTS = { short: "short", medium: "medium", whole: "whole row" };
 const byId = (id) => document.getElementById(id);
-const { base, tryBox } = byId("main").dataset;
+const { base, tryBox, strip } = byId("main").dataset;
 const query = location.search;
 
 let data = JSON.parse(byId("feature-data").textContent);
 let marks = {};
 let tried = null; // the box to try a text in, where the site has one
+let training = null; // the feature through its training run, where the SAE is a checkpoint of one
 let context = recall("context", "short") in CONTEXTS ? recall("context", "short") : "short";
 const judge = judgePanel(data.sae.slug);
 const closeCard = tokenCards(byId("examples"), () => ({ data, marks }));
@@ -49,6 +50,7 @@ function show(next) {
   drawClaims();
   drawHead();
   tried?.show(data);
+  training?.show(data);
 }
 
 /** Heading, badges, star and the controls that say where we are. */
@@ -183,6 +185,11 @@ if (byId("progress"))
     seen: (work) => work.showing === "quick" && data.missing && !data.problem && travel.reload(data.index),
   });
 show(data);
+if (strip)
+  import(strip).then((module) => {
+    training = module.strip(byId("training"), base);
+    training.show(data);
+  });
 if (tryBox)
   import(tryBox).then((module) => {
     tried = module.tryBox(byId("try-text"), base);

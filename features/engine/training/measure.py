@@ -22,6 +22,7 @@ from ..variance import variance_shares
 from ..weights import summary
 from ..weights.decoder_neighbours import DecoderRows
 from ..weights.health import encoder_decoder_cosine
+from .measure_bins import DENSITIES
 from .record import BOS_ONLY, COUNT, FEW, ONE_POSITION, ONE_TOKEN, RECORD, TOPS
 
 TWIN = 0.9  # decoder cosine above which two features are near-twins
@@ -31,7 +32,6 @@ VARIANCE_ROWS = 16  # that explained variance without first positions and outlie
 BINS = 50
 ROWS = 4096  # of decoders, compared at a time
 AT_ONCE = 512  # features whose neighbours are looked for together
-DENSITIES = np.linspace(-6, 0, 61)  # edges of the density histogram: the same for all checkpoints, log10
 
 
 @dataclass(frozen=True)

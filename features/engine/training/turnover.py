@@ -23,12 +23,14 @@ class Turnover:
 def turnover(counts: np.ndarray) -> Turnover:
     """Of activations [checkpoints, d_sae] on the same rows, checkpoints in order of their steps."""
     fired, silent = counts >= FIRED, counts == 0
-    none = np.zeros((1, counts.shape[1]), bool)
-    # Row n of `earlier`: fired at one of the checkpoints 0 to n - 1.
-    earlier = np.concatenate([none, np.logical_or.accumulate(fired, 0)[:-1]]) if len(counts) else none[:0]
-    woke = np.concatenate([none, silent[:-1] & fired[1:]]) if len(counts) else none[:0]
-    died = np.concatenate([none, fired[:-1] & silent[1:]]) if len(counts) else none[:0]
-    return Turnover(woke & ~earlier, died, woke & earlier)
+    found = Turnover(*np.zeros((3, *counts.shape), bool))
+    heard = np.zeros(counts.shape[1], bool)  # at one of the checkpoints so far
+    for n in range(1, len(counts)):
+        heard |= fired[n - 1]
+        woke = silent[n - 1] & fired[n]
+        found.born[n], found.revived[n] = woke & ~heard, woke & heard
+        found.died[n] = fired[n - 1] & silent[n]
+    return found
 
 
 def in_common(tops: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from features.engine.training.measure import DENSITIES
+from features.engine.training.measure_bins import DENSITIES
 from features.engine.training.record import COUNT, RECORD
 from features.models import SAE, Checkpoint, Run, Watch
 from features.runs import records

@@ -1,0 +1,182 @@
+"""Pages of training runs: which there are, how one goes, what a checkpoint is like, and a feature through them."""
+
+from django.core.paginator import Paginator
+from django.db.models import Count, F, Q
+from django.http import Http404, HttpResponseForbidden, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from ..jobs.views import STAFF_ONLY, may_compute
+from ..messages import BadRequest, size
+from ..models import SAE, Checkpoint, Run, Watch
+from . import checkpoint_health, history, lists, panels, records, warnings
+from .identity import differences
+
+PER_PAGE = 100
+
+
+@require_safe
+def runs(request):
+    """All runs, by the folder that they were found in; those of one place beside each other as a sweep."""
+    counted = Run.objects.annotate(
+        read=Count("checkpoints", filter=~Q(checkpoints__measured=None) & Q(checkpoints__same_as=None)),
+        waiting=Count("checkpoints", filter=Q(checkpoints__state__in=Checkpoint.UNFINISHED)),
+    )
+    watches = []
+    for watch in Watch.objects.prefetch_related():
+        own = list(counted.filter(watch=watch))
+        for run in own:
+            run.last = run.in_order().last()
+        said = differences(own)
+        for run in own:
+            run.differs = said[run.pk]
+        failed = watch.checkpoints.filter(state__in=Checkpoint.ENDED_EARLY, run=None)
+        waiting = watch.checkpoints.filter(state__in=Checkpoint.UNFINISHED, run=None).count()
+        watches.append({"watch": watch, "runs": own, "failed": failed[:20], "waiting": waiting})
+    data = {"sweep": history.sweep(list(Run.objects.all()))}
+    return render(request, "runs/runs.html", {"watches": watches, "data": data, "here": "runs"})
+
+
+@require_safe
+def run(request, slug):
+    run = _run_or_404(slug)
+    beside = [slug for slug in request.GET.get("with", "").split(",") if slug]
+    others = [_run_or_404(slug) for slug in beside[:7]]
+    checkpoints = list(run.checkpoints.select_related("sae").order_by(F("step").asc(nulls_last=True), "appeared", "pk"))
+    measured = [each for each in checkpoints if each.measured and each.same_as_id is None]
+    for each in checkpoints:
+        each.run = run
+    context = {
+        "run": run,
+        "checkpoints": checkpoints,
+        "kept": {each.pk for each in panels.chosen(run, [each for each in measured if each.state == "done"])},
+        "warnings": warnings.of_run(run, measured),
+        "takes": size(records.bytes_of(run)),
+        "choices": Run.objects.exclude(pk__in=[run.pk, *(other.pk for other in others)]),
+        "with": ",".join(other.slug for other in others),
+        "may_compute": may_compute(request.user),
+        "data": {"runs": [history.charts(run, measured), *map(history.charts, others)]},
+        "settings": sorted(run.config.items()),
+        "in_work": next((each for each in checkpoints if each.state == "running"), None),
+    }
+    return render(request, "runs/run.html", context | {"here": "runs"})
+
+
+@require_safe
+def run_json(request, slug):
+    return JsonResponse(history.charts(_run_or_404(slug)))
+
+
+@require_safe
+def checkpoint(request, slug, id):
+    """Health of one moment, and the features of one of its lists."""
+    found = _checkpoint_or_404(slug, id)
+    before, after = _beside(found)
+    try:
+        chosen = _chosen(found, request.GET)
+    except (BadRequest, ValueError, TypeError) as refusal:
+        raise Http404(str(refusal)) from refusal
+    page = chosen and Paginator(chosen.indices, PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "run": found.run,
+        "checkpoint": found,
+        "before": before,
+        "after": after,
+        "figures": checkpoint_health.figures(found),
+        "counts": checkpoint_health.counts(found),
+        "warnings": warnings.of_checkpoint(found.run, before, found) if found.figures else [],
+        "chosen": chosen,
+        "page": page,
+        "rows": page and _rows(found, chosen, page),
+        "query": _query(request.GET),
+        "may_compute": may_compute(request.user),
+        "data": {"histograms": checkpoint_health.histograms(found)},
+    }
+    return render(request, "runs/checkpoint.html", context | {"here": "runs"})
+
+
+@require_safe
+def training_json(request, slug, index):
+    """A feature through the run that its SAE is a moment of."""
+    sae = get_object_or_404(SAE, slug=slug)
+    moment = history.checkpoint_of(sae)
+    if moment is None or not 0 <= index < sae.d_sae or not records.having([moment]):
+        return JsonResponse({"error": f"{sae} has no figures over a training run."}, status=404)
+    return JsonResponse(history.feature_history(moment, index))
+
+
+@require_POST
+def star(request, slug, id):
+    """Keep the panels of a checkpoint, made now where they are not there; or no longer."""
+    if not may_compute(request.user):
+        return HttpResponseForbidden(STAFF_ONLY)
+    found = _checkpoint_or_404(slug, id)
+    panels.star(found, not found.starred)
+    return redirect(found)
+
+
+def _run_or_404(slug: str) -> Run:
+    found = Run.objects.select_related("rows", "corpus", "watch").filter(slug=slug).first()
+    if found is None:
+        known = ", ".join(Run.objects.values_list("slug", flat=True)[:20]) or "none yet"
+        raise Http404(f"There is no run “{slug}” here. Known: {known}.")
+    return found
+
+
+def _checkpoint_or_404(slug: str, id: int) -> Checkpoint:
+    related = ("run__rows", "run__watch", "sae__statistics", "same_as__run")
+    return get_object_or_404(Checkpoint.objects.select_related(*related), run__slug=slug, pk=id)
+
+
+def _beside(found: Checkpoint) -> tuple[Checkpoint | None, Checkpoint | None]:
+    every = list(found.run.in_order().values_list("pk", flat=True))
+    if found.pk not in every:
+        return None, None
+    at = every.index(found.pk)
+    near = Checkpoint.objects.select_related("run").in_bulk([*every[max(0, at - 1) : at], *every[at + 1 : at + 2]])
+    return tuple(near.get(every[n]) if 0 <= n < len(every) else None for n in (at - 1, at + 1))
+
+
+def _chosen(found: Checkpoint, query) -> lists.FeatureRows | None:
+    """The list that an address asks for: by its name, or by a bar."""
+    name = query.get("list")
+    if not name or not records.having([found]):
+        return None
+    low, high = (float(query[side]) if query.get(side) else None for side in ("low", "high"))
+    if name in lists.RANGES and None in (low, high):
+        raise BadRequest(f"The list “{name}” needs a range: ?list={name}&low=...&high=...")
+    return lists.features_in(found, name, low, high)
+
+
+def _rows(found: Checkpoint, chosen: lists.FeatureRows, page) -> list[dict]:
+    """What the table shows of each feature, and where it is read."""
+    sae = _readable(found)
+    return [
+        {
+            "index": int(index),
+            "url": sae.feature_url(int(index)) if sae else None,
+            "count": int(chosen.counts[index]),
+            "density": chosen.counts[index] / max(1, chosen.tokens),
+            **{name: float(chosen.records[name][index]) for name in ("maximum", "mean", "before", "nearest")},
+        }
+        for index in page
+    ]
+
+
+def _readable(found: Checkpoint) -> SAE | None:
+    """The SAE whose panels show a feature: this checkpoint's, else that of the nearest one that has panels."""
+    if found.sae and found.sae.statistics_id:
+        return found.sae
+    every = list(found.run.in_order().defer("figures").select_related("sae"))
+    at = next((n for n, each in enumerate(every) if each.pk == found.pk), 0)
+    having = [(abs(n - at), each.sae) for n, each in enumerate(every) if each.sae and each.sae.statistics_id]
+    if having:
+        return min(having, key=lambda pair: pair[0])[1]
+    return found.sae or next((each.sae for each in reversed(every) if each.sae), None)
+
+
+def _query(query) -> str:
+    """An address's list without its page."""
+    kept = query.copy()
+    kept.pop("page", None)
+    return kept.urlencode()

@@ -1,0 +1,38 @@
+// A feature's page: the same feature through the checkpoints of its run, on the same tokens.
+
+import { COLOURS, lines } from "./chart.js";
+import { element } from "../shared/element.js";
+import { recall, remember } from "../shared/memory.js";
+import { figure, percent } from "../shared/text.js";
+
+const WORDS = { born: "born", died: "died", revived: "came back", changed: "changed" };
+
+/** `strip(place, base)` follows the feature that the page shows: `.show(data)`. */
+export function strip(place, base) {
+  let asked = null;
+  async function show({ index }) {
+    asked = index;
+    const response = await fetch(`${base}${index}/training.json`);
+    const found = await response.json().catch(() => null);
+    if (asked !== index) return; // another feature is shown by now
+    place.hidden = !response.ok || !found;
+    if (!place.hidden) draw(place, found);
+  }
+  return { show };
+}
+
+function draw(place, found) {
+  const urls = found.pages.map((page) => (page.panels ? page.feature : page.checkpoint));
+  const warned = found.events.map((event) => (event ? [WORDS[event]] : []));
+  const series = (curve) => ({ name: "", colour: COLOURS[0], x: found.x, labels: found.labels.map((label, i) => (found.pages[i].panels ? label : `${label} (no panels; its page makes them)`)), urls, warned, chosen: found.here, ...curve });
+  const charts = found.curves.map((curve) => lines({
+    title: curve.title, series: [series(curve)], write: curve.share ? (v) => percent(v, 2) : (v) => figure(v, 3), height: 70,
+    here: found.here === null ? null : found.x[found.here], unit: found.run.unit,
+  }));
+  const happened = found.events.map((event, i) => event && `${WORDS[event]} at ${found.labels[i]}`).filter(Boolean);
+  const remembered = recall("training", true);
+  place.replaceChildren(element("details", { open: remembered, ontoggle: (event) => remember("training", event.target.open) },
+    element("summary", {}, "Through training", happened.length ? `: ${happened.join(", ")}` : ""),
+    element("p", { class: "muted" }, "The same index at every checkpoint of ", element("a", { href: found.run.url }, found.run.name), ` on ${found.rows}. A dot opens the feature there, or the checkpoint where it has no panels.`),
+    element("div", { class: "charts" }, charts)));
+}

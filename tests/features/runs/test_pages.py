@@ -1,0 +1,113 @@
+"""What a reader sees of a training: runs, one run, a checkpoint and its lists, a feature through it."""
+
+import json
+import re
+
+import pytest
+
+from features.models import Checkpoint, Watch
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run(made_run):
+    return made_run(checkpoints=4)
+
+
+def data_of(response, name):
+    return json.loads(re.search(rf'<script id="{name}"[^>]*>(.*?)</script>', response.content.decode(), re.S)[1])
+
+
+def at(run, n) -> Checkpoint:
+    return list(run.in_order())[n]
+
+
+def test_runs_stand_on_the_home_page_and_on_their_own(client, run):
+    assert f'href="/runs/{run.slug}/">made</a>: 4 checkpoints' in client.get("/").content.decode()
+    page = client.get("/runs/").content.decode()
+    assert "4,000 tokens" in page and "/made" in page
+
+
+def test_a_folder_that_is_gone_and_files_that_were_not_read_are_told(client, run):
+    Watch.objects.update(problem="/made cannot be read: gone.")
+    Checkpoint.objects.create(
+        watch=run.watch, path="/made/bad.pt", signature="x", appeared=at(run, 0).appeared, state="failed", error="Half."
+    )
+    page = client.get("/runs/").content.decode()
+    assert "/made cannot be read: gone." in page and "bad.pt</code>: Half." in page
+    assert "/made cannot be read: gone." in client.get(f"/runs/{run.slug}/").content.decode()
+
+
+def test_a_run_is_drawn_over_its_steps(client, run):
+    response = client.get(f"/runs/{run.slug}/")
+    (drawn,) = data_of(response, "run-data")["runs"]
+    assert drawn["x"] == [1000, 2000, 3000, 4000] and drawn["labels"][0] == "1,000 tokens"
+    recovered = next(curve for curve in drawn["curves"] if curve["key"] == "loss_recovered")
+    assert recovered["values"] == [0.9, 0.9005, 0.901, 0.9015] and recovered["margins"] == [0.01] * 4
+    assert drawn["turnover"] == {"born": [0, 1, 0, 0], "died": [0, 0, 1, 0], "revived": [0, 0, 0, 1]}
+    assert "drawn with seed 0); whether the trainer read them is not known" in response.content.decode()
+    assert client.get(f"/runs/{run.slug}.json").json() == drawn
+
+
+def test_runs_are_laid_beside_each_other(client, run, made_run):
+    made_run(slug="other", config={"lr": 0.1})
+    drawn = data_of(client.get(f"/runs/{run.slug}/?with=other"), "run-data")["runs"]
+    assert [each["slug"] for each in drawn] == ["made", "other"]
+    assert "lr = 0.1" in client.get("/runs/").content.decode()
+    assert client.get(f"/runs/{run.slug}/?with=nothing").status_code == 404
+
+
+def test_a_checkpoint_tells_its_health_with_intervals(client, run):
+    page = client.get(at(run, 1).get_absolute_url()).content.decode()
+    assert "90 ± 1 % (95 %)" in page.replace("\u00a0", " ") and "half of tokens have 3 or fewer" in page
+    assert "1,000 tokens</a>" in page and "3,000 tokens ›" in page
+
+
+@pytest.mark.parametrize(
+    ("n", "name", "features"),
+    [(1, "born", [0]), (2, "died", [1]), (3, "revived", [1]), (2, "changed", [2]), (2, "dead", [1]), (0, "all", None)],
+)
+def test_lists_of_features(client, run, n, name, features):
+    page = client.get(f"{at(run, n).get_absolute_url()}?list={name}").content.decode()
+    found = [int(index) for index in re.findall(r"#(\d+)</a>", page)]
+    assert sorted(found) == (sorted(features) if features else list(range(8)))
+
+
+def test_a_bar_of_a_histogram_leads_to_the_features_in_it(client, run):
+    url = at(run, 0).get_absolute_url()
+    assert "1 feature</h2>" in client.get(f"{url}?list=density&low=0.06&high=0.0626").content.decode()
+    assert client.get(f"{url}?list=density").status_code == 404
+    assert client.get(f"{url}?list=nonsense").status_code == 404
+    assert client.get(f"{url}?list=density&low=x&high=1").status_code == 404
+
+
+def test_a_feature_is_followed_through_its_run(client, run, tiny):
+    assert 'data-strip="/static/runs/strip.js"' in client.get("/saes/tiny/features/1/").content.decode()
+    found = client.get("/saes/tiny/features/1/training.json").json()
+    assert found["events"] == [None, None, "died", "revived"] and found["here"] == 3
+    density = next(curve["values"] for curve in found["curves"] if curve["key"] == "density")
+    assert density == [60 / 960, 60 / 960, 0, 60 / 960]
+    kept = next(curve["values"] for curve in found["curves"] if curve["key"] == "kept")
+    assert kept[1] == 20 and kept[2] is None
+    assert client.get("/saes/tiny/features/2/training.json").json()["events"][2] == "changed"
+    assert client.get("/saes/tiny/features/8/training.json").status_code == 404
+
+
+def test_rules_warn_and_can_be_changed(client, run):
+    bad = at(run, 2)
+    bad.figures |= {"health": {"common_direction": 0.6}, "loss_recovered": 0.5, "loss_reconstructed": 4.9}
+    bad.save()
+    page = client.get(f"/runs/{run.slug}/").content.decode()
+    assert "3 warnings" in page and "mean cosine 0.60, above 0.2" in page
+    assert "loss recovered fell from 90 ± 1 to 50 ± 1 %" in page and "rose from 4.199 to 4.900 nats" in page
+    Watch.objects.update(rules={"common_direction": None, "loss_spike": 1, "recovered_drop": None, "l0_least": 49.2})
+    page = client.get(f"/runs/{run.slug}/").content.decode()
+    assert "2 warnings" in page and "L0 is 49.0, below 49.2" in page
+
+
+def test_staff_star_a_checkpoint_and_others_may_not(client, admin_client, run):
+    address = f"{at(run, 1).get_absolute_url()}star/"
+    assert client.post(address).status_code == 403
+    assert admin_client.post(address).status_code == 302
+    assert at(run, 1).starred
