@@ -8,7 +8,8 @@ from django.http import QueryDict
 from .columns import BY_NAME, COLUMNS, Column, chosen
 from .ranges import Range
 
-EXAMPLES = "found"  # in addresses: a sort of its own, by the number of examples with the text that is searched
+FOUND = "found"  # in addresses: a sort of its own, by the number of examples with the text, or the rank of the token
+RANKED = {"boosts": "boosted", "suppresses": "suppressed"}  # by -> the end of the logits
 LABEL, GRADE = "label", "grade"  # sorts by what readers keep
 SORTS = ("index", *BY_NAME, LABEL, GRADE)
 FILTERS = {
@@ -18,10 +19,14 @@ FILTERS = {
     "rare": "ultra-rare",
     "dense": "dense",
     "dead": "dead",
+    "twin": "with twins",
+    "each": "one of each twins",
 }
 SEARCHED = {  # by -> its words
     "fired": "the token it fires most on",
     "boosted": "the token it boosts most",
+    "boosts": "the ten tokens it boosts most",
+    "suppresses": "the ten tokens it suppresses most",
     "label": "labels and tags",
     "examples": "the text of its examples",
 }
@@ -45,6 +50,7 @@ class FeatureList:
     labelled: str = ""
     grade: str = ""
     only: tuple[int, ...] = ()
+    twin: int | None = None  # features nearly like this one, which is the first of them
     sort: str = "index"
     columns: tuple[str, ...] = ()
 
@@ -62,10 +68,11 @@ class FeatureList:
             labelled=_one_of(LABELLED, query.get("labelled")),
             grade=_one_of(GRADES, query.get("grade")),
             only=tuple(sorted(set(only))[:MOST_CHOSEN]),
+            twin=int(twin) if (twin := query.get("twin", "")).isdecimal() and len(twin) < 10 else None,
             columns=_columns(query),
         )
         features = replace(features, exact=query.get("exact") == "yes" and features.searches_tokens)
-        sorts = (*SORTS, EXAMPLES) if features.searches_examples else SORTS
+        sorts = (*SORTS, FOUND) if features.searches_beside else SORTS
         return replace(features, sort=sort if sort.removeprefix("-") in sorts else features.usual_sort)
 
     def query(self, **changes) -> str:
@@ -73,6 +80,7 @@ class FeatureList:
         values = {"show": self.show, "q": self.q, "by": self.by if self.q else "", "exact": self.exact and "yes"}
         values |= {"range": [str(one) for one in self.ranges], "star": self.star and "yes", "labelled": self.labelled}
         values |= {"grade": self.grade, "only": ",".join(map(str, self.only)), "sort": self.sort}
+        values |= {"twin": "" if self.twin is None else str(self.twin)}
         values |= {"columns": ",".join(self.columns)} | changes
         usual = ("sort", self.usual_sort)
         values = {name: value for name, value in values.items() if value and (name, value) != usual}
@@ -90,8 +98,18 @@ class FeatureList:
 
     @property
     def searches_tokens(self) -> bool:
-        """Whether a column of tokens is searched."""
-        return bool(self.q) and self.by in ("fired", "boosted")
+        """Whether tokens are searched, which may be sought exactly."""
+        return bool(self.q) and self.by in ("fired", "boosted", *RANKED)
+
+    @property
+    def searches_ranks(self) -> bool:
+        """Whether the ten tokens at an end of the logits are searched."""
+        return bool(self.q) and self.by in RANKED
+
+    @property
+    def searches_beside(self) -> bool:
+        """Whether what is found has a number of its own: of examples, or a rank."""
+        return self.searches_examples or self.searches_ranks
 
     @property
     def searches_examples(self) -> bool:
@@ -106,8 +124,10 @@ class FeatureList:
 
     @property
     def usual_sort(self) -> str:
-        """Nearly every feature has some example with a common word: those with the most come first."""
-        return f"-{EXAMPLES}" if self.searches_examples else "index"
+        """Nearly every feature has an example with a common word: those with the most come first, or the first rank."""
+        if self.searches_beside:
+            return FOUND if self.searches_ranks else f"-{FOUND}"
+        return "index"
 
     @property
     def column(self) -> str:
@@ -133,13 +153,14 @@ class FeatureList:
         if self.q:
             how = "exactly " if self.exact else ""
             words = f"{how}“{self.q}” in {SEARCHED[self.by]}"
-            found.append((words, {"q": "", "by": "", "exact": ""} | ({"sort": ""} if self.column == EXAMPLES else {})))
+            found.append((words, {"q": "", "by": "", "exact": ""} | ({"sort": ""} if self.column == FOUND else {})))
         for one in self.ranges:
             found.append((one.words, {"range": [str(other) for other in self.ranges if other != one]}))
         found += [("starred by you", {"star": ""})] if self.star else []
         found += [(LABELLED[self.labelled], {"labelled": ""})] if self.labelled else []
         found += [("without a grade" if self.grade == "none" else self.grade, {"grade": ""})] if self.grade else []
         found += [(f"{len(self.only):,} chosen ones", {"only": ""})] if self.only else []
+        found += [(f"like #{self.twin}", {"twin": ""})] if self.twin is not None else []
         return [(words, self.query(**without) or "?") for words, without in found]
 
     @property
@@ -152,7 +173,7 @@ class FeatureList:
     def order(self) -> str:
         if self.column == "index":
             return "the last first" if self.descending else "by number"
-        names = {EXAMPLES: "examples", LABEL: "label", GRADE: "grade"}
+        names = {FOUND: "rank" if self.searches_ranks else "examples", LABEL: "label", GRADE: "grade"}
         name = names.get(self.column) or BY_NAME[self.column].title.lower()
         if self.column in (LABEL,) or self.column in BY_NAME and not BY_NAME[self.column].is_number:
             return f"by {name}, {'last' if self.descending else 'first'} in the alphabet first"

@@ -14,10 +14,19 @@ from ..judge.reader import Reader
 from ..models import SAE, Feature, FeatureQuerySet
 from .columns import BY_NAME, annotated
 from .example_search import count_examples_with
-from .feature_list import EXAMPLES, GRADE, LABEL, FeatureList
+from .feature_list import FOUND, GRADE, LABEL, RANKED, FeatureList
+from .logit_search import ranks
 
 TOKENS = {"fired": "top_token", "boosted": "top_logit"}
-SHOWN = {"alive": "alive", "sparse": "worth_reading", "rare": "ultra_rare", "dense": "dense", "dead": "dead"}
+SHOWN = {
+    "alive": "alive",
+    "sparse": "worth_reading",
+    "rare": "ultra_rare",
+    "dense": "dense",
+    "dead": "dead",
+    "twin": "twin",
+    "each": "one_of_each",
+}
 MOST_MATCHES = 30_000  # parameters; a query of SQLite may carry 32,766
 GRADE_ORDER = {"clear": 3, "partly": 2, "unclear": 1, "": 0}
 
@@ -51,12 +60,14 @@ class ListRows:
         features = annotated(features, [one.column for one in asked.ranges])
         for one in asked.ranges:
             features = features.filter(**one.lookups)
-        if asked.searches_examples:
-            features = _among(features, set(self.example_counts))
+        if asked.searches_beside:
+            features = _among(features, set(self.found))
         elif asked.searches_tokens:
             features = features.filter(**{f"{TOKENS[asked.by]}__{'exact' if asked.exact else 'icontains'}": asked.q})
         if asked.only:
             features = features.filter(index__in=asked.only)
+        if asked.twin is not None:
+            features = features.filter(twin_of=asked.twin)
         return self._by_labels(features) if asked.asks_for_labels else features
 
     def _by_labels(self, features: FeatureQuerySet) -> FeatureQuerySet:
@@ -87,16 +98,20 @@ class ListRows:
         return labels_of(self.sae, self.reader)
 
     @cached_property
-    def example_counts(self) -> dict[int, int]:
-        """Feature -> its examples with the text that is searched; nothing where they cannot be read."""
-        self.why_unsearched = ""
+    def found(self) -> dict[int, int]:
+        """Feature -> its examples with the text that is searched, or the rank of the token; nothing where they cannot
+        be read."""
+        asked = self.list
         try:
-            return count_examples_with(self.sae, self.list.q) if self.list.searches_examples else {}
+            if asked.searches_ranks:
+                return ranks(self.sae, asked.q, RANKED[asked.by], asked.exact)
+            return count_examples_with(self.sae, asked.q) if asked.searches_examples else {}
         except (ValueError, OSError, zlib.error) as problem:
-            self.why_unsearched = f"The examples cannot be searched: {problem}"
+            what = "ten tokens" if asked.searches_ranks else "examples"
+            self.why_unsearched = f"The {what} cannot be searched: {problem}."
             return {}
 
-    why_unsearched = ""  # "" unless the text of the examples, which is to be searched, cannot be read
+    why_unsearched = ""  # "" unless what is to be searched cannot be read
 
     # In which order
 
@@ -123,7 +138,7 @@ class ListRows:
     @property
     def _keys_by_hand(self) -> bool:
         """Whether the database does not know the order."""
-        return self.list.column in (EXAMPLES, LABEL, GRADE)
+        return self.list.column in (FOUND, LABEL, GRADE)
 
     @cached_property
     def _keys(self) -> list[tuple]:
@@ -133,8 +148,8 @@ class ListRows:
     def _key(self, index: int) -> tuple:
         """(what it is sorted by, index); what it does not have comes last, whichever way is sorted."""
         sign = -1 if self.list.descending else 1
-        if self.list.column == EXAMPLES:
-            return (sign * self.example_counts.get(index, 0),), index
+        if self.list.column == FOUND:
+            return (sign * self.found.get(index, 0),), index
         label = self.labels.get(index) or Label()
         if self.list.column == GRADE:
             value = GRADE_ORDER[label.grade]

@@ -93,8 +93,8 @@ def table(request, slug):
     labels = rows.labels if features.asks_for_labels else labels_of(sae, rows.reader, [row.index for row in shown])
     for feature in shown:
         feature.label = labels.get(feature.index)
-        if features.searches_examples:
-            feature.example_count = rows.example_counts.get(feature.index)
+        if features.searches_beside:
+            feature.found = rows.found.get(feature.index)
     context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "shown": shown}
     context |= {"choices": CHOICES, "why_unsearched": rows.why_unsearched, "quick": quick_note(sae)}
     return render(request, "features/table.html", context | {"may_keep": rows.reader is not None})
@@ -142,7 +142,7 @@ def random(request, slug):
 def random_feature(listed: ListRows) -> int:
     """One of a list; of the plain one, one worth reading, or alive at least. Any where there is none."""
     sae, rows = listed.sae, Feature.objects.shown_of(listed.sae)
-    groups = [listed.filtered] if listed.list.is_filtered else [rows.worth_reading(), rows.alive()]
+    groups = [listed.filtered] if listed.list.is_filtered else [rows.worth_reading().one_of_each(), rows.alive()]
     for group in groups:
         if size := group.count():
             return group.values_list("index", flat=True)[randrange(size)]

@@ -45,12 +45,13 @@ class Label:
 
 def labels_of(sae: SAE, reader: Reader | None, indices: Iterable[int] | None = None) -> dict[int, Label]:
     """Feature -> its label, star and grade; of these features, or of all that have any. Stars are the reader's own."""
-    findings, own = findings_of(sae), reader.name if reader else None
-    if indices is not None:
-        wanted = set(indices)
-        about = [(finding.feature, finding.name) for finding in findings.features if finding.feature in wanted]
-        return _labels(Judgement.objects.of(sae).filter(index__in=wanted), about, own)
-    return _all_labels(sae.checkpoint_hash, own, findings, _state(sae))
+    own = reader.name if reader else None
+    found = tuple((finding.feature, finding.name) for finding in findings_of(sae).features)
+    if indices is None:
+        return _all_labels(sae.checkpoint_hash, own, found, _state(sae))
+    wanted = set(indices)
+    found = tuple((feature, name) for feature, name in found if feature in wanted)
+    return _labels(Judgement.objects.of(sae).filter(index__in=wanted), found, own)
 
 
 def _state(sae: SAE) -> tuple:
@@ -60,13 +61,12 @@ def _state(sae: SAE) -> tuple:
 
 
 @lru_cache(maxsize=8)
-def _all_labels(weights: str, own: str | None, findings, state: tuple) -> dict[int, Label]:
+def _all_labels(weights: str, own: str | None, findings: tuple, state: tuple) -> dict[int, Label]:
     """Kept by the process: ten thousand of them take a third of a second to read."""
-    about = [(finding.feature, finding.name) for finding in findings.features]
-    return _labels(Judgement.objects.filter(weights=weights), about, own)
+    return _labels(Judgement.objects.filter(weights=weights), findings, own)
 
 
-def _labels(rows, findings: list[tuple[int, str]], own: str | None) -> dict[int, Label]:
+def _labels(rows, findings: tuple[tuple[int, str], ...], own: str | None) -> dict[int, Label]:
     columns = ("index", "author", "kind", "label", "star", "grade", "tags")
     found = [
         (0 if author == own and kind == Judgement.Kind.PERSON else ORDER[kind], *rest, author, kind)

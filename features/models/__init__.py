@@ -8,6 +8,7 @@ from .kept import KeptActivations
 from .parts import JobPart, ShardFile
 from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run, Watch
 from .sae import SAE
+from .search import FeatureSearch
 from .statistics import Feature, FeaturePayload, FeatureQuerySet, Statistics
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Feature",
     "FeaturePayload",
     "FeatureQuerySet",
+    "FeatureSearch",
     "Import",
     "Job",
     "JobPart",

@@ -35,6 +35,7 @@ class Statistics(models.Model):
     health = models.JSONField(default=dict, help_text="engine/results.py, Health; empty where it was not computed.")
     versions = models.JSONField(default=dict)
     completed = models.DateTimeField(null=True)
+    grouped = models.BooleanField(default=False, help_text="Its features' twins are numbered: see storage/twins.py.")
     quick = models.BooleanField(default=False, help_text="Of the first tokens alone, shown until all are read.")
 
     class Meta:
@@ -87,6 +88,14 @@ class FeatureQuerySet(models.QuerySet):
         """Alive, and active on so few tokens that swarms of them share the same ones."""
         return self.alive().filter(density__lt=RARE_BELOW)
 
+    def twin(self) -> "FeatureQuerySet":
+        """Nearly the same as another one: see storage/twins.py."""
+        return self.exclude(twin_of=None)
+
+    def one_of_each(self) -> "FeatureQuerySet":
+        """Of features nearly the same, the first alone."""
+        return self.filter(models.Q(twin_of=None) | models.Q(twin_of=models.F("index")))
+
     def worth_reading(self) -> "FeatureQuerySet":
         """Alive, sparse, and not so rare that its top examples are all there is (20 of them)."""
         return self.sparse().filter(count__gte=20)
@@ -117,6 +126,10 @@ class Feature(models.Model):
     mean = models.FloatField(help_text="Of the active values.")
     top_token = models.CharField(max_length=200, blank=True, help_text="Token of the top activation.")
     top_logit = models.CharField(max_length=200, blank=True, help_text="Token it boosts most.")
+    nearest_cosine = models.FloatField(null=True, help_text="Of its decoder row with the most similar one.")
+    strongest_correlation = models.FloatField(null=True, help_text="Highest Pearson correlation with another feature.")
+    twin_of = models.PositiveIntegerField(null=True, help_text="First of the features nearly like it; empty: none.")
+    twins = models.PositiveIntegerField(default=0, help_text="How many these are, itself among them.")
     # Where earlier versions kept them, until storage/move_payloads.py has moved them; empty in rows written since.
     old_quantiles = models.BinaryField(db_column="quantiles", default=b"")
     old_payload = models.BinaryField(db_column="payload", default=b"")
@@ -131,6 +144,9 @@ class Feature(models.Model):
             models.Index(fields=["statistics", "maximum"], name="feature_maximum"),
             models.Index(fields=["statistics", "mean"], name="feature_mean"),
             models.Index(fields=["statistics", "count"], name="feature_count"),
+            models.Index(fields=["statistics", "nearest_cosine"], name="feature_nearest"),
+            models.Index(fields=["statistics", "strongest_correlation"], name="feature_correlation"),
+            models.Index(fields=["statistics", "twin_of"], name="feature_twin"),
         ]
 
     def __str__(self):

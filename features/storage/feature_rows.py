@@ -9,7 +9,8 @@ import numpy as np
 
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.results import FeatureStatistics
-from ..models import Feature, FeaturePayload, Statistics
+from ..models import Feature, FeaturePayload, FeatureSearch, Statistics
+from . import twins
 from .payload import pack, unpack
 
 LABEL_BYTES = 80  # of a token's text in UTF-8, so that a row stays within 256 bytes
@@ -34,6 +35,7 @@ def row_of(feature: FeatureStatistics, statistics: Statistics, vocabulary: Vocab
         top_logit=_label(vocabulary, boosted[0] if len(boosted) else None),
     )
     quantiles = np.asarray(feature.activity.quantiles, np.float32).tobytes()
+    twins.of_statistics(row, feature)  # is row.search from now on
     FeaturePayload(feature=row, quantiles=quantiles, payload=pack(feature))  # is row.stored from now on
     return row
 
@@ -42,6 +44,7 @@ def save(rows: Sequence[Feature]) -> None:
     """Save new rows and what is stored beside them. The caller holds the transaction."""
     Feature.objects.bulk_create(rows)
     FeaturePayload.objects.bulk_create([row.stored for row in rows])
+    FeatureSearch.objects.bulk_create([row.search for row in rows])
 
 
 def statistics_of(row: Feature) -> FeatureStatistics:

@@ -16,6 +16,7 @@ from .. import __version__
 from ..engine.results import DENSE_ABOVE, FeatureStatistics, Summary
 from ..messages import BadRequest
 from ..models import SAE, Corpus, Feature, FeatureQuerySet, Job, Statistics
+from . import twins
 from .feature_rows import row_of, save
 from .readers import rows_of, vocabulary_of
 
@@ -96,6 +97,7 @@ def complete_quick(lease, statistics: Statistics, summary: Summary) -> None:
     with transaction.atomic():
         lease.check()
         Statistics.objects.filter(pk=statistics.pk).update(**_figures(summary), completed=timezone.now())
+    twins.group(statistics)
 
 
 # Replaced and shown
@@ -135,6 +137,7 @@ def show(lease) -> None:
         else:
             _join(sae.statistics, result, job)
         lease.finish_job()
+    twins.group(result if job.features is None else sae.statistics)
     _remove_after_reading(before)
 
 

@@ -41,10 +41,11 @@ def relatives_of(feature):
     """Links to features that there are."""
     others = np.array([i for i in range(D_SAE) if i != feature.index][:7], dtype=np.int32)
     before = feature.relatives.correlated_features
-    correlated = Correlates(others, before.pearson[:7], before.cosine[:7], before.decoder_cosine[:7])
+    pearson = np.clip(before.pearson[:7], -0.9, 0.9)  # no feature is nearly another one
+    correlated = Correlates(others, pearson, before.cosine[:7], before.decoder_cosine[:7])
     return replace(
         feature.relatives,
-        neighbours=Neighbours(others, feature.relatives.neighbours.cosine[:7]),
+        neighbours=Neighbours(others, np.clip(feature.relatives.neighbours.cosine[:7], -0.9, 0.9)),
         correlated_features=correlated,
         correlated_b=correlated,  # told where there is a B
     )

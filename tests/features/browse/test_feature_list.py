@@ -9,7 +9,7 @@ import pytest
 from django.http import QueryDict
 from pyarrow import parquet
 
-from features.browse.columns import COLUMNS
+from features.browse.columns import BY_NAME, COLUMNS
 from features.browse.feature_list import FeatureList
 from features.browse.ranges import Range
 from features.models import Feature
@@ -43,7 +43,7 @@ def test_it_sorts_by_every_column_both_ways(client, sae, sort):
         name = sort.removeprefix("-")
         if name == "peak":
             return feature.maximum / feature.mean if feature.mean else None
-        return getattr(feature, name)
+        return getattr(feature, BY_NAME[name].attribute if name in BY_NAME else name)
 
     features = sorted(Feature.objects.all(), key=lambda f: f.index)  # equals stay in this order
     having = [f for f in features if value(f) is not None]

@@ -160,7 +160,8 @@ def test_the_table_shows_sorts_filters_and_searches_labels(client, sae, ann):
 
 def test_ones_own_label_comes_before_anothers_a_finding_and_a_machine(client, sae, ann):
     file = findings_file.file_of(sae.path)
-    file.write_text(json.dumps({"features": [{"feature": i, "name": "found"} for i in (1, 2, 3)]}))
+    checks = [{"kind": "boosts", "token": "(", "rank": 3}]
+    file.write_text(json.dumps({"features": [{"feature": i, "name": "found", "checks": checks} for i in (1, 2, 3)]}))
     for index, kind, author in (
         (1, "machine", "gpt"),
         (2, "person", "bob"),
