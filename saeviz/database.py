@@ -25,6 +25,7 @@ def configuration(url: str, data: Path) -> dict:
     found = dj_database_url.parse(
         url or f"sqlite:///{data / 'saeviz.sqlite3'}", conn_max_age=60, conn_health_checks=True
     )
+    found["DISABLE_SERVER_SIDE_CURSORS"] = True  # a transaction pooler gives the next query to another connection
     if found["ENGINE"].endswith("sqlite3"):
         found["OPTIONS"] = SQLITE
     return found

@@ -34,6 +34,8 @@ SWITCHES = {"SAEVIZ_BEHIND_TLS", "SAEVIZ_WARM", "DEBUG", "VERBOSE"}
 ORIGINS = {"CSRF_TRUSTED_ORIGINS"}
 ORIGIN = re.compile(r"https?://(\*\.)?[\w.-]+(:\d+)?|https?://\[[0-9a-fA-F:.]+\](:\d+)?")
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+PREFIX = re.compile(r"(/[\w.~@-]+)*")
+OWN_ADDRESSES = {"saes", "admin", "static", "health", "metrics"}
 OTHERS = {  # read elsewhere; here so that a name that nobody reads is noticed
     "SAEVIZ_DEVICE",
     "SAEVIZ_FOLDERS",
@@ -41,6 +43,7 @@ OTHERS = {  # read elsewhere; here so that a name that nobody reads is noticed
     "SAEVIZ_KEPT",
     "SAEVIZ_METRICS_TOKEN",
     "SAEVIZ_WEBHOOK",
+    "SAEVIZ_PREFIX",
 }
 
 
@@ -58,7 +61,7 @@ def check() -> None:
 def problems() -> list[str]:
     readers = [(number, DEFAULTS), (share, SHARES), (choice, CHOICES), (switch, SWITCHES), (origins, ORIGINS)]
     looks = [(reader, name) for reader, names in readers for name in names]
-    looks += [(_device, "SAEVIZ_DEVICE"), (_zone, "TZ_NAME"), (_database, "DATABASE_URL")]
+    looks += [(prefix, "SAEVIZ_PREFIX"), (_device, "SAEVIZ_DEVICE"), (_zone, "TZ_NAME"), (_database, "DATABASE_URL")]
     found = []
     for reader, name in looks:
         try:
@@ -127,6 +130,17 @@ def origins(name: str) -> list[str]:
     if wrong is not None:
         fits = "Give scheme and host of each as the browser shows them, with commas: https://sae.example.org"
         raise InvalidSetting(f"{name}: {wrong} is no origin. {fits}")
+    return found
+
+
+def prefix(name: str = "SAEVIZ_PREFIX") -> str:
+    """The path below which a proxy shows the site, "/sae"; empty where it is at the top. SCRIPT_NAME says the same, and
+    so does JupyterHub to whoever works in it. Raises InvalidSetting."""
+    hub = _said("JUPYTERHUB_SERVICE_PREFIX").rstrip("/")
+    said = _said(name) or _said("SCRIPT_NAME") or (hub and f"{hub}/proxy/{_said('PORT') or 8000}")
+    found = f"/{said.strip('/')}" if said.strip("/") else ""
+    if not PREFIX.fullmatch(found) or found.split("/")[-1] in OWN_ADDRESSES:
+        raise InvalidSetting(f"{name}={said} does not fit. Give a path like /sae, of letters, digits and ._~@-.")
     return found
 
 

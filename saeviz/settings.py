@@ -13,6 +13,7 @@ env.check()  # all of them at once: whoever has two wrong reads of both
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = paths.data_dir()  # from the environment, or data/ in the checkout
 paths.close_to_others(DATA_DIR)
+paths.keep_caches(DATA_DIR)
 
 DEBUG = env.switch("DEBUG")
 SECRET_KEY = os.environ.get("SECRET_KEY") or secret.key(DATA_DIR / "secret_key")
@@ -36,6 +37,7 @@ INSTALLED_APPS = [
     "axes",
 ]
 MIDDLEWARE = [
+    "saeviz.doors.prefix.PrefixMiddleware",
     "saeviz.observability.tracing.TracingMiddleware",
     "saeviz.doors.proxy.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -73,7 +75,9 @@ TEMPLATES = [
 DATABASES = {"default": database.configuration(os.environ.get("DATABASE_URL", ""), DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-STATIC_URL = "static/"
+FORCE_SCRIPT_NAME = env.prefix() or None
+STATIC_URL = f"{env.prefix()}/static/"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{env.prefix()}/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # serves the files where they lie; nothing to collect
 

@@ -17,6 +17,8 @@ except InvalidSetting as error:
     print(error, file=sys.stderr)
     sys.exit(STOPS_THE_SERVER)
 
+os.environ.pop("SCRIPT_NAME", None)  # read by the settings; gunicorn would refuse what a proxy has taken it off
+
 
 def warm_up(**_):
     """Not before the first answer: importing torch would make its reader wait a third longer."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError, ResponseError
 
 log = logging.getLogger(__name__)
 
@@ -18,15 +19,35 @@ TASK = "features.work"
 UNHEARD_AFTER = 60  # seconds; all workers were busy, and look for themselves when they are not
 
 
+class _Last:
+    """Why the last ring was not heard; empty where it was."""
+
+    why = ""
+
+
+def why_not() -> str:
+    """What the queue said against the last message, where it is there and refuses; empty where it is away."""
+    return _Last.why
+
+
 def ring() -> bool:
-    """False where the queue is away."""
+    """False where the queue is away, or refuses what is written."""
+    _Last.why = ""
     try:
         with broker_for_write() as broker:
             current_app.send_task(TASK, connection=broker, retry=False, expires=UNHEARD_AFTER)
-    except (OperationalError, OSError):
+    except (OperationalError, RedisError, OSError) as error:
+        _Last.why = _refusal(error)
         log.warning("The queue at %s cannot be reached", settings.REDIS_URL, exc_info=True)
         return False
     return True
+
+
+def _refusal(error) -> str:
+    """Redis' own sentence, where it answered."""
+    while error is not None and not isinstance(error, ResponseError):
+        error = error.__cause__
+    return str(error or "").split("caused error: ")[-1].split(". ")[0].rstrip(".")
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from . import doorbell
 log = logging.getLogger(__name__)
 
 UNREACHABLE = "The queue cannot be reached now; it waits and starts as soon as a worker is back."
+REFUSES = "The queue refuses messages now: {}. It waits and starts as soon as they are taken again."
 
 State = QueuedWork.State
 COMES_FROM = {
@@ -133,10 +134,15 @@ def _only_one(work):
 
 def _ring_for(work):
     def ring():
-        work.note = "" if doorbell.ring() else UNREACHABLE
+        work.note = "" if doorbell.ring() else _not_heard()
 
     if not getattr(work, "alone", False):
         transaction.on_commit(ring)
+
+
+def _not_heard() -> str:
+    why = doorbell.why_not()
+    return REFUSES.format(why) if why else UNREACHABLE
 
 
 # Begun and ended by workers

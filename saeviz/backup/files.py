@@ -16,7 +16,8 @@ def of_rows(with_activations: bool, with_checkpoints: bool) -> Iterator[tuple[st
     """(name in the backup, path) of each file that is there."""
     for corpus in Corpus.objects.order_by("pk"):
         path = Path(corpus.path)
-        for file in sorted(path.parent.glob(f"{_literal(path.stem)}.*")):  # the rows, and the table of documents
+        beside = sorted(path.parent.glob(f"{_literal(path.stem)}.*")) if path.is_absolute() else []
+        for file in filter(Path.is_file, beside):  # the rows, and the table of documents
             is_ours = file.parent == settings.DATA_DIR / "corpora"  # where no two have a name
             yield f"corpora/{file.name}" if is_ours else f"corpora/{corpus.slug}/{file.name}", file
     for sae in SAE.objects.order_by("pk"):

@@ -45,9 +45,13 @@ def columns(model) -> list[str]:
 
 def lines(model) -> Iterator[bytes]:
     """A list of its values for each row, in the order of `columns`."""
-    rows = model._base_manager.order_by("pk").values_list(*columns(model))
-    for row in rows.iterator(chunk_size=AT_A_TIME):
-        yield json.dumps(row, default=_plain, separators=(",", ":")).encode() + b"\n"
+    names = columns(model)
+    key, last = names.index(model._meta.pk.attname), None
+    rows = model._base_manager.order_by("pk").values_list(*names)
+    while batch := rows.filter(pk__gt=last)[:AT_A_TIME] if last is not None else rows[:AT_A_TIME]:
+        for row in batch:
+            yield json.dumps(row, default=_plain, separators=(",", ":")).encode() + b"\n"
+        last = row[key]
 
 
 def _plain(value):

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+from .. import env
 from . import embedded_redis, hosts, paths, preflight, prepared, processes
 from .child import say
 from .supervise import Supervisor
@@ -47,7 +48,7 @@ def run(supervisor, data, redis, listener, address, started, remark) -> int:
     threading.Thread(target=ask_once, args=(*listener.getsockname()[:2], answered), daemon=True).start()
     listener.close()  # the site alone holds it now: when it is gone, browsers are refused
     if supervisor.wait(answered.is_set):
-        say(f"saeviz is at {address}  ({time.monotonic() - started:.1f} s; Ctrl-C ends it)")
+        say(f"saeviz is at {address}{env.prefix()}  ({time.monotonic() - started:.1f} s; Ctrl-C ends it)")
         if remark:
             say(remark)
         supervisor.start(processes.worker())  # only now: the first page needs the processor more
@@ -65,7 +66,7 @@ def ask_once(host: str, port: int, answered: threading.Event):
     """The first page, asked for by ourselves: what it loads is loaded for the first reader."""
     connection = http.client.HTTPConnection(hosts.EVERYWHERE.get(host, host), port, timeout=300)
     try:
-        connection.request("GET", "/")
+        connection.request("GET", f"{env.prefix()}/")
         connection.getresponse().read()
         answered.set()
     except OSError:

@@ -34,6 +34,7 @@ def program(data: Path) -> Program:
         "dbfilename": "redis.rdb",
         "loglevel": "warning",
         "daemonize": "no",
+        "stop-writes-on-bgsave-error": "no",  # a full disk: what waits stands in the database, messages are doorbells
     }
     command = [executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
     command += ["--save", "60", "1"]

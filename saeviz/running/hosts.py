@@ -19,7 +19,7 @@ def only_here() -> bool:
 
 
 def address(host: str, port: int) -> str:
-    """Where somebody at this machine finds the site."""
+    """Where somebody at this machine finds the site, before its prefix."""
     return f"http://{bracketed(EVERYWHERE.get(host, host))}:{port}"
 
 

@@ -37,6 +37,19 @@ def close_to_others(data: Path, everything: bool = False) -> None:
         return
 
 
+def keep_caches(data: Path) -> None:
+    """In a container without a home, or on a checkout that cannot be written, what libraries keep lies in the data
+    folder: compiled loops and downloads. Before any of them is imported."""
+    loops = ROOT / "features" / "engine" / "kernels" / "numba"
+    if not os.access(loops, os.W_OK):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(data / "cache" / "numba"))
+    home = os.path.expanduser("~")  # pathlib raises where there is none  # noqa: PTH111
+    if not os.access(home, os.W_OK):
+        os.environ.setdefault("XDG_CACHE_HOME", str(data / "cache"))
+        os.environ.setdefault("HF_HOME", str(data / "cache" / "huggingface"))
+        os.environ.setdefault("TRITON_HOME", str(data / "cache"))
+
+
 def redis_socket(data: Path) -> Path:
     """In the data folder; where its path is too long for a socket, a private folder in the temporary one."""
     wanted = data / "redis.sock"

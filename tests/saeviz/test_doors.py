@@ -1,12 +1,15 @@
 """Who is let in: forms of other origins, guesses at passwords, strangers' prompts, readers of the data folder."""
 
+import os
 import re
 import stat
 
 import pytest
 from django.test import Client
+from django.urls import set_script_prefix
 
 from prompts import strangers
+from saeviz import database, env
 from saeviz.doors import policy
 from saeviz.running import paths
 from tests.saeviz.test_arrows import ROOT
@@ -60,11 +63,13 @@ def test_no_page_may_load_or_run_what_is_not_a_file_of_the_site(client):
 
 
 INLINE = re.compile(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*(?:\ssrc=|application/json))", re.IGNORECASE)
+TAG = re.compile(r"{%.*?%}")
 BY_SCRIPT = re.compile(r"innerHTML|insertAdjacentHTML|outerHTML|document\.write|setAttribute\(.style|cssText|\beval\(")
 
 
 def test_no_script_or_style_stands_in_a_page():
-    found = [path.name for path in (ROOT / "templates").rglob("*.html") if INLINE.search(path.read_text())]
+    pages = {path.name: TAG.sub("", path.read_text()) for path in (ROOT / "templates").rglob("*.html")}
+    found = [name for name, text in pages.items() if INLINE.search(text)]
     found += [path.name for path in (ROOT / "static").rglob("*.js") if BY_SCRIPT.search(path.read_text())]
     assert found == []
     assert INLINE.search("<p style='x'>") and INLINE.search("<script>") and INLINE.search('<a onclick="x">')
@@ -119,3 +124,56 @@ def test_data_of_an_earlier_version_is_closed_to_others_and_nothing_else_is(tmp_
     assert stat.S_IMODE(data.stat().st_mode) == 0o1777
     (tmp_path / "made").touch()
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o600  # what is written from now on
+
+
+# Below a path
+
+
+@pytest.fixture
+def below_sae(settings):
+    settings.FORCE_SCRIPT_NAME, settings.STATIC_URL = "/sae", "/sae/static/"
+    yield
+    set_script_prefix("/")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("asked", ["/sae", ""])
+def test_below_a_path_every_address_has_it_whether_the_proxy_takes_it_off_or_not(client, below_sae, tiny, asked):
+    page = client.get(f"{asked}/").content.decode()
+    addresses = re.findall(r'(?:href|src|action)="(/[^"]*)"', page)
+    assert len(addresses) > 3 and all(address.startswith("/sae/") for address in addresses)
+    assert client.get(f"{asked}/saes/tiny/").status_code == 200
+    assert client.get(f"{asked}/admin/").url == "/sae/admin/login/?next=/sae/admin/"
+    assert client.get("/sae").url == "/sae/"
+
+
+@pytest.mark.parametrize(
+    "name, said, found",
+    [
+        ("SAEVIZ_PREFIX", " sae/ ", "/sae"),
+        ("SCRIPT_NAME", "/a/b", "/a/b"),
+        ("SCRIPT_NAME", "/", ""),
+        ("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/", "/user/ada/proxy/8000"),
+    ],
+)
+def test_the_path_is_what_is_set_or_what_jupyterhub_gives(monkeypatch, name, said, found):
+    for each in ("SAEVIZ_PREFIX", "SCRIPT_NAME", "PORT"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, said)
+    assert env.prefix() == found
+
+
+def test_where_neither_home_nor_checkout_can_be_written_caches_lie_in_the_data_folder(monkeypatch, tmp_path):
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HF_HOME", "TRITON_HOME"):
+        monkeypatch.setenv(name, "unset after the test")
+        monkeypatch.delenv(name)
+    paths.keep_caches(tmp_path)
+    assert "NUMBA_CACHE_DIR" not in os.environ  # beside the code, as ever
+    monkeypatch.setattr(paths.os, "access", lambda path, mode: False)
+    paths.keep_caches(tmp_path)
+    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "cache" / "numba")
+    assert os.environ["HF_HOME"].startswith(str(tmp_path))
+
+
+def test_a_pooler_that_changes_connections_finds_no_cursor_left_open():
+    assert database.configuration("postgres://u@h/d", paths.ROOT)["DISABLE_SERVER_SIDE_CURSORS"]

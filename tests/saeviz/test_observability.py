@@ -164,6 +164,8 @@ def test_the_doctor_tries_the_device_in_a_process_of_its_own_and_looks_at_the_da
         ("SAEVIZ_LOG_FORMAT", "xml", "Say text, json; left out, it is text."),
         ("SAEVIZ_DEVICE", "gpu", "Say auto, cpu, mps, cuda or cuda:0."),
         ("SAEVIZ_BEHIND_TLS", "yes", "Say 1 for on, 0 for off"),
+        ("SAEVIZ_PREFIX", "/a b", "Give a path like /sae"),
+        ("SAEVIZ_PREFIX", "/saes", "Give a path like /sae"),
         ("TZ_NAME", "Mars/Olympus", "is no time zone"),
     ],
 )

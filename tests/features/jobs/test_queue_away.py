@@ -5,6 +5,8 @@ import socket
 import pytest
 from celery import current_app
 from django.contrib.auth import get_user_model
+from kombu.exceptions import OperationalError
+from redis.exceptions import ResponseError
 
 from features.jobs import doorbell, requests
 from features.models import Job
@@ -32,6 +34,18 @@ def test_a_message_that_cannot_be_sent_is_not_tried_again(monkeypatch):
     monkeypatch.setattr(current_app, "send_task", lambda task, **options: asked.update(options))
     assert doorbell.ring()
     assert asked["retry"] is False
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_queue_that_refuses_is_told_by_its_own_reason(tiny, monkeypatch):
+    def refuse(task, **options):
+        raise OperationalError("…") from ResponseError("MISCONF Redis cannot save to its disk. Commands are disabled.")
+
+    monkeypatch.setattr(current_app, "send_task", refuse)
+    job = requests.request_statistics(tiny)
+    assert job.note.startswith("The queue refuses messages now: MISCONF Redis cannot save to its disk. It waits")
+    monkeypatch.setattr(current_app, "send_task", lambda task, **options: None)
+    assert doorbell.ring() and doorbell.why_not() == ""
 
 
 @pytest.mark.django_db(transaction=True)
