@@ -7,6 +7,7 @@ from .ask import admin as admin_ask  # noqa: F401  (the same)
 from .importing import admin as admin_imports  # noqa: F401  (registers its pages)
 from .jobs.admin import ComputesStatistics, ReadOnly
 from .models import SAE, Corpus, Feature, Statistics
+from .runs import admin as admin_runs  # noqa: F401  (the same)
 
 
 @admin.register(SAE)

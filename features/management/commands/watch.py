@@ -7,9 +7,9 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError
 
 from features.jobs import worker
-from features.messages import size
+from features.messages import BadRequest, size
 from features.models import Checkpoint, Watch
-from features.runs import records, watching
+from features.runs import records, removal, watching
 from features.tasks import KINDS
 
 LOOK_EVERY = 2.0
@@ -32,16 +32,17 @@ class Command(BaseCommand):
         parser.add_argument("--compute", action="store_true", help="Compute here, and go on looking until Ctrl-C.")
         parser.add_argument("--once", action="store_true", help="With --compute: end when nothing waits any more.")
         parser.add_argument("--end", action="store_true", help="Look no longer. What was read stays.")
+        parser.add_argument("--free", action="store_true", help="Look no longer, and remove what was read. Files stay.")
 
-    def handle(self, path, answer, compute, once, end, **options):
+    def handle(self, path, answer, compute, once, end, free, **options):
         if path is None:
             return self._list()
-        if (folder := Path(path).expanduser().absolute()) and not folder.is_dir() and not end:
+        if (folder := Path(path).expanduser().absolute()) and not folder.is_dir() and not (end or free):
             raise CommandError(
                 f"{folder} is no folder that can be read. Name the one that checkpoints are written into."
             )
-        if end:
-            return self._end(folder)
+        if end or free:
+            return self._free(folder) if free else self._end(folder)
         watch = _watch(folder, answer, options)
         self._look(watch)
         if not compute:
@@ -79,6 +80,16 @@ class Command(BaseCommand):
             known = ", ".join(Watch.objects.values_list("path", flat=True)) or "none"
             raise CommandError(f"{folder} is not watched. Watched are: {known}.")
         self.stdout.write(f"{folder} is watched no longer.")
+
+    def _free(self, folder) -> None:
+        self._end(folder)
+        watch = Watch.objects.get(path=str(folder))
+        read, saes = removal.taken(watch)
+        try:
+            removal.remove(watch)
+        except BadRequest as refusal:
+            raise CommandError(str(refusal)) from refusal
+        self.stdout.write(f"Removed records of {size(read)} and the panels of {saes:,} checkpoints. The files stay.")
 
     def _list(self) -> None:
         for watch in Watch.objects.all():

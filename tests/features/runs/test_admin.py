@@ -1,0 +1,74 @@
+"""Staff watch folders below the configured ones, change rules, and free what was read."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+
+from features.models import SAE, Checkpoint, Run, Watch
+
+pytestmark = pytest.mark.django_db
+ADD, LIST = "/admin/features/watch/add/", "/admin/features/watch/"
+
+
+@pytest.fixture(autouse=True)
+def _logged_in(client):
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+
+
+def asked(path, **more):
+    return {"path": str(path), "every": 0, "panels_every": 10, "rules": "{}", "answers": ""} | more
+
+
+def test_a_folder_is_watched_from_the_administration(client, files, training):
+    page = client.post(ADD, asked(training, model=files.model, answers="k=32"), follow=True).content.decode()
+    assert "4 checkpoints are queued" in page
+    watch = Watch.objects.get()
+    assert watch.restricted and watch.requested_by.username == "ada"
+    assert watch.asked == {"model": files.model, "answers": {"k": "32"}}
+    assert Checkpoint.objects.waiting().count() == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": "/etc"}, "/etc is not below"),
+        ({"path": "{root}/nowhere"}, "is no folder that can be read"),
+        ({"rules": '{"loss": 1}'}, "There is no rule &#x27;loss&#x27;"),
+        ({"rules": '{"loss_spike": "high"}'}, "give a number, or null"),
+        ({"answers": "k32"}, "k32 names no value"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_a_sentence(client, files, training, change, said):
+    change = {name: value.replace("{root}", str(files.folder)) for name, value in change.items()}
+    assert said in client.post(ADD, asked(training) | change).content.decode()
+    assert not Watch.objects.exists()
+
+
+def test_rules_are_changed_and_the_path_stays(client, files, training):
+    client.post(ADD, asked(training))
+    watch = Watch.objects.get()
+    client.post(f"{LIST}{watch.pk}/change/", asked("/etc", rules='{"dead_share": 0.9}', ended="on"))
+    watch.refresh_from_db()
+    assert (watch.path, watch.rules, watch.ended) == (str(training), {"dead_share": 0.9}, True)
+
+
+def test_what_a_run_takes_is_said_and_freed(client, made_run, tiny):
+    made_run()
+    own = SAE.objects.create(**{f: getattr(tiny, f) for f in (
+        "name", "path", "model_path", "model_name", "hook_point", "format", "d_in", "d_sae", "corpus",
+    )}, slug="of-a-step", checkpoint_hash="x")  # fmt: skip
+    Checkpoint.objects.filter(step=1000).update(sae=own)
+    assert "records of 2.0 KB" in client.get(LIST).content.decode()
+    watch = Watch.objects.get()
+    assert "1 runs, records of 2.0 KB" in client.get(f"{LIST}{watch.pk}/delete/").content.decode()
+    client.post(f"{LIST}{watch.pk}/delete/", {"post": "yes"})
+    assert not Watch.objects.exists() and not Run.objects.exists() and not Checkpoint.objects.exists()
+    assert not SAE.objects.filter(slug="of-a-step").exists()
+
+
+def test_what_is_at_work_is_not_freed(made_run):
+    made_run()
+    Checkpoint.objects.filter(step=2000).update(state="running")
+    with pytest.raises(CommandError, match="at work. Cancel that first"):
+        call_command("watch", "/made", free=True)
+    assert Run.objects.exists()
