@@ -10,7 +10,8 @@ from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
 from .models import Checkpoint, Import, Job, Verification
 from .patterns import claims
-from .runs import quick_pass, watching
+from .runs import quick_pass
+from .runs.intake import watching
 from .storage import kept_activations, move_payloads, recognition, relocation, twins
 
 log = logging.getLogger(__name__)

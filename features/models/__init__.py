@@ -6,7 +6,7 @@ from .jobs import Import, Job, QueuedWork, Verification
 from .judgements import Judgement, JudgementChange
 from .kept import KeptActivations
 from .parts import JobPart, ShardFile
-from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run, Watch
+from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run, RunToken, Watch
 from .sae import SAE
 from .search import FeatureSearch
 from .statistics import Feature, FeaturePayload, FeatureQuerySet, Statistics
@@ -32,6 +32,7 @@ __all__ = [
     "KeptActivations",
     "QueuedWork",
     "Run",
+    "RunToken",
     "ShardFile",
     "Statistics",
     "Verification",

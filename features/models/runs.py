@@ -42,6 +42,23 @@ class Watch(models.Model):
         return self.path
 
 
+class RunToken(models.Model):
+    """The right of one training to upload its checkpoints; the token itself is kept nowhere."""
+
+    name = models.CharField(max_length=60, unique=True)
+    hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token.")
+    watch = models.ForeignKey(Watch, models.CASCADE, related_name="tokens")
+    revoked = models.BooleanField(default=False)
+    used = models.DateTimeField(null=True)
+    created = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["created"]
+
+    def __str__(self):
+        return self.name
+
+
 class RunQuerySet(models.QuerySet):
     def with_checkpoints(self):
         """Those with figures, and of how many checkpoints (`read`)."""

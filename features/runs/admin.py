@@ -1,6 +1,5 @@
 """Staff's door for runs: folders to watch below the configured ones, and what was read of them."""
 
-
 from django import forms
 from django.contrib import admin, messages
 from django.utils.html import format_html
@@ -10,7 +9,8 @@ from ..importing.folders import Outside, inside, roots
 from ..jobs.admin import QueuedWorkAdmin, ReadOnly
 from ..messages import BadRequest, size
 from ..models import Checkpoint, Corpus, Run, Watch
-from . import removal, warnings, watching
+from . import removal, warnings
+from .intake import watching
 
 
 class WatchForm(forms.ModelForm):

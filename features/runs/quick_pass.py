@@ -15,7 +15,8 @@ from django.utils import timezone
 from ..engine.results import Progress
 from ..models import Checkpoint
 from ..storage.readers import autoencoder_of, rows_of, subject_of
-from . import panels, reading, records, warnings
+from . import panels, records, warnings
+from .intake import reading
 
 PREFIX, LEFT_AFTER = "checkpoint-", 3600.0  # of folders, and seconds since one was written to
 

@@ -4,13 +4,15 @@ from django.core.paginator import Paginator
 from django.db.models import Count, F, Q
 from django.http import Http404, HttpResponseForbidden, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from ..jobs.views import STAFF_ONLY, may_compute
 from ..messages import BadRequest, size
 from ..models import SAE, Checkpoint, Run, Watch
 from . import checkpoint_health, history, lists, panels, records, warnings
-from .identity import differences
+from .intake import uploads
+from .intake.identity import differences
 
 PER_PAGE = 100
 
@@ -113,6 +115,24 @@ def star(request, slug, id):
     found = _checkpoint_or_404(slug, id)
     panels.star(found, not found.starred)
     return redirect(found)
+
+
+@csrf_exempt
+@require_http_methods(["PUT", "POST"])
+def upload(request, step, name=None):
+    """A file of a checkpoint (PUT), or that all of them are there (POST); with a run's token."""
+    try:
+        token = uploads.token_of(request.headers.get("Authorization", ""))
+        if name is not None and request.method == "PUT":
+            uploads.receive(token, step, name, request)
+            return JsonResponse({"taken": name})
+        if name is None and request.method == "POST":
+            return JsonResponse({"said": uploads.finish(token, step)})
+        raise uploads.Refused("PUT sends a file to STEP/NAME, POST to STEP/ says that all have come.", 405)
+    except uploads.Refused as refusal:
+        return JsonResponse({"error": str(refusal)}, status=refusal.status)
+    except OSError as error:
+        return JsonResponse({"error": f"It cannot be written: {error.strerror}."}, status=507)
 
 
 def _run_or_404(slug: str) -> Run:

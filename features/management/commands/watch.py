@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from features.jobs import worker
 from features.messages import BadRequest, size
 from features.models import Checkpoint, Watch
-from features.runs import records, removal, watching
+from features.runs import records, removal
+from features.runs.intake import watching
 from features.tasks import KINDS
 
 LOOK_EVERY = 2.0

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from safetensors.torch import load_file, save_file
 
 from features.jobs import leases
-from features.runs import watching
+from features.runs.intake import watching
 
 from .. import checkpoints
 from . import made

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from features.runs import discovery
+from features.runs.intake import discovery
 
 
 def touch(root: Path, *names: str) -> None:

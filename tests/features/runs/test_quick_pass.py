@@ -7,7 +7,8 @@ import pytest
 
 from features.engine.training.turnover import turnover
 from features.models import SAE, Checkpoint, Job, Run, Watch
-from features.runs import panels, records, watching
+from features.runs import panels, records
+from features.runs.intake import watching
 
 from .conftest import age, watch, write_checkpoint
 

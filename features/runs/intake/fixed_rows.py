@@ -4,11 +4,11 @@ import hashlib
 
 from django.conf import settings
 
-from ..engine.activity.strongest import drawn_rows
-from ..engine.corpus.token_rows import open_rows, save_rows
-from ..engine.model.vocabulary import Vocabulary
-from ..importing.register import register_corpus
-from ..models import Corpus
+from ...engine.activity.strongest import drawn_rows
+from ...engine.corpus.token_rows import open_rows, save_rows
+from ...engine.model.vocabulary import Vocabulary
+from ...importing.register import register_corpus
+from ...models import Corpus
 
 SEED = 0
 UNKNOWN = "Whether the trainer read these rows is not known."

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from ..jobs import lifecycle
-from ..models import Checkpoint, Watch
+from ...jobs import lifecycle
+from ...models import Checkpoint, Watch
 from . import discovery
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.sae.reading.errors import CheckpointError
-from ..engine.sae.reading.files import USUAL, find_configs, weight_files, weights_in
+from ...engine.sae.reading.errors import CheckpointError
+from ...engine.sae.reading.files import USUAL, find_configs, weight_files, weights_in
 
 DEEPEST = 6  # folders below the watched one that are looked into
 MOST = 10_000  # checkpoints that are looked at

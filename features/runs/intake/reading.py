@@ -6,19 +6,19 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from ..importing.folders import inside
-from ..importing.plan import check_import, plan_import
-from ..importing.request import ImportRequest
-from ..messages import BadRequest
-from ..models import SAE, Checkpoint
-from ..storage import recognition
+from ...importing.folders import inside
+from ...importing.plan import check_import, plan_import
+from ...importing.request import ImportRequest
+from ...messages import BadRequest
+from ...models import SAE, Checkpoint
+from ...storage import recognition
 from . import identity
 
 
 def read(checkpoint: Checkpoint, say: Callable[[str], None]) -> Checkpoint:
     """The same with its SAE, run and step, written in one step. Raises what importing raises, and BadRequest where
     another file says to be of the same step."""
-    from ..engine.sae.checkpoint import describe
+    from ...engine.sae.checkpoint import describe
 
     path, watch = Path(checkpoint.path), checkpoint.watch
     if watch.restricted:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from django.utils.text import slugify
 
-from ..models import SAE, Checkpoint, Corpus, Run
+from ...models import SAE, Checkpoint, Corpus, Run
 from . import discovery, fixed_rows
 
 if TYPE_CHECKING:
-    from ..engine.sae.checkpoint import Description
+    from ...engine.sae.checkpoint import Description
 
 TOKEN_KEYS = ("n_training_samples", "n_training_tokens", "n_tokens_seen", "tokens_seen", "training_tokens_seen")
 STEP_KEYS = ("step", "current_step", "global_step", "training_step", "n_training_steps", "iteration")
