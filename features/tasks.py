@@ -12,7 +12,7 @@ from .models import Checkpoint, Import, Job, Verification
 from .patterns import claims
 from .runs import quick_pass
 from .runs.intake import watching
-from .storage import kept_activations, move_payloads, recognition, relocation, twins
+from .storage import example_tokens, kept_activations, move_payloads, recognition, relocation, twins
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _catch_up_once():
     """The first thing that a worker does: rows of earlier versions become those of today. What it computes carries
     the hashes of today."""
     catch_ups = relocation.relocate, recognition.recognise_all, move_payloads.move_all, twins.group_all
-    for catch_up in (*catch_ups, claims.test_untested):
+    for catch_up in (*catch_ups, example_tokens.fill_all, claims.test_untested):
         try:
             catch_up()
         except Exception:  # whatever is wrong with an old row: what waits is done all the same
@@ -58,12 +58,8 @@ for name in (doorbell.TASK, *BEFORE):
 def begin():
     """Once, when a worker starts: ring where rows of earlier versions wait."""
     try:
-        if (
-            recognition.unrecognised().exists()
-            or move_payloads.unmoved().exists()
-            or twins.ungrouped().exists()
-            or claims.untested()
-        ):
+        waiting = recognition.unrecognised(), move_payloads.unmoved(), twins.ungrouped(), example_tokens.unfilled()
+        if any(rows.exists() for rows in waiting) or claims.untested():
             doorbell.ring()
     except DatabaseError:
         log.warning("Cannot look for rows of earlier versions now", exc_info=True)

@@ -59,7 +59,7 @@ def ask_progress(request, slug):
 def _looked_for(sae, request):
     try:
         asked, kept = Asked.from_query(request.GET), kept_of(sae)
-        for done in look_for(sae.statistics, kept, asked.pattern):
+        for done in look_for(sae.statistics, kept.tokens, asked.pattern):
             yield {"done": done, "total": kept.tokens}
         yield {"ready": True}
     except (ValueError, OSError) as error:  # as the page itself will say it, and where

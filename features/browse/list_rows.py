@@ -12,8 +12,8 @@ from django.db.models import F, Q
 from ..judge.labels import Label, labels_of
 from ..judge.reader import Reader
 from ..models import SAE, Feature, FeatureQuerySet
+from ..patterns.examples import count_examples_with
 from .columns import BY_NAME, annotated
-from .example_search import count_examples_with
 from .feature_list import FOUND, GRADE, LABEL, RANKED, FeatureList
 from .logit_search import ranks
 

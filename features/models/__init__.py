@@ -9,7 +9,7 @@ from .parts import JobPart, ShardFile
 from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run, RunToken, Watch
 from .sae import SAE
 from .search import FeatureSearch
-from .statistics import Feature, FeaturePayload, FeatureQuerySet, Statistics
+from .statistics import Feature, FeatureExamples, FeaturePayload, FeatureQuerySet, Statistics
 
 __all__ = [
     "SAE",
@@ -21,6 +21,7 @@ __all__ = [
     "CheckpointQuerySet",
     "Corpus",
     "Feature",
+    "FeatureExamples",
     "FeaturePayload",
     "FeatureQuerySet",
     "FeatureSearch",

@@ -188,3 +188,13 @@ class FeaturePayload(models.Model):
 
     def __str__(self):
         return str(self.feature)
+
+
+class FeatureExamples(models.Model):
+    """On which tokens a feature's examples stand: what the search in the text of all examples reads, and no more."""
+
+    feature = models.OneToOneField(Feature, models.CASCADE, primary_key=True, related_name="example_tokens")
+    tokens = models.BinaryField(help_text="uint32 numbers of tokens, ascending; see storage/example_tokens.py.")
+
+    def __str__(self):
+        return str(self.feature)

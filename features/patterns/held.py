@@ -32,10 +32,7 @@ _found: OrderedDict[tuple, Held] = OrderedDict()  # the last answers, by all tha
 
 def held_by(statistics: Statistics, kept: KeptEntries, pattern: str) -> Held:
     """Raises PatternError, NothingKept, or CorpusError and OSError where the text is gone."""
-    for _ in look_for(statistics, kept, pattern):
-        pass
-    # Others may have asked much meanwhile.
-    held = _found.get(_key(statistics, kept, pattern)) or held_by(statistics, kept, pattern)
+    held = held_within(statistics, kept.tokens, pattern)
     if held.counted != statistics.tokens:
         raise NothingKept(
             f"The statistics counted {statistics.tokens:,} tokens; read with the tokenizer that is there now, the "
@@ -44,19 +41,27 @@ def held_by(statistics: Statistics, kept: KeptEntries, pattern: str) -> Held:
     return held
 
 
-def look_for(statistics: Statistics, kept: KeptEntries, pattern: str) -> Iterator[int]:
+def held_within(statistics: Statistics, tokens: int, pattern: str) -> Held:
+    """The same in the corpus' first tokens, whole rows of them, whatever is kept."""
+    for _ in look_for(statistics, tokens, pattern):
+        pass
+    # Others may have asked much meanwhile.
+    return _found.get(_key(statistics, tokens, pattern)) or held_within(statistics, tokens, pattern)
+
+
+def look_for(statistics: Statistics, tokens: int, pattern: str) -> Iterator[int]:
     """Looks for the pattern block by block, and says after each how many tokens are done; then `held_by` knows. Who
     asks no more for the next block has stopped it. Raises what `held_by` does."""
-    key, corpus, model_path = _key(statistics, kept, pattern), statistics.corpus, statistics.sae.model_path
+    key, corpus, model_path = _key(statistics, tokens, pattern), statistics.corpus, statistics.sae.model_path
     if key in _found:
         return
     question = _question(statistics, pattern)
-    tokens, counted, done = np.zeros(kept.tokens, bool), 0, 0
-    for text in _texts(model_path, corpus, kept.tokens):
-        tokens[done : done + len(text)] = question.holds(text)
+    holds, counted, done = np.zeros(tokens, bool), 0, 0
+    for text in _texts(model_path, corpus, tokens):
+        holds[done : done + len(text)] = question.holds(text)
         counted, done = counted + int(text.counted.sum()), done + len(text)
         yield done
-    _found[key] = Held(tokens, counted)
+    _found[key] = Held(holds, counted)
     while len(_found) > REMEMBERED:
         _found.popitem(last=False)
 
@@ -67,9 +72,9 @@ def _question(statistics: Statistics, pattern: str) -> Question:
     return Question(parse(pattern), tokens, pattern, corpus.slug, table.kinds if table else None)
 
 
-def _key(statistics: Statistics, kept: KeptEntries, pattern: str) -> tuple:
+def _key(statistics: Statistics, tokens: int, pattern: str) -> tuple:
     corpus = statistics.corpus
-    return statistics.sae.model_path, corpus.slug, corpus.path, corpus.sha256, kept.tokens, pattern
+    return statistics.sae.model_path, corpus.slug, corpus.path, corpus.sha256, tokens, pattern
 
 
 @lru_cache(maxsize=2)

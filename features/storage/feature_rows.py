@@ -9,8 +9,9 @@ import numpy as np
 
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.results import FeatureStatistics
-from ..models import Feature, FeaturePayload, FeatureSearch, Statistics
+from ..models import Feature, FeatureExamples, FeaturePayload, FeatureSearch, Statistics
 from . import twins
+from .example_tokens import tokens_of
 from .payload import pack, unpack
 
 LABEL_BYTES = 80  # of a token's text in UTF-8, so that a row stays within 256 bytes
@@ -37,6 +38,8 @@ def row_of(feature: FeatureStatistics, statistics: Statistics, vocabulary: Vocab
     quantiles = np.asarray(feature.activity.quantiles, np.float32).tobytes()
     twins.of_statistics(row, feature)  # is row.search from now on
     FeaturePayload(feature=row, quantiles=quantiles, payload=pack(feature))  # is row.stored from now on
+    tokens = tokens_of(feature.examples, statistics.corpus).tobytes()
+    FeatureExamples(feature=row, tokens=tokens)  # is row.example_tokens
     return row
 
 
@@ -45,6 +48,7 @@ def save(rows: Sequence[Feature]) -> None:
     Feature.objects.bulk_create(rows)
     FeaturePayload.objects.bulk_create([row.stored for row in rows])
     FeatureSearch.objects.bulk_create([row.search for row in rows])
+    FeatureExamples.objects.bulk_create([row.example_tokens for row in rows])
 
 
 def statistics_of(row: Feature) -> FeatureStatistics:

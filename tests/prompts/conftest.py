@@ -5,7 +5,7 @@ import pytest
 from django.utils import timezone
 
 from features import runtime
-from features.models import SAE, Corpus, Feature, FeaturePayload, Statistics
+from features.models import SAE, Corpus, Feature, FeatureExamples, FeaturePayload, Statistics
 from features.storage import feature_rows
 from features.storage.payload import pack
 from tests import made_up
@@ -75,6 +75,7 @@ def row_of(statistics, feature):
         mean=feature.activity.mean,
     )
     FeaturePayload(feature=row, quantiles=feature.activity.quantiles.tobytes(), payload=pack(feature))
+    FeatureExamples(feature=row, tokens=b"")
     return row
 
 

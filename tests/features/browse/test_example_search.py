@@ -1,65 +1,52 @@
 """Does the search in the text of examples find what reading every example would, and say why where it cannot?"""
 
-import random
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from features.browse import example_search
-from features.engine.model.vocabulary import CONTINUED, Vocabulary
-from features.models import Feature, FeaturePayload
-from features.storage import readers
+from features.models import Corpus, Feature, FeatureExamples, FeaturePayload
+from features.patterns import held
+from features.patterns.examples import count_examples_with
+from features.storage import example_tokens, readers
+from features.storage.feature_rows import statistics_of
 from features.storage.payload import unpack_part
+from features.storage.readers import rows_of, vocabulary_of
 
 from .. import shown
 from .test_feature_list import listed
 from .test_pages import text_of
 
-WORDS = ["the", "cat", "sat", "on", "a", "mat,", "then", "The", "dog", "Sat", "by", "日本", "and", "é", "the", "end.\n"]
-
-
-@pytest.fixture(scope="module")
-def vocabulary():
-    return Vocabulary.load(shown.DEMO / "model")
-
 
 @pytest.fixture
 def sae(db, tmp_path):
-    example_search._counts.cache_clear()
-    example_search._search_index.cache_clear()
+    held.forget()
     return shown.shown_sae(tmp_path)
 
 
-def read_one_by_one(examples, corpus, vocabulary, text):
-    """The slow twin: feature -> examples with the text."""
-    found = Counter()
-    for feature, rows, positions in examples:
-        for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
-            ids = corpus[row].tolist()
-            pieces = [
-                "" if id in vocabulary.special or piece == CONTINUED else piece
-                for id, piece in zip(ids, vocabulary.pieces(ids), strict=True)
-            ]
-            if text.lower() in "".join(pieces[max(0, position - 10) : position + 9]).lower():
-                found[feature] += 1
+def read_one_by_one(sae, text):
+    """The slow twin: feature -> examples in whose context a match of the text ends."""
+    found, rows, vocabulary = Counter(), rows_of(sae.corpus), vocabulary_of(sae)
+    for feature in Feature.objects.all():
+        groups = statistics_of(feature).examples.groups
+        for row, position in {pair for group in groups for pair in zip(group.rows, group.positions, strict=True)}:
+            # Bytes of each token; a special one has none.
+            pieces = [b"" if id in vocabulary.special else vocabulary.bytes_of(id) for id in rows[row].tolist()]
+            ends = np.cumsum([len(piece) for piece in pieces])
+            whole, wanted, at = b"".join(pieces).lower(), text.lower().encode(), -1
+            while (at := whole.find(wanted, at + 1)) >= 0:
+                last = int(np.searchsorted(ends, at + len(wanted) - 1, side="right"))
+                if position - 10 <= last <= position + 8:
+                    found[feature.index] += 1
+                    break
     return dict(sorted(found.items()))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_it_finds_what_reading_every_example_finds(vocabulary, seed):
-    rng, words = np.random.default_rng(seed), random.Random(seed)
-    ids = vocabulary.ids(" ".join(words.choices(WORDS, k=900)), bos=False)
-    corpus = np.array(ids[: len(ids) // 40 * 40], dtype=np.uint16).reshape(-1, 40)
-    corpus[:, 0] = vocabulary.bos_id
-    examples = [(feature, rng.integers(0, len(corpus), 3), rng.integers(1, 40, 3)) for feature in range(0, 60, 2)]
-    index = example_search.SearchIndex.of(examples, corpus, vocabulary)
-    for text in ("the", "cat sat", "on a mat, then the dog", "日本", "é the", ".\n", "bos", "zebra", " ", "the" * 40):
-        assert index.count_examples_with(text) == read_one_by_one(examples, corpus, vocabulary, text), text
-
-
-def test_nothing_is_found_where_there_are_no_examples(vocabulary):
-    assert example_search.SearchIndex.of([], np.zeros((4, 8), np.uint16), vocabulary).count_examples_with("a") == {}
+@pytest.mark.parametrize(
+    "text", ["script", "print(", "é 日", "\n\tTAB if", "bos", "zebra", " ", ".stung", "a" * 99, "/i or a"]
+)
+def test_it_finds_what_reading_every_example_finds(sae, text):
+    assert count_examples_with(sae, text) == read_one_by_one(sae, text)
 
 
 def test_the_table_searches_the_text_of_examples(client, sae):
@@ -112,18 +99,33 @@ def test_examples_are_no_sort_of_other_searches(client, sae):
 
 
 def test_a_recomputation_is_searched_anew(sae):
-    assert list(example_search.count_examples_with(sae, "script")) == [0, 1, 2, 4, 5, 6, 7]
-    row = Feature.objects.get(index=5)
+    assert list(count_examples_with(sae, "script")) == [0, 1, 2, 4, 5, 6, 7]
     Feature.objects.get(index=6).delete()
-    row.pk, row.index, row.count = None, 6, 0  # dead
-    row.save()
-    assert list(example_search.count_examples_with(sae, "script")) == [0, 1, 2, 4, 5, 7]
+    assert list(count_examples_with(sae, "script")) == [0, 1, 2, 4, 5, 7]
 
 
-def test_a_second_search_reads_no_payload(sae, django_assert_num_queries):
-    example_search.count_examples_with(sae, "script")
-    with django_assert_num_queries(1):  # which rows are the newest
-        example_search.count_examples_with(sae, "print")
+def test_no_search_reads_a_payload_and_a_page_asks_once(client, sae, django_assert_num_queries):
+    count_examples_with(sae, "script")
+    # 1 the tokens of all examples, 2 payloads of features that have none of them yet
+    with django_assert_num_queries(2) as queries:
+        count_examples_with(sae, "print")
+    # 1 the SAE, 2 and 3 these two, 4 the SAE's model, 5 how many features there are, 6 a page of them
+    with django_assert_num_queries(6) as queries:
+        client.get("/saes/tiny/features/?q=script&by=examples")
+    assert sum("featureexamples" in query["sql"] for query in queries.captured_queries) == 2
+
+
+def test_statistics_of_earlier_versions_are_searched_before_they_are_filled_and_after(sae, monkeypatch):
+    monkeypatch.setattr(example_tokens, "BATCH", 3)
+    FeatureExamples.objects.all().delete()
+    seen = []
+    while True:
+        seen.append(count_examples_with(sae, "script"))
+        if not example_tokens.fill_batch():
+            break
+    assert len(seen) == 4 and all(one == seen[0] != {} for one in seen)
+    assert not example_tokens.unfilled().exists()
+    example_tokens.fill_all()  # nothing is left
 
 
 def test_examples_whose_corpus_is_gone_say_so(client, sae, tmp_path):
@@ -134,16 +136,22 @@ def test_examples_whose_corpus_is_gone_say_so(client, sae, tmp_path):
     assert client.get("/saes/tiny/features/1.json?q=script&by=examples").status_code == 200
 
 
-def test_a_payload_that_cannot_be_read_says_so(client, sae):
+def test_a_payload_that_cannot_be_read_says_so_and_the_others_are_filled(client, sae):
+    FeatureExamples.objects.all().delete()
     FeaturePayload.objects.filter(feature__index=1).update(payload=b"\0old")
     assert "Recompute the statistics" in text_of(client.get("/saes/tiny/features/?q=script&by=examples"))
+    example_tokens.fill_all()
+    assert list(example_tokens.unfilled().values_list("index", flat=True)) == [1]
 
 
 def test_every_group_of_examples_is_searched_and_a_token_that_stands_in_several_is_one_example(sae):
     examples = unpack_part(Feature.objects.get(index=0).payload, "examples")
-    rows, positions = example_search._positions(examples)
+    corpus = Corpus.objects.get()
+    tokens = example_tokens.tokens_of(examples, corpus)
+    width = corpus.row_length - 1
     places = [
-        place for group in examples.groups for place in zip(group.rows.tolist(), group.positions.tolist(), strict=True)
+        row * width + position - 1
+        for group in examples.groups
+        for row, position in zip(group.rows.tolist(), group.positions.tolist(), strict=True)
     ]
-    found = list(zip(rows.tolist(), positions.tolist(), strict=True))
-    assert sorted(found) == sorted(set(places)) and len(examples.top.rows) < len(found) < len(places)
+    assert tokens.tolist() == sorted(set(places)) and len(examples.top.rows) < len(tokens) < len(places)
