@@ -89,6 +89,14 @@ def analysed(sae, ids, patience=None):
         yield _prompt(slot, tuple(ids))
 
 
+@contextmanager
+def loaded(sae, patience=None):
+    """The SAE's subject, to work on undisturbed: for questions that are not about one prompt."""
+    slot = _loaded(sae, patience)
+    with slot.lock:
+        yield slot.subject
+
+
 def forget():
     """Drop everything that is loaded."""
     with _guard:

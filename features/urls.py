@@ -4,6 +4,7 @@ from django.urls import path, re_path, register_converter
 from django.urls.converters import IntConverter
 
 from .ask import claims as claim_views
+from .ask import live as live_views
 from .ask import views as ask_views
 from .browse import views
 from .jobs import status
@@ -25,6 +26,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("saes/<slug:slug>/", views.sae, name="sae"),
     path("saes/<slug:slug>/ask/", ask_views.ask, name="ask"),
+    path("saes/<slug:slug>/ask/near.json", live_views.near_json, name="ask-near"),
     path("saes/<slug:slug>/ask.progress", ask_views.ask_progress, name="ask-progress"),
     path("saes/<slug:slug>/ask.json", ask_views.ask_json, name="ask-json"),
     path("saes/<slug:slug>/features/", views.table, name="table"),

@@ -4,6 +4,7 @@ One dict for the page and its JSON. Figures are of all kept activations, see doc
 """
 
 import time
+import zlib
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,13 +12,16 @@ import numpy as np
 from ..browse import feature_json
 from ..engine.ask.intervals import PrecisionIntervals
 from ..engine.ask.scores import Ranking, Scores, rank, scores
+from ..engine.ask.suspects import Suspects, suspects
 from ..engine.ask.thresholds import Threshold
 from ..engine.results import ExampleGroup
+from ..engine.store.active_entries import FeatureEntries
 from ..engine.store.kept_entries import KeptEntries
 from ..models import SAE, Feature
 from ..patterns.held import Held, held_by
 from ..storage.findings_file import findings_of
 from ..storage.kept_activations import kept_of
+from ..storage.payload import unpack_part
 from .question import Asked
 
 SHOWN = 50  # features
@@ -60,7 +64,7 @@ def _ranked(sae: SAE, kept: KeptEntries, held: Held, asked: Asked) -> dict:
     return {
         "ranked": len(ranking.order),
         "features": _features(sae, found, ranking),
-        "feature": {"index": chosen} | _read(sae, kept, held, least, chosen),
+        "feature": {"index": chosen} | _read(sae, kept, held, least, chosen, found.active),
     }
 
 
@@ -94,30 +98,61 @@ def _features(sae: SAE, found: Scores, ranking: Ranking) -> list[dict]:
     return records
 
 
-def _read(sae: SAE, kept: KeptEntries, held: Held, least: np.ndarray, index: int) -> dict:
-    """Some tokens of each kind with the row they stand in: hits and misses drawn evenly, of false alarms the top."""
+def _read(sae: SAE, kept: KeptEntries, held: Held, least: np.ndarray, index: int, counts: np.ndarray) -> dict:
+    """Some tokens of each kind with the row they stand in: hits and misses drawn evenly, of false alarms the top; and
+    who fired instead. `counts` [d_sae]: on how many tokens each feature is active."""
     entries = kept.feature(index)
     active = np.abs(entries.values) >= least[index]
     is_hit = held.tokens[entries.tokens]
-    missed = held.tokens.copy()
-    missed[entries.tokens[active]] = False
+    missed = misses(held, entries, least[index])
     strongest = np.argsort(-np.abs(entries.values[active & ~is_hit]), kind="stable")
     kinds = {
         "hits": entries.tokens[active & is_hit],
-        "misses": np.flatnonzero(missed),
+        "misses": missed,
         "false_alarms": entries.tokens[active & ~is_hit][strongest],
     }
     text = feature_json.Text.of(sae)
     maximum = float(np.abs(entries.values).max()) if len(entries.values) else 0.0
-    shown = {kind: tokens[:LINES] if kind == "false_alarms" else _drawn(tokens) for kind, tokens in kinds.items()}
+    shown = {kind: tokens[:LINES] if kind == "false_alarms" else drawn(tokens) for kind, tokens in kinds.items()}
     return {
         "maximum": maximum,
         "counts": {kind: len(tokens) for kind, tokens in kinds.items()},
         **{kind: _sequences(sae, entries, tokens.astype(np.int64), text) for kind, tokens in shown.items()},
+        "instead": _instead(sae, suspects(kept, missed, counts, held.counted, least), index),
     }
 
 
-def _drawn(tokens: np.ndarray) -> np.ndarray:
+def misses(held: Held, entries: FeatureEntries, least: np.float32) -> np.ndarray:
+    """Tokens on which the pattern holds and the feature is not active, ascending. [n]"""
+    missed = held.tokens.copy()
+    missed[entries.tokens[np.abs(entries.values) >= least]] = False
+    return np.flatnonzero(missed)
+
+
+def _instead(sae: SAE, found: Suspects, index: int) -> list[dict]:
+    """A record for each, with the decoder cosine where it is stored: of neighbours and correlated features."""
+    cosines = _stored_cosines(sae, index) if len(found.features) else {}
+    rows = Feature.objects.shown_of(sae).narrow().filter(index__in=found.features.tolist())
+    tokens = dict(rows.values_list("index", "top_token"))
+    records = feature_json.records(feature=found.features, hits=found.hits, share=found.share, lift=found.lift)
+    return [
+        record | {"decoder_cosine": cosines.get(record["feature"]), "top_token": tokens.get(record["feature"], "")}
+        for record in records
+    ]
+
+
+def _stored_cosines(sae: SAE, index: int) -> dict[int, float]:
+    row = Feature.objects.shown_of(sae).filter(index=index).stored_values("payload").first()
+    try:
+        relatives = unpack_part(row[0], "relatives")
+    except (TypeError, ValueError, zlib.error):  # without statistics, or of another version: the model says it
+        return {}
+    near, correlated = relatives.neighbours, relatives.correlated_features
+    cosines = dict(zip(correlated.indices.tolist(), feature_json.numbers(correlated.decoder_cosine), strict=False))
+    return cosines | dict(zip(near.indices.tolist(), feature_json.numbers(near.cosine), strict=True))
+
+
+def drawn(tokens: np.ndarray) -> np.ndarray:
     """LINES of them at most, the same every time, in the order of the corpus."""
     if len(tokens) <= LINES:
         return tokens

@@ -83,3 +83,26 @@ def precision_interval(a, m, rows, draws):  # [tokens] three times, [n, all rows
 def pattern_order(keys, hits, n_a):  # [d_sae] each; of precision and lift, the lower ends of the intervals are the keys
     """Active features, the highest key first; of equal ones the one with more hits, then the lower index."""
     return sorted(n_a.nonzero()[:, 0].tolist(), key=lambda i: (-float(keys[i]), -int(hits[i]), i))
+
+
+def fired_instead(a, m, i):  # [tokens, d_sae], [tokens]; {feature: (n(not a_i, m, a_j), share, lift)}
+    """Features that are active where i misses the pattern: on at least two such tokens, and more often than elsewhere.
+    The most first; of equal ones the higher lift, then the lower index."""
+    missed = m & ~a[:, i]  # [tokens]
+    found = {}
+    for j in range(a.shape[1]):
+        hits = int((missed & a[:, j]).sum())
+        share, everywhere = hits / max(1, int(missed.sum())), float(a[:, j].double().mean())
+        if hits >= 2 and share > everywhere:
+            found[j] = hits, share, share / everywhere
+    return dict(sorted(found.items(), key=lambda item: (-item[1][0], -item[1][2], item[0])))
+
+
+def bar(activation, f, i, k=None, threshold=None):  # [d_sae] activations on one token
+    """What the size of p_i has to exceed on a token for feature i to be active."""
+    if activation in ("topk", "signed_topk", "abstopk"):
+        return min((abs(float(x)) for x in f if x != 0), default=0.0)
+    if activation == "groupmax":
+        size = len(f) // k
+        return float(f[i // size * size : (i // size + 1) * size].max())
+    return max(0.0, float(threshold[i])) if threshold is not None else 0.0

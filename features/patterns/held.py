@@ -9,7 +9,9 @@ import numpy as np
 
 from ..engine.ask.grammar import parse
 from ..engine.ask.holds import Question
+from ..engine.ask.pattern import Regex, Text
 from ..engine.ask.row_text import RowText, TokenBytes, row_texts
+from ..engine.ask.spans import spans
 from ..engine.store.kept_entries import KeptEntries
 from ..models import SAE, Corpus, Statistics
 from ..storage.kept_activations import NothingKept
@@ -32,21 +34,16 @@ _found: OrderedDict[tuple, Held] = OrderedDict()  # the last answers, by all tha
 
 def held_by(statistics: Statistics, kept: KeptEntries, pattern: str) -> Held:
     """Raises PatternError, NothingKept, or CorpusError and OSError where the text is gone."""
-    held = held_within(statistics, kept.tokens, pattern)
+    for _ in look_for(statistics, kept.tokens, pattern):
+        pass
+    # Others may have asked much meanwhile.
+    held = _found.get(_key(statistics, kept.tokens, pattern)) or held_by(statistics, kept, pattern)
     if held.counted != statistics.tokens:
         raise NothingKept(
             f"The statistics counted {statistics.tokens:,} tokens; read with the tokenizer that is there now, the "
             f"same rows have {held.counted:,}. Recompute them."
         )
     return held
-
-
-def held_within(statistics: Statistics, tokens: int, pattern: str) -> Held:
-    """The same in the corpus' first tokens, whole rows of them, whatever is kept."""
-    for _ in look_for(statistics, tokens, pattern):
-        pass
-    # Others may have asked much meanwhile.
-    return _found.get(_key(statistics, tokens, pattern)) or held_within(statistics, tokens, pattern)
 
 
 def look_for(statistics: Statistics, tokens: int, pattern: str) -> Iterator[int]:
@@ -64,6 +61,16 @@ def look_for(statistics: Statistics, tokens: int, pattern: str) -> Iterator[int]
     _found[key] = Held(holds, counted)
     while len(_found) > REMEMBERED:
         _found.popitem(last=False)
+
+
+def matches_within(statistics: Statistics, tokens: int, part: Text | Regex) -> tuple[np.ndarray, np.ndarray]:
+    """First and last token of every match in the corpus' first tokens. [matches] each, ascending."""
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for text in _texts(statistics.sae.model_path, statistics.corpus, tokens):
+        starts, ends = spans(part, text)
+        found.append((text.first + text.token_of(starts), text.first + text.token_of(ends - 1)))
+    firsts, lasts = (np.concatenate(part) for part in zip(*found, strict=True))
+    return firsts, lasts
 
 
 def _question(statistics: Statistics, pattern: str) -> Question:

@@ -4,6 +4,7 @@ import { bindKeys } from "../shared/keys.js";
 import { sequenceRow, tokenKeys } from "../shared/sequences.js";
 import { count, element } from "../shared/text.js";
 import { claimForm } from "./claims.js";
+import { drawInstead, nearMisses } from "./misses.js";
 import { tokenCards } from "./examples.js";
 
 const KINDS = [
@@ -21,9 +22,11 @@ if (data) {
   groups.replaceChildren(...KINDS.map(([kind, name, how, none]) => element("section", { class: "group" },
     element("h3", {}, `${name}: ${count(feature.counts[kind])}`, feature.counts[kind] > feature[kind].length &&
       element("span", { class: "remark" }, `${feature[kind].length} of them, ${how}`)),
-    feature[kind].length ? feature[kind].map(draw) : element("p", { class: "muted" }, none))));
+    feature[kind].length ? feature[kind].map(draw) : element("p", { class: "muted" }, none),
+    kind === "misses" && feature.misses.length ? drawInstead(feature, groups.dataset.base) : null)));
   tokenCards(groups, () => ({ data: { ...feature, population }, marks: {} }));
   tokenKeys(groups);
+  if (feature.misses.length) nearMisses(groups, feature);
 }
 
 const claiming = document.getElementById("claim");

@@ -111,6 +111,12 @@ class SparseAutoencoder:
         return self.activate(x @ self.W_enc + self.b_enc)
 
     @torch.no_grad()
+    def pre_activations(self, h, features):  # [*, d_in], [n]
+        """p of chosen features, float32 [*, n]: what the activation function is applied to."""
+        x = self._normalise(h.to(self.device, torch.float32))[0]
+        return x @ self.W_enc[:, features] + self.b_enc[features]
+
+    @torch.no_grad()
     def decode(self, f, h=None):  # [*, d_sae], [*, d_in]
         """Reconstruction from activations, float32 [*, d_in].
 

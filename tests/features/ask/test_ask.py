@@ -3,11 +3,15 @@
 import html
 import json
 import re
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from features import runtime
 from features.ask import question
+from features.engine.ask import near_misses
 from features.models import KeptActivations, Statistics
 from features.patterns import held
 
@@ -126,3 +130,38 @@ def test_on_a_long_text_progress_is_told_and_who_hangs_up_stops_it(client, asked
     assert client.get(JSON, {"q": "print and not zebra"}).json()["held"] > 0
     (line,) = client.get("/saes/tiny/ask.progress", {"q": "a and ("}).streaming_content
     assert "at character 8" in json.loads(line)["error"]
+
+
+def test_who_fired_instead_stands_by_the_misses(client, asked):
+    sae, dense, text, labels = asked
+    held = np.char.find(labels, "script") >= 0
+    read = client.get(JSON, {"q": "token(/script/)", "feature": PRINT}).json()["feature"]
+    (first, *_) = read["instead"]
+    missed = held & (dense[:, PRINT] == 0)
+    hits = (missed & (dense[:, SCRIPT] != 0)).sum()
+    assert (first["feature"], first["hits"]) == (SCRIPT, hits)
+    assert first["share"] == pytest.approx(hits / missed.sum(), rel=1e-4)
+    assert first["lift"] == pytest.approx(first["share"] / (dense[text.counted, SCRIPT] != 0).mean(), rel=1e-4)
+    assert first["decoder_cosine"] is not None  # one of the made-up neighbours
+
+
+def test_how_near_it_was_is_told_by_a_model_that_is_loaded(client, asked, monkeypatch):
+    sae, *_ = asked
+    near = "/saes/tiny/ask/near.json"
+    query = {"q": "token(/script/)", "feature": SCRIPT, "others": f"{PRINT},99"}
+    cold = client.get(near, query)
+    assert cold.status_code == 409 and cold.json()["cold"]
+    monkeypatch.setattr(runtime, "_subject", lambda sae: "a subject")
+    monkeypatch.setattr(runtime, "_first_forward", lambda subject: None)
+    monkeypatch.setattr(
+        near_misses, "near_misses", lambda subject, ids, positions, feature: (positions - 20.0, positions * 0 + 0.25)
+    )
+    monkeypatch.setattr(near_misses, "decoder_cosines", lambda sae, feature, others: np.full(len(others), np.nan))
+    monkeypatch.setattr(runtime, "loaded", contextmanager(lambda sae: iter([SimpleNamespace(sae=None)])))
+    told = client.get(near, query | {"load": 1}).json()
+    misses = client.get(JSON, query).json()["feature"]["misses"]
+    assert [(miss["row"], miss["position"]) for miss in told["misses"]] == [(m["row"], m["position"]) for m in misses]
+    assert {miss["bar"] for miss in told["misses"]} == {0.25} and told["cosines"] == {str(PRINT): None}
+    assert client.get(near, query | {"load": 1, "feature": 12}).status_code == 400
+    KeptActivations.objects.update(manifest="", why_not="They were freed.")
+    assert "They were freed." in client.get(near, query | {"load": 1}).json()["error"]
