@@ -5,7 +5,7 @@ import pytest
 from django.utils import timezone
 
 from features import runtime
-from features.models import SAE, Corpus, Feature, FeatureExamples, FeaturePayload, Statistics
+from features.models import SAE, Corpus, Feature, FeatureExamples, FeaturePayload, FeatureSearch, Statistics
 from features.storage import feature_rows
 from features.storage.payload import pack
 from tests import made_up
@@ -76,6 +76,7 @@ def row_of(statistics, feature):
     )
     FeaturePayload(feature=row, quantiles=feature.activity.quantiles.tobytes(), payload=pack(feature))
     FeatureExamples(feature=row, tokens=b"")
+    FeatureSearch(feature=row, boosted=b"", suppressed=b"")
     return row
 
 
