@@ -45,6 +45,7 @@ urlpatterns = [
     path("saes/<slug:slug>/labels/findings.json", judge_views.findings, name="labels-findings"),
     re_path(r"^saes/(?P<slug>[-\w]+)/labels\.(?P<form>json|csv)$", judge_views.export, name="labels-export"),
     path("saes/<slug:slug>/features/<number:index>/training.json", run_views.training_json, name="training-json"),
+    path("saes/<slug:slug>/features/<number:index>/beside/", run_views.beside, name="beside"),
     path("runs/", run_views.runs, name="runs"),
     path("runs/upload/<str:step>/", run_views.upload, name="run-upload"),
     path("runs/upload/<str:step>/<str:name>", run_views.upload, name="run-upload-file"),

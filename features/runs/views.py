@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from ..jobs.views import STAFF_ONLY, may_compute
 from ..messages import BadRequest, size
 from ..models import SAE, Checkpoint, Run, Watch
-from . import checkpoint_health, history, lists, panels, records, warnings
+from . import checkpoint_health, history, lists, matches, panels, records, warnings
 from .intake import uploads
 from .intake.identity import differences
 
@@ -105,6 +105,35 @@ def training_json(request, slug, index):
     if moment is None or not 0 <= index < sae.d_sae or not records.having([moment]):
         return JsonResponse({"error": f"{sae} has no figures over a training run."}, status=404)
     return JsonResponse(history.feature_history(moment, index))
+
+
+@require_safe
+def beside(request, slug, index):
+    """A feature and its counterpart in another SAE at the same place, in two columns, with chance beside each match."""
+    sae = get_object_or_404(SAE.objects.for_pages(), slug=slug)
+    if not 0 <= index < sae.d_sae:
+        raise Http404(f"Feature {index}: this SAE has features 0 to {sae.d_sae - 1}.")
+    others = [each for each in SAE.objects.for_pages().exclude(pk=sae.pk) if not sae.not_comparable(each)]
+    chosen = request.GET.get("other", "")
+    other = next((each for each in others if each.slug == chosen), None)
+    if chosen and other is None:
+        raise Http404(f"No SAE “{chosen}” reads the same place. There are: {', '.join(each.slug for each in others)}.")
+    found, problem = None, ""
+    try:
+        found = matches.counterpart(index, sae, other) if other else None
+    except (ValueError, OSError) as trouble:
+        problem = str(trouble)
+    columns = [{"sae": sae, "feature": index}]
+    columns += [{"sae": other, "feature": found.feature}] if found else []
+    data = {"columns": [sae_column(**column) for column in columns]}
+    context = {"index": index, "others": others, "other": other, "found": found, "problem": problem, "data": data}
+    return render(request, "runs/beside.html", {"sae": sae, "here": "feature", **context})
+
+
+def sae_column(sae: SAE, feature: int) -> dict:
+    """What a script needs to draw a feature of one of the two."""
+    address = f"{sae.get_absolute_url()}features/{feature}"
+    return {"name": sae.name, "feature": feature, "page": f"{address}/", "json": f"{address}.json"}
 
 
 @require_POST

@@ -59,6 +59,7 @@ function drawHead() {
   document.title = `#${data.index} – ${data.sae.name} – saeviz`;
   byId("nav-feature").href = location.pathname + query;
   byId("json").href = `${base}${data.index}.json`;
+  byId("beside").href = `${base}${data.index}/beside/`;
   byId("badges").replaceChildren(...[
     data.dead && element("span", { class: "badge" }, "dead"),
     data.dense && element("span", { class: "badge warn", title: `Fires on more than ${percent(dense_above, 2)} of tokens` }, "dense: not a sparse feature"),
