@@ -133,7 +133,7 @@ def beside(request, slug, index):
 def sae_column(sae: SAE, feature: int) -> dict:
     """What a script needs to draw a feature of one of the two."""
     address = f"{sae.get_absolute_url()}features/{feature}"
-    return {"name": sae.name, "feature": feature, "page": f"{address}/", "json": f"{address}.json"}
+    return {"name": f"{sae.name} ({sae.slug})", "feature": feature, "page": f"{address}/", "json": f"{address}.json"}
 
 
 @require_POST

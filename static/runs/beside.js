@@ -20,7 +20,7 @@ async function column({ name, feature, page, json }) {
   const draw = (sequence) => sequenceRow(sequence, { maximum: data.maximum, scale });
   const logits = data.logits;
   return element("section", {}, head,
-    element("p", {}, `Density ${percent(data.density)} of ${count(data.tokens)} tokens, maximum ${figure(data.maximum, 3)}, mean ${figure(data.mean, 3)}`),
+    element("p", {}, `Density ${percent(data.density)} of ${count(data.population.tokens)} tokens, maximum ${figure(data.maximum, 3)}, mean ${figure(data.mean, 3)}`),
     data.activation_histogram && histogram(data.activation_histogram, { name: "Activations", height: 70 }).node,
     logits && logits.positive.length ? element("div", { class: "two tight" }, logitTable(logits.negative, logitScale(logits), 5), logitTable(logits.positive, logitScale(logits), 5)) : null,
     element("h3", {}, "Top activations"), data.sequences.top.slice(0, 10).map(draw),
