@@ -7,6 +7,7 @@ from .ask import claims as claim_views
 from .ask import live as live_views
 from .ask import views as ask_views
 from .browse import views
+from .grading import views as grading_views
 from .jobs import status
 from .jobs import views as job_views
 from .judge import views as judge_views
@@ -53,6 +54,13 @@ urlpatterns = [
     path("runs/<slug:slug>.json", run_views.run_json, name="run-json"),
     path("runs/<slug:slug>/<int:id>/", run_views.checkpoint, name="checkpoint"),
     path("runs/<slug:slug>/<int:id>/star/", run_views.star, name="checkpoint-star"),
+    path("saes/<slug:slug>/grading/", grading_views.gradings, name="gradings"),
+    path("grading/<uuid:key>/", grading_views.grade, name="grading"),
+    path("grading/<uuid:key>/<int:number>.json", grading_views.grade_item, name="grading-item"),
+    path("grading/<uuid:key>/result/", grading_views.result, name="grading-result"),
+    path("grading/<uuid:key>/labels/", grading_views.to_labels, name="grading-labels"),
+    path("grading/<uuid:key>/answers.json", grading_views.export, {"form": "json"}, name="grading-json"),
+    path("grading/<uuid:key>/answers.csv", grading_views.export, {"form": "csv"}, name="grading-csv"),
     path("saes/<slug:slug>/jobs.json", job_views.newest_job, name="jobs-json"),
     path("saes/<slug:slug>/verify/", job_views.verify, name="verify"),
 ]

@@ -27,7 +27,7 @@ SHOWN = {
     "twin": "twin",
     "each": "one_of_each",
 }
-MOST_MATCHES = 30_000  # parameters; a query of SQLite may carry 32,766
+MOST_PARAMETERS = 500  # of a query: SQLite carries 32,766, but thousands take longer than the query
 GRADE_ORDER = {"clear": 3, "partly": 2, "unclear": 1, "": 0}
 
 
@@ -117,9 +117,11 @@ class ListRows:
 
     def features(self) -> "FeatureQuerySet | OrderedFeatures":
         """The listed features without their payloads, in order; equal values by index."""
-        features = annotated(self.filtered.narrow(), [*self.list.shown_columns, *self._computed_sort])
+        computed = [*self.list.shown_columns, *self._computed_sort]
         if self._keys_by_hand:
-            return OrderedFeatures(features, [index for _, index in self._keys])
+            shown = annotated(Feature.objects.shown_of(self.sae).narrow(), computed)  # those listed are known by now
+            return OrderedFeatures(shown, [index for _, index in self._keys])
+        features = annotated(self.filtered.narrow(), computed)
         return features.order_by(self._order, "index")
 
     @property
@@ -208,11 +210,11 @@ def _may_be_none(name: str) -> bool:
 
 def _among(features: FeatureQuerySet, indices: set[int], outside: bool = False) -> FeatureQuerySet:
     """Those that are, or are not, of these."""
-    if len(indices) <= MOST_MATCHES:
+    if len(indices) <= MOST_PARAMETERS:
         return features.exclude(index__in=indices) if outside else features.filter(index__in=indices)
     quoted = connection.ops.quote_name
     column = f"{quoted(Feature._meta.db_table)}.{quoted('index')}"
-    numbers = ",".join(str(int(index)) for index in sorted(indices))  # more than a query may carry as parameters
+    numbers = ",".join(str(int(index)) for index in sorted(indices))
     return features.extra(where=[f"{column} {'NOT ' * outside}IN ({numbers})"])
 
 

@@ -2,6 +2,7 @@
 
 from .claims import Claim, ClaimTest
 from .corpus import Corpus
+from .grading import GradingAnswer, GradingSample
 from .jobs import Import, Job, QueuedWork, Verification
 from .judgements import Judgement, JudgementChange
 from .kept import KeptActivations
@@ -25,6 +26,8 @@ __all__ = [
     "FeaturePayload",
     "FeatureQuerySet",
     "FeatureSearch",
+    "GradingAnswer",
+    "GradingSample",
     "Import",
     "Job",
     "JobPart",

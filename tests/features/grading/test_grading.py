@@ -1,0 +1,161 @@
+"""Is grading blind, fair and told as it was?"""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from django.contrib.auth import get_user_model
+
+from features.grading import intruder, results, sample
+from features.models import Feature, GradingSample, Judgement
+
+from .. import shown
+from ..browse.test_pages import text_of
+
+SILENT = {"everywhere": lambda index: lambda row, first, last: True}
+
+
+@pytest.fixture
+def sae(db, tmp_path, monkeypatch):
+    monkeypatch.setattr(sample, "_silence_of", lambda sae: SILENT["everywhere"])
+    sae = shown.shown_sae(tmp_path)
+    Feature.objects.filter(index__in=[0, 1]).update(density=0.00005)
+    Feature.objects.filter(index__in=[2]).update(density=0.2)
+    return sae
+
+
+def drawn(client, **fields):
+    answer = client.post("/saes/tiny/grading/", {"size": 6, "seed": 3} | fields)
+    return answer.url
+
+
+def test_a_sample_is_drawn_evenly_from_the_decades_and_again_with_its_seed(client, sae):
+    addresses = [drawn(client), drawn(client), drawn(client, seed=4)]
+    one, same, other = (GradingSample.objects.get(key=address.split("/")[2]) for address in addresses)
+    assert one.items == same.items != other.items
+    strata = [item["stratum"] for item in one.items]
+    assert sorted(strata) == [0, 0, 3, 3, 3, 4] and len({item["index"] for item in one.items}) == 6
+    assert one.saes[0]["alive"] == [2, 0, 0, 4, 1] and 3 not in [item["index"] for item in one.items]  # 3 is dead
+
+
+@pytest.mark.parametrize(
+    "fields, said", [({"size": 0}, "from 1 to 500"), ({"seed": "x"}, "whole number"), ({"size": 501}, "501")]
+)
+def test_what_cannot_be_drawn_is_said(client, sae, fields, said):
+    assert said in text_of(client.get(drawn(client, **fields))) and not GradingSample.objects.exists()
+
+
+def test_nothing_tells_which_feature_it_is_before_all_are_graded(client, sae):
+    address = drawn(client)
+    found = GradingSample.objects.get()
+    page = client.get(address).content.decode()
+    assert "tiny" not in page.lower().replace("tiny features", "") and "c0ffee" not in page
+    for number in range(6):
+        item = client.get(f"{address}{number}.json").json()
+        if item["lines"]:
+            assert item["panel"] is None  # the panels would answer the question
+            assert "stranger" not in item and len(item["lines"]) == 5
+            item = client.post(f"{address}{number}.json", {"picked": 1}, "application/json").json()
+        told = json.dumps(item)
+        for secret in ("index", "slug", "neighbours", "checkpoint", '"row"', '"ids"', "tiny"):
+            assert secret not in told
+        assert item["panel"]["sequences"]["top"]
+    assert "Which they were" not in text_of(client.get(f"{address}result/"))
+    for number in range(6):
+        client.post(f"{address}{number}.json", {"grade": "clear"}, "application/json")
+    read = text_of(client.get(f"{address}result/"))
+    assert "Which they were" in read and f"tiny #{found.items[0]['index']}" in read
+
+
+def test_the_stranger_is_of_another_feature_where_this_one_is_silent(sae):
+    text = sample.Text.of(sae)
+    records = {feature.index: feature for feature in shown.Collected(size=shown.COMPUTED).features()}
+    asked = []
+
+    def silent(row, first, last):
+        asked.append((row, first, last))
+        return row % 2 == 0
+
+    others = [record for index, record in records.items() if index not in (0, 3)]
+    found, why = intruder.intruder(records[0], others, silent, text, np.random.default_rng(0))
+    assert not why and abs(found.share - found.stranger_share) <= intruder.APART
+    own = {intruder._text(text, r, p) for r, p, _ in zip(*intruder._examples(records[0]), strict=True)}
+    lines = ["".join(line["tokens"]) for line in found.lines]
+    assert [line in own for line in lines].count(False) == 1 and lines[found.stranger] not in own
+    assert len(set(lines)) == 5 and all(last - first == intruder.BEFORE + intruder.AFTER for _, first, last in asked)
+    none, why = intruder.intruder(records[0], [records[4]], lambda *place: False, text, np.random.default_rng(0))
+    assert none is None and "silent" in why
+
+
+def test_without_kept_activations_the_question_is_left_out_with_the_reason(client, db, tmp_path):
+    shown.shown_sae(tmp_path)
+    item = client.get(f"{drawn(client)}0.json").json()
+    assert item["lines"] is None and "No intruder question" in item["why_none"] and item["panel"]["sequences"]
+
+
+def test_a_picked_line_stands_and_answers_are_taken_up_again(client, sae):
+    address = drawn(client)
+    number = next(n for n, item in enumerate(GradingSample.objects.get().items) if item["intruder"])
+    post = lambda **answer: client.post(f"{address}{number}.json", answer, "application/json")  # noqa: E731
+    assert post(picked=5).status_code == post(grade="great").status_code == post().status_code == 400
+    assert post(picked=2).json()["picked"] == 2
+    again = post(picked=1)
+    assert again.status_code == 400 and "picked already" in again.json()["error"]
+    post(grade="clear")
+    post(grade="partly")
+    item = client.get(f"{address}{number}.json").json()
+    assert (item["picked"], item["grade"]) == (2, "partly")
+    assert "1 of 6" in text_of(client.get("/saes/tiny/grading/")) and "go on" in text_of(
+        client.get("/saes/tiny/grading/")
+    )
+    assert client.get(f"{address}6.json").status_code == 404
+
+
+def test_result_files_and_labels_say_what_was_answered(client, sae):
+    address = drawn(client)
+    found = GradingSample.objects.get()
+    grades = ["clear", "clear", "partly", "unclear", "clear", "clear"]
+    Judgement.objects.create(
+        weights=sae.checkpoint_hash, width=12, index=found.items[0]["index"], author="local reader", grade="unclear"
+    )
+    for number, grade in enumerate(grades):
+        if question := found.items[number]["intruder"]:
+            client.post(f"{address}{number}.json", {"picked": question["stranger"]}, "application/json")
+        client.post(f"{address}{number}.json", {"grade": grade}, "application/json")
+    rows = list(csv.DictReader(io.StringIO(client.get(f"{address}answers.csv").content.decode())))
+    assert [row["grade"] for row in rows] == grades and {row["right"] for row in rows} <= {"True", ""}
+    assert client.get(f"{address}answers.json").json()["answers"][2]["feature"] == found.items[2]["index"]
+    client.post(f"{address}labels/")
+    kept = dict(Judgement.objects.values_list("index", "grade"))
+    assert kept[found.items[0]["index"]] == "unclear" and kept[found.items[2]["index"]] == "partly"
+    (told,) = results.of_grader(found, "local reader")
+    assert told["all"].graded == 6 and sum(line.clear.hits for line in told["lines"]) == 4
+
+
+def test_shares_are_weighted_by_the_alive_features_of_each_decade():
+    found = results.weighted([(1, 10, 900), (10, 10, 100), (0, 0, 50)])
+    assert found.value == pytest.approx(0.9 * 0.1 + 0.1 * 1) and (found.hits, found.of) == (11, 20)
+    assert found.low < found.value < found.high
+    one = results.share(8, 10)
+    assert (one.low, one.high) == (
+        pytest.approx(0.497, abs=0.01),
+        pytest.approx(0.955, abs=0.01),
+    )  # Jeffreys of 8 of 10
+    assert results.share(0, 10).low == 0 and results.share(10, 10).high == 1 and results.share(0, 0).value is None
+
+
+def test_cohens_kappa_by_hand_and_for_two_graders(client, sae):
+    one, other = ["clear"] * 5 + ["unclear"] * 5, ["clear"] * 4 + ["unclear"] * 6
+    # observed 9/10; by chance 0.5 * 0.4 + 0.5 * 0.6 = 0.5
+    assert results.cohens_kappa(one, other) == pytest.approx((0.9 - 0.5) / 0.5)
+    assert results.cohens_kappa(["clear"], ["clear"]) is None and results.cohens_kappa([], []) is None
+    address = drawn(client)
+    for number, grade in enumerate(("clear", "unclear")):
+        client.post(f"{address}{number}.json", {"grade": grade}, "application/json")
+    client.force_login(get_user_model().objects.create_user("ann"))
+    for number, grade in enumerate(("clear", "unclear")):
+        client.post(f"{address}{number}.json", {"grade": grade}, "application/json")
+    read = text_of(client.get(f"{address}result/"))
+    assert "ann and local reader: the same grade on 2 of 2, Cohen's kappa 1.00" in read
