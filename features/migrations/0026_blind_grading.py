@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('features', '0024_searched_and_grouped'),
+        ('features', '0025_run_tokens'),
     ]
 
     operations = [
