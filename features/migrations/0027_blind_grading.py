@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('features', '0025_run_tokens'),
+        ('features', '0026_tokens_of_examples'),
     ]
 
     operations = [
