@@ -84,7 +84,7 @@ def _below_root(path: str) -> str:
 class ImportAdmin(QueuedWorkAdmin):
     """Imports that were asked for here, and the page that asks for one."""
 
-    list_display = ["id", "path", "progress", "page", "requested_by", "created", "buttons"]
+    list_display = ["id", "buttons", "path", "progress", "page", "asked"]
 
     def has_add_permission(self, request):
         return request.user.has_perm("features.add_job")

@@ -7,11 +7,12 @@ from django.middleware.csrf import get_token
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.timezone import localtime
 
 from ..engine.results import LOSS_ROWS
 from ..messages import BadRequest
 from ..models import Corpus, Job, Verification
-from . import lifecycle, requests, status
+from . import estimate, lifecycle, requests, status
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -27,16 +28,20 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
-def say_queued(page, request, work, what: str):
+def say_queued(page, request, work, what: str, more: str = ""):
     """That it is, or waits for the queue to be back."""
     level = messages.WARNING if work.note else messages.SUCCESS
-    page.message_user(request, f"{what} is queued. {work.note}".strip(), level)
+    page.message_user(request, " ".join(filter(None, [f"{what} is queued.", work.note, more])), level)
 
 
 class RecomputeForm(forms.Form):
     """What to compute with; the rules are those of `requests.request_statistics`."""
 
-    tokens = forms.IntegerField(min_value=1, required=False, help_text="Empty: as many as the settings say.")
+    tokens = forms.IntegerField(
+        min_value=1,
+        required=False,
+        help_text="Empty: as many as stand above. Chosen features are computed on those of the statistics shown.",
+    )
     device = forms.CharField(initial="auto", max_length=20, help_text="auto, cpu, mps, cuda, cuda:1 ...")
     corpus = forms.ModelChoiceField(Corpus.objects, required=False, help_text="Empty: the SAE's own.")
     seed = forms.IntegerField(min_value=0, required=False, help_text="Of the random examples. Empty: 0.")
@@ -82,13 +87,15 @@ class ComputesStatistics(admin.ModelAdmin):
             except (BadRequest, lifecycle.Unfinished) as refusal:
                 form.add_error(None, str(refusal))
             else:
-                say_queued(self, request, job, f"Job {job.pk} for {sae}")
+                say_queued(self, request, job, f"Job {job.pk} for {sae}", estimate.told(sae, job.tokens, features))
         return form.is_valid()
 
     def describe(self, sae, features):
         """The line of the form for one job."""
         what = "all" if features is None else f"{len(features):,}"
-        return f"{sae}: {what} of {sae.d_sae:,} features, on {sae.corpus} ({sae.corpus.tokens:,} tokens)"
+        tokens = sae.statistics.tokens if features and sae.statistics else requests.default_tokens(sae)
+        line = f"{sae}: {what} of {sae.d_sae:,} features, on {sae.corpus} ({sae.corpus.tokens:,} tokens)"
+        return f"{line}. {estimate.told(sae, tokens, features)}"
 
 
 class QueuedWorkAdmin(ReadOnly):
@@ -106,6 +113,10 @@ class QueuedWorkAdmin(ReadOnly):
         get_token(request)  # sets the cookie that the buttons of the rows send back
         return super().changelist_view(request, extra_context)
 
+    @admin.display(description="SAE", ordering="sae")
+    def page(self, work):
+        return work.sae and format_html('<a href="{}">{}</a>', work.sae.get_absolute_url(), work.sae)
+
     @admin.display(ordering="state")
     def progress(self, work):
         """Kept up to date by jobs.js while the work is unfinished."""
@@ -114,7 +125,14 @@ class QueuedWorkAdmin(ReadOnly):
             '<div data-progress="{}" data-state="{}">{}</div>', address, work.state, status.sentence(work)
         )
 
-    @admin.display(description="")
+    @admin.display(description="asked for", ordering="created")
+    def asked(self, work):
+        """By whom, how and when, in one column: the buttons have to stay in sight."""
+        by = work.requested_by or work.requested_how or "nobody known"
+        how = f", {work.requested_how}" if work.requested_by and work.requested_how else ""
+        return f"{by}{how}, {localtime(work.created):%d %b %H:%M}"
+
+    @admin.display(description="stop or retry")
     def buttons(self, work):
         if not (work.can_be_cancelled or work.can_be_retried):
             return ""
@@ -125,7 +143,7 @@ class QueuedWorkAdmin(ReadOnly):
 
 @admin.register(Job)
 class JobAdmin(QueuedWorkAdmin):
-    list_display = ["id", "sae", "what", "progress", "parts", "requested_by", "requested_how", "created", "buttons"]
+    list_display = ["id", "buttons", "page", "what", "progress", "parts", "asked"]
     list_filter = ["state", "sae"]
 
     @admin.display(description="features and tokens")
@@ -143,4 +161,4 @@ class JobAdmin(QueuedWorkAdmin):
 
 @admin.register(Verification)
 class VerificationAdmin(QueuedWorkAdmin):
-    list_display = ["id", "sae", "progress", "requested_by", "created", "buttons"]
+    list_display = ["id", "buttons", "page", "progress", "asked"]

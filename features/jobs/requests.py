@@ -43,8 +43,7 @@ def request_statistics(
     corpus = _checked_corpus(sae, corpus or (shown.corpus if shown else sae.corpus))
     if shown and corpus != shown.corpus:
         raise BadRequest(f"{sae} shows statistics on '{shown.corpus}'; compute all its features on '{corpus}' first.")
-    if tokens is None:
-        tokens = shown.tokens if shown else min(settings.SAEVIZ_TOKENS, corpus.tokens)
+    tokens = _as_shown(sae, shown, tokens) if shown else _or_default(sae, corpus, tokens)
     if seed is None:
         seed = shown.seed if shown else 0
     job = Job(
@@ -63,6 +62,31 @@ def request_statistics(
     if not send and (before := _interrupted(job)):
         return lifecycle.retry(before, user, alone=True)
     return lifecycle.enqueue(job)
+
+
+def default_tokens(sae: SAE, corpus: Corpus | None = None) -> int:
+    """Counted where nobody says how many, of all features."""
+    return min(settings.SAEVIZ_TOKENS, (corpus or sae.corpus).tokens)
+
+
+def _or_default(sae, corpus, tokens):
+    return default_tokens(sae, corpus) if tokens is None else tokens
+
+
+def _as_shown(sae, shown, tokens) -> int:
+    """Chosen features join the set that is shown: on the same tokens, of the same weights. Whole rows are counted, so
+    what ends in the same last row is the same."""
+    if not shown.is_of(sae):
+        raise BadRequest(
+            f"{sae} shows statistics of other weights, or of another reading; compute all its features first."
+        )
+    row = shown.corpus.row_length - shown.corpus.first
+    if tokens is None or shown.tokens - row < tokens <= shown.tokens:
+        return shown.tokens
+    raise BadRequest(
+        f"{sae} shows statistics on {shown.tokens:,} tokens, and chosen features join them; {tokens:,} were asked for. "
+        f"Leave the number of tokens empty, or compute all features on {tokens:,}."
+    )
 
 
 def _interrupted(wanted: Job) -> Job | None:

@@ -57,7 +57,7 @@ def model_hash(model_path) -> str:
 
 @lru_cache(maxsize=16)
 def _hash(model_path: str, files: str) -> str:  # sizes and times are in the key: what has changed is read again
-    hashes = [sha256(file) for file in _weight_files(model_path)]
+    hashes = [sha256(file) for file in weight_files(model_path)]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
 
 
@@ -69,12 +69,13 @@ def _key(model_path) -> str:
 
 def _files(model_path) -> dict[str, list[int]]:
     """{name: [bytes, time]} of config and weights: a look that tells whether they are the same."""
-    files = [Path(model_path) / "config.json", *_weight_files(model_path)]
+    files = [Path(model_path) / "config.json", *weight_files(model_path)]
     stats = {file.name: file.stat() for file in files if file.is_file()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
-def _weight_files(model_path) -> list[Path]:
+def weight_files(model_path) -> list[Path]:
+    """That hold a model's weights; none where there is no such folder."""
     files = sorted({file for pattern in WEIGHTS for file in Path(model_path).glob(pattern)})
     # The same weights in two forms: the first that transformers would take.
     return [file for file in files if file.suffix == ".safetensors"] or files

@@ -1,13 +1,17 @@
 """Can staff recompute statistics and follow jobs, and can nobody else?"""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
 
 from features.jobs import lifecycle
 from features.jobs.requests import request_statistics
-from features.models import Corpus, Feature, Job
+from features.messages import BadRequest
+from features.models import SAE, Corpus, Feature, Job
 from tests import made_up
 from tests.features.shown import store
 
@@ -62,7 +66,7 @@ def test_chosen_features_make_one_job(client, tiny):
     store(tiny, made_up.Collected())
     rows = Feature.objects.filter(index__in=[2, 5])
     assert "Tiny: 2 of 8 features" in client.post(FEATURES, asked(*rows)).content.decode()
-    client.post(FEATURES, asked(*rows, **CONFIRMED))
+    client.post(FEATURES, asked(*rows, **CONFIRMED | {"tokens": ""}))
     assert Job.objects.get().features == [2, 5]
 
 
@@ -71,8 +75,37 @@ def test_all_features_beyond_the_page_can_be_chosen(client, tiny):
     first = Feature.objects.first()
     page = client.post(FEATURES, asked(first, select_across="1")).content.decode()
     assert "Tiny: 8 of 8 features" in page and 'name="select_across" value="1"' in page
-    client.post(FEATURES, asked(first, select_across="1", **CONFIRMED))
+    client.post(FEATURES, asked(first, select_across="1", **CONFIRMED | {"tokens": ""}))
     assert Job.objects.get().features == list(range(8))
+
+
+def test_chosen_features_on_other_tokens_are_refused_when_asked_and_not_after_computing(client, tiny):
+    statistics = store(tiny, made_up.Collected())
+    page = client.post(FEATURES, asked(*Feature.objects.filter(index=2), **CONFIRMED | {"tokens": "300"}))
+    assert "on 960 tokens, and chosen features join them; 300 were asked for. Leave" in page.content.decode()
+    assert not Job.objects.exists()
+    assert request_statistics(SAE.objects.get(), features=[2], tokens=950).tokens == 960  # ends in the same row
+    type(statistics).objects.update(checkpoint_hash="of other weights")
+    with pytest.raises(BadRequest, match="statistics of other weights"):
+        request_statistics(SAE.objects.get(), features=[2])
+
+
+def test_what_a_job_will_take_is_told_before_it_starts(client, tiny):
+    page = client.post(SAES, asked(tiny)).content.decode()
+    assert "For 960 tokens. Time: nobody knows before the first computation here." in page
+    assert "Memory: 15." in page and "64 a token, which nobody has measured" in page and "are free." in page
+    began = timezone.now()
+    Job.objects.create(sae=tiny, tokens=480, state="done", started=began, finished=began + timedelta(seconds=60))
+    page = client.post(SAES, asked(tiny)).content.decode()
+    assert "Time: about 2 min 0 s, as job" in page and "took 1 min 0 s for 480." in page
+    assert "Time: about" in client.post(SAES, asked(tiny, **CONFIRMED), follow=True).content.decode()
+
+
+def test_what_stops_a_job_stands_in_its_first_columns(client, tiny):
+    request_statistics(tiny)
+    page = client.get(JOBS).content.decode()
+    assert page.index("data-post") < page.index("data-progress") and "admin, " not in page
+    assert '<a href="/saes/tiny/">Tiny</a>' in page
 
 
 @pytest.mark.parametrize(

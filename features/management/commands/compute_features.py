@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from features import messages
-from features.jobs import requests, worker
+from features.jobs import estimate, requests, worker
 from features.jobs.lifecycle import Unfinished, pick_up_silent
 from features.models import SAE, Corpus, Job
 
@@ -39,6 +39,7 @@ class Command(BaseCommand):
             job = requests.request_statistics(_sae(sae), how="command", send=queue, **asked)
         except (messages.BadRequest, Unfinished) as refusal:
             raise CommandError(str(refusal)) from refusal
+        self.stderr.write(estimate.told(job.sae, job.tokens, job.features), self.style.NOTICE)
         if queue:
             self.stdout.write(f"Job {job.pk} is queued. {job.note}".strip())
         else:

@@ -1,0 +1,71 @@
+"""What will a computation take? Time as those before it took, memory for weights, disk for what stays: estimates, told
+before it starts, with what they rest on."""
+
+import shutil
+from pathlib import Path
+
+from django.conf import settings
+
+from ..messages import size
+from ..models import SAE, Corpus, Job, KeptActivations
+from ..storage import verdicts
+from ..templatetags.formatting import duration
+
+ENTRY = 12  # bytes of an active entry where it is kept: by token and by feature
+FLOAT32 = 4
+ROW = 4_000  # bytes of a feature in the database, about
+USUAL_L0 = 64  # where nobody has measured it
+
+
+def told(sae: SAE, tokens: int, features: list[int] | None = None, corpus: Corpus | None = None) -> str:
+    """Sentences for whoever is about to ask."""
+    free = _free()
+    entries, why = _entries(sae, tokens)
+    disk = entries * ENTRY
+    stays = disk if features is None and disk <= settings.SAEVIZ_KEPT_BYTES else 0
+    rows = sae.d_sae * ROW if features is None else 0
+    needed = disk + stays + rows
+    parts = [
+        f"For {tokens:,} tokens",
+        f"Time: {_time(sae, tokens)}",
+        f"Memory: {size(_weights(sae))} for weights, and what a pass takes beside them",
+        f"Disk: {size(disk)} until it is done ({entries:,} active entries, {why}), {size(stays + rows)} for good; "
+        f"{size(free)} are free",
+    ]
+    if needed > free:
+        parts.append("That is too little: free some, or ask for fewer tokens")
+    return ". ".join(parts) + "."
+
+
+def _time(sae: SAE, tokens: int) -> str:
+    """In proportion to the newest computation of all features of this SAE, else of another."""
+    done = Job.objects.filter(state=Job.State.DONE, features=None).exclude(started=None).exclude(finished=None)
+    like = done.filter(sae=sae).newest_first().first() or done.select_related("sae").newest_first().first()
+    if like is None:
+        return "nobody knows before the first computation here"
+    took = (like.finished - like.started).total_seconds()
+    scale = tokens / like.tokens * (sae.d_in * sae.d_sae) / max(1, like.sae.d_in * like.sae.d_sae)
+    whose = f"job {like.pk}" if like.sae_id == sae.pk else f"job {like.pk} of {like.sae.slug}"
+    return f"about {duration(max(1, took * scale))}, as {whose} took {duration(took)} for {like.tokens:,}"
+
+
+def _entries(sae: SAE, tokens: int) -> tuple[int, str]:
+    """How many (token, feature) pairs are active, and by which measure."""
+    kept = KeptActivations.objects.filter(statistics__sae=sae).exclude(entries=0).select_related("statistics").first()
+    if kept and kept.statistics.tokens:
+        return round(kept.entries / kept.statistics.tokens * tokens), "as many a token as those that are kept"
+    l0 = (sae.statistics and sae.statistics.l0) or (sae.self_check or {}).get("l0")
+    if l0:
+        return round(l0 * tokens), f"{l0:.0f} a token as measured"
+    return USUAL_L0 * tokens, f"{USUAL_L0} a token, which nobody has measured"
+
+
+def _weights(sae: SAE) -> int:
+    """Of the SAE as float32, and of the model as its files are."""
+    own = (2 * sae.d_in * sae.d_sae + sae.d_in + sae.d_sae) * FLOAT32
+    return own + sum(file.stat().st_size for file in verdicts.weight_files(sae.model_path))
+
+
+def _free() -> int:
+    folder = Path(settings.SAEVIZ_SHARDS).absolute()
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
