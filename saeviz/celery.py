@@ -42,6 +42,15 @@ def _log_as_the_site_does(**_):
     """Whoever answers this signal has set logging up: Django did, and Celery's own is left out."""
 
 
+@signals.worker_process_init.connect
+def give_way(**_):
+    """The process that computes; the one that looks after it stays as it is."""
+    from django.conf import settings
+
+    if settings.SAEVIZ_NICE:
+        os.nice(settings.SAEVIZ_NICE)
+
+
 class Watch(bootsteps.StartStopStep):
     """Looks after work from the worker's main process, at its start and then every few seconds."""
 

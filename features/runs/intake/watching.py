@@ -7,6 +7,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from django.db import IntegrityError
 from django.utils import timezone
 
 from ...jobs import lifecycle
@@ -55,7 +56,10 @@ def look(watch: Watch) -> list[Checkpoint]:
     _seen[watch.pk] = {str(each.path): each.signature for each in found}
     taken, left_out = _thinned(watch, whole, found, known)
     checkpoints = [_row(watch, each, root) for each in taken]
-    lifecycle.enqueue_all(checkpoints)
+    try:
+        lifecycle.enqueue_all(checkpoints)
+    except IntegrityError:  # another process looked at the same time, and has queued them
+        return []
     _say(watch, problem=" ".join(problems[:5]), note=left_out)
     return checkpoints
 

@@ -9,6 +9,7 @@ from features.engine.training.turnover import turnover
 from features.models import SAE, Checkpoint, Job, Run, Watch
 from features.runs import panels, records
 from features.runs.intake import watching
+from saeviz import celery
 
 from .conftest import age, watch, write_checkpoint
 
@@ -87,3 +88,25 @@ def test_first_last_every_tenth_and_starred_keep_their_panels(made_run):
     every = list(run.in_order())
     Checkpoint.objects.filter(pk=every[3].pk).update(starred=True)
     assert [every.index(each) for each in panels.kept(run)] == [0, 3, 10, 20, 24]
+
+
+def test_workers_give_way_where_they_are_told_to(settings, monkeypatch):
+    told = []
+    monkeypatch.setattr("os.nice", told.append)
+    celery.give_way()
+    settings.SAEVIZ_NICE = 19
+    celery.give_way()
+    assert told == [19]
+
+
+def test_two_processes_that_look_at_once_queue_a_checkpoint_once(files, training, monkeypatch):
+    row = Watch.objects.create(path=str(training))
+    known = watching._thinned
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(watching, "_thinned", known)
+        watching.look(row)  # the other one is quicker
+        return known(*arguments)
+
+    monkeypatch.setattr(watching, "_thinned", meanwhile)
+    assert watching.look(row) == [] and row.checkpoints.count() == 4

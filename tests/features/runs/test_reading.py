@@ -1,0 +1,53 @@
+"""Two files of one step, steps that go back, a state that is a step: told, and the run's other checkpoints stay."""
+
+from datetime import timedelta
+
+import pytest
+
+from features.messages import BadRequest
+from features.models import SAE, Checkpoint
+from features.runs.intake import identity, reading
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def new(made_run, tiny):
+    """new(step, hash) is a checkpoint of a made run of four, just read."""
+    run = made_run()
+    names = ["name", "model_path", "model_name", "hook_point", "format", "d_in", "d_sae", "corpus"]
+
+    def make(step, weights="new", path="/made/new.pt"):
+        own = {name: getattr(tiny, name) for name in names}
+        sae = SAE.objects.create(slug=f"s{SAE.objects.count()}", checkpoint_hash=weights, path=path, **own)
+        appeared = run.in_order().last().appeared + timedelta(hours=1)
+        return Checkpoint.objects.create(
+            watch=run.watch, run=run, sae=sae, path=path, signature="new", step=step, unit="tokens", appeared=appeared
+        )
+
+    return make
+
+
+def test_two_files_of_one_step_are_told(new):
+    second = new(2000)
+    with pytest.raises(BadRequest, match="/made/new.pt says to be of 2,000 tokens, and so does /made/made/2000"):
+        reading._refuse_second(second.run, second, identity.Step(2000, "tokens"), second.sae)
+    reading._refuse_second(second.run, second, identity.Step(2500, "tokens"), second.sae)
+
+
+def test_a_step_that_goes_back_is_told(new):
+    back, on = new(2500), new(9000, path="/made/b.pt")
+    (said,) = reading._backwards(back.run, back)
+    assert said.startswith("2,500 tokens were written after 3,000") and reading._backwards(on.run, on) == []
+
+
+def test_a_state_with_the_weights_of_a_step_is_that_step(new, tiny):
+    state = new(None, weights=tiny.checkpoint_hash)
+    assert reading._twin(state.run, state).step == 4000
+    assert reading._twin(state.run, new(None, weights="others", path="/made/c.pt")) is None
+
+
+def test_settings_of_a_run_leave_out_what_tells_its_checkpoints_apart():
+    config = {"lr": 0.1, "trainer.k": 4, "metadata.training_tokens": 5, "n_training_samples": 7, "dtype": "float16"}
+    assert identity.settings_of(config) == {"lr": 0.1, "trainer.k": 4}
+    assert identity._first(config, identity.TOKEN_KEYS) == 7
