@@ -134,7 +134,9 @@ def _load(slot, sae):
     try:
         subject = _subject(sae)
         _first_forward(subject)
-    except Exception as error:  # whatever a file or a library does: the site must go on and say so
+    except (
+        BaseException
+    ) as error:  # whatever a file or a library does, panics of Rust too: the site goes on and says so
         log.exception("Cannot load %s", sae.slug)
         slot.finish_load("failed", error=_sentence(sae, error))
     else:

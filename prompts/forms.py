@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from features.engine.model.config import context_length, dimensions
 from features.engine.model.vocabulary import Vocabulary
 from features.engine.text.chat import ChatError, messages_of
+from features.engine.text.tokenizer_file import TokenizerMissing
 from features.models import SAE
 from features.runtime import Unavailable
 from features.storage.readers import chat_template_of, vocabulary_of
@@ -164,7 +165,10 @@ def ids_of(sae: SAE, text: str, bos: bool, reading: str = "text") -> list[int]:
     vocabulary = tokenizer_of(sae)
     if reading == "chat":
         text, bos = _chat(sae, text), False
-    ids = vocabulary.ids(text, bos=bos, special=reading != "text")
+    try:
+        ids = vocabulary.ids(text, bos=bos, special=reading != "text")
+    except TokenizerMissing as error:
+        raise Unavailable(f"{sae.slug} cannot be asked: {error}") from error
     if not ids:
         raise Refused("The prompt has no token. Type some text or choose an example.")
     outputs = dimensions(sae.model_path).get("d_vocab") or vocabulary.size

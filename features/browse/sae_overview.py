@@ -96,7 +96,7 @@ def older_note(sae: SAE) -> str:
     statistics = sae.statistics
     if statistics is None or "model check" in statistics.versions:
         return ""
-    kind = text_config(sae.model_path).get("model_type")
+    kind = str(text_config(sae.model_path).get("model_type"))
     if kind not in WRONG_BEFORE:
         return ""
     return (

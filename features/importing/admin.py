@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
+from ..engine.foreign_files import in_words
 from ..jobs.admin import QueuedWorkAdmin, say_queued
 from ..models import SAE, Corpus, Import
 from . import folders, job, language_models, provenance, uploads
@@ -127,7 +128,7 @@ class ImportAdmin(QueuedWorkAdmin):
         except Unanswered as unanswered:
             form.ask(unanswered.questions)
         except (ValueError, OSError) as refusal:
-            context["detected"] = [("Cannot be read", str(refusal))]
+            context["detected"] = [("Cannot be read", in_words(refusal))]
         return context
 
     def get_urls(self):
@@ -181,7 +182,7 @@ class ImportAdmin(QueuedWorkAdmin):
             form.ask(unanswered.questions)
             form.add_error(None, "The files do not say all that is needed; please answer the questions below.")
         except (ValueError, OSError) as refusal:
-            form.add_error(None, str(refusal))
+            form.add_error(None, in_words(refusal))
         else:
             say_queued(self, request, row, f"Import {row.pk} of {row.path}")
         return form.is_valid()

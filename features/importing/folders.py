@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from ..engine.foreign_files import in_words
 from ..engine.sae.reading.files import WEIGHTS, is_sae_file
 from ..engine.text.tokenizer_file import has_tokenizer
 
@@ -72,9 +73,15 @@ def _is_below(path: Path) -> bool:
 
 
 def _folders(*more: Path) -> Iterator[tuple[Path, list[str]]]:
-    """(folder, its files in order) of everything below the roots, to a bounded depth; links are not followed."""
+    """(folder, its files in order) of everything below the roots, to a bounded depth; links are not followed,
+    and names that are not UTF-8 are passed over."""
     for root in [*roots(), *more]:
         for folder, inner, files in os.walk(root):
             depth = len(Path(folder).relative_to(root).parts)
-            inner[:] = sorted(name for name in inner if not name.startswith("."))[: MOST if depth < DEEPEST else 0]
-            yield Path(folder), sorted(files)
+            inner[:] = sorted(filter(_is_offered, inner))[: MOST if depth < DEEPEST else 0]
+            yield Path(folder), sorted(name for name in files if in_words(name) == name)
+
+
+def _is_offered(folder: str) -> bool:
+    """A name that is not UTF-8 fits into no form and no row."""
+    return not folder.startswith(".") and in_words(folder) == folder

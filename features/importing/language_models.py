@@ -5,6 +5,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from ..engine.model.config import ModelError, read_config
 from ..engine.text.tokenizer_file import FILE, has_tokenizer
 from ..models import SAE
 from ..storage.verdicts import hooks_of
@@ -26,10 +27,10 @@ def find(name) -> Path:
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _whole(folder.absolute())
+        return _readable(_whole(folder.absolute()))
     for known in known_folders():
         if _plain(str(name)) in _names(known):
-            return known
+            return _readable(known)
     raise UnknownModel(
         f"No language model {str(name)!r} is on this machine; known are {_listed()}. Give the folder with its "
         f"config.json, weights and tokenizer.json: --model FOLDER (hf download {name} --local-dir FOLDER gets one)."
@@ -57,6 +58,15 @@ def _whole(folder: Path) -> Path:
         if not there:
             has = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
             raise UnknownModel(f"{folder} has no {name}, which says {what}; it holds {has}. Give a model's folder.")
+    return folder
+
+
+def _readable(folder: Path) -> Path:
+    """Raises UnknownModel where its config is none: told when asked, not after weights were loaded."""
+    try:
+        read_config(folder)
+    except ModelError as error:
+        raise UnknownModel(str(error)) from error
     return folder
 
 

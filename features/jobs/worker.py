@@ -5,6 +5,7 @@ import time
 from functools import partial
 
 from .. import messages
+from ..engine.foreign_files import is_panic
 from ..engine.results import Cancelled, Progress
 from ..models import SAE, Job, JobPart
 from ..patterns import claims, held
@@ -61,7 +62,9 @@ def do(lease, run) -> bool:
         lease.give_up(cancel=True)
         if not isinstance(end, Cancelled):
             raise
-    except Exception as error:  # whatever a file, a model or a driver does: the row says it
+    except BaseException as error:  # whatever a file, a model or a driver does: the row says it
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         log.exception("%s failed", lease)
         lease.give_up(messages.sentence(error, getattr(lease, "job", None)))
     return False

@@ -4,7 +4,9 @@ import json
 import struct
 from pathlib import Path
 
-HEADER_LIMIT = 100_000_000  # safetensors allows no longer header
+from ..engine.foreign_files import in_words
+
+HEADER_LIMIT = 32_000_000  # bytes; the longest known have a third of it. Parsed, it takes many times as much memory
 
 
 def complaints(row):
@@ -26,13 +28,15 @@ def _of_weights(name, path):
     files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
     for file in files:
         if why := _why_unreadable(file):
-            yield f"the {name} {file} {why}.", "Put the file back, or correct the path in the admin."
+            yield f"the {name} {in_words(file)} {why}.", "Put the file back, or correct the path in the admin."
 
 
 def _why_unreadable(file):
     """None, or the end of a sentence that begins with the file."""
     if not file.exists():
         return "is missing"
+    if not file.is_file() and not file.is_dir():  # a pipe would be waited for, for ever
+        return "is no regular file"
     look = {".safetensors": _safetensors_fault, ".npy": _npy_fault}.get(file.suffix)
     try:
         return look(file) if look else None
@@ -49,8 +53,8 @@ def _safetensors_fault(file):
             return "is damaged: it does not begin like a safetensors file"
         try:
             header = json.loads(opened.read(length))
-            ends = [t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            ends = [int(t["data_offsets"][1]) for name, t in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             return "is damaged: its header cannot be read"
     return _wrong_size(file, 8 + length + max(ends, default=0))
 

@@ -4,7 +4,6 @@ Written by people, so everything in it is checked before it is shown; what canno
 and told by `manage.py check`. docs/findings.md says what may stand in it.
 """
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from stat import S_ISREG
 from urllib.parse import urlencode
 
 from ..engine.claims.kinds import why_unreadable
+from ..engine.foreign_files import Unreadable, read_json
 
 FILE = "findings.json"
 MOST_BYTES = 1_000_000
@@ -100,11 +100,9 @@ def file_of(checkpoint) -> Path:
 @lru_cache(maxsize=64)
 def _read(file: Path, d_sae: int, changed: int, size: int) -> Findings:
     """`changed` and `size` are in the key: an edited file is read anew."""
-    if size > MOST_BYTES:
-        raise FindingsUnreadable(f"{file} has {size:,} bytes; at most {MOST_BYTES:,} are read")
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = read_json(file, MOST_BYTES)
+    except (OSError, Unreadable) as error:
         raise FindingsUnreadable(f"{file} cannot be read: {error}") from error
     try:
         return parsed(found, d_sae)

@@ -170,3 +170,19 @@ def test_special_tokens_and_chats_are_read_by_choice(sae, tmp_path, refused):
     with pytest.raises(forms.Refused, match="no JSON"):
         forms.ids_of(sae, "[{", True, "chat")
     assert "read='song' is unknown. Choose one of: text, special, chat." in refused(400, text="a", read="song")
+
+
+def test_what_another_language_throws_ends_one_request(client, sae, made_up_model, monkeypatch):
+    class PanicException(BaseException):
+        pass
+
+    def broken(*_, **__):
+        raise PanicException("index out of bounds")
+
+    vocabulary = forms.vocabulary_of(sae)
+    monkeypatch.setattr(vocabulary, "tokenizer", type("Broken", (), {"encode": broken}))
+    answer = client.get(PAGE, {"text": "a", "format": "json"})
+    assert answer.status_code == 503 and "tokenizer broke on this text" in answer.json()["error"]
+    monkeypatch.setattr("prompts.views._sae", broken)
+    client.raise_request_exception = False
+    assert client.get(PAGE).status_code == 500  # with a number, as every failure, and the process goes on

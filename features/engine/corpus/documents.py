@@ -3,7 +3,6 @@
 One reader for each ending, nothing unpacked beyond a limit.
 """
 
-import json
 import random
 import re
 from collections import Counter
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..foreign_files import Unreadable, read_object
 from .errors import CorpusError
 from .notes import Notes
 from .row_files import SEPARATOR, Found, read_csv, read_json, read_jsonl, read_txt  # noqa: F401  (for those who cut)
@@ -161,10 +161,9 @@ def _stripped(text: str, file: Path, notes: Notes) -> str:
 
 def _json(path: Path) -> dict:
     try:
-        value = json.loads(path.read_text("utf-8-sig")) if path.is_file() else {}
-    except ValueError as error:
-        raise CorpusError(f"{path} is no JSON: {error}. Half written? Copy it again.") from error
-    return value if isinstance(value, dict) else {}
+        return read_object(path) if path.is_file() else {}
+    except Unreadable as error:
+        raise CorpusError(str(error)) from error
 
 
 def _format(file: Path) -> str | None:

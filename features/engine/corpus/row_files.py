@@ -49,6 +49,8 @@ def read_json(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_B
     text = "".join(text_of(file, notes, max_bytes))
     try:
         value = json.loads(text)
+    except RecursionError as error:
+        raise CorpusError(f"{file} has brackets inside brackets without end, which no text has.") from error
     except ValueError as error:
         if "\n" not in text.strip():
             raise CorpusError(f"{file} is no JSON: {error}. Half written? Copy it again.") from error

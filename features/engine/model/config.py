@@ -1,9 +1,8 @@
 """What does a model's config.json say of it? No weight is read, and no library that could read one is loaded."""
 
-import json
 from pathlib import Path
 
-from ..foreign_files import stand_in
+from ..foreign_files import Unreadable, read_object
 
 NAMES = {  # transformer_lens's name -> those that other families of models give to the same number
     "n_layers": ("n_layer", "num_hidden_layers", "num_layers"),
@@ -14,6 +13,8 @@ NAMES = {  # transformer_lens's name -> those that other families of models give
     "d_vocab": ("vocab_size",),
     "n_ctx": ("n_positions", "max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length"),
 }
+MOST = {"n_layers": 10_000}  # what is counted one by one; of all others no size of a model
+MOST_OTHERS = 2**31
 
 
 class ModelError(ValueError):
@@ -21,43 +22,51 @@ class ModelError(ValueError):
 
 
 def read_config(folder) -> dict:
-    """`config.json` of a model folder. Raises ModelError when there is none or it does not parse."""
+    """`config.json` of a model folder. Raises ModelError when there is none, it does not parse, or it says numbers that
+    no model has."""
     path = Path(folder) / "config.json"
     try:
-        config = json.loads(path.read_text("utf-8-sig"))
+        config = read_object(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}). A model folder needs a config.json.") from error
-    except ValueError as error:
-        raise ModelError(stand_in(path) or f"{path} is not valid JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path} holds a {type(config).__name__}, not an object with settings.")
+    except Unreadable as error:
+        raise ModelError(str(error)) from error
+    for name, number in _numbers(_of_text(config)).items():
+        if number > (most := MOST.get(name, MOST_OTHERS)):
+            raise ModelError(f"{path} says {name} {number:.6g}; at most {most:,} is read. Is it damaged?")
     return config
 
 
 def text_config(folder) -> dict:
     """The settings of the text model; empty where they cannot be read."""
     try:
-        config = read_config(folder)
+        return _of_text(read_config(folder))
     except ModelError:
         return {}
-    # A model that reads images as well nests the settings of its language model.
-    nested = config.get("text_config")
-    return nested if isinstance(nested, dict) else config
 
 
 def dimensions(folder) -> dict[str, int]:
     """{name of NAMES: number} of the text model, those that its config says; empty where it cannot be read."""
     config = text_config(folder)
-    numbers = {name: _first_number(config, (name, *others)) for name, others in NAMES.items()}
+    numbers = _numbers(config)
     # No MLP, whatever d_mlp is stated. 0 rather than nothing: where nothing is said, 4 * d_model is assumed.
-    if config.get("attn_only"):
-        numbers["d_mlp"] = 0
-    return {name: number for name, number in numbers.items() if number is not None}
+    return numbers | {"d_mlp": 0} if config.get("attn_only") else numbers
 
 
 def context_length(folder) -> int | None:
     """Tokens that the model reads at most; None where the config does not say."""
     return dimensions(folder).get("n_ctx")
+
+
+def _of_text(config: dict) -> dict:
+    """A model that reads images as well nests the settings of its language model."""
+    nested = config.get("text_config")
+    return nested if isinstance(nested, dict) else config
+
+
+def _numbers(config: dict) -> dict[str, int]:
+    numbers = {name: _first_number(config, (name, *others)) for name, others in NAMES.items()}
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _first_number(config: dict, names) -> int | None:

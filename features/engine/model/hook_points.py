@@ -89,7 +89,7 @@ def hook_widths(folder) -> dict[str, int]:
 
 def _absent(config: dict) -> set[str]:
     """Sites that models of such a config do not have."""
-    kind, absent = config.get("model_type"), set()
+    kind, absent = str(config.get("model_type")), set()
     if kind in STATE_SPACE:
         return {site for site in SITES if site not in ("hook_resid_pre", "hook_resid_post")}
     # As transformers' own configs have it where they leave it out.

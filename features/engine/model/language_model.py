@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..foreign_files import stand_in, without_advice
+from ..foreign_files import is_panic, stand_in, without_advice
 from .config import ModelError, read_config
 from .one_layer import OneBlockConfig, OneBlockModel
 from .tl_layout import WEIGHTS
@@ -52,7 +52,9 @@ def load_model(folder, device: str = "auto", ids: Tensor | None = None):
         return boot(folder, device, ids)
     except (ModelError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # whatever a library raises of a model that it does not know
+    except BaseException as error:  # whatever a library raises of a model that it does not know
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if in_place := _stand_in(folder):
             raise ModelError(in_place) from error
         if type(error).__name__ == "SafetensorError":

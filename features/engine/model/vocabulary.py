@@ -9,10 +9,14 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ..foreign_files import panics_as
 from ..text.special_tokens import SpecialToken, special_token
 from ..text.spelling import Spelling
 from ..text.tokenizer_file import TokenizerMissing, read_tokenizer  # noqa: F401  (what `load` raises)
 
+BROKE = (
+    "The model's tokenizer broke on this text: its tokenizer.json is damaged, or the tokenizers library has a fault."
+)
 CONTINUED = "‥"  # stands for a token whose character was shown on an earlier token
 
 
@@ -60,13 +64,15 @@ class Vocabulary:
         Text that spells a special token is read as text, as the rest of the prompt; as that token where `special`.
         """
         # Many tokenizers add a BOS or EOS of their own here: switched off, so that BOS comes once or not at all.
-        ids = (self._reading_special if special else self.tokenizer).encode(text, add_special_tokens=False).ids
+        with panics_as(TokenizerMissing, BROKE):
+            ids = (self._reading_special if special else self.tokenizer).encode(text, add_special_tokens=False).ids
         return [self.bos_id, *ids] if bos and self.bos_id is not None and ids[:1] != [self.bos_id] else ids
 
     def many_ids(self, texts: list[str], special: bool = False) -> list[list[int]]:
         """Token ids of each text, without BOS; all cores are used."""
         tokenizer = self._reading_special if special else self.tokenizer
-        return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+        with panics_as(TokenizerMissing, BROKE):
+            return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     def index_of_token_at(self, text: str, character: int) -> int:
         """The first of the text's tokens, without BOS, that holds a character of it."""

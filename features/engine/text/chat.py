@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
+from ..foreign_files import Unreadable, plain_bytes
 from .tokenizer_file import TokenizerMissing, read_settings
 
 LONGEST = 4_000_000  # characters of one chat
@@ -58,7 +59,7 @@ def messages_of(text: str) -> list[dict]:
         return [{"role": "user", "content": text}]
     try:
         messages = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ChatError(f"The messages are no JSON: {error}.") from error
     if not all(isinstance(turn, dict) and isinstance(turn.get("role"), str) and "content" in turn for turn in messages):
         raise ChatError('A message is {"role": "user", "content": "..."}.')
@@ -70,9 +71,10 @@ def template_source(folder) -> str:
     folder = Path(folder)
     file = folder / "chat_template.jinja"
     if file.is_file():
-        if file.stat().st_size > LARGEST:
-            raise ChatError(f"{file} has more than {LARGEST:,} bytes, which is no chat template.")
-        return file.read_text("utf-8-sig")
+        try:
+            return plain_bytes(file, LARGEST, "chat template").decode("utf-8")
+        except Unreadable as error:
+            raise ChatError(str(error)) from error
     for name in ("tokenizer_config.json", "chat_template.json"):
         found = read_settings(folder / name).get("chat_template")
         if isinstance(found, list):  # several, by name

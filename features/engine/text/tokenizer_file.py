@@ -5,12 +5,14 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ..foreign_files import LARGEST as LARGEST_JSON
+from ..foreign_files import Unreadable, panics_as, plain_bytes, read_object
+
 FILE = "tokenizer.json"
 # What transformers keeps a tokenizer in, where nobody has saved it as tokenizer.json.
 OTHER_FORMS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "sentencepiece.bpe.model", "merges.txt")
 LARGEST = 500 << 20  # bytes of a file that is read: the largest tokenizers known have some 40 MB
 POINTER = b"version https://git-lfs"
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class TokenizerMissing(ValueError):
@@ -24,7 +26,8 @@ def read_tokenizer(folder) -> Tokenizer:
         raise TokenizerMissing(f"No usable {FILE} in {folder}: {_why_none(Path(folder))}")
     data = _bytes_of(path)
     try:
-        tokenizer = Tokenizer.from_buffer(data)
+        with panics_as(TokenizerMissing, "the tokenizers library broke on it"):
+            tokenizer = Tokenizer.from_buffer(data)
     except Exception as error:  # the library raises bare Exception for every cause
         raise TokenizerMissing(f"No usable {FILE} in {folder}: {_what_instead(data) or error}") from error
     # Padding and truncation of the file serve training; here every text is tokenised as it is.
@@ -41,15 +44,12 @@ def read_settings(path) -> dict:
     path = Path(path)
     if not path.exists():
         return {}
-    data = _bytes_of(path)
     try:
-        settings = json.loads(data.decode("utf-8"))
-    except ValueError as error:
-        what = _pointer(data) or f"is no JSON in UTF-8 ({error})"
-        raise TokenizerMissing(f"{path} {what}. BOS and EOS are read from it: put the whole file there.") from error
-    if not isinstance(settings, dict):
-        raise TokenizerMissing(f"{path} holds a {type(settings).__name__}, not an object with settings.")
-    return settings
+        return read_object(path)
+    except Unreadable as error:
+        raise TokenizerMissing(f"{error} BOS and EOS are read from it: put the whole file there.") from error
+    except OSError as error:
+        raise TokenizerMissing(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def line_that_makes_it(folder) -> str:
@@ -78,9 +78,9 @@ def _bytes_of(path: Path) -> bytes:
     if path.is_dir():
         raise TokenizerMissing(f"{path} is a folder; a file of that name is needed.")
     try:
-        if (size := path.stat().st_size) > LARGEST:
-            raise TokenizerMissing(f"{path} has {size:,} bytes; at most {LARGEST:,} are read. Is it a tokenizer's?")
-        return path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+        return plain_bytes(path, LARGEST, "tokenizer")
+    except Unreadable as error:
+        raise TokenizerMissing(str(error)) from error
     except OSError as error:
         raise TokenizerMissing(f"{path} cannot be read ({error.strerror}).") from error
 
@@ -94,8 +94,10 @@ def _what_instead(data: bytes) -> str:
     if data.lstrip()[:15].lower().startswith((b"<!doctype", b"<html")):
         return "it is a web page. Download the file itself: on the hub, its address has /resolve/ in it."
     try:
-        found = json.loads(data)
-    except ValueError:
+        found = json.loads(data) if len(data) <= LARGEST_JSON else None
+    except (ValueError, RecursionError):
+        found = None
+    if found is None:
         return ""
     keys = ", ".join(list(found)[:6]) if isinstance(found, dict) else type(found).__name__
     named = isinstance(found, dict) and "model" in found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.text import slugify
 
+from ...engine.foreign_files import Unreadable, read_json
 from ...models import SAE, Checkpoint, Corpus, Run
 from . import discovery, fixed_rows
 
@@ -65,8 +66,8 @@ def config_of(files: tuple[Path, ...]) -> dict:
     found = {}
     for file in files:
         try:
-            content = json.loads(file.read_text())
-        except (OSError, ValueError, RecursionError):  # what reads the SAE says what is wrong with it
+            content = read_json(file)
+        except (OSError, Unreadable):  # what reads the SAE says what is wrong with it
             continue
         for path, value in list(_leaves(content))[:MOST_KEYS]:
             found.setdefault(path, value)

@@ -1,6 +1,8 @@
 """Staff import SAEs in a browser: only from the configured folders, read by a worker, and told how it went."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -291,3 +293,21 @@ def test_a_name_cannot_become_code(imported):
 
     imported.name = "Mine\nimport os\n"
     assert "# Mine import os: density" in feature_snippet(imported, imported.statistics, 1)
+
+
+def test_hostile_names_and_settings_are_sentences_in_the_form(client, files):
+    sae, model = Path(files.sae), Path(files.model)
+    odd = os.fsdecode(os.fsencode(sae.parent) + b"/\xff\xe9")
+    shutil.copytree(sae, odd)
+    shutil.copy(sae / "cfg.json", os.fsdecode(os.fsencode(sae) + b"/\xff.json"))
+    os.mkfifo(sae.parent / "pipe.safetensors")
+    assert f'value="{files.sae}"' in client.get(ADD).content.decode()
+    for text, words in (
+        ("[" * 100_000, "brackets"),
+        ("[]", "holds a list"),
+        ('{"n_layers": 100000000}', "at most 10,000"),
+    ):
+        (model / "config.json").write_text(text)
+        page = client.post(ADD, asked(files, corpus="")).content.decode()
+        assert words in page and "config.json" in page, text[:20]
+    assert not Import.objects.exists()

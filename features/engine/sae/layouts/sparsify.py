@@ -3,8 +3,7 @@
 The folder is named after the Hugging Face module whose output was learnt; the run's config lies one level up.
 """
 
-import json
-
+from features.engine.foreign_files import Unreadable, read_object
 from features.engine.sae.layouts import hook_names
 from features.engine.sae.reading.answers import Answers
 from features.engine.sae.reading.contents import Checkpoint
@@ -60,7 +59,6 @@ def _subject(checkpoint):
 
 def _run_config(file):
     try:
-        run = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (ValueError, OSError):  # of another program, perhaps; the user is asked instead
+        return first(read_object(file), {})
+    except (Unreadable, OSError):  # none, or of another program; the user is asked instead
         return {}
-    return first(run, {}) if isinstance(run, dict) else {}

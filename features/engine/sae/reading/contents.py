@@ -1,19 +1,17 @@
 """What do the files of a checkpoint hold? Names and shapes of tensors, and configs; tensors on demand."""
 
-import json
 from copy import copy
 from pathlib import Path
 
 import torch
 
-from features.engine.foreign_files import stand_in
+from features.engine.foreign_files import Unreadable, read_object
 from features.engine.prefixes import without_prefix
 from features.engine.sae.reading.containers import open_weights
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.files import find_configs, find_weights
 
 DEFAULT_MAX_BYTES = 64 * 2**30  # of weights, as float32
-MAX_CONFIG_BYTES = 2**24
 
 
 class Checkpoint:
@@ -68,15 +66,7 @@ class Checkpoint:
 
 
 def _json(file):
-    # Before it is read: parsed, JSON takes many times its length in memory.
-    if file.stat().st_size > MAX_CONFIG_BYTES:
-        raise CheckpointError(f"{file} has {file.stat().st_size:,} bytes; a config has at most {MAX_CONFIG_BYTES:,}.")
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    # RecursionError: brackets inside brackets without end.
-    except (ValueError, RecursionError) as error:
-        sentence = stand_in(file) or f"{file} is no JSON: {error}. Half written? Copy it again."
-        raise CheckpointError(sentence) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{file} holds a {type(content).__name__}, not an object with settings.")
-    return content
+        return read_object(file, kind="config")
+    except Unreadable as error:
+        raise CheckpointError(str(error)) from error

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from features.engine.foreign_files import reason, stand_in
+from features.engine.foreign_files import is_panic, reason, stand_in
 
 
 class CheckpointError(ValueError):
@@ -59,7 +59,9 @@ def reading(path):
     # Too little memory says nothing against the file.
     except (CheckpointError, MemoryError):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         size = path.stat().st_size
         raise CheckpointError(
             stand_in(path)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from features.engine.foreign_files import in_words
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.shards import index_of, is_index, is_orphan, parts_of
 
@@ -43,6 +44,8 @@ def find_weights(path) -> Path:
     if path.is_file():
         _refuse(path)
         return index_of(path) or _whole(path)
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is neither a file nor a folder, a pipe perhaps. Name the one to read.")
     weights = weights_in(path)
     usual = [f for f in weights if f.name.removesuffix(".index.json") in USUAL]
     if len(usual or weights) == 1:
@@ -93,8 +96,9 @@ def weights_in(folder: Path) -> list[Path]:
 
 
 def is_sae_file(name: str) -> bool:
-    """Whether a file may hold an SAE by its name: trainers leave others of the same endings beside it."""
-    return name not in SIDE_FILES and not TRAINERS.fullmatch(name)
+    """Whether a file may hold an SAE by its name: trainers leave others of the same endings beside it, and a name that
+    is not UTF-8 fits into no form and no row."""
+    return name not in SIDE_FILES and not TRAINERS.fullmatch(name) and in_words(name) == name
 
 
 def _saes_below(folder: Path, depth: int):
@@ -112,7 +116,12 @@ def _saes_below(folder: Path, depth: int):
 
 
 def _is_inner(folder: Path) -> bool:
-    return folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
+    return (
+        folder.is_dir()
+        and not folder.is_symlink()
+        and not folder.name.startswith(".")
+        and in_words(folder) == str(folder)
+    )
 
 
 def find_configs(weights):

@@ -1,15 +1,13 @@
 """Which files hold the weights of a checkpoint that lies in several? An index names the file of each tensor."""
 
-import json
 import re
 from pathlib import Path
 
-from features.engine.foreign_files import stand_in
+from features.engine.foreign_files import Unreadable, read_json
 from features.engine.sae.reading.errors import CheckpointError
 
 INDEX = ".index.json"  # model.safetensors.index.json beside model-00001-of-00002.safetensors
 PART = re.compile(r"(.+)-\d{2,6}-of-(\d{2,6})(\.\w+)")  # name, of how many, ending
-MAX_BYTES = 2**24  # of an index
 
 
 def is_index(path: Path) -> bool:
@@ -47,12 +45,10 @@ def parts_of(index: Path) -> list[Path]:
 
 def weight_map(index: Path) -> dict[str, str]:
     """{tensor: file} as an index says. CheckpointError where it says no such thing."""
-    if index.stat().st_size > MAX_BYTES:
-        raise CheckpointError(f"{index} has {index.stat().st_size:,} bytes; an index has at most {MAX_BYTES:,}.")
     try:
-        content = json.loads(index.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise CheckpointError(stand_in(index) or f"{index} is no JSON: {error}. Copy it again.") from error
+        content = read_json(index, kind="index")
+    except Unreadable as error:
+        raise CheckpointError(str(error)) from error
     named = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(named, dict) or not named or not all(isinstance(file, str) for file in named.values()):
         raise CheckpointError(f"{index} has no weight_map, which says in which file each tensor lies. Copy it again.")
