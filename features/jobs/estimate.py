@@ -39,7 +39,7 @@ def told(sae: SAE, tokens: int, features: list[int] | None = None, corpus: Corpu
 
 def _time(sae: SAE, tokens: int) -> str:
     """In proportion to the newest computation of all features of this SAE, else of another."""
-    done = Job.objects.filter(state=Job.State.DONE, features=None).exclude(started=None).exclude(finished=None)
+    done = Job.objects.filter(state=Job.State.DONE, features__isnull=True).exclude(started=None).exclude(finished=None)
     like = done.filter(sae=sae).newest_first().first() or done.select_related("sae").newest_first().first()
     if like is None:
         return "nobody knows before the first computation here"
