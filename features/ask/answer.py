@@ -17,9 +17,9 @@ from ..engine.ask.thresholds import Threshold
 from ..engine.results import ExampleGroup
 from ..engine.store.active_entries import FeatureEntries
 from ..engine.store.kept_entries import KeptEntries
+from ..judge.labels import Label, labels_of
 from ..models import SAE, Feature
 from ..patterns.held import Held, held_by
-from ..storage.findings_file import findings_of
 from ..storage.kept_activations import kept_of
 from ..storage.payload import unpack_part
 from .question import Asked
@@ -81,7 +81,7 @@ def _least(kept: KeptEntries, threshold: Threshold, counted: int) -> np.ndarray:
 def _features(sae: SAE, found: Scores, ranking: Ranking) -> list[dict]:
     """A record for each of the best."""
     best = ranking.order[:SHOWN]
-    names = findings_of(sae).names
+    labels = labels_of(sae, None, best.tolist())
     rows = Feature.objects.shown_of(sae).narrow().filter(index__in=best.tolist())
     tokens = dict(rows.values_list("index", "top_token"))
     records = feature_json.records(
@@ -94,7 +94,9 @@ def _features(sae: SAE, found: Scores, ranking: Ranking) -> list[dict]:
         low, high = ranking.intervals[record["index"]]
         record["precision_interval"] = feature_json.numbers([low, high])
         record["lift_interval"] = feature_json.numbers([low / found.base_rate, high / found.base_rate])
-        record["top_token"], record["label"] = tokens.get(record["index"], ""), names.get(record["index"], "")
+        record["top_token"] = tokens.get(record["index"], "")
+        label = labels.get(record["index"], Label())
+        record["label"] = f"{label.text} (machine)" if label.is_machine else label.text
     return records
 
 

@@ -12,7 +12,7 @@ import pytest
 from features import runtime
 from features.ask import question
 from features.engine.ask import near_misses
-from features.models import KeptActivations, Statistics
+from features.models import Judgement, KeptActivations, Statistics
 from features.patterns import held
 
 from .conftest import DEAD, PRINT, SCRIPT
@@ -26,7 +26,10 @@ def text_of(response):
 
 def test_the_answer_is_that_of_the_activations(client, asked):
     sae, dense, text, labels = asked
+    about = {"weights": sae.checkpoint_hash, "width": sae.d_sae, "index": SCRIPT}
+    Judgement.objects.create(**about, author="ann", label="tags")
     found = client.get(JSON, {"q": "token(/script/)"}).json()
+    assert found["features"][0]["label"] == "tags"
     held = np.char.find(labels, "script") >= 0
     assert (found["held"], found["population"]["tokens"]) == (held.sum(), text.counted.sum())
     best = found["features"][0]
