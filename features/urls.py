@@ -6,6 +6,8 @@ from django.urls.converters import IntConverter
 from .ask import claims as claim_views
 from .ask import live as live_views
 from .ask import views as ask_views
+from .ask.by_examples import by_examples
+from .ask.explained import explained_json
 from .browse import views
 from .grading import views as grading_views
 from .jobs import status
@@ -27,6 +29,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("saes/<slug:slug>/", views.sae, name="sae"),
     path("saes/<slug:slug>/ask/", ask_views.ask, name="ask"),
+    path("saes/<slug:slug>/ask/examples/", by_examples, name="ask-by-examples"),
     path("saes/<slug:slug>/ask/near.json", live_views.near_json, name="ask-near"),
     path("saes/<slug:slug>/ask.progress", ask_views.ask_progress, name="ask-progress"),
     path("saes/<slug:slug>/ask.json", ask_views.ask_json, name="ask-json"),
@@ -36,6 +39,7 @@ urlpatterns = [
     path("saes/<slug:slug>/features/<number:index>/", views.feature, name="feature"),
     path("saes/<slug:slug>/features/<number:index>.json", views.feature_json, name="feature-json"),
     path("saes/<slug:slug>/features/<number:index>/claims/", claim_views.claim, name="claim"),
+    path("saes/<slug:slug>/features/<number:index>/explained.json", explained_json, name="explained-json"),
     path("saes/<slug:slug>/claims.json", claim_views.claims_json, name="claims-json"),
     path("saes/<slug:slug>/claims/<int:id>/remove/", claim_views.remove, name="claim-remove"),
     path("saes/<slug:slug>/labels/", judge_views.labels, name="labels"),

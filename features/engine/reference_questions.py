@@ -106,3 +106,9 @@ def bar(activation, f, i, k=None, threshold=None):  # [d_sae] activations on one
         size = len(f) // k
         return float(f[i // size * size : (i // size + 1) * size].max())
     return max(0.0, float(threshold[i])) if threshold is not None else 0.0
+
+
+def auroc(having, lacking):  # [n], [m] scores of texts
+    """Share of pairs in which the text with the property scores higher, equal ones half (Hanley, McNeil 1982)."""
+    pairs = [(float(a > b) + float(a == b) / 2) for a in having for b in lacking]
+    return sum(pairs) / len(pairs)

@@ -34,16 +34,21 @@ _found: OrderedDict[tuple, Held] = OrderedDict()  # the last answers, by all tha
 
 def held_by(statistics: Statistics, kept: KeptEntries, pattern: str) -> Held:
     """Raises PatternError, NothingKept, or CorpusError and OSError where the text is gone."""
-    for _ in look_for(statistics, kept.tokens, pattern):
-        pass
-    # Others may have asked much meanwhile.
-    held = _found.get(_key(statistics, kept.tokens, pattern)) or held_by(statistics, kept, pattern)
+    held = held_within(statistics, kept.tokens, pattern)
     if held.counted != statistics.tokens:
         raise NothingKept(
             f"The statistics counted {statistics.tokens:,} tokens; read with the tokenizer that is there now, the "
             f"same rows have {held.counted:,}. Recompute them."
         )
     return held
+
+
+def held_within(statistics: Statistics, tokens: int, pattern: str) -> Held:
+    """The same in the corpus' first tokens, whole rows of them, whatever is kept."""
+    for _ in look_for(statistics, tokens, pattern):
+        pass
+    # Others may have asked much meanwhile.
+    return _found.get(_key(statistics, tokens, pattern)) or held_within(statistics, tokens, pattern)
 
 
 def look_for(statistics: Statistics, tokens: int, pattern: str) -> Iterator[int]:

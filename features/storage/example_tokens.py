@@ -29,6 +29,11 @@ def tokens_of(examples: Examples, corpus: Corpus) -> np.ndarray:
     return np.unique(np.concatenate([np.zeros(0, np.int64), *numbers])).astype(np.uint32)
 
 
+def tokens_of_one(feature: Feature, corpus: Corpus) -> np.ndarray:
+    """Of a row read with its payload. [n] int64. Raises ValueError or zlib.error where that cannot be read."""
+    return tokens_of(unpack_part(feature.payload, "examples"), corpus).astype(np.int64)
+
+
 def example_tokens_of(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
     """Feature and token of every example. [n] int64 each. Raises ValueError or zlib.error where a payload that has to
     be read cannot be."""

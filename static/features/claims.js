@@ -14,6 +14,7 @@ export async function send(address, fields, csrf) {
 export function claimForm(form, made, fields = () => new FormData(form)) {
   const said = form.querySelector("output");
   form.addEventListener("submit", async (event) => {
+    if (event.submitter?.classList.contains("draw")) return; // another button of the same form
     event.preventDefault();
     said.textContent = "";
     try {

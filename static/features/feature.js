@@ -1,6 +1,7 @@
 // The page of one feature: draws what the server embedded, then follows its reader from feature to feature.
 
 import { claimForm, claimsPanel } from "./claims.js";
+import { drawnPattern } from "./explained.js";
 import { drawExamples, tokenCards } from "./examples.js";
 import { drawFigures } from "./figures.js";
 import { traveller } from "./travel.js";
@@ -28,7 +29,8 @@ const closeCard = tokenCards(byId("examples"), () => ({ data, marks }));
 const closeTried = tokenCards(byId("try-text"), () => ({ data, marks }));
 const previews = previewCards(byId("columns"));
 const claims = claimsPanel(byId("claims"));
-const claiming = byId("claims").querySelector("form");
+const asking = byId("claims").querySelector("form");
+const pattern = drawnPattern(asking, byId("examples"));
 
 function show(next) {
   data = next;
@@ -99,8 +101,9 @@ function drawFinding() {
 
 function drawClaims() {
   claims.show(data);
-  byId("claims").hidden = data.missing || (!data.claims.length && !claiming);
-  if (claiming) claiming.action = `${base}${data.index}/claims/`;
+  byId("claims").hidden = data.missing;
+  asking.action = `${base}${data.index}/claims/`;
+  pattern.show(data, base);
 }
 
 const travel = traveller({
@@ -153,15 +156,16 @@ for (const [name, text] of Object.entries(CONTEXTS)) {
     for (const other of byId("context").children) other.setAttribute("aria-pressed", String(other === button));
     closeCard();
     drawExamples(data, context);
+    pattern.mark();
   });
   byId("context").append(button);
 }
 
-if (claiming)
-  claimForm(claiming, (answer) => {
+if (asking.dataset.csrf)
+  claimForm(asking, (answer) => {
     data.claims = answer.claims;
-    claiming.reset();
-    drawClaims();
+    claims.show(data);
+    asking.note.value = "";
   });
 tokenKeys(byId("examples"));
 bindKeys([

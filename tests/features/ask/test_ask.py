@@ -168,3 +168,23 @@ def test_how_near_it_was_is_told_by_a_model_that_is_loaded(client, asked, monkey
     assert client.get(near, query | {"load": 1, "feature": 12}).status_code == 400
     KeptActivations.objects.update(manifest="", why_not="They were freed.")
     assert "They were freed." in client.get(near, query | {"load": 1}).json()["error"]
+
+
+def test_a_pattern_is_drawn_on_the_examples_of_a_feature(client, asked):
+    sae, dense, text, labels = asked
+    address = f"/saes/tiny/features/{SCRIPT}/explained.json"
+    held = np.char.find(labels, "script") >= 0
+    told = client.get(address, {"q": "token(/script/)"}).json()
+    sequences = client.get(f"/saes/tiny/features/{SCRIPT}.json").json()["sequences"]
+    assert {str(line["row"]) for line in sequences["top"] + sequences["random"]} <= set(told["holds"])
+    for row, positions in told["holds"].items():
+        part = held[int(row) * text.width : (int(row) + 1) * text.width]
+        assert positions == (np.flatnonzero(part) + 1).tolist()
+    active = dense[:, SCRIPT] != 0
+    assert (told["scores"]["hits"], told["scores"]["active"]) == ((active & held).sum(), active.sum())
+    KeptActivations.objects.update(manifest="", why_not="They were freed.")
+    freed = client.get(address, {"q": "token(/script/)"}).json()
+    assert freed["holds"] == told["holds"] and freed["scores"] is None and "They were freed." in freed["why_no_scores"]
+    assert client.get(address, {"q": "a and (b"}).json()["at"] == 6
+    assert client.get(f"/saes/tiny/features/{DEAD}/explained.json", {"q": "print"}).json()["holds"] == {}
+    assert client.get("/saes/tiny/features/99/explained.json", {"q": "print"}).status_code == 404

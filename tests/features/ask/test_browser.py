@@ -46,3 +46,23 @@ def test_a_long_text_on_a_telephone(narrow_page, site, monkeypatch):  # noqa: F8
         narrow_page.click("#ask button")
     narrow_page.wait_for_selector("#read .group .token")
     assert narrow_page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_pattern_is_drawn_on_examples_and_stays_on_the_next_feature(page, site):  # noqa: F811
+    page.goto(site.replace("/ask/", f"/features/{SCRIPT}/"))
+    page.fill("#claims [name=q]", "token(/script/)")
+    page.press("#claims [name=q]", "Enter")
+    page.wait_for_selector("#examples .token.explained")
+    assert all("script" in text for text in page.locator("#examples .token.explained").all_inner_texts())
+    assert "Over all activations: F1 0.889" in page.locator("#claims output").inner_text()
+    line = page.locator("#examples .sequence.unexplained .token.chosen").first
+    assert "script" not in line.inner_text()
+    page.click("#context button:has-text('whole row')")
+    assert page.locator("#examples .token.explained").count()
+    page.click("#next")
+    page.wait_for_function("document.querySelector('#heading').textContent.includes('#6')")
+    page.wait_for_function("document.querySelector('#claims output').textContent.includes('F1')")
+    page.fill("#claims [name=q]", "a and (")
+    page.click("#claims .draw")
+    page.wait_for_function("document.querySelector('#claims output').textContent.includes('at character 8')")
+    assert not page.locator("#examples .token.explained").count()
