@@ -10,6 +10,8 @@ from .corpus import Corpus
 from .jobs import Job, QueuedWork, QueuedWorkQuerySet
 from .sae import SAE
 
+OF_RUNS = "run"  # how the panels of checkpoints are asked for
+
 
 class Watch(models.Model):
     """A folder whose checkpoints are read as they appear."""
@@ -108,7 +110,7 @@ class CheckpointQuerySet(QueuedWorkQuerySet):
     def waiting(self):
         """Starred ones first, then the newest; those of a patient watch when nothing else is to be computed."""
         waiting = super().waiting()
-        if Job.objects.unfinished().exists():
+        if Job.objects.unfinished().exclude(requested_how=OF_RUNS).exists():  # panels wait for them in turn
             waiting = waiting.filter(watch__patient=False)
         return waiting.order_by("-starred", F("step").desc(nulls_first=True), "-appeared", "pk")
 

@@ -6,6 +6,7 @@ from ..jobs import requests
 from ..jobs.lifecycle import Unfinished
 from ..messages import BadRequest
 from ..models import SAE, Checkpoint, Run
+from ..models.runs import OF_RUNS
 from ..storage.write import remove_leftovers
 
 WITH = ("sae__statistics", "sae__corpus", "run__rows")
@@ -43,7 +44,7 @@ def request(checkpoint: Checkpoint) -> None:
     if sae.jobs.ended_early().exists():  # somebody stopped it, or it failed: its page says so, and tries again
         return
     try:
-        requests.request_statistics(sae, tokens=sae.corpus.tokens, how="run", user=checkpoint.requested_by)
+        requests.request_statistics(sae, tokens=sae.corpus.tokens, how=OF_RUNS, user=checkpoint.requested_by)
     except (BadRequest, Unfinished) as refusal:
         log.info("%s keeps no panels: %s", checkpoint, refusal)
 

@@ -19,6 +19,7 @@ from .processes import Started, free_port, needs_proc, within
 pytestmark = [pytest.mark.service, needs_proc]
 
 RUN = ("-m", "saeviz.running")
+FEW = {"SAEVIZ_RUN_TOKENS": "1000"}  # that the demo's checkpoints are read on, when all else is done
 
 
 def refusal(tmp_path, **environment):
@@ -211,7 +212,9 @@ def site(tmp_path_factory):
     """The whole site in an empty data folder, shared by the tests below in their order."""
     folder = tmp_path_factory.mktemp("run")
     port = free_port()
-    started = Started(folder / "output", *RUN, DATA_DIR=str(folder / "data"), PORT=str(port), SAEVIZ_TOKENS="2000")
+    started = Started(
+        folder / "output", *RUN, DATA_DIR=str(folder / "data"), PORT=str(port), SAEVIZ_TOKENS="2000", **FEW
+    )
     started.address = f"http://127.0.0.1:{port}/"
     started.data = folder / "data"
     yield started
@@ -224,7 +227,7 @@ def own(tmp_path):
     files = checkpoints.write(tmp_path / "own")
     port = free_port()
     given = {"SAE": files.sae, "MODEL": files.model, "CORPUS": files.text, "PORT": str(port)}
-    started = Started(tmp_path / "output", *RUN, DATA_DIR=str(tmp_path / "data"), SAEVIZ_TOKENS="300", **given)
+    started = Started(tmp_path / "output", *RUN, DATA_DIR=str(tmp_path / "data"), SAEVIZ_TOKENS="300", **FEW, **given)
     started.address = f"http://127.0.0.1:{port}/"
     yield started
     started.end()

@@ -79,6 +79,8 @@ def test_the_demo_waits_until_nothing_else_is_to_be_computed(tiny, training):
     watching.look(row)
     job = Job.objects.create(sae=tiny, tokens=10)
     assert not Checkpoint.objects.waiting().exists()
+    Job.objects.update(requested_how="run")
+    assert Checkpoint.objects.waiting().count() == 4
     job.delete()
     assert [each.step for each in Checkpoint.objects.waiting()] == [800, 400, 200, 100]
 
