@@ -1,10 +1,14 @@
 """What of earlier jobs goes, and when? Parts and hidden statistics that nobody will go on with."""
 
 from datetime import timedelta
+from pathlib import Path
 
+from django.conf import settings
 from django.utils import timezone
 
+from ..messages import BadRequest
 from ..models import Job
+from ..storage import holdings
 from ..storage.write import remove_leftovers
 from . import plan
 
@@ -25,3 +29,23 @@ def forget_long_ended() -> None:
     for job in Job.objects.filter(state__in=Job.ENDED_EARLY, finished__lt=long_ago).exclude(inputs=""):
         plan.forget(job)
         remove_leftovers(job.sae)
+
+
+# What lies between parts, to be seen and removed
+
+
+def _items():
+    return holdings.folders_below(Path(settings.SAEVIZ_SHARDS), "files between parts of a job in")
+
+
+def _remove(key: str) -> None:
+    job = Job.objects.filter(pk=key.split("-")[0]).first() if key.split("-")[0].isdecimal() else None
+    if job and job.state in Job.UNFINISHED:
+        raise BadRequest(f"Job {job.pk} goes on with them ({job.state}). Cancel it first.")
+    if job:
+        plan.forget(job)
+    holdings.remove_below(Path(settings.SAEVIZ_SHARDS), key)
+
+
+LOSES = "what a job that ended early has done; tried again, it begins anew"
+holdings.register(holdings.Holding("shards", LOSES, _items, _remove))
