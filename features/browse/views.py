@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from ..jobs.views import may_compute
-from ..judge.labels import labels_of
+from ..judge.labels import labels_of, starred_by
 from ..judge.reader import reader_of
 from ..models import SAE, Feature, Run
 from ..storage.findings_file import findings_of
@@ -97,7 +97,8 @@ def table(request, slug):
             feature.found = rows.found.get(feature.index)
     context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "shown": shown}
     context |= {"choices": CHOICES, "why_unsearched": rows.why_unsearched, "quick": quick_note(sae)}
-    return render(request, "features/table.html", context | {"may_keep": rows.reader is not None})
+    context |= {"may_keep": rows.reader is not None, "starred": starred_by(sae, rows.reader)}
+    return render(request, "features/table.html", context)
 
 
 @require_safe

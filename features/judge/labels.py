@@ -54,6 +54,12 @@ def labels_of(sae: SAE, reader: Reader | None, indices: Iterable[int] | None = N
     return _labels(Judgement.objects.of(sae).filter(index__in=wanted), found, own)
 
 
+def starred_by(sae: SAE, reader: Reader | None) -> int:
+    """How many features the reader has starred."""
+    own = Judgement.objects.of(sae).filter(kind=Judgement.Kind.PERSON, author=reader.name if reader else "")
+    return own.filter(star=True).count()
+
+
 def _state(sae: SAE) -> tuple:
     """Another after every change, and where rows were removed or added."""
     rows = Judgement.objects.of(sae).aggregate(count=Count("pk"), newest=Max("pk"))

@@ -175,7 +175,7 @@ export function judgePanel(slug) {
   }
 
   /** A feature that was left before its label was there. */
-  const elsewhere = (at, error) => trouble([`The label of #${at} has not been kept: ${error.message} It stays in this browser; go back to #${at} to try again.`]);
+  const elsewhere = (at, error) => trouble([`What you said of #${at} has not been kept: ${error.message} What was typed stays in this browser; go back to #${at} to try again.`]);
 
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("keydown", (event) => {
@@ -196,6 +196,19 @@ export function judgePanel(slug) {
   function toggleStar() {
     if (answer?.reader) put({ star: !current().star });
     else if (answer) inBrowser.toggle(index), drawStar();
+    else early(index);
+  }
+
+  /** A star for a feature that has not been asked about yet. */
+  async function early(at) {
+    try {
+      const { own, reader } = await kept.read(at);
+      if (!reader) return inBrowser.toggle(at), at === index && look(at);
+      const found = await kept.change(at, { changes: { star: !own.star }, revision: own.revision });
+      if (at === index) arrived(found);
+    } catch (error) {
+      elsewhere(at, error);
+    }
   }
   star.addEventListener("click", toggleStar);
 

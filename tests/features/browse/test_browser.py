@@ -263,6 +263,7 @@ def test_the_context_width_is_remembered(page, site):  # noqa: F811
 def test_a_star_is_kept_and_listed_in_the_table(page, site):  # noqa: F811
     opened(page, site, 4)
     page.keyboard.press("s")
+    page.wait_for_function("() => star.textContent === '★ Starred'")
     page.goto(site)
     page.get_by_role("link", name="1 starred").click()
     assert page.locator("tr[data-index]").count() == 1
