@@ -19,11 +19,18 @@ from .storage.readers import subject_of
 
 log = logging.getLogger(__name__)
 
+PLACES = 12  # prompts that wait for a model or are with it: fewer than the server's threads, so that pages have some
 KEPT_TOKENS = 2048  # of analysed prompts per SAE: each keeps its activations and logits
 
 
 class Unavailable(Exception):
     """The model or the SAE could not be loaded; the message says why."""
+
+
+class Busy(Unavailable):
+    """More prompts wait for a model already than the site holds places for."""
+
+    retry_after = 3  # seconds
 
 
 class StillLoading(Exception):
@@ -50,6 +57,7 @@ class _Slot:
         self.finished.set()
 
 
+_places = threading.BoundedSemaphore(PLACES)
 _slots = OrderedDict()  # SAE.subject_key -> _Slot, latest used last
 _guard = threading.Lock()  # around _slots
 
@@ -83,10 +91,18 @@ def warm_up():
 
 @contextmanager
 def analysed(sae, ids, patience=None):
-    """The analysed prompt of these token ids, kept for the next question about it, to work on undisturbed."""
-    slot = _loaded(sae, patience)
-    with slot.lock:
-        yield _prompt(slot, tuple(ids))
+    """The analysed prompt of these token ids, kept for the next question about it, to work on undisturbed.
+
+    Raises Busy where PLACES prompts are at it or wait; Unavailable, StillLoading.
+    """
+    if not _places.acquire(blocking=False):
+        raise Busy(f"{PLACES} prompts wait for the model already. Ask again in a few seconds.")
+    try:
+        slot = _loaded(sae, patience)
+        with slot.lock:
+            yield _prompt(slot, tuple(ids))
+    finally:
+        _places.release()
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def prompt(request: HttpRequest, slug: str) -> HttpResponse:
     except forms.Refused as refusal:
         return _problem(request, slug, str(refusal), refusal.status)
     except runtime.Unavailable as failure:
-        return _problem(request, slug, str(failure), 503)
+        return _to_be_asked_again(_problem(request, slug, str(failure), 503), failure)
 
 
 @csrf_protect
@@ -67,7 +67,7 @@ def try_text(request: HttpRequest, slug: str, index: int) -> JsonResponse:
     except forms.Refused as refusal:
         return JsonResponse({"error": str(refusal)}, status=refusal.status)
     except runtime.Unavailable as failure:
-        return JsonResponse({"error": str(failure)}, status=503)
+        return _to_be_asked_again(JsonResponse({"error": str(failure)}, status=503), failure)
 
 
 @require_GET
@@ -116,6 +116,13 @@ def _problem(request, slug: str, sentence: str, status: int) -> HttpResponse:
         raise Http404(sentence)
     text = "" if status == 413 else (request.POST or request.GET).get("text", "")
     return _page(request, sae, problem=sentence, status=status, text=text)
+
+
+def _to_be_asked_again(response: HttpResponse, failure: runtime.Unavailable) -> HttpResponse:
+    """Where others are before it, the answer says when to come again."""
+    if isinstance(failure, runtime.Busy):
+        response.headers["Retry-After"] = str(failure.retry_after)
+    return response
 
 
 def _wants_json(request) -> bool:

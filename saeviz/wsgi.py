@@ -8,7 +8,7 @@ from django.core.wsgi import get_wsgi_application
 
 from .env import InvalidSetting
 
-STOPS_THE_SERVER = 3  # gunicorn starts a process that ends otherwise again and again
+STOPS_THE_SERVER = 3  # servers with several processes start one that ends otherwise again and again
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saeviz.settings")
 try:
@@ -17,7 +17,9 @@ except InvalidSetting as error:
     print(error, file=sys.stderr)
     sys.exit(STOPS_THE_SERVER)
 
-os.environ.pop("SCRIPT_NAME", None)  # read by the settings; gunicorn would refuse what a proxy has taken it off
+os.environ.pop(
+    "SCRIPT_NAME", None
+)  # read by the settings; servers would put it in front of paths that a proxy has taken it off
 
 
 def warm_up(**_):

@@ -28,21 +28,10 @@ def preparation(of: str, **more: str) -> Program:
 
 def site(listener: socket.socket) -> Program:
     """One process, so that one copy of each model is in memory; its threads read rows while one computes."""
-    options = {
-        "bind": f"fd://{listener.fileno()}",
-        "worker-class": "gthread",
-        "workers": "1",
-        "threads": "8",
-        "timeout": "120",
-        "graceful-timeout": "2",
-        "limit-request-line": "0",  # a prompt that is too long gets the page's own answer, not a bare one
-        "log-level": "info" if VERBOSE else "warning",
-    }
     return python(
         "site",
-        *("-m", "gunicorn", "saeviz.wsgi:application", "--no-control-socket"),
-        *(part for name, value in options.items() for part in (f"--{name}", value)),
-        *(("--access-logfile", "-") if VERBOSE else ()),
+        *("-m", "saeviz.serving", "--fd", str(listener.fileno())),
+        *(("--access-log",) if VERBOSE else ()),
         environment={"SAEVIZ_WARM": os.environ.get("SAEVIZ_WARM", "1"), **threads(min(2, CORES))},
         files=(listener.fileno(),),
         essential=True,

@@ -1,12 +1,14 @@
 """What cannot be answered is refused before any model work, with both numbers and the way out."""
 
 import shutil
+import threading
 from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from features import runtime
 from prompts import forms
 
 PAGE = "/saes/demo/prompt/"
@@ -186,3 +188,11 @@ def test_what_another_language_throws_ends_one_request(client, sae, made_up_mode
     monkeypatch.setattr("prompts.views._sae", broken)
     client.raise_request_exception = False
     assert client.get(PAGE).status_code == 500  # with a number, as every failure, and the process goes on
+
+
+def test_beyond_a_bound_prompts_are_asked_again_later(client, sae, monkeypatch):
+    monkeypatch.setattr("features.runtime._places", threading.BoundedSemaphore(1))
+    with runtime._places:
+        answer = client.get(PAGE, {"text": "a", "format": "json"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3")
+    assert "prompts wait for the model already" in answer.json()["error"]

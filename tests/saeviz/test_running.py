@@ -242,7 +242,7 @@ def test_one_command_and_the_site_the_worker_and_redis_are_there(site):
     assert within(40, lambda: f"saeviz is at {site.address[:-1]}" in site.says()), site.says()
     status, page = get(site.address)
     assert status == 200 and "saeviz" in page
-    assert within(10, lambda: site.alive("celery")) and site.alive("redis-server") and site.alive("gunicorn")
+    assert within(10, lambda: site.alive("celery")) and site.alive("redis-server") and site.alive("saeviz.serving")
     assert paths.redis_socket(site.data).is_socket()
 
 

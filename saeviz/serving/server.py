@@ -1,0 +1,42 @@
+"""uvicorn around the site's WSGI application: how many connections, threads and bytes."""
+
+import resource
+
+import uvicorn
+from a2wsgi import WSGIMiddleware
+
+from .connections import Connection
+from .whole_requests import WholeRequests
+
+THREADS = 24  # of which features.runtime leaves some to pages while prompts wait for a model
+CONNECTIONS = 1000  # beyond, requests are answered with 503
+LONGEST_HEAD = 1 << 20  # bytes of request line and headers: a prompt that is too long gets the page's own answer
+CHUNKS = 512  # of an answer that wait for a slow reader, before its thread waits as well
+
+
+def server(application, threads: int = THREADS, **options) -> uvicorn.Server:
+    """Ready to `run`. Logs go where the application's go."""
+    _allow_files(2 * CONNECTIONS)
+    config = uvicorn.Config(
+        WholeRequests(WSGIMiddleware(application, workers=threads, send_queue_size=CHUNKS)),
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        proxy_headers=False,  # the site believes its own settings (saeviz/doors)
+        server_header=False,
+        log_config=None,
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        timeout_graceful_shutdown=2,
+        **options,
+    )
+    return uvicorn.Server(config)
+
+
+def _allow_files(wanted: int) -> None:
+    """As many open files as connections need, where the system lets this process have them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
