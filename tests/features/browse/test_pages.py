@@ -1,5 +1,6 @@
 """Pages and their JSON, by what a person would read on them."""
 
+import gzip
 import html
 import json
 import re
@@ -52,6 +53,16 @@ def test_the_json_twin_says_the_same_as_the_page(client, sae, django_assert_num_
         twin = client.get(address(1, name="feature-json"))
     assert twin["Content-Type"] == "application/json"
     assert twin.json() == embedded(page)
+
+
+def test_pages_and_json_are_compressed_where_the_browser_takes_that(client, sae):
+    for name in ("feature", "feature-json"):
+        plain = client.get(address(1, name=name))
+        small = client.get(address(1, name=name), headers={"Accept-Encoding": "gzip, deflate, br"})
+        assert "Content-Encoding" not in plain
+        assert small["Content-Encoding"] == "gzip" and "Accept-Encoding" in small["Vary"]
+        assert len(small.content) < len(plain.content) / 2
+    assert json.loads(gzip.decompress(small.content)) == plain.json()
 
 
 def test_corpus_text_cannot_end_the_script_that_carries_it(client, sae):
