@@ -12,11 +12,12 @@ from features.models import SAE
 from features.storage.readers import vocabulary_of
 
 from .dashboards import dashboards_of
-from .forms import PromptQuestion, Refused
+from .forms import MOST_SHOWN, PromptQuestion, Refused, refuse_unknown
 from .heatmap import heatmap_of
-from .ranking import ranking_of
+from .ranking import Added, added_to, ranking_of
 from .stored_features import StoredFeatures
 
+PREDICTED = 5  # tokens of a prediction that are told
 UNITS = {"act_size": "activation", "act_quantile": "share of tokens below", "loss_effect": "nats"}
 ORDERS = {"act_size": "descending", "act_quantile": "descending", "loss_effect": "ascending"}
 
@@ -29,16 +30,19 @@ def answer(sae: SAE, question: PromptQuestion, patience: float | None = None) ->
     with runtime.analysed(sae, question.ids, patience) as prompt:
         stored = StoredFeatures(sae)
         ranking = ranking_of(prompt, question, stored)
-        asked = asked_of(sae, question)
+        asked, added = asked_of(sae, question), added_to(prompt, question, stored)
+        shown = [score.feature for score in ranking.scores]
+        shown += [extra.feature for extra in added if extra.feature not in shown]
         return {
             **asked,
             "activation_position": ranking.activation_position,
             "active": ranking.active,
             "note": ranking.why_empty,
             "ranking": [_score(score) for score in ranking.scores],
+            "added": [_added(extra) for extra in added],
             "losses": numbers(prompt.losses),
             "overview": heatmap_of(prompt, asked["special"], question.max_density, stored),
-            "dashboards": dashboards_of(sae, prompt, [score.feature for score in ranking.scores], stored),
+            "dashboards": dashboards_of(sae, prompt, shown, stored),
         }
 
 
@@ -60,6 +64,9 @@ def asked_of(sae: SAE, question: PromptQuestion) -> dict:
         "unit": UNITS[question.metric],
         "order": ORDERS[question.metric],
         "max_density": question.max_density,
+        "top": question.top,
+        "most": MOST_SHOWN,
+        "add": list(question.added),
         "quick": quick_note(sae),
     }
 
@@ -83,8 +90,7 @@ def tried(sae: SAE, index: int, question: PromptQuestion) -> dict:
 
     Raises Refused where there is no such feature, and as `answer` does.
     """
-    if index >= sae.d_sae:
-        raise Refused(f"Feature {index:,} does not exist: this SAE has features 0 to {sae.d_sae - 1:,}.", 404)
+    refuse_unknown(sae, index)
     with runtime.analysed(sae, question.ids) as prompt:
         activations, effects = prompt.matrix([index])[0], prompt.loss_effects([index])[0]  # [tokens] each
     asked = asked_of(sae, question)
@@ -104,6 +110,41 @@ def _score(score: Score) -> dict:
         "activation": _finite(score.activation),
         "quantile": _finite(score.quantile),
         "loss_effect": _finite(score.loss_effect),
+    }
+
+
+def _added(extra: Added) -> dict:
+    """As an entry of the ranking; without a score where the feature is not active there."""
+    score = {} if extra.score is None else _score(extra.score)
+    return {"feature": extra.feature, "place": extra.place, **score}
+
+
+def without(sae: SAE, index: int, question: PromptQuestion) -> dict:
+    """What the model would predict after the question's token with and without one feature's activation on it.
+
+    {"activation", "with": [...], "without": [...]}: the most probable tokens of both, {"token", "id", "probability"};
+    "next": the token that does follow, likewise with both probabilities, or None at the prompt's end.
+    Raises Refused where there is no such feature, or predictions of the model cannot be read; and as `answer` does.
+    """
+    refuse_unknown(sae, index)
+    with runtime.analysed(sae, question.ids) as prompt:
+        if why := prompt.subject.why_no_effects:
+            raise Refused(why)
+        activation, both = prompt.predictions(question.position, index)  # [2, d_vocab]: as it is, without it
+    vocabulary = vocabulary_of(sae)
+
+    def entry(token: int, probabilities) -> dict:
+        return {"token": vocabulary.label(token), "id": token, "probability": float(probabilities[token])}
+
+    following = question.ids[question.position + 1 : question.position + 2]
+    first = [[entry(int(token), row) for token in (-row).argsort(kind="stable")[:PREDICTED]] for row in both]
+    return {
+        "feature": index,
+        "position": question.position,
+        "activation": float(activation),
+        "with": first[0],
+        "without": first[1],
+        "next": [entry(following[0], row) for row in both] if following else None,
     }
 
 

@@ -21,6 +21,8 @@ READINGS = {  # how a text is read -> what the page calls it
     "special": "with special tokens, where it spells them",
     "chat": "as a chat",
 }
+SHOWN, MOST_SHOWN = 10, 100  # features of a ranking, and the most that are shown where more are asked for
+MOST_ADDED = 20  # features that are named beside them
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -43,6 +45,8 @@ class PromptQuestion:
     metric: str  # one of METRICS
     max_density: float  # features active on a larger share of tokens are left out
     reading: str = "text"  # one of READINGS
+    top: int = SHOWN  # features of the ranking that are shown
+    added: tuple[int, ...] = ()  # features shown besides, wherever they stand in it
 
     @property
     def position(self) -> int:
@@ -72,6 +76,19 @@ class PositionsField(forms.Field):
             raise forms.ValidationError("is not a number. Give a token's index from 0 on, or several: 3,4,5.") from None
 
 
+class FeaturesField(forms.Field):
+    """Numbers of features, as in 3 or 3,4,5; each once, in the order given. Empty where none is given."""
+
+    def to_python(self, value: str | None) -> tuple[int, ...]:
+        parts = [part.strip().removeprefix("#") for part in (value or "").split(",") if part.strip()]
+        if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
+            raise forms.ValidationError("names no feature. Give its number, or several: 3,4,5.")
+        numbers = tuple(dict.fromkeys(map(int, parts)))
+        if len(numbers) > MOST_ADDED:
+            raise forms.ValidationError(f"names {len(numbers):,} features; {MOST_ADDED} can be added. Leave some out.")
+        return numbers
+
+
 class PromptForm(forms.Form):
     """The fields of a question by their names in addresses; errors are sentences, or what follows "name='value' "."""
 
@@ -99,6 +116,15 @@ class PromptForm(forms.Form):
     )
     max_density = forms.FloatField(min_value=0, max_value=1, required=False, error_messages=NO_SHARE)
     position = PositionsField(required=False)
+    top = forms.IntegerField(
+        min_value=1,
+        max_value=MOST_SHOWN,
+        required=False,
+        error_messages=dict.fromkeys(
+            ("invalid", "min_value", "max_value"), f"is no number of features to show. Give one from 1 to {MOST_SHOWN}."
+        ),
+    )
+    add = FeaturesField(required=False)
 
     def clean_max_density(self) -> float:
         share = self.cleaned_data["max_density"]
@@ -128,7 +154,16 @@ def question_of(request: HttpRequest, sae: SAE) -> PromptQuestion:
                 f"Position {position:,} is outside the prompt: its {len(ids):,} tokens have positions 0 to "
                 f"{len(ids) - 1:,}. Choose one of them."
             )
-    return PromptQuestion(given["text"], ids, given["bos"], positions, given["rank"], given["max_density"], reading)
+    for feature in given["add"]:
+        refuse_unknown(sae, feature)
+    asked = (given["text"], ids, given["bos"], positions, given["rank"], given["max_density"], reading)
+    return PromptQuestion(*asked, top=given["top"] or SHOWN, added=given["add"])
+
+
+def refuse_unknown(sae: SAE, feature: int) -> None:
+    """Raises Refused where an SAE has no such feature."""
+    if feature >= sae.d_sae:
+        raise Refused(f"Feature {feature:,} does not exist: this SAE has features 0 to {sae.d_sae - 1:,}.", 404)
 
 
 def refuse_unread(request: HttpRequest) -> None:

@@ -18,7 +18,7 @@ from .sample_prompts import sample_prompts_for
 PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
 LONGEST_ADDRESS = 3500  # characters; servers and proxies may refuse more than 4,094 in a request line
 SHARED_MODULES = ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
-PROMPT_MODULES = ("asking", "dashboard", "heatmap", "tokens")
+PROMPT_MODULES = ("asking", "dashboard", "heatmap", "question", "token_card", "tokens", "without")
 # What the page's script imports, so that the browser fetches all at once instead of one after the other.
 MODULES = [f"prompts/{name}.js" for name in PROMPT_MODULES] + [f"shared/{name}.js" for name in SHARED_MODULES]
 
@@ -60,10 +60,20 @@ def _prompt(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def try_text(request: HttpRequest, slug: str, index: int) -> JsonResponse:
     """Where one feature fires on a typed text, as JSON."""
+    return _one_feature(request, slug, index, answer.tried)
+
+
+@require_GET
+def without(request: HttpRequest, slug: str, index: int) -> JsonResponse:
+    """What the model would predict after a token if one feature were silent there, as JSON."""
+    return _one_feature(request, slug, index, answer.without)
+
+
+def _one_feature(request: HttpRequest, slug: str, index: int, told) -> JsonResponse:
     try:
         sae = _sae(slug)
         strangers.refuse(request)
-        return JsonResponse(answer.tried(sae, index, forms.question_of(request, sae)))
+        return JsonResponse(told(sae, index, forms.question_of(request, sae)))
     except forms.Refused as refusal:
         return JsonResponse({"error": str(refusal)}, status=refusal.status)
     except runtime.Unavailable as failure:
@@ -138,4 +148,8 @@ def _query(question: forms.PromptQuestion) -> str:
         query["read"] = question.reading
     if question.max_density < 1:
         query["max_density"] = f"{question.max_density:g}"
+    if question.top != forms.SHOWN:
+        query["top"] = str(question.top)
+    if question.added:
+        query["add"] = ",".join(map(str, question.added))
     return urlencode(query)

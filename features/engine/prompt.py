@@ -99,6 +99,17 @@ class PromptActivations:
             return np.full(len(features), np.nan, np.float32)
         return self._effects(features, np.arange(len(features)), np.full(len(features), position), activations)
 
+    def predictions(self, position: int, feature: int) -> tuple[float, np.ndarray]:
+        """A feature's activation on a token, and the probabilities of the next token with and without it.
+
+        float, [2, d_vocab] float32. Same as reference.predictions: float32 rounding of logits.
+        """
+        activation = float(self.matrix([feature])[0, position])
+        x = self._residual[position]  # [d_model]
+        written = activation * self._output_scale[position] * self.subject.output_directions([feature])[0]  # [d_model]
+        logits = self.subject.model.unembedding.logits(torch.stack([x, x - written]))  # [2, d_vocab]
+        return activation, logits.softmax(-1).cpu().numpy()
+
     def _effects(self, features, rows, positions, activations) -> np.ndarray:
         """On the loss, of n pairs of features[rows] and the prediction made at a position; NaN where the model's losses
         or the features' output could not be read. [n] float32"""

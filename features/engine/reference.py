@@ -240,6 +240,11 @@ def prompt_loss_effects(x, ids, f, e, unembedding):  # [tokens, d_model], [token
     return found
 
 
+def predictions(x, f, e, unembedding):  # [d_model], activation on the token, [d_model]; of the next token
+    """Probabilities with and without one activation, everything else kept. [2, d_vocab]"""
+    return torch.softmax(logits(torch.stack([x, x - f * e]), unembedding), -1)
+
+
 def rank(metric, p, f, quantiles=None, effects=None):  # [tokens, d_sae] each; effects from prompt_loss_effects
     """Features at token p, best first (prompt panels of these names): the largest; the one whose activation is rarest
     for it; or, of those active on p - 1, the one that helps most to predict p. Of equal ones the larger activation."""

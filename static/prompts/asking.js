@@ -15,12 +15,16 @@ async function fetched(key, longest, signal) {
     ? fetch(`?${key}&format=json`, { signal })
     : fetch("?format=json", { signal, method: "POST", body: new URLSearchParams(key), headers: { "X-CSRFToken": token() } })
   ).catch((error) => {
-    throw error.name === "AbortError" ? error : new Error("The site does not answer. Is it running? Try again.");
+    throw error.name === "AbortError" ? error : passing("The site does not answer. Is it running?");
   });
-  const found = await response.json().catch(() => ({ error: `The site answered with an error (${response.status}). Try again.` }));
+  const found = await response.json().catch(() => ({ error: `The site answered with an error (${response.status}).` }));
+  if (response.status >= 500) throw passing(found.error);
   if (!response.ok || found.error) throw new Error(found.error);
   return found;
 }
+
+/** An error after which the same question may be answered. */
+const passing = (sentence) => Object.assign(new Error(sentence), { passing: true });
 
 const token = () => document.querySelector("[name=csrfmiddlewaretoken]").value;
 

@@ -13,10 +13,11 @@ export const METRICS = {
 };
 
 /**
- * A feature as a column: `score` is its entry in the ranking, `board` its dashboard, `answer` the whole answer.
+ * A feature as a column: `score` is its entry in the ranking, `board` its dashboard, `answer` the whole answer. With
+ * `remove` it was named beside the ranking, and can be taken away again.
  * Returns `{node, board, mark(activation), unmark(), point(position)}`.
  */
-export function dashboard(answer, score, board, features) {
+export function dashboard(answer, score, board, features, remove = null) {
   const scale = effectScale([promptOf(answer, board), ...(board.top ?? [])]);
   const options = { maximum: board.maximum || 1, scale };
   const line = sequenceRow({ ...promptOf(answer, board), position: answer.position }, { ...options, context: "whole" });
@@ -25,10 +26,10 @@ export function dashboard(answer, score, board, features) {
   const plot = board.activation_histogram &&
     histogram(board.activation_histogram, { height: 64, name: `Activations of feature ${board.feature}` });
   const node = element("article", { class: "board", "data-feature": board.feature, "aria-label": `Feature ${board.feature}` },
-    head(answer, score, board, features), line,
+    head(answer, score, board, features, remove), line,
     board.missing ? element("p", { class: "muted" }, board.why)
       : stored(board, plot, options));
-  const here = answer.positions.length === 1 ? score.activation : null; // a sum has no place among activations
+  const here = answer.positions.length === 1 ? score.activation ?? null : null; // a sum has no place among activations
   const unmark = () => plot && (here === null ? plot.clear() : plot.mark(Math.abs(here), figure(here, 3)));
   unmark();
   return {
@@ -49,18 +50,26 @@ const promptOf = ({ tokens, token_ids: ids, special }, { activations, loss_effec
 const nameOf = (rank, { positions }) =>
   positions.length === 1 ? METRICS[rank].name : `${METRICS[rank].name} (${rank === "act_quantile" ? "highest" : "sum"})`;
 
-function head(answer, score, board, features) {
+function head(answer, score, board, features, remove) {
   const others = Object.entries({ act_size: score.activation, act_quantile: score.quantile, loss_effect: score.loss_effect })
-    .filter(([metric, value]) => metric !== answer.rank && value !== null)
+    .filter(([metric, value]) => metric !== answer.rank && value != null)
     .map(([metric, value]) => `${nameOf(metric, answer).toLowerCase()} ${METRICS[metric].text(value, board.tokens)}`);
   return element("header", {},
     element("h3", {},
       element("a", { class: "feature-link", href: featureUrl(features, board.feature) }, `#${board.feature}`),
       board.dead && element("span", { class: "badge warn" }, "dead"),
-      board.dense && element("span", { class: "badge warn" }, "dense")),
-    element("p", { class: "score" }, `${nameOf(answer.rank, answer)} `, element("strong", {}, METRICS[answer.rank].text(score.score, board.tokens))),
+      board.dense && element("span", { class: "badge warn" }, "dense"),
+      remove && element("span", { class: "muted added" }, score.place ? `added, place ${count(score.place)}` : "added"),
+      remove && element("button", { type: "button", class: "quiet", "aria-label": `Take away feature ${board.feature}`, onclick: remove }, "×")),
+    remove && !score.place
+      ? element("p", { class: "score" }, silent(answer))
+      : element("p", { class: "score" }, `${nameOf(answer.rank, answer)} `, element("strong", {}, METRICS[answer.rank].text(score.score, board.tokens))),
     element("p", { class: "muted others" }, others.join(", ")));
 }
+
+/** Of a feature that the ranking has not. */
+const silent = ({ rank, positions, max_density: most }) =>
+  `Not active on ${rank === "loss_effect" ? "the token before" : positions.length > 1 ? "these tokens" : "this token"}${most < 1 ? ", or denser than chosen" : ""}.`;
 
 function stored(board, plot, options) {
   const logits = board.logits;

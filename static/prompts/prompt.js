@@ -1,14 +1,16 @@
 // Which features act on this token? Ask without a reload; every question is an address.
 
-import { facts, hoverCard } from "../shared/card.js";
+import { hoverCard } from "../shared/card.js";
 import { bindKeys } from "../shared/keys.js";
 import { followWork } from "../shared/progress.js";
-import { activeAt, legend, tokenAt, tokenKeys, uncounted } from "../shared/sequences.js";
-import { count, element, figure, percent, quantileText, signed, visible } from "../shared/text.js";
+import { legend, tokenAt, tokenKeys } from "../shared/sequences.js";
+import { count, element, figure, percent, visible } from "../shared/text.js";
 import { fetchAnswer } from "./asking.js";
 import { dashboard, METRICS } from "./dashboard.js";
 import { heatmap } from "./heatmap.js";
+import { fromAddress, queryOf, questionOf, sameText, SHOWN } from "./question.js";
 import { tokenButtons, position as positionOf } from "./tokens.js";
+import { tokenCard } from "./token_card.js";
 
 const byId = (id) => document.getElementById(id);
 const read = (id) => JSON.parse(byId(id).textContent);
@@ -16,6 +18,8 @@ const setup = read("prompt-setup");
 const features = document.querySelector("main").dataset.features;
 
 let answer = null; // what is shown
+let wanted = null; // what was asked last, answered or not: changes build on it
+let sent = ""; // what the box held when it was last filled, or asked about
 let asking = null; // the latest question's AbortController
 let buttons = null;
 let boards = [];
@@ -23,27 +27,20 @@ let heat = null;
 
 // Questions
 
-const questionOf = ({ text, bos, read, positions, rank, max_density }) => ({ text, bos, read, positions, rank, max_density });
-
-/** The query string of a question, as views.py writes it. */
-function queryOf({ text, bos, read, positions, rank, max_density: density }) {
-  const query = new URLSearchParams({ text });
-  if (positions?.length) query.set("position", positions.join(","));
-  query.set("rank", rank);
-  if (!bos) query.set("bos", "0");
-  if (read && read !== "text") query.set("read", read);
-  if (density < 1) query.set("max_density", String(density));
-  return query;
+/** What the page's controls say of a text; its tokens stay chosen where it is the one that was asked about. */
+function fromControls(text) {
+  const said = { text, bos: byId("bos").checked, read: byId("read").value, max_density: density() };
+  const { rank = "act_size", top = SHOWN, add = [], positions = [] } = wanted ?? {};
+  return { ...said, rank, top, add, positions: sameText(said, wanted) ? positions : [] };
 }
-
-/** What the page's controls say, for a text that has no answer yet. */
-const fromControls = (text) => ({ text, bos: byId("bos").checked, read: byId("read").value, positions: [], rank: answer?.rank ?? "act_size", max_density: density() });
 
 /** Ask; on success show the answer, and put its address into the history unless it came from there. */
 async function ask(question, { remember = true } = {}) {
   asking?.abort();
   asking = new AbortController();
   const mine = asking;
+  wanted = question;
+  showWanted();
   byId("answer").classList.add("stale");
   const slow = setTimeout(() => watchModel(mine.signal), 250);
   try {
@@ -52,7 +49,7 @@ async function ask(question, { remember = true } = {}) {
     if (remember) pushAddress(found);
   } catch (error) {
     if (error.name === "AbortError") return;
-    refuse(error.message);
+    fail(error);
     if (remember) pushAddress(question);
   } finally {
     clearTimeout(slow);
@@ -71,8 +68,12 @@ function pushAddress(question) {
   if (short && address !== location.search) history.pushState(null, "", address);
 }
 
-/** The answer with other positions, ranking or density: the text stays. */
-const change = (changes) => answer && ask({ ...questionOf(answer), ...changes });
+/** What was asked last, with other positions, ranking or density. Positions are those of the text that is shown. */
+function change(changes) {
+  if (!wanted) return;
+  const { text, bos, read } = "positions" in changes && answer ? answer : wanted;
+  ask({ ...wanted, text, bos, read, ...changes });
+}
 
 /** The state of the model in words: until the signal, or until it is loaded where nothing else is waited for. */
 async function watchModel(signal, { busy = true } = {}) {
@@ -82,23 +83,37 @@ async function watchModel(signal, { busy = true } = {}) {
     if (signal.aborted) return;
     const loading = ["loading", "cold"].includes(state?.state);
     place.textContent = loading ? `Loading model … ${state.seconds.toFixed(1)} s` : busy ? "Analysing …" : "";
-    if (!loading && !busy) return state?.state === "failed" && refuse(state.error);
+    if (!loading && !busy) return state?.state === "failed" && fail(new Error(state.error));
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
 
-function refuse(sentence) {
-  byId("trouble").textContent = sentence;
+/** Say what went wrong. What was answered before stays, dimmed; what may be answered later can be asked again. */
+function fail(error) {
+  byId("trouble").firstElementChild.textContent = error.message;
+  byId("again").hidden = !(error.passing && wanted);
   byId("trouble").hidden = false;
-  byId("answer").hidden = true;
-  answer = null;
+  byId("former").hidden = !answer;
+  byId("answer").classList.toggle("former", answer !== null);
+  if (answer && !error.passing) wanted = questionOf(answer); // a refused question is nothing to build on
+  showWanted();
 }
+
+function fill(text) {
+  byId("text").value = sent = text;
+  noteUnsent();
+}
+
+const unsent = () => byId("text").value !== sent;
+const noteUnsent = () => (byId("unsent").hidden = !answer || !unsent());
 
 // The page
 
 function show(found) {
   answer = found;
-  byId("trouble").hidden = true;
+  wanted = { ...questionOf(found), add: found.add ?? [] };
+  byId("trouble").hidden = byId("former").hidden = true;
+  byId("answer").classList.remove("former");
   byId("quick").textContent = found.quick;
   byId("quick").hidden = !found.quick;
   byId("answer").hidden = false;
@@ -107,13 +122,16 @@ function show(found) {
   byId("read").value = found.read;
   byId("beyond").textContent = found.beyond_training;
   byId("beyond").hidden = !found.beyond_training;
-  if (byId("text").value !== found.text && document.activeElement !== byId("text")) byId("text").value = found.text;
+  if (unsent()) noteUnsent(); // what somebody is typing stays
+  else fill(found.text);
   setDensity(found.max_density);
   showLook();
   showTokens();
   showRanks();
+  showWanted();
   showSummary();
   showBoards();
+  showMore();
   heat = heatmap(found, features, (positions) => change({ positions }));
   byId("overview").querySelector(".fill").replaceChildren(heat.node);
   byId("overview").hidden = !found.overview.features.length;
@@ -142,7 +160,13 @@ function showRanks() {
   if (!place.childElementCount)
     place.append(...Object.entries(METRICS).map(([rank, { name }]) =>
       element("button", { type: "button", "data-rank": rank, onclick: () => change({ rank }) }, name)));
-  for (const button of place.children) button.setAttribute("aria-pressed", String(button.dataset.rank === answer.rank));
+}
+
+/** What was asked for is pressed at once, before it is answered. */
+function showWanted() {
+  if (!wanted) return;
+  for (const button of byId("ranks").children) button.setAttribute("aria-pressed", String(button.dataset.rank === wanted.rank));
+  if (sameText(wanted, answer) && wanted.positions.length) buttons?.press(wanted.positions.map(Number));
 }
 
 const tokenSample = (p) => element("span", { class: "token" }, visible(answer.tokens[p]));
@@ -170,9 +194,21 @@ function summary({ positions, rank, ranking, active, losses }) {
 
 function showBoards() {
   const found = new Map(answer.dashboards.map((board) => [board.feature, board]));
-  boards = answer.ranking.map((score) => dashboard(answer, score, found.get(score.feature), features));
+  const ranked = new Set(answer.ranking.map(({ feature }) => feature));
+  const added = answer.added.filter(({ feature }) => !ranked.has(feature));
+  boards = [...answer.ranking, ...added].map((score) => dashboard(answer, score, found.get(score.feature), features,
+    "place" in score ? () => change({ add: wanted.add.filter((feature) => feature !== score.feature) }) : null));
   byId("boards").replaceChildren(...boards.map(({ node }) => node));
   byId("legend").replaceChildren(...(boards.length ? [legendOf()] : []));
+}
+
+/** Whether more of the ranking can be shown. */
+function showMore() {
+  const { ranking, active, top, most } = answer;
+  const next = Math.min(top + SHOWN, most);
+  byId("more").hidden = ranking.length < top || ranking.length >= active || next === top;
+  byId("more").textContent = `${next - top} more`;
+  byId("more").onclick = () => change({ top: next });
 }
 
 function legendOf() {
@@ -226,27 +262,6 @@ function watchPointer(root) {
   root.addEventListener("focusout", leave);
 }
 
-/** Counted tokens of the statistics of the dashboard that a node stands in. */
-const tokensOf = (node) => boards.find((board) => board.node.contains(node))?.board.tokens;
-
-/** The card of a token in a dashboard. */
-function describe(node) {
-  const { sequence, position } = tokenAt(node) ?? {};
-  if (!sequence) return null;
-  const here = activeAt(sequence, position);
-  const before = activeAt(sequence, position - 1);
-  const special = sequence.special.includes(position);
-  return element("div", {}, element("strong", {}, "“", element("bdi", {}, visible(sequence.tokens[position])), "”"),
-    element("span", { class: "muted" }, ` id ${sequence.ids[position]}${sequence.row === undefined ? `, token ${position}` : `, row ${count(sequence.row)}`}`),
-    special && element("div", {}, uncounted(here || sequence.row === undefined)),
-    facts([
-      ["Activation", here ? figure(here.activation) : special && sequence.row !== undefined ? null : "0"],
-      ["Quantile", here?.quantile === undefined ? null : quantileText(here.quantile, tokensOf(node))],
-      ["Loss effect on this token", before?.loss_effect == null ? null : `${signed(before.loss_effect)} nats`],
-      ["Loss effect on the next", here?.loss_effect == null ? null : `${signed(here.loss_effect)} nats`],
-    ]));
-}
-
 // Controls
 
 const density = () => (Number(byId("density").value) / 100) ** 3; // cubic: most features are very sparse
@@ -269,18 +284,30 @@ function watchDensity() {
 function watchForm() {
   const submit = (event) => {
     event.preventDefault();
-    ask(fromControls(byId("text").value));
+    const question = fromControls(byId("text").value);
+    fill(question.text);
+    ask(question);
   };
   byId("ask").addEventListener("submit", submit);
   byId("text").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
   });
+  byId("text").addEventListener("input", noteUnsent);
+  byId("again").addEventListener("click", () => ask(wanted));
+  byId("add").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const number = byId("add-feature").value.trim().replace("#", "");
+    if (!/^\d+$/.test(number) || !wanted) return byId("add-feature").focus();
+    byId("add-feature").value = "";
+    change({ add: [...new Set([...wanted.add, Number(number)])] });
+  });
   for (const name of ["bos", "read"])
-    byId(name).addEventListener("change", () => answer && ask(fromControls(answer.text)));
+    byId(name).addEventListener("change", () => wanted && ask({ ...fromControls(wanted.text), positions: [] }));
   byId("examples").addEventListener("click", (event) => {
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
+    sent = byId("text").value; // chosen instead of what was typed
     askAddress(link.search);
   });
 }
@@ -289,30 +316,26 @@ function watchForm() {
 function askAddress(search, options) {
   const query = new URLSearchParams(search);
   const text = query.get("text");
-  byId("text").value = text ?? "";
   if (text === null) return location.reload();
-  return ask({
-    text,
-    bos: query.get("bos") !== "0",
-    read: query.get("read") ?? "text",
-    positions: query.get("position")?.split(",") ?? [],
-    rank: query.get("rank") ?? "act_size",
-    max_density: Number(query.get("max_density") ?? 1),
-  }, options);
+  if (!unsent()) fill(text);
+  return ask(fromAddress(query), options);
 }
 
+/** From the token that was asked about last: who presses twice goes two tokens on, however slow the answer. */
 const step = (by) => {
-  const next = answer && answer.position + by;
-  if (answer?.tokens[next] !== undefined) change({ positions: [next] });
+  if (!answer) return;
+  const next = Number((sameText(wanted, answer) && wanted.positions.at(-1)) ?? answer.position) + by;
+  if (answer.tokens[next] !== undefined) change({ positions: [next] });
 };
 
 function start() {
   const data = read("prompt-data");
+  sent = byId("text").value;
   watchForm();
   watchDensity();
   setDensity(data?.max_density ?? 1);
   watchPointer(byId("answer"));
-  hoverCard(byId("boards"), { selector: ".token", describe, pins: true });
+  hoverCard(byId("boards"), { selector: ".token", describe: (node) => tokenCard(node, { answer, boards, features }), pins: true });
   tokenKeys(byId("boards"));
   window.addEventListener("popstate", () => askAddress(location.search, { remember: false }));
   bindKeys([

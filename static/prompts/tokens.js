@@ -7,9 +7,10 @@ import { element, loneToken, visible } from "../shared/text.js";
  * The tokens of an answer as buttons; the chosen ones are pressed. `choose(positions)` is called on a click: the
  * token alone, or the selection with it added or taken away, with Ctrl, Cmd or Shift or while `several()` says so.
  * Arrow keys move the focus.
- * Returns `{node, colour(activations, maximum), point(position)}`.
+ * Returns `{node, colour(activations, maximum), point(position), press(positions)}`; press shows what is asked for.
  */
 export function tokenButtons({ tokens, token_ids: ids, special, positions }, choose, several) {
+  let pressed = positions;
   const buttons = tokens.map((text, p) => element("button", {
     type: "button",
     class: "pick" + (special[p] ? " special" : ""),
@@ -25,7 +26,7 @@ export function tokenButtons({ tokens, token_ids: ids, special, positions }, cho
     const p = position(event.target);
     if (p === null) return;
     const adds = several() || event.ctrlKey || event.metaKey || event.shiftKey;
-    choose(adds ? toggled(positions, p) : [p]);
+    choose(adds ? toggled(pressed, p) : [p]);
   });
   node.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -38,6 +39,13 @@ export function tokenButtons({ tokens, token_ids: ids, special, positions }, cho
     node,
     colour(activations, maximum) {
       buttons.forEach((button, p) => paint(button, activationFill(activations?.[p], maximum)));
+    },
+    press(chosen) {
+      pressed = chosen;
+      buttons.forEach((button, p) => {
+        button.setAttribute("aria-pressed", String(chosen.includes(p)));
+        button.tabIndex = p === chosen.at(-1) ? 0 : -1;
+      });
     },
     point(at) {
       buttons.forEach((button, p) => button.classList.toggle("pointed", p === at));

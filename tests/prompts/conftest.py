@@ -5,9 +5,9 @@ import pytest
 from django.utils import timezone
 
 from features import runtime
-from features.models import SAE, Corpus, Feature, FeatureExamples, FeaturePayload, FeatureSearch, Statistics
+from features.engine.model.vocabulary import Vocabulary
+from features.models import SAE, Corpus, Statistics
 from features.storage import feature_rows
-from features.storage.payload import pack
 from tests import made_up
 from tests.prompts.made_up_prompt import MadeUpPrompt
 
@@ -65,19 +65,8 @@ def sae(bare_sae):
 
 
 def row_of(statistics, feature):
-    row = Feature(
-        statistics=statistics,
-        index=feature.index,
-        tokens=feature.tokens,
-        count=feature.activity.count,
-        density=feature.density,
-        maximum=feature.activity.maximum,
-        mean=feature.activity.mean,
-    )
-    FeaturePayload(feature=row, quantiles=feature.activity.quantiles.tobytes(), payload=pack(feature))
-    FeatureExamples(feature=row, tokens=b"")
-    FeatureSearch(feature=row, boosted=b"", suppressed=b"")
-    return row
+    corpus = made_up.corpus_rows()
+    return feature_rows.row_of(feature, statistics, Vocabulary.load(statistics.sae.model_path), corpus)
 
 
 @pytest.fixture

@@ -36,6 +36,12 @@ class MadeUpPrompt:
     def matrix(self, features):
         return self.activations[np.asarray(features, dtype=int)]
 
+    def predictions(self, position, feature):
+        """As they are, and without the feature: the first tokens change places with it."""
+        both = np.full((2, 8192), 0.1 / 8184, np.float32)
+        both[0, 100:108], both[1, 108:100:-1] = np.arange(8, 0, -1) / 40, np.arange(8, 0, -1) / 40
+        return float(self.activations[feature, position]), both
+
     def loss_effects(self, features):
         """At token p the effect of the activation at p - 1; NaN where that is none."""
         features = np.asarray(features, dtype=int)

@@ -69,11 +69,11 @@ def test_what_to_look_at_stays_as_long_as_the_text_is_an_examples(page, sae):
     page.wait_for_selector(".board")
     assert page.locator("#look").inner_text() == f"{example.name}: {example.sentence}"
     page.click(".pick[data-position='3']")
-    page.wait_for_function("location.search.includes('position=3')")
+    page.wait_for_function("() => location.search.includes('position=3')")
     assert page.locator("#look").is_visible()
     page.fill("#text", TEXT)
     page.press("#text", "Enter")
-    page.wait_for_function("location.search.includes('What')")
+    page.wait_for_function("() => location.search.includes('What')")
     assert page.locator("#look").is_hidden()
 
 
@@ -81,10 +81,10 @@ def test_choosing_token_and_ranking_changes_the_address_without_a_reload(page):
     page.ask(f"?text={TEXT}")
     first = ranked(page)
     page.click(".pick[data-position='3']")
-    page.wait_for_function("location.search.includes('position=3')")
+    page.wait_for_function("() => location.search.includes('position=3')")
     assert chosen(page) == ["·you"]
     page.click("text=Loss effect")
-    page.wait_for_function("location.search.includes('rank=loss_effect')")
+    page.wait_for_function("() => location.search.includes('rank=loss_effect')")
     assert asked(page) == {"text": TEXT, "position": "3", "rank": "loss_effect"}
     assert page.locator("#ranks [aria-pressed=true]").inner_text() == "Loss effect"
     assert "nats" in page.locator(".board .score").first.inner_text()
@@ -96,9 +96,10 @@ def test_the_back_button_returns_to_the_former_token(page):
     page.ask(f"?text={TEXT}&position=2")
     before = ranked(page)
     page.click(".pick[data-position='4']")
-    page.wait_for_function("location.search.includes('position=4')")
+    page.wait_for_function("() => location.search.includes('position=4')")
     page.go_back()
-    page.wait_for_function("document.querySelector('.pick[aria-pressed=true]').dataset.position === '2'")
+    page.wait_for_function("() => document.querySelector('.pick[aria-pressed=true]').dataset.position === '2'")
+    page.wait_for_selector("#answer:not(.stale)")  # what is asked for is pressed at once
     assert ranked(page) == before
     assert page.evaluate("window.same")
 
@@ -137,7 +138,76 @@ def test_a_refused_prompt_says_why_and_keeps_the_text(page):
     page.wait_for_selector("#trouble:visible")
     assert page.locator("#trouble").inner_text() == "Prompt has 402 tokens; this model reads 128. Shorten it."
     assert page.locator("#text").input_value() == "a b " * 200
-    assert page.locator(".board").count() == 0 or not page.locator(".board").first.is_visible()
+    assert page.locator("#former").is_visible() and page.locator("#answer.former").count() == 1
+    assert not page.locator("#again").is_visible()  # it would be refused again
+
+
+PRESSED = """(keys) => keys.map((key) => {
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  const pressed = (where) => [...document.querySelectorAll(`${where} [aria-pressed=true]`)].map((b) => b.textContent);
+  return [pressed("#ranks"), pressed("#tokens")];
+})"""
+
+
+def test_choices_made_while_an_answer_is_on_its_way_build_on_each_other(page):
+    page.ask(f"?text={TEXT}&position=4")
+    at_once = page.evaluate(PRESSED, ["3", "ArrowLeft", "ArrowLeft"])
+    assert at_once == [[["Loss effect"], ["·doing"]], [["Loss effect"], ["·you"]], [["Loss effect"], ["·are"]]]
+    page.wait_for_function("() => location.search.includes('position=2')")
+    assert asked(page)["rank"] == "loss_effect" and chosen(page) == ["·are"]
+
+
+def test_text_that_was_not_sent_stays_and_is_said_to_be_unsent(page):
+    page.ask(f"?text={TEXT}&position=4&rank=loss_effect")
+    page.fill("#text", "Another text, not sent")
+    assert page.locator("#unsent").is_visible()
+    page.click(".pick[data-position='3']")
+    page.wait_for_function("() => location.search.includes('position=3')")
+    assert page.locator("#text").input_value() == "Another text, not sent"
+    page.press("#text", "Enter")
+    page.wait_for_function("() => location.search.includes('Another')")
+    assert asked(page)["rank"] == "loss_effect" and not page.locator("#unsent").is_visible()
+
+
+def test_after_a_failure_the_old_answer_stays_and_the_same_question_can_be_asked_again(page):
+    page.ask(f"?text={TEXT}&position=3")
+    before = ranked(page)
+    page.route("**/*format=json*", lambda route: route.abort())
+    page.click("text=Loss effect")
+    page.wait_for_selector("#trouble:visible")
+    assert ranked(page) == before and page.locator("#former").is_visible()
+    page.unroute("**/*format=json*")
+    page.click("text=Try again")
+    page.wait_for_selector("#trouble", state="hidden")
+    assert asked(page) == {"text": TEXT, "position": "3", "rank": "loss_effect"}
+    assert page.locator("#answer.former").count() == 0 and ranked(page) != before
+
+
+def test_more_of_a_ranking_and_features_by_their_number(page):
+    page.ask(f"?text={TEXT}&position=4")
+    page.click("#more")
+    page.wait_for_function("() => document.querySelectorAll('.board').length === 20")
+    last = ranked(page)[-1].removeprefix("#")
+    page.ask(f"?text={TEXT}&position=4")
+    page.fill("#add-feature", f"#{last}")
+    page.press("#add-feature", "Enter")
+    page.wait_for_function("() => document.querySelectorAll('.board').length === 11")
+    assert asked(page)["add"] == last
+    assert "added, place 20" in page.locator(".board").last.inner_text()
+    page.locator(".board").last.locator("button").first.click()
+    page.wait_for_function("() => document.querySelectorAll('.board').length === 10")
+    page.fill("#add-feature", "4096")
+    page.press("#add-feature", "Enter")
+    page.wait_for_selector("#trouble:visible")
+    assert "Feature 4,096 does not exist" in page.locator("#trouble").inner_text()
+
+
+def test_a_card_tells_what_would_be_predicted_without_the_feature(page):
+    page.ask(f"?text={TEXT}&position=3")
+    page.locator(".board").first.locator(".prompt-line .chosen").hover()
+    page.wait_for_selector(".card table.predicted")
+    told = page.locator(".card .without").inner_text()
+    assert "without it" in told and "20.0 %" in told and page.locator(".predicted tbody tr").count() == 5
 
 
 def test_pointing_at_a_token_marks_it_in_every_feature(page):
@@ -163,7 +233,7 @@ def test_pointing_at_a_feature_colours_the_tokens_it_is_active_on(page):
 def test_a_click_with_ctrl_sums_two_tokens(page):
     page.ask(f"?text={TEXT}&position=4")
     page.click(".pick[data-position='2']", modifiers=["Control"])
-    page.wait_for_function("location.search.includes('position=2%2C4')")
+    page.wait_for_function("() => location.search.includes('position=2%2C4')")
     assert chosen(page) == ["·are", "·doing"]
     assert "summed over the tokens" in page.locator("#summary").inner_text()
 
@@ -172,21 +242,21 @@ def test_without_a_keyboard_several_tokens_are_chosen_by_a_switch(page):
     page.ask(f"?text={TEXT}&position=4")
     page.check("#several")
     page.click(".pick[data-position='2']")
-    page.wait_for_function("location.search.includes('position=2%2C4')")
+    page.wait_for_function("() => location.search.includes('position=2%2C4')")
     page.click(".pick[data-position='4']")
-    page.wait_for_function("location.search.includes('position=2&')")
+    page.wait_for_function("() => location.search.includes('position=2&')")
     page.uncheck("#several")
     page.click(".pick[data-position='3']")
-    page.wait_for_function("location.search.includes('position=3&')")
+    page.wait_for_function("() => location.search.includes('position=3&')")
     assert chosen(page) == ["·you"]
 
 
 def test_keys_move_between_tokens_and_rankings(page):
     page.ask(f"?text={TEXT}&position=3")
     page.press("body", "ArrowRight")
-    page.wait_for_function("location.search.includes('position=4')")
+    page.wait_for_function("() => location.search.includes('position=4')")
     page.press("body", "2")
-    page.wait_for_function("location.search.includes('rank=act_quantile')")
+    page.wait_for_function("() => location.search.includes('rank=act_quantile')")
     assert chosen(page) == ["·doing"]
 
 
@@ -214,13 +284,13 @@ def slow_model(monkeypatch, made_up_model):
 
 def test_the_load_is_told_while_it_goes_on(page, slow_model):
     page.ask()
-    page.wait_for_function("/^Loading model … \\d\\.\\d s$/.test(document.getElementById('model').textContent)")
-    page.wait_for_function("document.getElementById('model').textContent === ''")
+    page.wait_for_function("() => /^Loading model … \\d\\.\\d s$/.test(document.getElementById('model').textContent)")
+    page.wait_for_function("() => document.getElementById('model').textContent === ''")
 
 
 def test_a_prompt_asked_during_the_load_is_answered_after_it(page, slow_model):
     page.ask(f"?text={TEXT}&position=3")
-    page.wait_for_function("document.getElementById('model').textContent.startsWith('Loading model')")
+    page.wait_for_function("() => document.getElementById('model').textContent.startsWith('Loading model')")
     page.wait_for_selector(".board")
     assert chosen(page) == ["·you"]
     assert page.evaluate("window.same")

@@ -114,7 +114,7 @@ def test_the_number_box_random_and_a_neighbour_move_too(page, site):  # noqa: F8
     stand_at(page, 1)
     with page.expect_response(lambda response: "random" in response.url):
         page.keyboard.press("r")
-    page.wait_for_function("!document.getElementById('columns').classList.contains('stale')")
+    page.wait_for_function("() => !document.getElementById('columns').classList.contains('stale')")
     assert page.evaluate("window.survives")
 
 
