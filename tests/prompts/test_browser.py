@@ -7,36 +7,23 @@ import pytest
 
 from features import runtime
 from features.storage.findings_file import findings_of
+from tests.browser import browser, opened  # noqa: F401
 
 pytestmark = pytest.mark.browser
 TEXT = "What are you doing?"  # BOS, What, are, you, doing, ?
 
 
 @pytest.fixture
-def browser(monkeypatch):
-    sync = pytest.importorskip("playwright.sync_api")
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in this thread
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(live_server, sae, made_up_model, browser):
+def page(live_server, sae, made_up_model, browser):  # noqa: F811
     """A window on the prompt page; scripts that fail make the test fail. `page.ask(query)` goes there."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    faults = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    for page in opened(browser, viewport={"width": 1280, "height": 900}):
+        page.ask = lambda query="", page=page: goto(page, f"{live_server.url}/saes/demo/prompt/{query}")
+        yield page
 
-    def ask(query=""):
-        page.goto(f"{live_server.url}/saes/demo/prompt/{query}")
-        page.evaluate("window.same = true")  # gone after a reload
 
-    page.ask = ask
-    yield page
-    assert faults == []
+def goto(page, address):
+    page.goto(address)
+    page.evaluate("window.same = true")  # gone after a reload
 
 
 def asked(page):
