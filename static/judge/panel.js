@@ -23,6 +23,7 @@ export function judgePanel(slug) {
   let timer = null;
   let asking = null;
   let saving = Promise.resolve();
+  let waiting = 0; // changes on their way
 
   const current = () => ({ ...answer?.own, ...pending });
   const told = (text) => (byId("state").textContent = text);
@@ -136,6 +137,7 @@ export function judgePanel(slug) {
     const [at, changes] = [index, pending];
     keepDraft(slug, at, { changes, revision: answer.own.revision });
     told("keeping …");
+    waiting++;
     saving = saving.then(() => deliver(at, changes, typeof takenFrom === "string" ? takenFrom : ""));
   }
 
@@ -143,14 +145,14 @@ export function judgePanel(slug) {
     const revision = (at === index ? answer?.own.revision : null) ?? draft(slug, at)?.revision ?? 0;
     const sent = { ...changes };
     try {
-      const found = await kept.change(at, { changes: sent, revision, taken_from: takenFrom });
+      const found = await kept.change(at, { changes: sent, revision, taken_from: takenFrom }).finally(() => waiting--);
       const left = Object.fromEntries(Object.entries(changes).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(sent[name])));
       keepDraft(slug, at, Object.keys(left).length ? { changes: left, revision: found.own.revision } : null);
       if (at !== index) return;
       [answer, pending] = [found, left];
       byId("trouble").hidden = true;
       draw();
-      told("kept");
+      told(waiting ? "keeping …" : "kept");
     } catch (error) {
       if (at === index) failed(error);
       else elsewhere(at, error);
