@@ -66,6 +66,21 @@ def test_a_numbered_checkpoint_finds_its_config_one_level_up(tmp_path):
     assert sae.threshold.unique().item() == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize(
+    ("named", "hook"),
+    [
+        ({"layer": 8, "submodule_name": "resid_post"}, "blocks.8.hook_resid_post"),
+        ({"layer": 8, "submodule_name": "mlp_out"}, "blocks.8.hook_mlp_out"),
+        ({"layer": 8, "submodule_name": "model.layers.3.mlp"}, "blocks.3.hook_mlp_out"),
+        ({"layer": 8, "submodule_name": "mlp"}, None),  # its input or its output
+        ({"layer": 8}, None),
+    ],
+)
+def test_dictionary_learning_names_the_hook_and_the_layer_together_or_apart(tmp_path, named, hook):
+    path = write(tmp_path, "ae.pt", dl_topk(0.5), config=trainer("BatchTopKSAE", **named))
+    assert read_sae(path).config.hook_point == hook
+
+
 # sparsify
 
 

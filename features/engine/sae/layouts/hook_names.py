@@ -70,11 +70,15 @@ def of_module(name: str) -> str | None:
 
 
 def of_submodule(name: str | None, layer: int | None, side: str | None) -> str | None:
-    """dictionary_learning: "resid_post_layer_8", or "mlp" with layer and side ("out") told elsewhere."""
+    """dictionary_learning: "resid_post_layer_8"; the same or a module's name with the layer told elsewhere; or "mlp"
+    with layer and side ("out") told elsewhere."""
     match = re.fullmatch(r"(\w+?)_layer_(\d+)", name or "")
     if match:
         return block(match[2], match[1])
-    return block(layer, "mlp_out") if name == "mlp" and side == "out" else None
+    if name == "mlp":  # both its sides have been trained on
+        return block(layer, "mlp_out") if side == "out" else None
+    short = name in ("res", "att")  # Gemma Scope's words, which mean other places there
+    return (None if short else block(layer, name)) or of_module(name or "")
 
 
 def of_location(path: Path) -> str | None:
