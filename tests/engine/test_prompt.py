@@ -89,6 +89,20 @@ def test_every_score_says_what_its_activation_does_to_the_next_token(prompt, eff
     assert last.loss_effect is None
 
 
+def test_predictions_without_a_feature_are_those_of_the_residual_stream_less_what_it_wrote(prompt, twin, ids, dense):
+    feature, position = int(dense[4].argmax()), 4
+    activation, found = prompt.predictions(position, feature)
+    x = twin.run(torch.tensor(ids))[1][position]
+    expected = reference.predictions(x, dense[position, feature], twin.directions[feature], twin.unembedding)
+    assert activation == pytest.approx(float(dense[position, feature]), rel=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    silent = int((dense[4] == 0).nonzero()[0])
+    assert (
+        prompt.predictions(position, silent)[0] == 0
+        and np.ptp(prompt.predictions(position, silent)[1], axis=0).max() == 0
+    )
+
+
 def test_losses_are_those_of_the_model(prompt, twin, ids):
     np.testing.assert_allclose(prompt.losses[1:], twin.losses(torch.tensor(ids)), atol=1e-5)
     assert np.isnan(prompt.losses[0])

@@ -244,6 +244,13 @@ def test_a_prompts_loss_effects_stand_under_the_predicted_token():
     same(found, [NAN, NAN], [NAN, under_1], [*under_2])
 
 
+def test_predictions_with_an_activation_and_without_it():
+    # As above: logits [2 0 3] with it, [0 1 0] without
+    found = reference.predictions(T(2, -1), T(2)[0], T(1, -0.5), PLAIN)
+    z, z_without = math.exp(2) + 1 + math.exp(3), 2 + math.e
+    same(found, [math.exp(2) / z, 1 / z, math.exp(3) / z], [1 / z_without, math.e / z_without, 1 / z_without])
+
+
 def test_a_prompts_features_are_ranked_on_the_token_or_by_what_they_did_before_it():
     f = T([0, -3, 0, 0], [2, 1, 0, -2], [1, 0, 0, 4])
     assert reference.rank("act_size", 1, f) == [0, 3, 1]

@@ -78,3 +78,27 @@ def test_the_interval_of_a_precision_is_over_rows():
 def test_order():
     keys, hits, n_a = T(0.5, 0.7, 0.5, 0.5, 0.9), torch.tensor([3, 1, 4, 3, 0]), torch.tensor([5, 5, 5, 5, 0])
     assert reference_questions.pattern_order(keys, hits, n_a) == [1, 2, 0, 3]
+
+
+def test_who_fired_instead():
+    # The pattern holds on the first four tokens, and feature 0 fires on the first of them alone: three are missed.
+    a = torch.stack([B("10001"), B("01110"), B("01101"), B("11111"), B("00100")], dim=1)  # [5 tokens, 5 features]
+    found = reference_questions.fired_instead(a, B("11110"), 0)
+    # 1: 3 of 3, everywhere 3/5; 2: 2 of 3, everywhere 3/5; 3: 3 of 3, as everywhere; 4: once only
+    assert list(found) == [1, 2]
+    assert found[1] == pytest.approx((3, 1, 5 / 3)) and found[2] == pytest.approx((2, 2 / 3, 10 / 9))
+
+
+def test_what_a_pre_activation_has_to_exceed():
+    f = T(0, 2, -3, 0)
+    assert reference_questions.bar("topk", f, 0) == 2  # the least that was kept
+    assert reference_questions.bar("groupmax", f, 0, k=2) == 2 and reference_questions.bar("groupmax", f, 3, k=2) == 0
+    assert reference_questions.bar("jumprelu", f, 1, threshold=T(0.1, 0.7, 0, -1)) == pytest.approx(0.7)
+    assert reference_questions.bar("jumprelu", f, 3, threshold=T(0.1, 0.7, 0, -1)) == 0
+    assert reference_questions.bar("relu", f, 0) == 0
+
+
+def test_how_well_texts_are_told_apart():
+    # Of six pairs 3 > 1, 3 > 2, 2 > 1 count one, 2 = 2 a half, 0 > 1 and 0 > 2 none.
+    assert reference_questions.auroc(T(3, 2, 0), T(1, 2)) == pytest.approx(3.5 / 6)
+    assert reference_questions.auroc(T(0), T(0)) == 0.5

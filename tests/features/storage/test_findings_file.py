@@ -120,7 +120,7 @@ def test_a_checkpoint_of_one_file_has_its_findings_beside_it(tmp_path):
         ({"prompts": [FOUND["prompts"][0] | {"position": "2"}]}, "prompts[0] needs a position"),
         ({"prompts": [FOUND["prompts"][0] | {"rank": "best"}]}, "prompts[0] needs a rank, one of act_size"),
         ({"prompts": [FOUND["prompts"][0] | {"expect": [{"feature": 1}]}]}, "prompts[0] needs expectations made of"),
-        (" " * 1_000_001, "has 1,000,001 bytes; at most 1,000,000 are read"),
+        (" " * 1_000_001, "has 1,000,001 bytes; a file of settings has at most 1,000,000"),
     ],
 )
 def test_what_cannot_be_read_is_told_by_a_check_and_shown_nowhere(client, sae, write, found, said):
