@@ -5,9 +5,9 @@ import pytest
 from django.utils import timezone
 
 from features import runtime
-from features.engine.model.vocabulary import Vocabulary
 from features.models import SAE, Corpus, Statistics
 from features.storage import feature_rows
+from features.storage.readers import vocabulary_of
 from tests import made_up
 from tests.prompts.made_up_prompt import MadeUpPrompt
 
@@ -65,8 +65,7 @@ def sae(bare_sae):
 
 
 def row_of(statistics, feature):
-    corpus = made_up.corpus_rows()
-    return feature_rows.row_of(feature, statistics, Vocabulary.load(statistics.sae.model_path), corpus)
+    return feature_rows.row_of(feature, statistics, vocabulary_of(statistics.sae), made_up.corpus_rows())
 
 
 @pytest.fixture
