@@ -23,7 +23,7 @@ def test_its_counterpart_is_found_by_decoder(client, tiny, other):
     assert found.decoder.cosine == pytest.approx(1) and 0 < found.decoder_chance < 0.9
     assert found.verdict == "decoder only" and "no statistics on the same tokens" in found.why_no_activity
     page = client.get("/saes/tiny/features/3/beside/?other=other").content.decode()
-    assert "cosine 1.00; by chance up to" in page and "<strong>decoder only</strong>" in page
+    assert "cosine 1.0" in page and "; by chance up to" in page and "<strong>decoder only</strong>" in page
     assert 'href="/saes/other/features/3/"' in page
 
 
