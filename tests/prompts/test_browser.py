@@ -70,7 +70,7 @@ def test_choosing_token_and_ranking_changes_the_address_without_a_reload(page):
     page.click(".pick[data-position='3']")
     page.wait_for_function("() => location.search.includes('position=3')")
     assert chosen(page) == ["·you"]
-    page.click("text=Loss effect")
+    page.click("#ranks >> text=Loss effect")
     page.wait_for_function("() => location.search.includes('rank=loss_effect')")
     assert asked(page) == {"text": TEXT, "position": "3", "rank": "loss_effect"}
     assert page.locator("#ranks [aria-pressed=true]").inner_text() == "Loss effect"
@@ -113,7 +113,7 @@ def test_an_empty_answer_says_why(page):
     assert page.locator("#empty").is_visible()
     assert "first token" in page.locator("#empty").inner_text()
     assert ranked(page) == []
-    page.click("text=Act size")  # the way out
+    page.click("#ranks >> text=Act size")  # the way out
     page.wait_for_selector(".board")
     assert not page.locator("#empty").is_visible()
 
@@ -160,7 +160,7 @@ def test_after_a_failure_the_old_answer_stays_and_the_same_question_can_be_asked
     page.ask(f"?text={TEXT}&position=3")
     before = ranked(page)
     page.route("**/*format=json*", lambda route: route.abort())
-    page.click("text=Loss effect")
+    page.click("#ranks >> text=Loss effect")
     page.wait_for_selector("#trouble:visible")
     assert ranked(page) == before and page.locator("#former").is_visible()
     page.unroute("**/*format=json*")
