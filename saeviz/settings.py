@@ -81,7 +81,18 @@ FORCE_SCRIPT_NAME = env.prefix() or None
 STATIC_URL = f"{env.prefix()}/static/"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{env.prefix()}/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # serves the files where they lie; nothing to collect
+# What `saeviz.serving` has made of them at its start: under hashed names, kept by browsers for good. Elsewhere (tests,
+# runserver, DEBUG) the files are served where they lie; nothing is to be collected.
+STATIC_ROOT = None if DEBUG else os.environ.get("SAEVIZ_STATIC_ROOT")
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "saeviz.serving.hashed_names.HashedNames"
+        if STATIC_ROOT
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
 
 LANGUAGE_CODE = "en"
 USE_TZ = True

@@ -1,9 +1,10 @@
 """Serves the site: `python -m saeviz.serving --host 127.0.0.1 --port 8000`, or on a socket that it inherits."""
 
 import argparse
+import os
 import socket
 
-from ..wsgi import application
+from . import static_files
 from .server import THREADS, server
 
 
@@ -16,6 +17,10 @@ def main() -> None:
     parser.add_argument("--access-log", action="store_true")
     given = parser.parse_args()
     sockets = None if given.fd is None else [socket.socket(fileno=given.fd)]
+    if made := static_files.folder():
+        os.environ["SAEVIZ_STATIC_ROOT"] = str(made)  # before the settings are read
+    from ..wsgi import application
+
     options = {"host": given.host, "port": given.port, "access_log": given.access_log}
     server(application, given.threads, **options).run(sockets=sockets)
 
