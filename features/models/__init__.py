@@ -10,7 +10,7 @@ from .parts import JobPart, ShardFile
 from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run, RunToken, Watch
 from .sae import SAE
 from .search import FeatureSearch
-from .statistics import Feature, FeatureExamples, FeaturePayload, FeatureQuerySet, Statistics
+from .statistics import Feature, FeatureExamples, FeatureFlag, FeaturePayload, FeatureQuerySet, Statistics
 
 __all__ = [
     "SAE",
@@ -23,6 +23,7 @@ __all__ = [
     "Corpus",
     "Feature",
     "FeatureExamples",
+    "FeatureFlag",
     "FeaturePayload",
     "FeatureQuerySet",
     "FeatureSearch",

@@ -1,6 +1,9 @@
 """Rows of statistics: the figures of an SAE on a corpus, and those of each feature."""
 
+from enum import IntFlag
+
 from django.db import models
+from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from ..engine.results import DENSE_ABOVE, RARE_BELOW
@@ -61,6 +64,15 @@ class Statistics(models.Model):
         return (self.encoder_b_hash, self.encoder_b_reading_hash) == now
 
 
+class FeatureFlag(IntFlag):
+    """What is said of a feature with yes or no, a bit each of `Feature.flags`."""
+
+    SWARM = 1  # one of many whose strongest positions are the same
+    COMMON_DIRECTION = 2  # its encoder lies on the direction that many encoders share
+    NO_SIMPLE_PATTERN = 4  # none describes it well enough
+    TOO_RARE_TO_DESCRIBE = 8  # active on too few tokens to look for one
+
+
 class FeatureQuerySet(models.QuerySet):
     """Named queries of features."""
 
@@ -96,6 +108,15 @@ class FeatureQuerySet(models.QuerySet):
         """Of features nearly the same, the first alone."""
         return self.filter(models.Q(twin_of=None) | models.Q(twin_of=models.F("index")))
 
+    def flagged(self, flag: FeatureFlag) -> "FeatureQuerySet":
+        """Of which it is said."""
+        return self.annotate(**{f"flag_{flag}": F("flags").bitand(int(flag))}).filter(**{f"flag_{flag}__gt": 0})
+
+    def set_flag(self, flag: FeatureFlag, holds: bool = True) -> int:
+        """Say it of these, or its contrary, and leave the other flags; returns how many features these are."""
+        flags = Coalesce(F("flags"), Value(0))
+        return self.update(flags=flags.bitor(int(flag)) if holds else flags.bitand(int(~flag & sum(FeatureFlag))))
+
     def worth_reading(self) -> "FeatureQuerySet":
         """Alive, sparse, and not so rare that its top examples are all there is (20 of them)."""
         return self.sparse().filter(count__gte=20)
@@ -130,6 +151,15 @@ class Feature(models.Model):
     strongest_correlation = models.FloatField(null=True, help_text="Highest Pearson correlation with another feature.")
     twin_of = models.PositiveIntegerField(null=True, help_text="First of the features nearly like it; empty: none.")
     twins = models.PositiveIntegerField(default=0, help_text="How many these are, itself among them.")
+    # None where it was not worked out, or is not said of so few activations
+    importance = models.FloatField(null=True, help_text="Mean loss effect x density: nats per million tokens.")
+    importance_margin = models.FloatField(null=True, help_text="Half of its 95 % interval.")
+    token_entropy = models.FloatField(null=True, help_text="Of the tokens it fires on, in bits.")
+    skew = models.FloatField(null=True, help_text="Skewness of the active values.")
+    description_f1 = models.FloatField(null=True, help_text="Of its best simple pattern, on odd rows.")
+    encoder_norm = models.FloatField(null=True, help_text="Length of its column of W_enc.")
+    encoder_cosine = models.FloatField(null=True, help_text="Of its column of W_enc with its row of W_dec.")
+    flags = models.PositiveSmallIntegerField(null=True, help_text="Sum of FeatureFlag; empty: nothing was looked at.")
     # Where earlier versions kept them, until storage/move_payloads.py has moved them; empty in rows written since.
     old_quantiles = models.BinaryField(db_column="quantiles", default=b"")
     old_payload = models.BinaryField(db_column="payload", default=b"")
@@ -147,6 +177,8 @@ class Feature(models.Model):
             models.Index(fields=["statistics", "nearest_cosine"], name="feature_nearest"),
             models.Index(fields=["statistics", "strongest_correlation"], name="feature_correlation"),
             models.Index(fields=["statistics", "twin_of"], name="feature_twin"),
+            models.Index(fields=["statistics", "importance"], name="feature_importance"),
+            models.Index(fields=["statistics", "description_f1"], name="feature_description"),
         ]
 
     def __str__(self):
@@ -163,6 +195,10 @@ class Feature(models.Model):
     @property
     def is_ultra_rare(self):
         return 0 < self.density < RARE_BELOW
+
+    def has(self, flag: FeatureFlag) -> bool:
+        """Whether this is said of it."""
+        return bool((self.flags or 0) & flag)
 
     @property
     def payload(self) -> bytes:

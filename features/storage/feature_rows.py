@@ -14,7 +14,8 @@ from . import twins
 from .example_tokens import tokens_of
 from .payload import pack, unpack
 
-LABEL_BYTES = 80  # of a token's text in UTF-8, so that a row stays within 256 bytes
+LABEL_BYTES = 48  # of a token's text in UTF-8, so that a row stays within 256 bytes
+CUT = "…"  # where there is more
 
 
 def row_of(feature: FeatureStatistics, statistics: Statistics, vocabulary: Vocabulary, corpus: np.ndarray) -> Feature:
@@ -70,4 +71,7 @@ def _label(vocabulary: Vocabulary, token: int | None) -> str:
     if token is None:
         return ""
     text = vocabulary.label(int(token)).replace("\0", "␀")  # PostgreSQL stores no NUL
-    return text.encode()[:LABEL_BYTES].decode(errors="ignore")
+    whole = text.encode()
+    if len(whole) <= LABEL_BYTES:
+        return text
+    return whole[: LABEL_BYTES - len(CUT.encode())].decode(errors="ignore") + CUT

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from features.models import Feature, FeaturePayload, FeatureQuerySet
+from features.models import Feature, FeatureFlag, FeaturePayload, FeatureQuerySet
 from features.storage import move_payloads
 from features.storage.feature_rows import statistics_of
 from prompts.stored_features import StoredFeatures
@@ -91,6 +91,19 @@ def test_rows_that_are_sorted_are_narrow(tmp_path, monkeypatch):
     columns = {field.column for field in Feature._meta.fields} - {"payload", "quantiles"}
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(map(connection.ops.quote_name, columns))} FROM features_feature")
-        assert {width(row) <= LONGEST_ROW for row in cursor.fetchall()} == {True}
+        rows = cursor.fetchall()
+        assert {width(row) <= LONGEST_ROW for row in rows} == {True}
+        assert any(value == "日本" * 7 + "日…" for row in rows for value in row)  # cut, and seen to be
         cursor.execute("SELECT max(length(payload) + length(quantiles)) FROM features_feature")
         assert cursor.fetchone() == (0,)
+
+
+def test_a_flag_that_is_set_leaves_the_others(sae):
+    features = Feature.objects.filter(index__lt=4)
+    features.set_flag(FeatureFlag.SWARM)
+    features.filter(index=1).set_flag(FeatureFlag.NO_SIMPLE_PATTERN)
+    features.filter(index=2).set_flag(FeatureFlag.SWARM, holds=False)
+    assert [row.flags for row in Feature.objects.all()][:5] == [1, 5, 0, 1, None]
+    assert [row.index for row in Feature.objects.all().flagged(FeatureFlag.SWARM)] == [0, 1, 3]
+    assert Feature.objects.get(index=1).has(FeatureFlag.NO_SIMPLE_PATTERN)
+    assert not Feature.objects.get(index=4).has(FeatureFlag.SWARM)
