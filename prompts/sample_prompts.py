@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from features.engine.model.vocabulary import Vocabulary
+from features.engine.text.tokenizer_file import TokenizerMissing
 from features.models import SAE
 from features.runtime import Unavailable
 from features.storage.findings_file import findings_of
@@ -56,6 +57,6 @@ def sample_prompts_for(sae: SAE) -> list[dict[str, str]]:
         return [{"text": p.text, "look": f"{p.name}: {p.sentence}", "query": p.query} for p in prompts]
     try:
         vocabulary = tokenizer_of(sae)
-    except Unavailable:  # the page says so in answer to a question; it can be read meanwhile
+        return [{"text": p.text, "look": p.look, "query": p.query(vocabulary)} for p in SAMPLE_PROMPTS]
+    except (Unavailable, TokenizerMissing):  # the page says so in answer to a question; it can be read meanwhile
         return []
-    return [{"text": p.text, "look": p.look, "query": p.query(vocabulary)} for p in SAMPLE_PROMPTS]

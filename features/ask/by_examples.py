@@ -15,6 +15,7 @@ from ..browse.sae_overview import quick_note
 from ..browse.views import sae_or_404
 from ..engine.ask.apart import tell_apart
 from ..engine.model.config import context_length
+from ..engine.text.tokenizer_file import TokenizerMissing
 from ..models import SAE, Feature
 from ..storage.readers import vocabulary_of
 
@@ -86,7 +87,10 @@ def _ids(sae: SAE, which: str, texts: list[str]) -> list[list[int]]:
     if size > settings.SAEVIZ_PROMPT_BYTES:
         raise ValueError(f"The texts {which} have {size:,} bytes; {settings.SAEVIZ_PROMPT_BYTES:,} are read.")
     vocabulary, longest = vocabulary_of(sae), context_length(sae.model_path) or settings.SAEVIZ_PROMPT_TOKENS
-    ids = [vocabulary.ids(text) for text in texts]
+    try:
+        ids = [vocabulary.with_bos(ids) for ids in vocabulary.many_ids(texts)]
+    except TokenizerMissing as error:
+        raise runtime.Unavailable(f"{sae.slug} cannot be asked: {error}") from error
     for number, one in enumerate(ids, 1):
         if len(one) > longest:
             raise ValueError(f"Text {number} of those {which} has {len(one):,} tokens; this model reads {longest:,}.")

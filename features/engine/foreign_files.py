@@ -85,6 +85,14 @@ def in_words(text) -> str:
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
+def in_bytes(count: int) -> str:
+    """1536 -> "1.5 KiB"."""
+    # bit_length - 1 is log2 rounded down; each unit is 2**10 of the one before.
+    power = max(0, min(4, (int(count).bit_length() - 1) // 10))
+    unit = ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
+    return f"{count / 1024**power:,.{1 if power else 0}f} {unit}"
+
+
 def stand_in(path) -> str:
     """A sentence on what lies at `path` in place of a file of weights or settings; empty where nothing tells.
 

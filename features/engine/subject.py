@@ -63,14 +63,22 @@ class Subject:
 
     @classmethod
     def load(
-        cls, model_path, sae_path, hook_point: str, device="auto", answers=None, verdict: Verdict | None = None
+        cls,
+        model_path,
+        sae_path,
+        hook_point: str,
+        device="auto",
+        answers=None,
+        verdict: Verdict | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> "Subject":
-        """Open both from disk. The model is checked against its own library, unless what was found of it is given.
+        """Open both from disk. The model is checked against its own library, unless what was found of it is given; its
+        tokenizer is read here, unless its vocabulary is given.
 
         Raises ModelError, CheckpointError, TokenizerMissing or SubjectError.
         """
         # The tokenizer first: where it is missing, no weights have been read in vain.
-        vocabulary = Vocabulary.load(model_path)
+        vocabulary = vocabulary or Vocabulary.load(model_path)
         if verdict is None:
             model, verdict = load_checked(model_path, device, vocabulary)
         else:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from ..engine.sae.reading.errors import CheckpointError, in_bytes
+from ..engine.foreign_files import in_bytes
+from ..engine.sae.reading.errors import CheckpointError
 from ..engine.sae.reading.files import WEIGHTS, is_sae_file
 from ..engine.sae.reading.shards import INDEX, PART
 from . import hub

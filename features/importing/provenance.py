@@ -5,10 +5,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from ..engine.foreign_files import in_bytes
 from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.sae.layouts import hook_names
-from ..engine.sae.reading.errors import in_bytes
 from ..storage.verdicts import model_hash
 from . import language_models
 from .request import chosen_sae

@@ -15,7 +15,7 @@ from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.utils.text import slugify
 
 from ..engine.files import give_name
-from ..engine.sae.reading.errors import in_bytes
+from ..engine.foreign_files import in_bytes
 from ..engine.sae.reading.files import WEIGHTS, is_sae_file
 from . import folders
 

@@ -9,23 +9,23 @@ import numpy as np
 from django.conf import settings
 
 from ..engine.corpus import document_table, token_rows
-from ..engine.model.vocabulary import Vocabulary
-from ..engine.text.chat import chat_template
+from ..engine.model.confined_vocabulary import ConfinedVocabulary
+from ..engine.text.chat import template_source
 from ..models import SAE, Corpus
 from . import verdicts
 
 
-def vocabulary_of(sae: SAE) -> Vocabulary:
-    """The vocabulary of the SAE's language model; read from disk once per process."""
+def vocabulary_of(sae: SAE) -> ConfinedVocabulary:
+    """The vocabulary of the SAE's language model; read from disk once per process, its tokenizer in a child of it."""
     return _vocabulary(sae.model_path)
 
 
 def chat_template_of(sae: SAE):
-    """`write(messages, add_generation_prompt)` of the language model's tokenizer, or None; read once per process.
+    """`write(messages, add_generation_prompt)` of the language model's tokenizer, or None; run where the tokenizer is.
 
     Raises TokenizerMissing, ChatError.
     """
-    return _chat_template(sae.model_path)
+    return vocabulary_of(sae).written if _has_chat_template(sae.model_path) else None
 
 
 def rows_of(corpus: Corpus) -> np.ndarray:
@@ -51,6 +51,7 @@ def subject_of(sae: SAE, device: str = "auto"):
         device=device,
         answers=sae.answers or None,
         verdict=verdicts.known(sae),
+        vocabulary=vocabulary_of(sae),
     )
 
 
@@ -62,13 +63,13 @@ def autoencoder_of(sae: SAE):
 
 
 @lru_cache(maxsize=8)
-def _vocabulary(model_path: str) -> Vocabulary:
-    return Vocabulary.load(model_path)
+def _vocabulary(model_path: str) -> ConfinedVocabulary:
+    return ConfinedVocabulary.load(model_path)
 
 
 @lru_cache(maxsize=8)
-def _chat_template(model_path: str):
-    return chat_template(model_path)
+def _has_chat_template(model_path: str) -> bool:
+    return bool(template_source(model_path))
 
 
 @lru_cache(maxsize=16)

@@ -1,5 +1,7 @@
 """What cannot be answered is refused before any model work, with both numbers and the way out."""
 
+import json
+import re
 import shutil
 import threading
 from urllib.parse import urlencode
@@ -9,6 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 from features import runtime
+from features.engine.confined.process import Bounds
+from features.engine.model import confined_vocabulary
+from features.models import SAE
 from prompts import forms
 
 PAGE = "/saes/demo/prompt/"
@@ -174,17 +179,36 @@ def test_special_tokens_and_chats_are_read_by_choice(sae, tmp_path, refused):
     assert "read='song' is unknown. Choose one of: text, special, chat." in refused(400, text="a", read="song")
 
 
-def test_what_another_language_throws_ends_one_request(client, sae, made_up_model, monkeypatch):
+def test_a_tokenizer_without_bounds_costs_one_request_a_sentence(
+    client, sae, demo, tmp_path, made_up_model, monkeypatch
+):
+    data = json.loads((demo / "model" / "tokenizer.json").read_text())
+    many = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 2000}
+    data["normalizer"] = {"type": "Sequence", "normalizers": [many] * 2}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    (tmp_path / "config.json").write_text((demo / "model" / "config.json").read_text())
+    (tmp_path / "chat_template.jinja").write_text(
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    )
+    monkeypatch.setattr(confined_vocabulary, "TEXT", Bounds(32 << 20, 1))
+    SAE.objects.filter(pk=sae.pk).update(model_path=str(tmp_path))
+    answer = client.get(PAGE, {"text": "e" * 50, "format": "json"})
+    assert answer.status_code == 503
+    assert re.search(rf"The tokenizer in {tmp_path}, on this text, took .* 32 MiB are allowed", answer.json()["error"])
+    answer = client.get(PAGE, {"text": "a", "read": "chat", "format": "json"})
+    assert answer.status_code == 503
+    assert f"The chat template in {tmp_path}, on this text, took more than 1 s" in answer.json()["error"]
+    SAE.objects.filter(pk=sae.pk).update(model_path=str(demo / "model"))
+    assert client.get(PAGE, {"text": "an e", "format": "json"}).status_code == 200
+
+
+def test_what_another_language_throws_ends_one_request(client, sae, monkeypatch):
     class PanicException(BaseException):
         pass
 
     def broken(*_, **__):
         raise PanicException("index out of bounds")
 
-    vocabulary = forms.vocabulary_of(sae)
-    monkeypatch.setattr(vocabulary, "tokenizer", type("Broken", (), {"encode": broken}))
-    answer = client.get(PAGE, {"text": "a", "format": "json"})
-    assert answer.status_code == 503 and "tokenizer broke on this text" in answer.json()["error"]
     monkeypatch.setattr("prompts.views._sae", broken)
     client.raise_request_exception = False
     assert client.get(PAGE).status_code == 500  # with a number, as every failure, and the process goes on

@@ -17,6 +17,7 @@ from ..text.tokenizer_file import TokenizerMissing, read_tokenizer  # noqa: F401
 BROKE = (
     "The model's tokenizer broke on this text: its tokenizer.json is damaged, or the tokenizers library has a fault."
 )
+MOST_IDS = 1 << 21  # of one tokenizer: a table of all of them is kept, and the largest known have some 300,000
 CONTINUED = "‥"  # stands for a token whose character was shown on an earlier token
 
 
@@ -28,6 +29,8 @@ class Vocabulary:
         self.tokenizer = tokenizer
         self._ids = tokenizer.get_vocab(with_added_tokens=True)
         self.size = max(self._ids.values(), default=-1) + 1  # ids are below it; some may stand for no token
+        if self.size > MOST_IDS:
+            raise TokenizerMissing(f"The tokenizer has ids up to {self.size - 1:,}; up to {MOST_IDS - 1:,} are read.")
         self._added = tokenizer.get_added_tokens_decoder()
         self.bos, self.eos = bos or SpecialToken(), eos or SpecialToken()
         self.special = {id for id, token in self._added.items() if token.special}
@@ -63,10 +66,17 @@ class Vocabulary:
 
         Text that spells a special token is read as text, as the rest of the prompt; as that token where `special`.
         """
+        ids = self._encoded(text, special)
+        return self.with_bos(ids) if bos else ids
+
+    def with_bos(self, ids: list[int]) -> list[int]:
+        """With BOS in front, if the model has one and it is not there already."""
+        return [self.bos_id, *ids] if self.bos_id is not None and ids[:1] != [self.bos_id] else ids
+
+    def _encoded(self, text: str, special: bool) -> list[int]:
         # Many tokenizers add a BOS or EOS of their own here: switched off, so that BOS comes once or not at all.
         with panics_as(TokenizerMissing, BROKE):
-            ids = (self._reading_special if special else self.tokenizer).encode(text, add_special_tokens=False).ids
-        return [self.bos_id, *ids] if bos and self.bos_id is not None and ids[:1] != [self.bos_id] else ids
+            return (self._reading_special if special else self.tokenizer).encode(text, add_special_tokens=False).ids
 
     def many_ids(self, texts: list[str], special: bool = False) -> list[list[int]]:
         """Token ids of each text, without BOS; all cores are used."""
@@ -78,6 +88,10 @@ class Vocabulary:
         """The first of the text's tokens, without BOS, that holds a character of it."""
         ends = (end for _, end in self.tokenizer.encode(text, add_special_tokens=False).offsets)
         return next(index for index, end in enumerate(ends) if end > character)
+
+    def prepare(self) -> None:
+        """Make what texts would have to wait for."""
+        _ = self._reading_special
 
     @cached_property
     def _reading_special(self) -> Tokenizer:
@@ -103,6 +117,10 @@ class Vocabulary:
     def _texts(self) -> list[str | None]:
         """Text of every id that is whole by itself; None for pieces of characters."""
         return [f"[{id}]" if piece is None else _text_or_none(piece) for id, piece in enumerate(self._bytes)]
+
+    def all_bytes(self) -> list[bytes | None]:
+        """Of every id in order; None where no token has it."""
+        return list(self._bytes)
 
     def bytes_of(self, id: int) -> bytes:
         """Empty where no token has this id."""

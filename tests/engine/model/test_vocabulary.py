@@ -1,5 +1,7 @@
 """Tokens read as whole characters, and text comes back from its tokens."""
 
+import json
+
 import pytest
 
 from features.engine.model.vocabulary import CONTINUED, TokenizerMissing, Vocabulary
@@ -42,6 +44,28 @@ def test_text_that_spells_a_special_token_is_text(vocabulary):
 def test_many_texts_at_once_are_tokenised_as_one_by_one(vocabulary):
     texts = ["the win", "", "in the"]
     assert vocabulary.many_ids(texts) == [vocabulary.ids(text, bos=False) for text in texts]
+
+
+def test_what_the_library_panics_with_is_told(small_folder, monkeypatch):
+    class PanicException(BaseException):
+        pass
+
+    def broken(*_, **__):
+        raise PanicException("index out of bounds")
+
+    vocabulary = Vocabulary.load(small_folder / "model")
+    monkeypatch.setattr(vocabulary, "tokenizer", type("Broken", (), {"encode": broken}))
+    with pytest.raises(TokenizerMissing, match="tokenizer broke on this text"):
+        vocabulary.ids("a")
+
+
+def test_ids_that_no_table_has_room_for_are_refused(tmp_path):
+    small.write_tokenizer(tmp_path)
+    data = json.loads((tmp_path / "tokenizer.json").read_text())
+    data["model"]["vocab"]["far"] = 2**31
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    with pytest.raises(TokenizerMissing, match="ids up to 2,147,483,648; up to 2,097,151 are read"):
+        Vocabulary.load(tmp_path)
 
 
 def test_a_folder_without_a_tokenizer_says_so(tmp_path):

@@ -3,8 +3,9 @@
 import math
 from dataclasses import replace
 
+from features.engine.foreign_files import in_bytes
 from features.engine.sae.reading.containers import FLOATS
-from features.engine.sae.reading.errors import CheckpointError, in_bytes
+from features.engine.sae.reading.errors import CheckpointError
 
 
 def bytes_needed(d_in, d_sae):

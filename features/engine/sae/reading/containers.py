@@ -2,7 +2,8 @@
 
 from safetensors import safe_open
 
-from features.engine.sae.reading.errors import CheckpointError, in_bytes, reading
+from features.engine.foreign_files import in_bytes
+from features.engine.sae.reading.errors import CheckpointError, reading
 from features.engine.sae.reading.npz import is_npz, open_npz
 from features.engine.sae.reading.pickles import read_pickle
 from features.engine.sae.reading.shards import is_index, parts_of, weight_map

@@ -43,14 +43,6 @@ def _candidates(question):
     return f" ({' / '.join(map(str, question.candidates))})" if question.candidates else ""
 
 
-def in_bytes(count):
-    """1536 -> "1.5 KiB"."""
-    # bit_length - 1 is log2 rounded down; each unit is 2**10 of the one before.
-    power = max(0, min(4, (int(count).bit_length() - 1) // 10))
-    unit = ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
-    return f"{count / 1024**power:,.{1 if power else 0}f} {unit}"
-
-
 @contextmanager
 def reading(path):
     """Around a parser of foreign bytes: wherever a damaged file leads it, a CheckpointError says so."""

@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 import torch
 
-from features.engine.sae.reading.errors import CheckpointError, in_bytes
+from features.engine.foreign_files import in_bytes
+from features.engine.sae.reading.errors import CheckpointError
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 

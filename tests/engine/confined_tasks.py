@@ -1,0 +1,35 @@
+"""What the children of test_confined.py are asked to do. Little is imported here: each new child does so anew."""
+
+import os
+import signal
+import time
+
+
+def double(number, say):
+    say("doubling")
+    return 2 * number
+
+
+def keep(size, say):
+    held = b"x" * size
+    time.sleep(20)
+    return held
+
+
+def wait(seconds, say):
+    time.sleep(seconds)
+
+
+def refuse(say):
+    from features.engine.sae.reading.errors import MissingAnswer, Question
+
+    raise MissingAnswer("sae.pt", [Question("k", "How many?")])
+
+
+def die(say):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def be_busy(say):
+    """One call of C, which lets no other thread of Python in."""
+    return 3**10**9
