@@ -12,14 +12,16 @@ from torch import Tensor
 
 from .corpus.token_rows import counted_tokens, rows_needed
 from .encoder.encoder import Encoder
+from .model.hook_points import layer_of
 from .other_readings import MOST_ACTIVE, Fit, Reading, better_at, better_elsewhere, fit_of, fits_l0, trained_k
 from .subject import Subject
 from .variance import VarianceShares, variance_shares
 from .weights import summary
 
-TOKENS = 2000  # looked at
+TOKENS, LEAST_TOKENS = 2000, 1000  # looked at: the former, of a large model fewer, but never below the latter
+TOKENS_WORK = 1.2e11  # multiplications, about, that they may take between the two bounds
 MOST_FOR_LOSSES, LEAST_FOR_LOSSES = 1024, 256  # of these: each takes three passes and the logits of all
-LOSS_WORK = 2e11  # multiplications, about, that the losses may take: between the two bounds
+LOSS_WORK = 1e11  # multiplications, about, that the losses may take: between the two bounds
 TOKENS_FOR_OTHERS = 512  # looked at at other hook points
 TOKENS_AT_HOOK = 256  # looked at for every other reading at the hook point
 LEAST_VARIANCE, GOOD_VARIANCE = 0.0, 0.4
@@ -59,16 +61,21 @@ class SelfCheck:
 
 
 def check_sae(
-    subject: Subject, rows: np.ndarray, tokens: int = TOKENS, progress: Callable | None = None, first: int = 0
+    subject: Subject,
+    rows: np.ndarray,
+    tokens: int | None = None,
+    progress: Callable | None = None,
+    first: int = 0,
 ) -> SelfCheck:
-    """Look at the first `tokens` counted tokens of `rows` (all, where there are fewer).
+    """Look at the first `tokens` counted tokens of `rows` (all, where there are fewer); if not given, at 2,000, of a
+    large model at down to 1,000.
 
     Where a figure is out of range, other readings at the hook point are tried, then, unless one of them explains it,
     all other hook points of the same width. `progress(sentence)` hears what is being looked at; positions of rows in
     front of `first` do not count.
     """
     progress = progress or (lambda sentence: None)
-    rows = first_rows(subject, rows, tokens)
+    rows = first_rows(subject, rows, tokens or _tokens_to_check(subject))
     progress(f"Self-check: {subject.hook_point}, {rows.size:,} tokens")
     counted = _counted(subject, rows, first)  # [n, length]
     h = counted_activations(subject, rows, counted)  # [tokens, d_in]
@@ -141,9 +148,19 @@ def _counted(subject: Subject, rows: np.ndarray, first: int = 0) -> np.ndarray:
     return ~np.isin(rows, sorted(subject.vocabulary.special)) & (np.arange(rows.shape[1]) >= first)
 
 
+def _tokens_to_check(subject: Subject) -> int:
+    # Through the blocks up to the hook point, and both matrices of the SAE.
+    weights = (layer_of(subject.hook_point) + 1) * _weights_of_a_block(subject.model) + 2 * subject.sae.W_enc.numel()
+    return int(min(TOKENS, max(LEAST_TOKENS, TOKENS_WORK / weights)))
+
+
+def _weights_of_a_block(model) -> int:
+    """Of a transformer's, about; each is multiplied once a token and pass."""
+    return 12 * model.d_model**2
+
+
 def _tokens_for_losses(model) -> int:
-    # A block of a transformer has about 12 d_model^2 weights; each is multiplied once a token and pass.
-    weights = 12 * model.n_layers * model.d_model**2 + model.d_model * model.d_vocab
+    weights = model.n_layers * _weights_of_a_block(model) + model.d_model * model.d_vocab
     return int(min(MOST_FOR_LOSSES, max(LEAST_FOR_LOSSES, LOSS_WORK / (3 * weights))))
 
 

@@ -54,6 +54,14 @@ def test_the_figures_are_those_of_the_whole_computation(subject, rows):
     assert checked.loss_recovered == pytest.approx(summary.loss_recovered, rel=1e-4)
 
 
+def test_a_large_model_is_looked_at_on_fewer_tokens_but_never_on_too_few(subject, rows, monkeypatch):
+    monkeypatch.setattr(self_check, "TOKENS", 300)
+    monkeypatch.setattr(self_check, "LEAST_TOKENS", 100)
+    assert 300 <= self_check.check_sae(subject, rows).tokens < 300 + rows.shape[1]
+    monkeypatch.setattr(self_check, "TOKENS_WORK", 1)  # as if its blocks were that much larger
+    assert 100 <= self_check.check_sae(subject, rows).tokens < 100 + rows.shape[1]
+
+
 def test_a_wrong_hook_point_is_found_out_and_the_right_one_named(subject, model, rows):
     sae = principal(model, rows, MLP_OUT)
     checked = self_check.check_sae(read_at(subject, sae, "blocks.0.hook_attn_out"), rows)

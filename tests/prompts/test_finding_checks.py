@@ -1,5 +1,6 @@
 """Does what the demo's findings say of its features and prompts hold for the weights and texts that are shipped?"""
 
+import lzma
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,8 @@ from features.engine.corpus import token_rows
 from features.engine.corpus.documents import read_documents
 from features.engine.model.config import context_length
 from features.engine.model.vocabulary import Vocabulary
+from features.engine.sae.sae import SparseAutoencoder
+from features.engine.subject import Subject
 from features.importing import demo as bundle
 from features.importing import register
 from features.models import SAE
@@ -31,23 +34,36 @@ def rows_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("corpus") / "rows.npy"
     vocabulary, length = Vocabulary.load(bundle.MODEL), context_length(bundle.MODEL)
 
-    def rows_of(texts, documents):
-        return token_rows.build_rows(read_documents(texts).shuffled().texts[:documents], vocabulary, length)
+    def rows_of(file):
+        return token_rows.build_rows(read_documents(file).shuffled().texts[:60], vocabulary, length)
 
-    sources = [rows_of(file, 60) for file in sorted(bundle.TEXTS.glob("*.txt"))]
+    (packed,) = bundle.ROWS.glob("*.npy.xz")
+    with lzma.open(packed) as file:
+        first = np.load(file)[:FIRST]
+    sources = map(rows_of, sorted(bundle.TEXTS.glob("*.txt")))
     spread = [rows[:: len(rows) // OF_EACH][:OF_EACH] for rows in sources]
-    token_rows.save_rows(path, np.concatenate([rows_of(bundle.TEXTS, 100)[:FIRST], *spread]))
+    token_rows.save_rows(path, np.concatenate([first, *spread]))
     return path
 
 
 @pytest.fixture(scope="module")
 def collected(rows_file):
     """Figures of every feature that is named, and quantiles of all that compete with them for a place by quantile."""
-    from features.engine.subject import Subject
+    subject = Subject.load(bundle.MODEL, bundle.CHECKPOINT, bundle.facts()["hook_point"], device="cpu")
+    named, rivals = named_and_rivals(subject)
+    kept = sorted(named | rivals)
+    # What one feature does rests on no other, so the others are left out; links to others are not looked at here.
+    subject = replace(subject, sae=only(subject.sae, kept))
+    done = collect(subject, token_rows.open_rows(rows_file), tokens=TOKENS, loss_rows=16)
+    places = {kept.index(feature) for feature in named}
+    # Most of the time would go into losses at examples of rivals, which nobody asks for.
+    unshown = done.features(set(range(len(kept))) - places, effects=np.zeros(3, np.float32))
+    return done.summary, [replace(figures, index=kept[figures.index]) for figures in (*done.features(places), *unshown)]
 
-    facts = bundle.facts()
-    subject = Subject.load(bundle.MODEL, bundle.CHECKPOINT, facts["hook_point"], device="cpu")
-    found = read_of(SAE(path=bundle.CHECKPOINT, d_sae=facts["d_sae"]))
+
+def named_and_rivals(subject):
+    """Features that findings name, and others that are active where a place by quantile is promised."""
+    found = read_of(SAE(path=bundle.CHECKPOINT, d_sae=subject.sae.config.d_sae))
     named, rivals = {finding.feature for finding in found.features}, set()
     for prompt in found.prompts:
         active = subject.sae.encode(subject.activations(subject.vocabulary.ids(prompt.text))[0])
@@ -55,10 +71,13 @@ def collected(rows_file):
             named.add(part["feature"])
             if part["rank"] == "act_quantile":
                 rivals |= set(active[part["position"]].nonzero()[:, 0].tolist())
-    rivals -= named
-    done = collect(subject, token_rows.open_rows(rows_file), tokens=TOKENS, features=named | rivals, loss_rows=16)
-    # Most of the time would go into losses at examples of rivals, which nobody asks for.
-    return done.summary, [*done.features(named), *done.features(rivals, effects=np.zeros(3, np.float32))]
+    return named, rivals - named
+
+
+def only(sae, features):
+    """The same SAE without any other features."""
+    weights = (sae.W_enc[:, features], sae.W_dec[features], sae.b_enc[features], sae.b_dec, sae.threshold[features])
+    return SparseAutoencoder(replace(sae.config, d_sae=len(features)), *weights)
 
 
 @pytest.fixture
