@@ -1,6 +1,5 @@
 """With real processes: is a job done by a worker, and found again when that worker is killed?"""
 
-import json
 import os
 import shutil
 import signal
@@ -12,15 +11,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 from saeviz.running import embedded_redis
+from tests.engine.small import D_SAE
+from tests.features import checkpoints
 
 pytestmark = pytest.mark.service
-DEMO = Path("features/demo").resolve()
-FEW = 32
-MANY, TWO_SHARDS = "170000", "100000"
-FAST = ("--loss-rows", "16")  # losses of 256 rows would take half of a computation of so few features
+TEXT = Path("features/demo/corpus/sotu.txt").resolve()
+MANY, THREE_SHARDS = "800000", "200000"  # tokens; the former take longer than it does to ask for anything
+FAST = ("--loss-rows", "16")
 PATIENCE = 60  # seconds in which a job has to be picked up
 
 
@@ -99,37 +98,15 @@ def wait_for(condition, seconds=PATIENCE):
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    """A site with the first features of the demo, on one of its texts: figures take seconds, not minutes."""
+    """A site with a small model and SAE on one of the demo's texts: figures take seconds, not minutes."""
     folder = tmp_path_factory.mktemp("loaded")
+    files = checkpoints.write(folder / "files")
     site = Site(folder / "site")
     site.folder.mkdir()
     site.manage("migrate", "-v0")
-    few_features(folder / "few")
-    text = DEMO / "corpus" / "sotu.txt"
-    site.manage(
-        "import_sae",
-        str(folder / "few"),
-        "--model",
-        str(DEMO / "model"),
-        "--corpus",
-        str(text),
-        "--slug",
-        "few",
-        "--no-compute",
-    )
+    text = ("--corpus", str(TEXT))
+    site.manage("import_sae", files.sae, "--model", files.model, *text, "--slug", "few", "--no-compute")
     return site.folder
-
-
-def few_features(folder):
-    """A checkpoint of the demo's first features."""
-    weights = load_file(DEMO / "sae" / "sae_weights.safetensors")
-    cut = {name: tensor for name, tensor in weights.items() if name == "b_dec"}
-    cut |= {name: weights[name][:FEW].contiguous() for name in ("W_dec", "b_enc", "threshold")}
-    cut["W_enc"] = weights["W_enc"][:, :FEW].contiguous()
-    folder.mkdir()
-    save_file(cut, folder / "sae_weights.safetensors")
-    config = json.loads((DEMO / "sae" / "cfg.json").read_text()) | {"d_sae": FEW}
-    (folder / "cfg.json").write_text(json.dumps(config))
 
 
 @pytest.fixture
@@ -182,20 +159,32 @@ def figures(site):
     return site.ask(told, "import hashlib; from features.storage.payload import unpack_part")
 
 
+def stopped_at_a_shard(site, worker):
+    """Whether the worker's processes are stopped, and one of them has a shard that is not done."""
+    os.killpg(worker.pid, signal.SIGSTOP)
+    with closing(sqlite3.connect(site.folder / "saeviz.sqlite3", timeout=20)) as database:
+        who = database.execute("SELECT worker FROM features_jobpart WHERE stage = 1 AND state = 'running'").fetchall()
+    numbers = [int(name.rpartition(" ")[2]) for (name,) in who]  # "machine, process 123"
+    if any(os.getpgid(number) == worker.pid for number in numbers):
+        return True
+    os.killpg(worker.pid, signal.SIGCONT)
+    return False
+
+
 def test_two_workers_one_of_them_killed_come_to_what_one_process_does(site):
     site.environment["SAEVIZ_SHARE"] = "database"
     site.redis()
-    site.manage("compute_features", "few", "--tokens", TWO_SHARDS, *FAST, "--queue")
+    site.manage("compute_features", "few", "--tokens", THREE_SHARDS, *FAST, "--queue")
     places = [site.folder / name for name in ("here", "there")]
     workers = []
     for place in places:  # as on two machines: each sees a folder of its own
         site.environment["SAEVIZ_SHARDS"] = str(place)
         workers.append(site.worker())
-    wait_for(lambda: site.count("jobpart", "stage = 1 AND state = 'running'") == 2)
+    wait_for(lambda: stopped_at_a_shard(site, workers[0]))
     site.kill(workers[0])
     wait_for(lambda: site.state().startswith("done"), seconds=400)
     assert site.count("jobpart", "stage = 1 AND attempts = 2") == 1
     wait_for(lambda: not site.count("shardfile"))  # they go after the result is shown
     shared = figures(site)
-    site.manage("compute_features", "few", "--tokens", TWO_SHARDS, *FAST)
-    assert figures(site) == shared and shared.startswith(f"({FEW},")
+    site.manage("compute_features", "few", "--tokens", THREE_SHARDS, *FAST)
+    assert figures(site) == shared and shared.startswith(f"({D_SAE},")
