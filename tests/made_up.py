@@ -1,6 +1,7 @@
 """Figures that no model computed: small, seeded, shaped like real ones. For tests of rows, pages and jobs."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -44,6 +45,7 @@ def summary(tokens=960, **changes):
     return Summary(**figures | changes)
 
 
+@cache  # hundreds of tests ask for the same ones
 def feature(index=0, tokens=960, rows=ROWS, length=LENGTH, per_row=3.0, chosen=12, seed=0):
     """A feature with `chosen` top examples, half as many random ones and 10 intervals of 5."""
     rng = np.random.default_rng([seed, index])

@@ -1,6 +1,7 @@
 """An SAE with made-up statistics, as pages show it: what the tests of pages, table and browser start from."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from django.conf import settings
@@ -51,6 +52,7 @@ def relatives_of(feature):
     )
 
 
+@cache
 def corpus_rows():
     """Rows of a text that would do harm if a page took it for markup.  [ROWS, LENGTH]"""
     ids = Vocabulary.load(DEMO / "model").ids(TEXT, bos=False)
