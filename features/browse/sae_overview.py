@@ -47,9 +47,9 @@ def _losses(sae: SAE, statistics: Statistics) -> str:
     if statistics.loss_clean is None and sae.why_no_losses:
         return sae.why_no_losses
     return (
-        f"loss {figure(statistics.loss_clean)} as it is, "
-        f"{figure(statistics.loss_reconstructed)} with the reconstruction, "
-        f"{figure(statistics.loss_zero_ablated)} with nothing (nats, {statistics.loss_tokens:,} tokens)"
+        f"{figure(statistics.loss_clean)} nats for the model, "
+        f"{figure(statistics.loss_reconstructed)} with the reconstruction in its place, "
+        f"{figure(statistics.loss_zero_ablated)} with zeros ({statistics.loss_tokens:,} tokens)"
     )
 
 
@@ -108,7 +108,7 @@ def older_note(sae: SAE) -> str:
 def _cost(statistics: Statistics) -> tuple[str, str]:
     """Value and meaning of what reconstruction costs."""
     cost, margin = statistics.loss_cost, statistics.loss_cost_margin
-    meaning = "loss with the reconstruction less loss as it is, on the same tokens"
+    meaning = "loss with the reconstruction in its place less the model's own, on the same tokens"
     if cost is None or not margin:
         return f"{figure(cost, 2)} nats", f"{meaning}; no intervals here: compute the statistics again to have them"
     return f"{with_margin(cost, margin)} nats (95\u00a0%)", f"{meaning} of {statistics.loss_rows:,} rows"

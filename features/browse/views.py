@@ -56,6 +56,7 @@ def home(request):
     read = [sae for sae in saes if sae.statistics_id]
     for sae in read:
         sae.quick = quick_note(sae)
+        sae.findings = len(findings_of(sae).features)
     start = next((sae for sae in read if findings_of(sae).features), read[0] if read else None)
     context = {"runs": Run.objects.with_checkpoints()[:12]}
     context |= {"saes": saes, "start": start, "findings": findings_of(start) if start else None}

@@ -188,10 +188,10 @@ def _findings(figures: dict, d_sae: int, poor: bool = False) -> list[str]:
         cause = (
             "."
             if poor
-            else ": the hook point, the model or the input norm may be another one, or the text is very unlike that of "
-            "the training."
+            else ". An early checkpoint can look like this; otherwise the model, hook point or norm may be wrong, or "
+            "the text very unlike that of the training."
         )
-        sentences.append(f"Explained variance {variance:.2f}; {GOOD_VARIANCE} and more is usual{cause}")
+        sentences.append(f"Explained variance {variance:.2f} is low (usually above {GOOD_VARIANCE}){cause}")
     if l0 < 0.5:
         sentences.append(f"{l0:.2f} active features a token: the threshold or the encoder's bias is probably wrong.")
     elif l0 > MOST_ACTIVE * d_sae:
@@ -199,8 +199,8 @@ def _findings(figures: dict, d_sae: int, poor: bool = False) -> list[str]:
         sentences.append(f"{l0:,.0f} of {d_sae:,} features active on a token, more than {MOST_ACTIVE:.0%}{cause}")
     if recovered is not None and recovered < LEAST_RECOVERED:
         sentences.append(
-            f"Loss recovered {recovered:.0%}; {LEAST_RECOVERED:.0%} and more is usual: with the reconstruction in its "
-            "place the model predicts hardly better than with zeros."
+            f"Loss recovered {recovered:.0%} is low (usually above {LEAST_RECOVERED:.0%}): with the reconstruction in "
+            "its place the model predicts hardly better than with zeros."
         )
     return sentences
 
@@ -222,5 +222,5 @@ def _advice(subject: Subject, fit: Fit, others: list[Reading], poor: bool) -> st
     width = subject.sae.config.d_in
     return (
         f"No other hook point of width {width:,} and no other input norm gives clearly more (mean correlation of "
-        f"activations and reconstruction {fit.correlation:.2f}): is it the right model?"
+        f"activations and reconstruction {fit.correlation:.2f}). Check whether it is the right model."
     )

@@ -27,11 +27,15 @@ class ImportForm(forms.Form):
 
     path = forms.CharField(label="SAE", widget=forms.Select)
     model = forms.ChoiceField(label="Language model", required=False)
-    hook = forms.CharField(label="Hook point", required=False, help_text="Empty: as the files say, or asked for.")
+    hook = forms.CharField(
+        label="Hook point",
+        required=False,
+        help_text="Leave empty for what the files say; it is asked for where they do not.",
+    )
     corpus = forms.ChoiceField(required=False)
     encoder_b = forms.ChoiceField(label="Encoder B", required=False, help_text="An SAE at the same place to compare to")
-    name = forms.CharField(max_length=200, required=False, help_text="Empty: from the files' names.")
-    tokens = forms.IntegerField(min_value=1, required=False, help_text="Empty: as many as the settings say.")
+    name = forms.CharField(max_length=200, required=False, help_text="Leave empty for one from the files' names.")
+    tokens = forms.IntegerField(min_value=1, required=False, help_text=f"Leave empty for {settings.SAEVIZ_TOKENS:,}.")
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

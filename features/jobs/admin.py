@@ -40,15 +40,16 @@ class RecomputeForm(forms.Form):
     tokens = forms.IntegerField(
         min_value=1,
         required=False,
-        help_text="Empty: as many as stand above. Chosen features are computed on those of the statistics shown.",
+        help_text="Leave empty for as many as stand above. "
+        "Chosen features are computed on those of the statistics shown.",
     )
     device = forms.CharField(initial="auto", max_length=20, help_text="auto, cpu, mps, cuda, cuda:1 ...")
-    corpus = forms.ModelChoiceField(Corpus.objects, required=False, help_text="Empty: the SAE's own.")
-    seed = forms.IntegerField(min_value=0, required=False, help_text="Of the random examples. Empty: 0.")
+    corpus = forms.ModelChoiceField(Corpus.objects, required=False, help_text="Leave empty for the SAE's own.")
+    seed = forms.IntegerField(min_value=0, required=False, help_text="Of the random examples. Leave empty for 0.")
     loss_rows = forms.IntegerField(
         min_value=2,
         required=False,
-        help_text=f"To measure losses on. Empty: {LOSS_ROWS}.",
+        help_text=f"To measure losses on. Leave empty for {LOSS_ROWS}.",
     )
 
 

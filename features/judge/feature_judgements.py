@@ -2,6 +2,7 @@
 
 from ..models import SAE, Judgement, JudgementChange
 from .fields import EMPTY, FIELDS, said
+from .labels import starred_by
 from .reader import Reader
 
 SHOWN_CHANGES = 30
@@ -17,6 +18,7 @@ def judgements(sae: SAE, index: int, reader: Reader | None) -> dict:
         "weights": sae.checkpoint_hash,
         "reader": reader.name if reader else None,
         "own": own_of(own),
+        "starred": starred_by(sae, reader),
         "others": [_other(row) for row in rows if row is not own and said(row) != EMPTY],
         "history": [_change(change) for change in changes],
     }

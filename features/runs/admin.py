@@ -17,7 +17,7 @@ class WatchForm(forms.ModelForm):
     """Which folder, and what its files do not say."""
 
     model = forms.ChoiceField(label="Language model", required=False)
-    hook = forms.CharField(label="Hook point", required=False, help_text="Empty: as the files say.")
+    hook = forms.CharField(label="Hook point", required=False, help_text="Leave empty for what the files say.")
     corpus = forms.ChoiceField(required=False, help_text="That the rows of its runs are drawn from.")
     answers = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 3}),

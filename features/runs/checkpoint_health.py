@@ -24,7 +24,7 @@ def figures(checkpoint: Checkpoint) -> list[tuple[str, str, str]]:
         (
             "Cost of reconstruction",
             _cost(found),
-            f"loss with the reconstruction less loss as it is, {found['loss_rows']} rows",
+            f"loss with the reconstruction in its place less the model's own, {found['loss_rows']} rows",
         ),
         ("Explained variance", percent(found.get("explained_variance")), f"of the activations, on {tokens}"),
         (
@@ -115,8 +115,9 @@ def _losses(found: dict) -> str:
     if found.get("loss_clean") is None:
         return "this model's losses could not be read"
     return (
-        f"loss {figure(found['loss_clean'])} as it is, {figure(found['loss_reconstructed'])} with the reconstruction, "
-        f"{figure(found['loss_zero_ablated'])} with nothing (nats, {found['loss_rows']} rows)"
+        f"{figure(found['loss_clean'])} nats for the model, "
+        f"{figure(found['loss_reconstructed'])} with the reconstruction in its place, "
+        f"{figure(found['loss_zero_ablated'])} with zeros ({found['loss_rows']} rows)"
     )
 
 

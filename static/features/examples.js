@@ -25,7 +25,7 @@ export function drawExamples(data, context) {
     group("Top activations", `max ${figure(data.maximum)}`, top.map(draw)),
     group("Random positives", `drawn from all ${count(data.count)}`, random.map(draw)),
     ...intervals.map(({ low, high, count: held, share, sequences }) =>
-      group(`Interval ${figure(low)} – ${figure(high)}`, `contains ${percent(share)}`, sequences.map(draw),
+      group(`Activation ${figure(low)} to ${figure(high)}`, `${percent(share)} of all tokens`, sequences.map(draw),
         held ? null : "No token lies in it.")));
 }
 
@@ -69,7 +69,7 @@ function describe({ sequence, position }, data) {
     notCounted ? element("div", {}, uncounted(active || sequence.row === undefined)) : active ? null : element("div", {}, "Not active here."),
     facts([
       ...(active ? aboutActivation(active, next, data.population?.tokens) : []),
-      ["Line under it", before && before.loss_effect !== null
+      ["Effect of the previous token’s activation on this token", before && before.loss_effect !== null
         ? `${signed(before.loss_effect)} nats, ${helpOrHurt(before.loss_effect)}` : null, "underline"],
     ]),
     active && data.logits && contributions(active.activation, data.logits));

@@ -64,7 +64,7 @@ function drawHead() {
   byId("beside").href = `${base}${data.index}/beside/`;
   byId("badges").replaceChildren(...[
     data.dead && element("span", { class: "badge" }, "dead"),
-    data.dense && element("span", { class: "badge warn", title: `Fires on more than ${percent(dense_above, 2)} of tokens` }, "dense: not a sparse feature"),
+    data.dense && element("span", { class: "badge warn", title: `Fires on more than ${percent(dense_above, 2)} of tokens` }, `dense: fires on ${percent(data.density)} of tokens`),
     data.twins && element("a", { class: "badge", href: `${base}?twin=${data.twins.first}`, title: "Decoder cosine or correlation above 0.9, to each other or by way of others" }, `1 of ${count(data.twins.count)} alike`),
   ].filter(Boolean));
   if (document.activeElement !== byId("slider")) byId("slider").value = data.index;

@@ -92,6 +92,12 @@ export function judgePanel(slug) {
     const is = answer ? (answer.reader ? Boolean(current().star) : inBrowser.has(index)) : false;
     star.setAttribute("aria-pressed", String(is));
     star.textContent = is ? "★ Starred" : "☆ Star";
+    const own = inBrowser.all();
+    const starred = answer?.reader ? answer.starred + (current().star === true) - (answer.own.star === true) : own.length;
+    const all = byId("starred");
+    all.hidden = !answer || !starred;
+    all.textContent = `★ ${starred} starred`;
+    all.href = `${form.dataset.table}?${answer?.reader ? "star=yes" : `only=${own.join(",")}`}`;
   }
 
   function other(row) {

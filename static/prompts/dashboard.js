@@ -7,9 +7,9 @@ import { asSequence, effectScale, sequenceRow } from "../shared/sequences.js";
 import { count, element, figure, percent, quantileText, signed } from "../shared/text.js";
 
 export const METRICS = {
-  act_size: { name: "Act size", text: (v) => figure(v), order: "largest activation first", together: "summed" },
-  act_quantile: { name: "Act quantile", text: quantileText, order: "rarest activation first", together: "the highest" },
-  loss_effect: { name: "Loss effect", text: (v) => `${signed(v)} nats`, order: "most helpful first; negative helps", together: "summed" },
+  act_size: { name: "Act size", text: (v) => figure(v), order: "largest activation first", together: "Scores are summed over" },
+  act_quantile: { name: "Act quantile", text: quantileText, order: "rarest activation first", together: "Of each feature the highest quantile counts, of" },
+  loss_effect: { name: "Loss effect", text: (v) => `${signed(v)} nats`, order: "negative lowers the loss; most helpful first", together: "Scores are summed over" },
 };
 
 /**

@@ -179,16 +179,18 @@ function showSummary() {
   if (ranking.length) byId("summary").replaceChildren(...summary(answer).flat(2));
 }
 
-/** "Token 13 [1], loss 0.592 nats. 10 of the 25 features active on the token before it, most helpful first …" */
+/** "Token 13 [1], loss 0.592 nats. 10 of the 25 features active on the previous token, which predicts this one. Negative …" */
 function summary({ positions, rank, ranking, active, losses }) {
   const one = positions.length === 1;
   const loss = rank === "loss_effect" && one ? losses[positions[0]] : null;
   const few = ranking.length < active ? `${ranking.length} of the ${count(active)} features` : `All ${count(active)} features`;
-  const where = rank !== "loss_effect" ? (one ? "on it" : "on them") : one ? "on the token before it" : "on the tokens before them";
+  const where = rank !== "loss_effect" ? (one ? "on this token" : "on these tokens")
+    : one ? "on the previous token, which predicts this one" : "on the previous tokens, which predict these";
+  const order = METRICS[rank].order;
   return [
     one ? "Token " : "Tokens ", positions.map((p, at) => [at ? ", " : "", `${p} `, tokenSample(p)]),
     loss === null ? "" : `, loss ${figure(loss, 3)} nats`, ". ",
-    `${few} active ${where}, ${METRICS[rank].order}${one ? "" : `, ${METRICS[rank].together} over the tokens`}.`,
+    `${few} active ${where}. ${order[0].toUpperCase()}${order.slice(1)}.${one ? "" : ` ${METRICS[rank].together} the ${positions.length} chosen tokens.`}`,
   ];
 }
 
@@ -214,9 +216,9 @@ function showMore() {
 function legendOf() {
   const made = legend(1, 1);
   const [activation, effect, chosen] = made.children;
-  activation.lastChild.textContent = " activation, full = the feature's maximum on the corpus";
-  effect.lastChild.textContent = " loss effect on the token above the line, full = the column's largest";
-  chosen.lastChild.textContent = " the token asked about; in the corpus, the top activation";
+  activation.lastChild.textContent = " activation; full colour at the feature's maximum on the corpus";
+  effect.lastChild.textContent = " underline: change in that token's loss; full colour at the column's largest";
+  chosen.lastChild.textContent = " boxed: the token asked about; in the corpus, the top activation";
   return made;
 }
 
@@ -264,7 +266,7 @@ function watchPointer(root) {
 
 // Controls
 
-const density = () => (Number(byId("density").value) / 100) ** 3; // cubic: most features are very sparse
+const density = () => Number(((Number(byId("density").value) / 100) ** 3).toPrecision(6)); // cubic: most features are very sparse
 const densityText = (share) => (share >= 1 ? "any" : percent(share, 2));
 
 function setDensity(share) {
@@ -277,7 +279,7 @@ function watchDensity() {
   byId("density").addEventListener("input", () => {
     byId("density-value").textContent = densityText(density());
     clearTimeout(timer);
-    timer = setTimeout(() => change({ max_density: Number(density().toPrecision(6)) }), 250);
+    timer = setTimeout(() => change({ max_density: density() }), 250);
   });
 }
 

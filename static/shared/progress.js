@@ -21,8 +21,10 @@ export function watchWork(panel, { done = () => {}, ended = () => {}, seen: look
       const response = await fetch(panel.dataset.progress, { headers: { Accept: "application/json" } });
       const answer = response.ok ? await response.json() : null;
       const work = answer?.id ? answer : answer?.job ?? null;
+      const unfinished = Boolean(work) && UNFINISHED.includes(work.state);
       failures = 0;
-      if (work && UNFINISHED.includes(work.state)) {
+      for (const help of document.querySelectorAll(".while-idle")) help.hidden = unfinished; // it is asked for already
+      if (unfinished) {
         seen = work.id;
         wait = EVERY.unfinished;
         lookAt(work);
@@ -54,7 +56,7 @@ export function drawPanel(work, csrf, again) {
   if (!work || work.state === "done") return [];
   const parts = [element("p", {}, element("strong", {}, headline(work)), " ", work.state === "running" ? work.progress : "")];
   if (work.state === "running" && work.share != null)
-    parts.push(element("progress", { max: 1, value: work.share, "aria-label": headline(work) }));
+    parts.push(element("progress", { max: 1, value: work.share || null, "aria-label": headline(work) }));
   if (work.note) parts.push(element("p", { class: "muted" }, work.note));
   if (work.error) parts.push(element("pre", { class: "error" }, work.error));
   if (csrf && work.can_cancel) parts.push(button("Cancel", work.cancel, csrf, again));

@@ -99,8 +99,8 @@ export function legend(maximum, scale) {
   const sample = (style, text) => element("span", { class: "token sample", style }, text);
   return element("p", { class: "legend" },
     element("span", {}, sample(fill(0.15), "weak"), sample(fill(0.5), "half"), sample(fill(1), "full"),
-      ` activation, full = ${figure(maximum)}`),
+      ` activation; full colour at ${figure(maximum)}`),
     element("span", {}, sample(underline(-scale, scale), "helps"), sample(underline(scale, scale), "hurts"),
-      ` loss effect on the token above the line, full = ∓${figure(scale, 2)} nats`),
-    element("span", {}, element("span", { class: "token chosen sample" }, "chosen"), " the position the line was picked for"));
+      ` underline: change in that token's loss; full colour at −${figure(scale, 2)} (helps) or +${figure(scale, 2)} nats (hurts)`),
+    element("span", {}, element("span", { class: "token chosen sample" }, "boxed"), " the token this example was selected for"));
 }

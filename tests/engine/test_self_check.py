@@ -103,7 +103,7 @@ def test_a_wrongly_read_sae_is_not_called_poor(subject, rows):
     other_model = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(1))).Q
     sae = SparseAutoencoder(sae.config, sae.W_enc, sae.W_dec @ other_model, sae.b_enc, sae.b_dec)
     checked = self_check.check_sae(read_at(subject, sae, RESIDUAL), rows)
-    assert not checked.poor and "is it the right model?" in checked.findings[-1]
+    assert not checked.poor and "Check whether it is the right model" in checked.findings[-1]
 
 
 def test_other_readings_come_with_the_option_that_asks_for_them(subject, model, rows):
@@ -142,7 +142,7 @@ def test_weights_that_fit_nowhere_say_so(subject, rows):
     sae = SparseAutoencoder(SAEConfig(small.D_MLP, 40), W, W.T.contiguous(), torch.zeros(40), torch.zeros(small.D_MLP))
     checked = self_check.check_sae(replace(subject, sae=sae), rows)
     assert "below 0: hook point or input norm is probably wrong" in checked.findings[0]
-    assert "is it the right model?" in checked.findings[-1]
+    assert "Check whether it is the right model" in checked.findings[-1]
 
 
 def test_an_sae_that_never_fires_is_told_by_its_l0(subject, rows):

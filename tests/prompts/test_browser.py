@@ -222,7 +222,7 @@ def test_a_click_with_ctrl_sums_two_tokens(page):
     page.click(".pick[data-position='2']", modifiers=["Control"])
     page.wait_for_function("() => location.search.includes('position=2%2C4')")
     assert chosen(page) == ["·are", "·doing"]
-    assert "summed over the tokens" in page.locator("#summary").inner_text()
+    assert "summed over the" in page.locator("#summary").inner_text()
 
 
 def test_without_a_keyboard_several_tokens_are_chosen_by_a_switch(page):

@@ -64,7 +64,7 @@ class Command(TellsDownloads, BaseCommand):
             figures.insert(0, f"explained variance {check['explained_variance']:.2f}")
         if check["loss_recovered"] is not None:
             figures.append(f"loss recovered {check['loss_recovered']:.0%}")
-        verdict = "read as it was meant, and poor: " if check.get("poor") else "please look: "
+        verdict = "read as it was meant, and poor: " if check.get("poor") else "check this: "
         verdict = "as it should be" if check["passed"] else verdict + " ".join(check["findings"])
         self.stdout.write(f"Self-check on {check['tokens']:,} tokens: {', '.join(figures)}; {verdict}")
         if shares := check.get("variance"):

@@ -197,7 +197,7 @@ def test_the_page_tells_the_self_check_and_the_provenance(client, imported):
     imported.self_check |= {"passed": False, "findings": ["Explained variance -3.10 <b>"], "others": ["at x give 0.81"]}
     imported.save()
     page = client.get("/saes/mine/").content.decode()
-    assert "Please look" in page and "Explained variance -3.10 &lt;b&gt;" in page and "at x give 0.81" in page
+    assert "Check this" in page and "Explained variance -3.10 &lt;b&gt;" in page and "at x give 0.81" in page
 
 
 def test_stored_activations_are_verified_by_a_worker(client, imported):
