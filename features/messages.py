@@ -5,6 +5,14 @@ class BadRequest(ValueError):
     """Something was asked that cannot be computed; the message says what can."""
 
 
+class Refused(Exception):
+    """What is asked cannot be answered; the message says why and what to do."""
+
+    def __init__(self, message: str, status: int = 400):
+        super().__init__(message)
+        self.status = status
+
+
 def sentence(error, job=None) -> str:
     """What a user should read of an error."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):

@@ -2,24 +2,27 @@
 
 A load happens in a thread of its own, once, however many requests wait for it; a failed one is kept to be
 shown and tried again by the next request. At most SAEVIZ_LOADED_SUBJECTS stay in memory, the latest used.
-A model's forward is not thread-safe while hooks hang on it, so each runs behind a lock. Torch is imported by
-the loading thread: a process that is never asked about a prompt never sees it.
+A model's forward is not thread-safe while hooks hang on it, so who asks stands in line for it, and hears the place.
+All who are with a model, in a line or wait for a load together are PLACES at most, whatever they ask. Torch is
+imported by the loading thread: a process that is never asked about a prompt never sees it.
 """
 
 import logging
 import threading
 import time
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from django.conf import settings
 
 from .storage.files import complaints
 from .storage.readers import subject_of
+from .turns import Busy, Line
 
 log = logging.getLogger(__name__)
 
-PLACES = 12  # prompts that wait for a model or are with it: fewer than the server's threads, so that pages have some
+PLACES = 12  # questions that wait for a model or are with it: fewer than the server's threads for questions
+LONGEST = 60.0  # seconds that a question waits for a load, and then for its turn, where it does not say how long
 KEPT_TOKENS = 2048  # of analysed prompts per SAE: each keeps its activations and logits
 
 
@@ -27,14 +30,8 @@ class Unavailable(Exception):
     """The model or the SAE could not be loaded; the message says why."""
 
 
-class Busy(Unavailable):
-    """More prompts wait for a model already than the site holds places for."""
-
-    retry_after = 3  # seconds
-
-
-class StillLoading(Exception):
-    """The load goes on longer than the caller wanted to wait."""
+class NotYet(Exception):
+    """The load, or the others in line, take longer than the caller wanted to wait."""
 
 
 class _Slot:
@@ -44,7 +41,7 @@ class _Slot:
         self.state, self.subject, self.error = "loading", None, ""
         self.began, self.took = time.monotonic(), None
         self.finished = threading.Event()
-        self.lock = threading.RLock()  # around forwards, and around `prompts`
+        self.line = Line(PLACES)  # for forwards, and for `prompts`
         self.prompts = OrderedDict()  # ids -> analysed prompt, latest used last
 
     @property
@@ -58,16 +55,19 @@ class _Slot:
 
 
 _places = threading.BoundedSemaphore(PLACES)
+_here = threading.local()  # whether this thread has one of them
 _slots = OrderedDict()  # SAE.subject_key -> _Slot, latest used last
 _guard = threading.Lock()  # around _slots
 
 
-def state(sae):
-    """{"state": "cold" | "loading" | "ready" | "failed", "seconds", "error"}; seconds of the load so far."""
+def state(sae, ticket: str = "") -> dict:
+    """{"state": "cold" | "loading" | "ready" | "failed", "seconds", "error", "waiting", "place"}: seconds of the load
+    so far, how many wait for their turn, and the place of the question that came with this ticket (1: next)."""
     slot = _slots.get(sae.subject_key)
     if slot is None:
-        return {"state": "cold", "seconds": 0.0, "error": ""}
-    return {"state": slot.state, "seconds": round(slot.seconds, 2), "error": slot.error}
+        return {"state": "cold", "seconds": 0.0, "error": "", "waiting": 0, "place": None}
+    queue = {"waiting": slot.line.waiting, "place": slot.line.place_of(ticket)}
+    return {"state": slot.state, "seconds": round(slot.seconds, 2), "error": slot.error, **queue}
 
 
 def states() -> list[str]:
@@ -90,27 +90,54 @@ def warm_up():
 
 
 @contextmanager
-def analysed(sae, ids, patience=None):
+def analysed(sae, ids, patience=None, ticket=""):
     """The analysed prompt of these token ids, kept for the next question about it, to work on undisturbed.
 
-    Raises Busy where PLACES prompts are at it or wait; Unavailable, StillLoading.
+    Raises Busy where PLACES questions are at it or wait, or it took LONGEST; Unavailable; with a patience (seconds),
+    NotYet.
     """
+    with _turn(sae, patience, ticket) as slot:
+        yield _prompt(slot, tuple(ids))
+
+
+@contextmanager
+def loaded(sae, patience=None, ticket=""):
+    """The SAE's subject, to work on undisturbed, for questions that are not about one prompt. Raises as `analysed`."""
+    with _turn(sae, patience, ticket) as slot:
+        yield slot.subject
+
+
+@contextmanager
+def place():
+    """One of the PLACES, kept over several turns. A thread that has one keeps it. Raises Busy."""
+    if getattr(_here, "has_place", False):
+        yield
+        return
     if not _places.acquire(blocking=False):
-        raise Busy(f"{PLACES} prompts wait for the model already. Ask again in a few seconds.")
+        raise Busy(f"{PLACES} questions wait for the model already. Ask again in a few seconds.", _until_free())
+    _here.has_place = True
     try:
-        slot = _loaded(sae, patience)
-        with slot.lock:
-            yield _prompt(slot, tuple(ids))
+        yield
     finally:
+        _here.has_place = False
         _places.release()
 
 
 @contextmanager
-def loaded(sae, patience=None):
-    """The SAE's subject, to work on undisturbed: for questions that are not about one prompt."""
-    slot = _loaded(sae, patience)
-    with slot.lock:
-        yield slot.subject
+def _turn(sae, patience, ticket):
+    with place(), ExitStack() as until_done:
+        slot = _loaded(sae, patience)
+        try:
+            until_done.enter_context(slot.line.turn(ticket, LONGEST if patience is None else patience))
+        except Busy as busy:
+            raise busy if patience is None else NotYet from busy
+        yield slot
+
+
+def _until_free() -> float:
+    """Seconds until all who have a place now are done, about."""
+    with _guard:
+        return PLACES * max((slot.line.seconds for slot in _slots.values()), default=0.0) or 3.0
 
 
 def forget():
@@ -139,8 +166,10 @@ def _evict():
 
 def _loaded(sae, patience):
     slot = _slot_of(sae)
-    if not slot.finished.wait(patience):
-        raise StillLoading
+    if not slot.finished.wait(LONGEST if patience is None else patience):
+        if patience is not None:
+            raise NotYet
+        raise Busy(f"The model is still being loaded, {slot.seconds:.0f} s so far. Ask again in a few seconds.")
     if slot.state == "failed":
         raise Unavailable(slot.error)
     return slot

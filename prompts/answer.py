@@ -22,12 +22,12 @@ UNITS = {"act_size": "activation", "act_quantile": "share of tokens below", "los
 ORDERS = {"act_size": "descending", "act_quantile": "descending", "loss_effect": "ascending"}
 
 
-def answer(sae: SAE, question: PromptQuestion, patience: float | None = None) -> dict:
+def answer(sae: SAE, question: PromptQuestion, patience: float | None = None, ticket: str = "") -> dict:
     """Everything a prompt page shows.
 
-    Waits `patience` seconds for the model; raises runtime.StillLoading, and runtime.Unavailable where it cannot be had.
+    Raises as runtime.analysed; its place in line is known by its ticket.
     """
-    with runtime.analysed(sae, question.ids, patience) as prompt:
+    with runtime.analysed(sae, question.ids, patience, ticket) as prompt:
         stored = StoredFeatures(sae)
         ranking = ranking_of(prompt, question, stored)
         asked, added = asked_of(sae, question), added_to(prompt, question, stored)
@@ -85,13 +85,13 @@ def _beyond_training(sae: SAE, tokens: int) -> str:
     )
 
 
-def tried(sae: SAE, index: int, question: PromptQuestion) -> dict:
+def tried(sae: SAE, index: int, question: PromptQuestion, ticket: str = "") -> dict:
     """One feature on a text: its activation on each token, and its loss effect on the token predicted, in nats.
 
     Raises Refused where there is no such feature, and as `answer` does.
     """
     refuse_unknown(sae, index)
-    with runtime.analysed(sae, question.ids) as prompt:
+    with runtime.analysed(sae, question.ids, ticket=ticket) as prompt:
         activations, effects = prompt.matrix([index])[0], prompt.loss_effects([index])[0]  # [tokens] each
     asked = asked_of(sae, question)
     return {
@@ -119,7 +119,7 @@ def _added(extra: Added) -> dict:
     return {"feature": extra.feature, "place": extra.place, **score}
 
 
-def without(sae: SAE, index: int, question: PromptQuestion) -> dict:
+def without(sae: SAE, index: int, question: PromptQuestion, ticket: str = "") -> dict:
     """What the model would predict after the question's token with and without one feature's activation on it.
 
     {"activation", "with": [...], "without": [...]}: the most probable tokens of both, {"token", "id", "probability"};
@@ -127,7 +127,7 @@ def without(sae: SAE, index: int, question: PromptQuestion) -> dict:
     Raises Refused where there is no such feature, or predictions of the model cannot be read; and as `answer` does.
     """
     refuse_unknown(sae, index)
-    with runtime.analysed(sae, question.ids) as prompt:
+    with runtime.analysed(sae, question.ids, ticket=ticket) as prompt:
         if why := prompt.subject.why_no_effects:
             raise Refused(why)
         activation, both = prompt.predictions(question.position, index)  # [2, d_vocab]: as it is, without it

@@ -1,6 +1,7 @@
 """Does what was found in an SAE hold? Its features against stored figures, its prompts against the model."""
 
 from collections.abc import Iterator
+from threading import TIMEOUT_MAX
 
 from features import runtime
 from features.engine.claims.kinds import Outcome
@@ -33,7 +34,7 @@ def expected(sae: SAE, prompt, claim: dict) -> Outcome:
     if claim["position"] >= len(ids):
         raise FindingsUnreadable(f"{prompt.name!r} has {len(ids)} tokens; there is no position {claim['position']}")
     question = PromptQuestion(prompt.text, ids, True, (claim["position"],), claim["rank"], max_density=1)
-    with runtime.analysed(sae, ids) as activations:
+    with runtime.analysed(sae, ids, TIMEOUT_MAX) as activations:
         order = [score.feature for score in ranking_of(activations, question, StoredFeatures(sae)).scores]
     if claim["feature"] not in order:
         return Outcome(False, f"not among the first {len(order)}")

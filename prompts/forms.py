@@ -11,6 +11,7 @@ from features.engine.model.config import context_length, dimensions
 from features.engine.model.vocabulary import Vocabulary
 from features.engine.text.chat import ChatError, messages_of
 from features.engine.text.tokenizer_file import TokenizerMissing
+from features.messages import Refused
 from features.models import SAE
 from features.runtime import Unavailable
 from features.storage.readers import chat_template_of, vocabulary_of
@@ -24,14 +25,6 @@ READINGS = {  # how a text is read -> what the page calls it
 SHOWN, MOST_SHOWN = 10, 100  # features of a ranking, and the most that are shown where more are asked for
 MOST_ADDED = 20  # features that are named beside them
 FORM_TYPE = "application/x-www-form-urlencoded"
-
-
-class Refused(Exception):
-    """What is asked cannot be answered; the message says why and what to do."""
-
-    def __init__(self, message: str, status: int = 400):
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)

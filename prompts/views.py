@@ -8,17 +8,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 
-from features import runtime
+from features import runtime, strangers
 from features.browse.sae_overview import quick_note
 from features.models import SAE
+from features.turns import Busy
 
-from . import answer, forms, strangers
+from . import answer, forms
 from .sample_prompts import sample_prompts_for
 
-PATIENCE = 4  # seconds a page waits for its model; a longer load is shown, and the answer fetched after it
+PATIENCE = 2  # seconds a page waits for its model, and for its turn; what takes longer is shown, and the answer fetched
+LONGEST_TICKET = 64  # characters
 LONGEST_ADDRESS = 3500  # characters; servers and proxies may refuse more than 4,094 in a request line
 SHARED_MODULES = ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
 PROMPT_MODULES = ("asking", "dashboard", "heatmap", "question", "token_card", "tokens", "without")
+NO_ANSWER = (runtime.Unavailable, Busy)
 # What the page's script imports, so that the browser fetches all at once instead of one after the other.
 MODULES = [f"prompts/{name}.js" for name in PROMPT_MODULES] + [f"shared/{name}.js" for name in SHARED_MODULES]
 
@@ -32,8 +35,8 @@ def prompt(request: HttpRequest, slug: str) -> HttpResponse:
         return _prompt(request, slug)
     except forms.Refused as refusal:
         return _problem(request, slug, str(refusal), refusal.status)
-    except runtime.Unavailable as failure:
-        return _to_be_asked_again(_problem(request, slug, str(failure), 503), failure)
+    except NO_ANSWER as failure:
+        return _to_be_asked_again(_problem(request, slug, str(failure), 503, failure), failure)
 
 
 @csrf_protect
@@ -41,7 +44,7 @@ def _prompt(request: HttpRequest, slug: str) -> HttpResponse:
     sae = _sae(slug)
     if _wants_json(request):
         strangers.refuse(request)
-        return JsonResponse(answer.answer(sae, forms.question_of(request, sae)))
+        return JsonResponse(answer.answer(sae, forms.question_of(request, sae), ticket=_ticket(request)))
     if "text" not in (request.POST if request.method == "POST" else request.GET):
         runtime.warm(sae)  # whoever opens the page will ask soon
         return _page(request, sae)
@@ -52,7 +55,7 @@ def _prompt(request: HttpRequest, slug: str) -> HttpResponse:
         return redirect(address)
     try:
         data = answer.answer(sae, question, PATIENCE)
-    except runtime.StillLoading:
+    except runtime.NotYet:
         data = answer.asked_of(sae, question)
     return _page(request, sae, data)
 
@@ -73,18 +76,23 @@ def _one_feature(request: HttpRequest, slug: str, index: int, told) -> JsonRespo
     try:
         sae = _sae(slug)
         strangers.refuse(request)
-        return JsonResponse(told(sae, index, forms.question_of(request, sae)))
+        return JsonResponse(told(sae, index, forms.question_of(request, sae), _ticket(request)))
     except forms.Refused as refusal:
         return JsonResponse({"error": str(refusal)}, status=refusal.status)
-    except runtime.Unavailable as failure:
-        return _to_be_asked_again(JsonResponse({"error": str(failure)}, status=503), failure)
+    except NO_ANSWER as failure:
+        return _to_be_asked_again(JsonResponse(_failed(failure), status=503), failure)
 
 
 @require_GET
 @never_cache
 def model_json(request: HttpRequest, slug: str) -> JsonResponse:
-    """Whether this process has the SAE loaded."""
-    return JsonResponse(runtime.state(get_object_or_404(SAE, slug=slug)))
+    """Whether this process has the SAE loaded, how many wait for it, and the place of who asked with ?ticket."""
+    return JsonResponse(runtime.state(get_object_or_404(SAE, slug=slug), _ticket(request)))
+
+
+def _ticket(request) -> str:
+    """What a question may bring along to hear its place in line by."""
+    return request.GET.get("ticket", "")[:LONGEST_TICKET]
 
 
 def _sae(slug: str) -> SAE:
@@ -117,10 +125,10 @@ def _page(request, sae: SAE, data: dict | None = None, problem="", status=200, t
     return render(request, "prompts/prompt.html", context, status=status)
 
 
-def _problem(request, slug: str, sentence: str, status: int) -> HttpResponse:
+def _problem(request, slug: str, sentence: str, status: int, failure=None) -> HttpResponse:
     """The refusal or failure as the asker reads it: JSON, or the page with the sentence and the text kept."""
     if _wants_json(request):
-        return JsonResponse({"error": sentence}, status=status)
+        return JsonResponse(_failed(failure) if failure else {"error": sentence}, status=status)
     sae = SAE.objects.for_pages().filter(slug=slug).first()
     if sae is None:
         raise Http404(sentence)
@@ -128,9 +136,13 @@ def _problem(request, slug: str, sentence: str, status: int) -> HttpResponse:
     return _page(request, sae, problem=sentence, status=status, text=text)
 
 
-def _to_be_asked_again(response: HttpResponse, failure: runtime.Unavailable) -> HttpResponse:
+def _failed(failure) -> dict:
+    return failure.to_dict() if isinstance(failure, Busy) else {"error": str(failure)}
+
+
+def _to_be_asked_again(response: HttpResponse, failure: Exception) -> HttpResponse:
     """Where others are before it, the answer says when to come again."""
-    if isinstance(failure, runtime.Busy):
+    if isinstance(failure, Busy):
         response.headers["Retry-After"] = str(failure.retry_after)
     return response
 

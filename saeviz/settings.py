@@ -118,6 +118,7 @@ SAEVIZ_PROMPTS = env.choice("SAEVIZ_PROMPTS")  # who may ask the model: everyone
 SAEVIZ_PROMPT_RATE = env.number(
     "SAEVIZ_PROMPT_RATE"
 )  # questions a minute from the address of a stranger; 0: any number
+SAEVIZ_ASK_RATE = env.number("SAEVIZ_ASK_RATE")  # likewise patterns that are looked for
 SAEVIZ_LOADED_SUBJECTS = env.number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory
 # Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from .. import runtime
+from .. import runtime, strangers
 from ..browse import feature_json
 from ..browse.sae_overview import quick_note
 from ..browse.views import sae_or_404
@@ -18,10 +18,10 @@ from ..engine.model.config import context_length
 from ..engine.text.tokenizer_file import TokenizerMissing
 from ..models import SAE, Feature
 from ..storage.readers import vocabulary_of
+from . import admission
 
 FEWEST, MOST = 4, 100  # texts of each kind: half of them choose, the others judge
 MOST_TOKENS = 16_384  # of all texts
-PATIENCE = 60.0  # seconds that an answer waits for a model that is being loaded
 
 
 @never_cache
@@ -31,20 +31,21 @@ def by_examples(request, slug):
     sae = sae_or_404(slug)
     given = request.POST if request.method == "POST" else request.GET
     texts = {name: given.get(name, "").replace("\r\n", "\n") for name in ("having", "lacking")}
-    answer, problem, status = None, "", 200
+    answer, failure, problem, status = None, None, "", 200
     if any(texts.values()) or given.get("format") == "json":
         try:
-            answer = ask_by_examples(sae, texts_of(texts["having"]), texts_of(texts["lacking"]))
-        except runtime.Unavailable as failure:
-            problem, status = str(failure), 503
-        except runtime.StillLoading:
-            problem, status = "The model is still being loaded. Ask again in some seconds.", 503
+            strangers.refuse(request)
+            with runtime.place():
+                answer = ask_by_examples(sae, texts_of(texts["having"]), texts_of(texts["lacking"]))
+        except admission.NO_ANSWER as why:
+            failure, problem, status = why, str(why), admission.status_of(why)
         except (ValueError, OSError) as refusal:
             problem, status = str(refusal), 400
     if given.get("format") == "json":
-        return JsonResponse(answer or {"error": problem}, status=status)
+        return admission.refusal(failure) if failure else JsonResponse(answer or {"error": problem}, status=status)
     context = {"sae": sae, "here": "ask", "answer": answer, "problem": problem, "quick": quick_note(sae), **texts}
-    return render(request, "features/by_examples.html", context | {"fewest": FEWEST, "most": MOST}, status=status)
+    page = render(request, "features/by_examples.html", context | {"fewest": FEWEST, "most": MOST}, status=status)
+    return admission.come_again(page, failure)
 
 
 def texts_of(pasted: str) -> list[str]:
@@ -54,7 +55,7 @@ def texts_of(pasted: str) -> list[str]:
 
 
 def ask_by_examples(sae: SAE, having: list[str], lacking: list[str]) -> dict:
-    """Raises ValueError for texts that cannot be asked, runtime.Unavailable and runtime.StillLoading."""
+    """Raises ValueError for texts that cannot be asked, and as runtime.loaded."""
     began = time.perf_counter()
     sides = [_ids(sae, "that have the property", having), _ids(sae, "that have not", lacking)]
     total = sum(len(ids) for side in sides for ids in side)
@@ -102,7 +103,7 @@ def _ids(sae: SAE, which: str, texts: list[str]) -> list[list[int]]:
 def _strongest(sae: SAE, ids: list[int]) -> np.ndarray:
     """The largest size of each feature on the text's counted tokens. [d_sae] float32. The model is given back after
     each text, so that a prompt need not wait for all."""
-    with runtime.loaded(sae, PATIENCE) as subject:
+    with runtime.loaded(sae) as subject:
         counted = [position for position, id in enumerate(ids) if id not in subject.vocabulary.special]
         activations = subject.sae.encode(subject.activations(ids)[0][counted])  # [counted, d_sae]
         return activations.abs().amax(0).cpu().numpy()

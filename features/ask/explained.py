@@ -13,6 +13,7 @@ from ..models import SAE, Feature
 from ..patterns.held import held_by, held_within
 from ..storage.example_tokens import tokens_of_one
 from ..storage.kept_activations import NothingKept, kept_of
+from . import admission
 from .question import Asked
 
 
@@ -23,7 +24,10 @@ def explained_json(request, slug, index):
     {"error", "at"} for what cannot be asked."""
     sae = sae_or_404(slug)
     try:
-        return JsonResponse(explained(sae, index, Asked.from_query(request.GET)))
+        with admission.turn(request):
+            return JsonResponse(explained(sae, index, Asked.from_query(request.GET)))
+    except admission.NO_ANSWER as failure:
+        return admission.refusal(failure)
     except PatternError as error:
         return JsonResponse({"error": str(error), "at": error.at}, status=400)
     except Feature.DoesNotExist:

@@ -4,12 +4,13 @@ from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from .. import runtime
+from .. import runtime, strangers
 from ..browse import feature_json
 from ..browse.views import json_errors, sae_or_404
 from ..patterns.held import held_by
 from ..storage.kept_activations import NothingKept, kept_of
 from ..storage.readers import rows_of
+from . import admission
 from .answer import drawn, misses
 from .question import Asked
 
@@ -26,11 +27,12 @@ def near_json(request, slug):
         if "load" not in request.GET and runtime.state(sae)["state"] != "ready":
             why = "How near it was to firing, the model says, which is not loaded in this process."
             return JsonResponse({"error": why, "cold": True}, status=409)
-        return JsonResponse(near(sae, Asked.from_query(request.GET), _others(request, sae)))
+        strangers.refuse(request)
+        return JsonResponse(near(request, sae, Asked.from_query(request.GET), _others(request, sae)))
     except NothingKept as problem:
         return JsonResponse({"error": str(problem)}, status=404)
-    except runtime.Unavailable as problem:
-        return JsonResponse({"error": str(problem)}, status=503)
+    except admission.NO_ANSWER as failure:
+        return admission.refusal(failure)
     except (ValueError, OSError) as problem:
         return JsonResponse({"error": str(problem)}, status=400)
 
@@ -40,13 +42,14 @@ def _others(request, sae) -> list[int]:
     return sorted({index for index in given if index < sae.d_sae})[:MOST_OTHERS]
 
 
-def near(sae, asked: Asked, others: list[int]) -> dict:
+def near(request, sae, asked: Asked, others: list[int]) -> dict:
     """Of the misses that the page shows, the pre-activation and what it has to exceed; of other features the cosine of
     their decoder rows with this one's."""
     if asked.feature is None or asked.feature >= sae.d_sae:
         raise ValueError(f"Give a feature from 0 to {sae.d_sae - 1:,} as ?feature=.")
     kept = kept_of(sae)
-    held, entries = held_by(sae.statistics, kept, asked.pattern), kept.feature(asked.feature)
+    with admission.turn(request):
+        held, entries = held_by(sae.statistics, kept, asked.pattern), kept.feature(asked.feature)
     least = asked.threshold.least_of(entries.values, held.counted)
     tokens, corpus = drawn(misses(held, entries, least)), sae.statistics.corpus
     rows, positions = divmod(tokens, corpus.row_length - corpus.bos)

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from .. import strangers
 from ..browse.claims import may_claim
 from ..browse.sae_overview import quick_note
 from ..browse.views import json_errors, sae_or_404
@@ -14,7 +15,8 @@ from ..engine.ask.pattern import PatternError
 from ..engine.ask.scores import METRICS
 from ..patterns.held import look_for
 from ..storage.kept_activations import NothingKept, kept_of
-from . import question
+from ..turns import Busy
+from . import admission, question
 from .answer import answer
 from .question import Asked
 
@@ -32,7 +34,8 @@ def ask(request, slug):
     if told["answer"]:
         context["share"] = told["answer"]["held"] / told["answer"]["population"]["tokens"]
         context["labelled"] = any(feature["label"] for feature in told["answer"]["features"])
-    return render(request, "features/ask.html", context | told, status=told["status"])
+    answer = render(request, "features/ask.html", context | told, status=told["status"])
+    return admission.come_again(answer, told["failure"])
 
 
 @require_safe
@@ -43,6 +46,8 @@ def ask_json(request, slug):
         return JsonResponse(told["answer"])
     error = {"error": told["problem"] or "Give a pattern as ?q=. docs/asking.md says what patterns are."}
     error |= {"at": told["at"]} if "at" in told else {}
+    if told["failure"]:
+        return admission.refusal(told["failure"])
     return JsonResponse(error, status=told["status"] if told["status"] != 200 else 400)
 
 
@@ -50,10 +55,29 @@ def ask_json(request, slug):
 @never_cache
 @json_errors
 def ask_progress(request, slug):
-    """Lines of JSON while a pattern is looked for, {"done", "total"} in tokens, then {"error"} or {"ready": true}: the
-    page and ask.json then answer at once. Who hangs up has stopped it."""
-    lines = (json.dumps(line) + "\n" for line in _looked_for(sae_or_404(slug), request))
+    """Lines of JSON while a pattern is looked for: {"place"} in line, {"done", "total"} in tokens, then {"error"} or
+    {"ready": true}: the page and ask.json then answer at once. Who hangs up has stopped it."""
+    sae = sae_or_404(slug)
+    try:
+        strangers.refuse_patterns(request)
+    except strangers.Refused as failure:
+        return admission.refusal(failure)
+    lines = (json.dumps(line) + "\n" for line in _in_line(sae, request))
     return StreamingHttpResponse(lines, content_type="application/x-ndjson")
+
+
+def _in_line(sae, request):
+    try:
+        visit = admission.line.enter()
+    except Busy as busy:
+        yield busy.to_dict()
+        return
+    try:
+        while not visit.wait(admission.TOLD_EVERY):
+            yield {"place": visit.place}
+        yield from _looked_for(sae, request)
+    finally:
+        visit.leave()
 
 
 def _looked_for(sae, request):
@@ -68,10 +92,12 @@ def _looked_for(sae, request):
 
 def _told(sae, request) -> dict:
     """The question as it was read, its answer or None, and what is wrong where there is none."""
-    told = {"asked": Asked(), "answer": None, "problem": "", "pointed": "", "status": 200}
+    told = {"asked": Asked(), "answer": None, "problem": "", "pointed": "", "status": 200, "failure": None}
     try:
         told["asked"] = asked = Asked.from_query(request.GET)
-        told["answer"] = answer(sae, asked) if asked.pattern else kept_of(sae) and None
+        told["answer"] = _answer(request, sae, asked) if asked.pattern else kept_of(sae) and None
+    except admission.NO_ANSWER as failure:
+        told |= {"problem": str(failure), "failure": failure, "status": admission.status_of(failure)}
     except PatternError as error:
         told |= {"problem": str(error), "pointed": error.pointed(), "at": error.at, "status": 400}
     except NothingKept as error:
@@ -79,3 +105,8 @@ def _told(sae, request) -> dict:
     except (ValueError, OSError) as error:
         told |= {"problem": str(error), "asked": Asked(pattern=request.GET.get("q", "")), "status": 400}
     return told
+
+
+def _answer(request, sae, asked):
+    with admission.turn(request):
+        return answer(sae, asked)

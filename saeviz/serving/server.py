@@ -3,12 +3,17 @@
 import resource
 
 import uvicorn
-from a2wsgi import WSGIMiddleware
 
 from .connections import Connection
+from .rooms import Rooms
 from .whole_requests import WholeRequests
 
-THREADS = 24  # of which features.runtime leaves some to pages while prompts wait for a model
+THREADS = 12  # for pages
+QUESTIONS = (
+    20  # threads for prompts and patterns: more than have a place in features.runtime and in features.ask's line,
+)
+# so that who finds no place is told so at once
+FILES = 6  # threads for downloads and uploads
 CONNECTIONS = 1000  # beyond, requests are answered with 503
 LONGEST_HEAD = 1 << 20  # bytes of request line and headers: a prompt that is too long gets the page's own answer
 CHUNKS = 512  # of an answer that wait for a slow reader, before its thread waits as well
@@ -18,7 +23,7 @@ def server(application, threads: int = THREADS, **options) -> uvicorn.Server:
     """Ready to `run`. Logs go where the application's go."""
     _allow_files(2 * CONNECTIONS)
     config = uvicorn.Config(
-        WholeRequests(WSGIMiddleware(application, workers=threads, send_queue_size=CHUNKS)),
+        WholeRequests(Rooms(application, threads, QUESTIONS, FILES, CHUNKS)),
         http=Connection,
         ws="none",
         lifespan="off",

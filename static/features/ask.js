@@ -46,6 +46,8 @@ async function look(form) {
   panel.hidden = false;
   try {
     for await (const line of lines(await fetch(`${form.dataset.progress}?${query}`, { signal: stop.signal }))) {
+      if (line.place) said.textContent = `Others look for patterns: place ${line.place} in line.`;
+      if (line.place) continue;
       if (!line.total) break; // ready, or an error that the page will point at
       bar.max = line.total;
       bar.value = line.done;

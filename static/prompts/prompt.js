@@ -4,8 +4,8 @@ import { hoverCard } from "../shared/card.js";
 import { bindKeys } from "../shared/keys.js";
 import { followWork } from "../shared/progress.js";
 import { legend, tokenAt, tokenKeys } from "../shared/sequences.js";
-import { count, element, figure, percent, visible } from "../shared/text.js";
-import { fetchAnswer } from "./asking.js";
+import { count, element, figure, ordinal, percent, visible } from "../shared/text.js";
+import { fetchAnswer, newTicket } from "./asking.js";
 import { dashboard, METRICS } from "./dashboard.js";
 import { heatmap } from "./heatmap.js";
 import { fromAddress, queryOf, questionOf, sameText, SHOWN } from "./question.js";
@@ -42,9 +42,10 @@ async function ask(question, { remember = true } = {}) {
   wanted = question;
   showWanted();
   byId("answer").classList.add("stale");
-  const slow = setTimeout(() => watchModel(mine.signal), 250);
+  const line = { ticket: newTicket(), full: "" }; // where the question stands, until it is answered
+  const slow = setTimeout(() => watchModel(mine.signal, { line }), 250);
   try {
-    const found = await fetchAnswer(queryOf(question), setup, mine.signal);
+    const found = await fetchAnswer(queryOf(question), { ...setup, ticket: line.ticket, waits: (why) => (line.full = why) }, mine.signal);
     show(found);
     if (remember) pushAddress(found);
   } catch (error) {
@@ -76,17 +77,20 @@ function change(changes) {
 }
 
 /** The state of the model in words: until the signal, or until it is loaded where nothing else is waited for. */
-async function watchModel(signal, { busy = true } = {}) {
-  const place = byId("model");
+async function watchModel(signal, { line = null } = {}) {
+  const address = `${document.querySelector("main").dataset.model}?ticket=${line?.ticket ?? ""}`;
   while (!signal.aborted) {
-    const state = await fetch(document.querySelector("main").dataset.model, { signal }).then((r) => r.json()).catch(() => null);
+    const state = await fetch(address, { signal }).then((r) => r.json()).catch(() => null);
     if (signal.aborted) return;
     const loading = ["loading", "cold"].includes(state?.state);
-    place.textContent = loading ? `Loading model … ${state.seconds.toFixed(1)} s` : busy ? "Analysing …" : "";
-    if (!loading && !busy) return state?.state === "failed" && fail(new Error(state.error));
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    byId("model").textContent = loading ? `Loading model … ${state.seconds.toFixed(1)} s` : line ? standing(line, state) : "";
+    if (!loading && !line) return state?.state === "failed" && fail(new Error(state.error));
+    await new Promise((resolve) => setTimeout(resolve, !line ? 200 : state?.place > 1 || line.full ? 1000 : 400));
   }
 }
+
+/** What a question waits for. */
+const standing = (line, state) => line.full || (state?.place ? `${ordinal(state.place)} in line …` : "Analysing …");
 
 /** Say what went wrong. What was answered before stays, dimmed; what may be answered later can be asked again. */
 function fail(error) {
@@ -356,7 +360,7 @@ function start() {
 /** Tell how the load goes that the visit has begun; the first question takes over. */
 function watchLoad() {
   asking = new AbortController();
-  watchModel(asking.signal, { busy: false });
+  watchModel(asking.signal);
 }
 
 start();

@@ -38,6 +38,9 @@ export function figure(value, digits = 4) {
   return minus(value.toFixed(Math.min(8, Math.max(0, digits - 1 - size))));
 }
 
+/** 3 as "3rd". */
+export const ordinal = (n) => `${n}${[11, 12, 13].includes(n % 100) ? "th" : { 1: "st", 2: "nd", 3: "rd" }[n % 10] ?? "th"}`;
+
 /** The same with its sign always shown: "+0.41", "−1.32". */
 export const signed = (value, digits = 3) => (value > 0 ? "+" : "") + figure(value, digits);
 

@@ -81,7 +81,7 @@ def test_a_prompt_waits_for_the_load_that_is_under_way(loads):
 
 
 def test_whoever_is_out_of_patience_is_told_while_the_load_goes_on(loads):
-    with pytest.raises(runtime.StillLoading):
+    with pytest.raises(runtime.NotYet):
         slug_of_loaded(sae(), patience=0.001)
     assert slug_of_loaded(sae()) == "one"
     assert loads == ["one"]
@@ -151,6 +151,64 @@ def test_forwards_of_one_subject_never_overlap(loads):
 
     in_threads(6, forward)
     assert max(most) == 1 and len(most) == 6
+
+
+def held(sae, inside, go, ticket=""):
+    """Has the model until `go`, in a thread; `inside` is set once it has."""
+
+    def have():
+        with runtime.loaded(sae, ticket=ticket):
+            inside.set()
+            go.wait(10)
+
+    thread = threading.Thread(target=have)
+    thread.start()
+    return thread
+
+
+def test_who_waits_hears_the_place_and_the_first_comes_first(loads, monkeypatch):
+    one, go, order = sae(), threading.Event(), []
+    inside = threading.Event()
+    threads = [held(one, inside, go, "its turn")]
+    inside.wait(10)
+
+    def ask(name):
+        with runtime.analysed(one, [0, 1], ticket=name):
+            order.append(name)
+
+    for number, name in enumerate("abc", 1):
+        threads.append(threading.Thread(target=ask, args=(name,)))
+        threads[-1].start()
+        while runtime.state(one, name)["place"] is None:
+            time.sleep(0.001)
+        assert runtime.state(one, name)["place"] == runtime.state(one)["waiting"] == number
+    assert (runtime.state(one, "its turn")["place"], runtime.state(one, "nobody's")["place"]) == (0, None)
+    with pytest.raises(runtime.NotYet), runtime.analysed(one, [0, 1], patience=0.001):
+        pass
+    monkeypatch.setattr(runtime, "LONGEST", 0.001)
+    with pytest.raises(runtime.Busy, match="^4th in line for the model after 0 s"):
+        slug_of_loaded(one)
+    go.set()
+    [thread.join(10) for thread in threads]
+    assert order == ["a", "b", "c"] and runtime.state(one)["waiting"] == 0
+
+
+@pytest.mark.parametrize("asked", [runtime.loaded, lambda sae: runtime.analysed(sae, [0, 1])])
+def test_whatever_is_asked_no_more_wait_than_there_are_places(loads, monkeypatch, asked):
+    monkeypatch.setattr(runtime, "_places", threading.BoundedSemaphore(2))
+    inside, go = threading.Event(), threading.Event()
+    threads = [held(sae(), inside, go)]
+    inside.wait(10)
+    threads.append(held(sae(), threading.Event(), go))
+    while not runtime.state(sae())["waiting"]:
+        time.sleep(0.001)
+    with pytest.raises(runtime.Busy, match="wait for the model already") as busy, asked(sae()):
+        pass
+    assert busy.value.retry_after >= 1
+    go.set()
+    [thread.join(10) for thread in threads]
+    with runtime.place(), asked(sae()), runtime.loaded(sae()):  # who has a place needs no other
+        assert runtime._places._value == 1
 
 
 def test_a_prompt_is_analysed_once_and_kept_for_the_next_question(loads, monkeypatch):

@@ -223,7 +223,7 @@ def test_a_page_that_waits_too_long_is_shown_without_its_answer(client, sae, mad
     from features import runtime
 
     def never(*args):
-        raise runtime.StillLoading
+        raise runtime.NotYet
 
     monkeypatch.setattr(runtime, "_loaded", never)
     page = client.get("/saes/demo/prompt/", {"text": TEXT})

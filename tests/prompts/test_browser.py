@@ -1,5 +1,6 @@
 """What a person does on the prompt page, in a real browser: choose, go back, point, read why it is empty."""
 
+import threading
 import time
 from urllib.parse import parse_qs, urlparse
 
@@ -281,6 +282,23 @@ def test_a_prompt_asked_during_the_load_is_answered_after_it(page, slow_model):
     page.wait_for_selector(".board")
     assert chosen(page) == ["·you"]
     assert page.evaluate("window.same")
+
+
+def test_who_waits_reads_the_place_in_line_and_is_asked_again_where_the_line_is_full(page, sae, monkeypatch):
+    page.ask(f"?text={TEXT}&position=3")
+    page.wait_for_selector(".board")
+    line = runtime._slot_of(sae).line
+    before = [line.enter() for _ in range(3)]  # one has its turn, two wait
+    page.click(".pick[data-position='2']")
+    page.wait_for_function("() => document.getElementById('model').textContent === '3rd in line …'")
+    [visit.leave() for visit in before]
+    page.wait_for_function("() => location.search.includes('position=2')")
+    monkeypatch.setattr(runtime, "_places", threading.BoundedSemaphore(1))
+    with runtime._places:
+        page.click(".pick[data-position='1']")
+        page.wait_for_function("() => document.getElementById('model').textContent.includes('wait for the model')")
+    page.wait_for_function("() => location.search.includes('position=1')")
+    assert page.locator("#trouble").is_hidden()
 
 
 LOWEST_CONTRAST = """async () => {

@@ -219,4 +219,4 @@ def test_beyond_a_bound_prompts_are_asked_again_later(client, sae, monkeypatch):
     with runtime._places:
         answer = client.get(PAGE, {"text": "a", "format": "json"})
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3")
-    assert "prompts wait for the model already" in answer.json()["error"]
+    assert "questions wait for the model already" in answer.json()["error"]

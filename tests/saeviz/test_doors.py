@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import set_script_prefix
 
-from prompts import strangers
+from features import strangers
 from saeviz import database, env
 from saeviz.doors import policy
 from saeviz.running import paths
@@ -106,6 +106,22 @@ def test_strangers_ask_the_model_as_often_as_the_settings_say(client, settings, 
     assert client.get(address, REMOTE_ADDR="192.0.2.2").status_code == 403
     assert "logged in" in client.get(address, headers={"X-Forwarded-For": "x"}).json()["error"]
     assert admin_client.get(address, **stranger).status_code == 400
+
+
+@pytest.mark.django_db
+def test_strangers_ask_patterns_as_often_as_the_settings_say(client, settings, tiny, admin_client):
+    strangers._window.cache_clear()
+    settings.SAEVIZ_ASK_RATE, stranger = 2, {"REMOTE_ADDR": "192.0.2.1"}
+    addresses = ["ask.json?q=a", "features/1/explained.json?q=a", "ask.json?q=a", "ask/?q=a", "ask.progress?q=a"]
+    answers = [client.get(f"/saes/tiny/{address}", **stranger) for address in addresses]
+    assert [answer.status_code for answer in answers] == [404, 404, 429, 429, 429]
+    assert "2 patterns a minute" in answers[2].json()["error"] and "2 patterns a minute" in answers[3].content.decode()
+    assert client.get("/saes/tiny/ask/", **stranger).status_code == 200
+    settings.SAEVIZ_PROMPTS = "users"
+    assert client.get("/saes/tiny/ask/near.json?q=a&feature=1&load=1", **stranger).status_code == 403
+    texts = {"having": "a", "lacking": "b", "format": "json"}
+    assert client.get("/saes/tiny/ask/examples/", texts, **stranger).status_code == 403
+    assert admin_client.get("/saes/tiny/ask/examples/", texts, **stranger).status_code == 400
 
 
 def test_data_of_an_earlier_version_is_closed_to_others_and_nothing_else_is(tmp_path):

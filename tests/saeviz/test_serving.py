@@ -1,6 +1,8 @@
 """Nobody stops the site by being slow: half a request costs no thread, and is ended after a while."""
 
 import http.client
+import json
+import queue
 import socket
 import threading
 import time
@@ -8,14 +10,23 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from features import runtime
+from features.ask import admission
 from saeviz.serving import connections, whole_requests
-from saeviz.serving.server import server
+from saeviz.serving import server as serving_server
+from saeviz.serving.server import QUESTIONS, server
 
 HALF_HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Half"
 HALF_BODY = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nhalf"
 
 
+HOLDING, GO = queue.Queue(), threading.Event()
+
+
 def echo(environ, start_response):
+    if "hold" in environ["QUERY_STRING"]:
+        HOLDING.put(1)
+        GO.wait(10)
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Seen", environ.get("HTTP_X_REAL", "nothing"))])
     return [str(len(body)).encode()]
@@ -26,6 +37,8 @@ def port(monkeypatch):
     """Of a server with two threads, which answers how long a body was."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", 2)
     monkeypatch.setattr(whole_requests, "BODY_SECONDS", 2)
+    monkeypatch.setattr(serving_server, "QUESTIONS", 1)
+    monkeypatch.setattr(serving_server, "FILES", 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = server(echo, threads=2)
         thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})
@@ -33,6 +46,38 @@ def port(monkeypatch):
         yield listener.getsockname()[1]
         serving.should_exit = serving.force_exit = True
         thread.join(10)
+
+
+def test_pages_never_wait_for_threads_that_questions_and_files_hold(port):
+    """The server has 1 thread for questions, 1 for files, and room for 3 more of each to wait."""
+    with ExitStack() as open_ones:
+        held = []
+        for path in ["/below/saes/a/prompt/?text=hold", "/saes/a/features.csv?hold"] * 4:
+            each = open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
+            held.append(each)
+            each.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        while HOLDING.qsize() < 2:
+            time.sleep(0.001)
+        for path in ("/", "/saes/a/features/3/", "/saes/a/features/3.json", "/saes/a/model.json"):
+            assert asked(port, path=path) == (200, "nothing", b"0")
+        status, _, said = refused = asked(port, path="/saes/a/ask.json?q=a")
+        assert status == 503 and json.loads(said)["retry_after"] == 5, refused
+        for kind in (
+            "prompt/",
+            "features/3/try/",
+            "ask/",
+            "ask/near.json",
+            "features/3/explained.json",
+            "features.json",
+        ):
+            assert asked(port, path=f"/saes/a/{kind}")[0] == 503, kind
+        GO.set()
+        assert {each.recv(12) for each in held} == {b"HTTP/1.1 200"}
+    assert asked(port, path="/saes/a/prompt/") == (200, "nothing", b"0")
+
+
+def test_who_finds_no_place_is_told_so_by_a_thread_that_is_free():
+    assert runtime.PLACES + admission.line.room < QUESTIONS
 
 
 def asked(port, method="GET", path="/", body=None, **headers):

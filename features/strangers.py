@@ -1,4 +1,4 @@
-"""May whoever is not logged in ask the model, and how often?"""
+"""May whoever is not logged in ask the model, or patterns, and how often?"""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from limits import RateLimitItemPerMinute, storage, strategies
 
-from .forms import Refused
+from .messages import Refused
 
 HERE = {"127.0.0.1", "::1"}
 FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "Via")
@@ -21,12 +21,19 @@ def refuse(request: HttpRequest) -> None:
         return
     if settings.SAEVIZ_PROMPTS == "users":
         raise Refused("Only who is logged in may ask the model here. The stored features are open to everybody.", 403)
-    most = settings.SAEVIZ_PROMPT_RATE
-    if most and not _window().hit(RateLimitItemPerMinute(most), request.META.get("REMOTE_ADDR", "")):
+    _count(request, settings.SAEVIZ_PROMPT_RATE, "questions to the model")
+
+
+def refuse_patterns(request: HttpRequest) -> None:
+    """Count a pattern that is looked for. Raises Refused (429) for strangers who ask more often than they may."""
+    if not _is_known(request):
+        _count(request, settings.SAEVIZ_ASK_RATE, "patterns")
+
+
+def _count(request, most: int, what: str) -> None:
+    if most and not _window().hit(RateLimitItemPerMinute(most, namespace=what), request.META.get("REMOTE_ADDR", "")):
         raise Refused(
-            f"{most:,} questions to the model a minute are answered to an address; yours has asked them. "
-            "Wait a minute, or log in.",
-            429,
+            f"{most:,} {what} a minute are answered to an address; yours has asked them. Wait a minute, or log in.", 429
         )
 
 
