@@ -140,12 +140,6 @@ def _until_free() -> float:
         return PLACES * max((slot.line.seconds for slot in _slots.values()), default=0.0) or 3.0
 
 
-def forget():
-    """Drop everything that is loaded."""
-    with _guard:
-        _slots.clear()
-
-
 def _slot_of(sae):
     key = sae.subject_key
     with _guard:

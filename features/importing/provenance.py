@@ -28,11 +28,14 @@ def of_import(subject, model_path, in_files: dict, notes, chosen) -> dict:
     """All that an import read. `in_files`: facts of model, place and training as the files say them; `chosen`: names of
     answers that were chosen on text."""
     read = subject.sae.config.provenance
+    differs = differences(in_files, Path(model_path), subject.hook_point)
+    # Of a place that was not read; where it differs is told beside it.
+    untrue = {hook_names.note_on_module(differs["hook_point"])} if "hook_point" in differs else ()
     return of_model(model_path, subject.vocabulary) | {
-        "differs": differences(in_files, Path(model_path), subject.hook_point),
+        "differs": differs,
         "trained_context": in_files.get("context_size"),
         "trained_positions": in_files.get("seqpos_slice"),
-        "notes": [*subject.verdict.notes, *read.get("notes", ()), *notes],
+        "notes": [*subject.verdict.notes, *(note for note in read.get("notes", ()) if note not in untrue), *notes],
         "chosen": list(chosen),
         "weights": read.get("weights", ""),
         "configs": read.get("configs", []),

@@ -14,9 +14,9 @@ from features.models import SAE
 
 @pytest.fixture(autouse=True)
 def _empty():
-    runtime.forget()
+    runtime._slots.clear()
     yield
-    runtime.forget()
+    runtime._slots.clear()
 
 
 @pytest.fixture

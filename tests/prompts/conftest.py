@@ -16,9 +16,9 @@ STORED = 64  # features with statistics
 
 @pytest.fixture(autouse=True)
 def _empty():
-    runtime.forget()
+    runtime._slots.clear()
     yield
-    runtime.forget()
+    runtime._slots.clear()
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def registered(db, rows_file):
     """The demo as its pages find it before anything is computed."""
     corpus = register.register_corpus("demo", rows_file, name="Demo", model_path=bundle.MODEL)
     yield register.register_sae("demo", bundle.CHECKPOINT, bundle.MODEL, corpus, name="Demo", facts=bundle.facts())
-    runtime.forget()
+    runtime._slots.clear()
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def _name_hook(recipe, subject: dict) -> None:
     """A hook point that is named as a module of the model, under the name that is used here."""
     hook = hook_names.of_module(subject["hook_point"] or "")
     if hook and hook != subject["hook_point"]:
-        recipe.notes.append(f"The module {subject['hook_point']}, which is named, is {hook} here.")
+        recipe.notes.append(hook_names.note_on_module(subject["hook_point"]))
         subject["hook_point"] = hook
 
 

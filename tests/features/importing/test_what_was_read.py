@@ -143,7 +143,8 @@ def test_a_hook_point_may_be_named_as_a_module(files, client):
     assert "transformer.h.0, which is named, is blocks.0.hook_resid_post here" in row(client, "How it was read")
     run(files, files.sae, hook="model.layers.0.mlp")
     assert SAE.objects.get().hook_point == "blocks.0.hook_mlp_out"
-    assert "The module model.layers.0.mlp, which was named" in row(client, "How it was read")
+    read = row(client, "How it was read")
+    assert "The module model.layers.0.mlp, which was named" in read and "which is named" not in read
 
 
 # a whole run

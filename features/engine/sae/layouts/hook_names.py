@@ -69,6 +69,11 @@ def of_module(name: str) -> str | None:
     return f"blocks.{match[1]}.{place}" if place else None
 
 
+def note_on_module(name: str) -> str:
+    """What is said of a hook point that is named as a module of the model."""
+    return f"The module {name}, which is named, is {of_module(name)} here."
+
+
 def of_submodule(name: str | None, layer: int | None, side: str | None) -> str | None:
     """dictionary_learning: "resid_post_layer_8"; the same or a module's name with the layer told elsewhere; or "mlp"
     with layer and side ("out") told elsewhere."""
