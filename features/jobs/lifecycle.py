@@ -34,7 +34,7 @@ REFUSES = "The queue refuses messages now: {}. It waits and starts as soon as th
 
 State = QueuedWork.State
 COMES_FROM = {
-    State.QUEUED: (State.RUNNING, State.FAILED, State.CANCELLED),
+    State.QUEUED: (State.RUNNING, State.DONE, State.FAILED, State.CANCELLED),
     State.RUNNING: (State.QUEUED,),
     State.DONE: (State.RUNNING,),
     State.FAILED: (State.RUNNING,),
@@ -110,6 +110,16 @@ def retry(work: QueuedWork, user=None, *, alone=False) -> QueuedWork:
             _ring_for(work)
     work.refresh_from_db()
     return work
+
+
+def again(work: QueuedWork) -> bool:
+    """Queue once more what is done, a checkpoint: what it found stays until it has found it anew."""
+    with transaction.atomic():
+        anew = {"attempts": 0, "cancel_requested": False, "finished": None, "started": None}
+        moved = _move(row(work).filter(state=State.DONE), State.QUEUED, **anew, **_nowhere(work))
+        if moved:
+            _ring_for(work)
+    return moved
 
 
 def _nowhere(work) -> dict:

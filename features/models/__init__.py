@@ -7,7 +7,16 @@ from .jobs import Import, Job, QueuedWork, Verification
 from .judgements import Judgement, JudgementChange
 from .kept import KeptActivations
 from .parts import JobPart, ShardFile
-from .runs import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run, RunToken, Watch
+from .runs import (
+    Checkpoint,
+    CheckpointBlock,
+    CheckpointCounts,
+    CheckpointQuerySet,
+    CheckpointTest,
+    Run,
+    RunToken,
+    Watch,
+)
 from .sae import SAE
 from .search import FeatureSearch
 from .statistics import Feature, FeatureExamples, FeatureFlag, FeaturePayload, FeatureQuerySet, Statistics
@@ -17,6 +26,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointBlock",
     "CheckpointCounts",
+    "CheckpointTest",
     "Claim",
     "ClaimTest",
     "CheckpointQuerySet",

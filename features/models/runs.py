@@ -6,6 +6,7 @@ from django.db.models import Count, F, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from .claims import Claim
 from .corpus import Corpus
 from .jobs import Job, QueuedWork, QueuedWorkQuerySet
 from .sae import SAE
@@ -171,3 +172,15 @@ class CheckpointBlock(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["checkpoint", "number"], name="checkpoint_block_once")]
+
+
+class CheckpointTest(models.Model):
+    """A claim about a run's feature, by its index, held against one checkpoint on the run's rows."""
+
+    claim = models.ForeignKey(Claim, models.CASCADE, related_name="checkpoint_tests")
+    checkpoint = models.ForeignKey(Checkpoint, models.CASCADE, related_name="claim_tests")
+    holds = models.BooleanField(null=True, help_text="Unknown: it could not be tested.")
+    figure = models.TextField(help_text="That says so, or why it could not be tested.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["claim", "checkpoint"], name="claim_at_checkpoint_once")]

@@ -55,6 +55,19 @@ def test_claims(
     return tests
 
 
+def outcome_of(claim: Claim, evidence: Callable[[Claim], Evidence]) -> dict:
+    """`holds`, `figure` and `scores` of a test. What cannot be tested says why; nothing is raised."""
+    try:
+        outcome = check_claim(claim.says, evidence(claim))
+        return {"holds": outcome.holds, "figure": outcome.figure, "scores": outcome.scores}
+    except (ValueError, OSError, zlib.error) as problem:
+        figure = str(problem)
+    except Exception as problem:  # whatever stands in a row: the computation goes on, and the claim says it
+        log.exception("%s cannot be tested", claim)
+        figure = f"It could not be tested: {type(problem).__name__}."
+    return {"holds": None, "figure": figure, "scores": None}
+
+
 class _Against:
     """A set of statistics that claims are held against, opened once."""
 
@@ -63,16 +76,7 @@ class _Against:
         self._feature = lru_cache(maxsize=1)(self._read)  # claims about one feature come together
 
     def test(self, claim: Claim) -> ClaimTest:
-        holds, figure, scores = None, "", None
-        try:
-            outcome = check_claim(claim.says, self._evidence(claim))
-            holds, figure, scores = outcome.holds, outcome.figure, outcome.scores
-        except (ValueError, OSError, zlib.error) as problem:
-            figure = str(problem)
-        except Exception as problem:  # whatever stands in a row: the computation goes on, and the claim says it
-            log.exception("%s cannot be tested", claim)
-            figure = f"It could not be tested: {type(problem).__name__}."
-        return ClaimTest(claim=claim, statistics=self.statistics, holds=holds, figure=figure, scores=scores)
+        return ClaimTest(claim=claim, statistics=self.statistics, **outcome_of(claim, self._evidence))
 
     def _evidence(self, claim: Claim) -> Evidence:
         def score(pattern: str, threshold: Threshold) -> OneFeature:

@@ -16,6 +16,7 @@ from ..engine.results import Progress
 from ..models import Checkpoint
 from ..storage.readers import autoencoder_of, rows_of, subject_of
 from . import panels, records, warnings
+from .claims import held as claims
 from .intake import reading
 
 PREFIX, LEFT_AFTER = "checkpoint-", 3600.0  # of folders, and seconds since one was written to
@@ -63,10 +64,12 @@ def _measure(lease, checkpoint: Checkpoint) -> None:
         figures = measure.health_of(read)
         lease.check(figures=asdict(figures), measured=timezone.now(), phase="features")
         found = measure.records_of(read, _before(checkpoint), lambda done, total: lease.phase("features", done, total))
+        tests = claims.tests_at(checkpoint, read, lease.phase)
     figures = measure.with_records(figures, found[1])
     after, cosines = _after(checkpoint, read.subject.sae)
     with transaction.atomic():
         records.store(checkpoint, *found)
+        claims.store(checkpoint, tests)
         if after:
             records.store_before(after, cosines)
         lease.finish(figures=asdict(figures))

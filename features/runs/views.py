@@ -10,11 +10,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from ..jobs.views import STAFF_ONLY, may_compute
 from ..messages import BadRequest, size
 from ..models import SAE, Checkpoint, Run, Watch
-from . import checkpoint_health, history, lists, matches, panels, records, warnings
+from . import checkpoint_health, history, lists, panels, records, warnings
+from .beside import matches
+from .claims import held
+from .claims import history as claims
 from .intake import uploads
 from .intake.identity import differences
 
 PER_PAGE = 100
+MOST_CLAIMS = 300  # that a run's page lists
 
 
 @require_safe
@@ -48,6 +52,7 @@ def run(request, slug):
     measured = [each for each in checkpoints if each.measured and each.same_as_id is None]
     for each in checkpoints:
         each.run = run
+    claimed = claims.through(run, measured)
     context = {
         "run": run,
         "checkpoints": checkpoints,
@@ -57,7 +62,12 @@ def run(request, slug):
         "choices": Run.objects.exclude(pk__in=[run.pk, *(other.pk for other in others)]),
         "with": ",".join(other.slug for other in others),
         "may_compute": may_compute(request.user),
-        "data": {"runs": [history.charts(run, measured), *map(history.charts, others)]},
+        "newest": next((each for each in reversed(measured) if each.sae), None),
+        "untested": len(held.untested(run)) if claimed else 0,
+        "claimed": claimed[:MOST_CLAIMS],
+        "claims": {state: sum(each.state == state for each in claimed) for state in claims.ORDER},
+        "data": {"runs": [history.charts(run, measured), *map(history.charts, others)]}
+        | {"claims": claims.counted(claimed, measured)},
         "settings": sorted(run.config.items()),
         "in_work": next((each for each in checkpoints if each.state == "running"), None),
     }
@@ -66,7 +76,9 @@ def run(request, slug):
 
 @require_safe
 def run_json(request, slug):
-    return JsonResponse(history.charts(_run_or_404(slug)))
+    run = _run_or_404(slug)
+    claimed = [each.to_dict() for each in claims.through(run, list(run.in_order()))]
+    return JsonResponse(history.charts(run) | {"claims": claimed})
 
 
 @require_safe
@@ -87,6 +99,7 @@ def checkpoint(request, slug, id):
         "figures": checkpoint_health.figures(found),
         "counts": checkpoint_health.counts(found),
         "warnings": warnings.of_checkpoint(found.run, before, found) if found.figures else [],
+        "claims": list(claims.at(found)),
         "chosen": chosen,
         "page": page,
         "rows": page and _rows(found, chosen, page),
@@ -104,7 +117,9 @@ def training_json(request, slug, index):
     moment = history.checkpoint_of(sae)
     if moment is None or not 0 <= index < sae.d_sae or not records.having([moment]):
         return JsonResponse({"error": f"{sae} has no figures over a training run."}, status=404)
-    return JsonResponse(history.feature_history(moment, index))
+    found = history.feature_history(moment, index)
+    every = list(records.with_records(moment.run))
+    return JsonResponse(found | {"claims": [each.to_dict() for each in claims.through(moment.run, every, index)]})
 
 
 @require_safe
@@ -144,6 +159,16 @@ def star(request, slug, id):
     found = _checkpoint_or_404(slug, id)
     panels.star(found, not found.starred)
     return redirect(found)
+
+
+@require_POST
+def test_claims(request, slug):
+    """Have the checkpoints read again at which claims were not tested."""
+    if not may_compute(request.user):
+        return HttpResponseForbidden(STAFF_ONLY)
+    found = _run_or_404(slug)
+    held.test_again(found)
+    return redirect(f"{found.get_absolute_url()}#claims")
 
 
 @csrf_exempt

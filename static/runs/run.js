@@ -6,7 +6,7 @@ import { recall, remember } from "../shared/memory.js";
 import { followWork } from "../shared/progress.js";
 import { count, figure, percent } from "../shared/text.js";
 
-const { runs } = JSON.parse(document.getElementById("run-data").textContent);
+const { runs, claims } = JSON.parse(document.getElementById("run-data").textContent);
 const place = (id) => document.getElementById(id);
 const SCALES = { linear: "steps as they are", log: "logarithm of steps" };
 let scale = recall("steps", "linear");
@@ -29,6 +29,11 @@ function draw() {
     charts.push(lines({
       title, meaning: "features, since the checkpoint before", write: count, log, unit,
       series: runs.map((run, n) => series(run, n, { values: run.turnover[name], margins: [], urls: run.urls.map((url) => `${url}?list=${name}#features`) })),
+    }));
+  if (claims.held.some((value) => value !== null))
+    charts.push(lines({
+      title: "Claims that hold", meaning: `of ${count(Math.max(...claims.tested))} that readers and findings make of its features`, write: count, log, unit,
+      series: [series(runs[0], 0, { name: "", values: claims.held, margins: [], urls: runs[0].urls.map((url) => `${url}#claims`), warned: [] })],
     }));
   place("charts").replaceChildren(...charts);
   place("scale").replaceChildren(...Object.entries(SCALES).map(([name, title]) => element("button", {

@@ -34,5 +34,16 @@ function draw(place, found) {
   place.replaceChildren(element("details", { open: remembered, ontoggle: (event) => remember("training", event.target.open) },
     element("summary", {}, "Through training", happened.length ? `: ${happened.join(", ")}` : ""),
     element("p", { class: "muted" }, "The same index at every checkpoint of ", element("a", { href: found.run.url }, found.run.name), ` on ${found.rows}. A dot opens the feature there, or the checkpoint where it has no panels.`),
-    element("div", { class: "charts" }, charts)));
+    element("div", { class: "charts" }, charts),
+    found.claims.length ? element("ul", { class: "claimed" }, found.claims.map((claim) => claimed(claim, found))) : null));
+}
+
+/** A claim and a mark for each checkpoint: filled where it holds, hollow where not. Grey where it has stopped. */
+function claimed({ words, state, sentence, outcomes, figures }, { labels, pages }) {
+  const marks = outcomes.map((holds, i) => element("a", {
+    class: holds === null ? "untested" : holds ? "holds" : "fails", href: `${pages[i].checkpoint}#claims`,
+    title: `${labels[i]}: ${holds === null ? figures[i] || "not tested" : `${holds ? "holds" : "does not hold"}, ${figures[i]}`}`,
+    "aria-label": `${labels[i]}: ${holds === null ? "not tested" : holds ? "holds" : "does not hold"}`,
+  }));
+  return element("li", { class: state }, element("span", { class: "marks" }, marks), " ", element("span", { class: "words" }, words), ` – ${sentence}`);
 }

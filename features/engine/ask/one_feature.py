@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ..store.active_entries import FeatureEntries
 from ..store.kept_entries import KeptEntries
 from .thresholds import Threshold
 
@@ -20,7 +21,11 @@ class OneFeature:
     @classmethod
     def of(cls, kept: KeptEntries, index: int, held: np.ndarray, counted: int, threshold: Threshold) -> "OneFeature":
         """`held` [tokens] bool where the pattern holds, `counted` tokens in all."""
-        entries = kept.feature(index)
+        return cls.of_entries(kept.feature(index), held, counted, threshold)
+
+    @classmethod
+    def of_entries(cls, entries: FeatureEntries, held: np.ndarray, counted: int, threshold: Threshold) -> "OneFeature":
+        """The same of a feature's entries, wherever they lie."""
         active = entries.tokens[np.abs(entries.values) >= threshold.least_of(entries.values, counted)]
         return cls(counted, int(held.sum()), len(active), int(held[active].sum()))
 

@@ -10,6 +10,7 @@ from features.jobs import worker
 from features.messages import BadRequest, size
 from features.models import Checkpoint, Watch
 from features.runs import records, removal
+from features.runs.claims import held
 from features.runs.intake import watching
 from features.tasks import KINDS
 
@@ -32,10 +33,13 @@ class Command(BaseCommand):
         )
         parser.add_argument("--compute", action="store_true", help="Compute here, and go on looking until Ctrl-C.")
         parser.add_argument("--once", action="store_true", help="With --compute: end when nothing waits any more.")
+        parser.add_argument(
+            "--claims", action="store_true", help="Read again where claims were made since, to test them."
+        )
         parser.add_argument("--end", action="store_true", help="Look no longer. What was read stays.")
         parser.add_argument("--free", action="store_true", help="Look no longer, and remove what was read. Files stay.")
 
-    def handle(self, path, answer, compute, once, end, free, **options):
+    def handle(self, path, answer, compute, once, claims, end, free, **options):
         if path is None:
             return self._list()
         if (folder := Path(path).expanduser().absolute()) and not folder.is_dir() and not (end or free):
@@ -46,6 +50,8 @@ class Command(BaseCommand):
             return self._free(folder) if free else self._end(folder)
         watch = _watch(folder, answer, options)
         self._look(watch)
+        if claims:
+            self.stdout.write(f"Claims are tested at {sum(map(held.test_again, watch.runs.all())):,} checkpoints.")
         if not compute:
             address = f"{os.environ.get('ADDRESS', '')}/runs/"
             self.stdout.write(f"Watching {folder}. Its runs: {address}; workers compute what appears.")

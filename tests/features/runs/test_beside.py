@@ -4,7 +4,7 @@ import pytest
 
 from features.engine.training import decoder_match
 from features.models import SAE, Checkpoint
-from features.runs import matches
+from features.runs.beside import matches
 
 pytestmark = pytest.mark.django_db
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..engine.training.activity_match import ActivityMatch, activity_match
-from ..models import SAE
-from ..storage.kept_activations import NothingKept, kept_of
-from ..storage.readers import autoencoder_of
-from .history import checkpoint_of
+from ...engine.training.activity_match import ActivityMatch, activity_match
+from ...models import SAE
+from ...storage.kept_activations import NothingKept, kept_of
+from ...storage.readers import autoencoder_of
+from ..history import checkpoint_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Counterpart:
 def counterpart(feature: int, sae: SAE, other: SAE) -> Counterpart:
     """Of a feature of `sae` in `other`, which reads the same place. Raises CheckpointError, or ValueError where the
     two read different places."""
-    from ..engine.training.decoder_match import decoder_match
+    from ...engine.training.decoder_match import decoder_match
 
     if why := sae.not_comparable(other).replace("encoder B has", "both have"):
         raise ValueError(why)
@@ -82,13 +82,13 @@ def _rows(sae: SAE):
 
 @lru_cache(maxsize=2)  # a decoder may have hundreds of MB
 def _unit_rows(key: tuple, pk: int):
-    from ..engine.training.decoder_match import unit_rows
+    from ...engine.training.decoder_match import unit_rows
 
     return unit_rows(autoencoder_of(SAE.objects.get(pk=pk)).W_dec)
 
 
 @lru_cache(maxsize=64)
 def _chance(key: tuple, pk: int) -> float:
-    from ..engine.training.decoder_match import chance_cosine
+    from ...engine.training.decoder_match import chance_cosine
 
     return chance_cosine(_unit_rows(key, pk))

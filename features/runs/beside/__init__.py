@@ -1,0 +1,1 @@
+"""A feature, or a whole dictionary, beside another that reads the same place."""

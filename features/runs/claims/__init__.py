@@ -1,0 +1,1 @@
+"""Claims about features, held against every checkpoint of their run."""
