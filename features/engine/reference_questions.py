@@ -112,3 +112,63 @@ def auroc(having, lacking):  # [n], [m] scores of texts
     """Share of pairs in which the text with the property scores higher, equal ones half (Hanley, McNeil 1982)."""
     pairs = [(float(a > b) + float(a == b) / 2) for a in having for b in lacking]
     return sum(pairs) / len(pairs)
+
+
+def f1(a, m):  # [tokens] each
+    hits = int((a & m).sum())
+    return 2 * hits / int(a.sum() + m.sum()) if hits else 0.0
+
+
+def grown(a, texts):  # [tokens], {name: [tokens]}
+    """(F1, names) of the texts whose union goes best with a feature, found one by one: each raises F1 most, the first of
+    equal ones; eight at most, each but the first by 0.01 at least."""
+    chosen, reached, union = [], 0.0, torch.zeros_like(a)
+    texts = {name: m for name, m in texts.items() if (a & m).any()}  # the others would lower it
+    while len(chosen) < 8:
+        each = {name: f1(a, union | m) for name, m in texts.items() if name not in chosen}
+        best = max(each, key=each.get, default=None)
+        if best is None or (chosen and each[best] < reached + 0.01):
+            break
+        chosen, reached, union = [*chosen, best], each[best], union | texts[best]
+    return reached, tuple(chosen)
+
+
+def description(a, slots, affixes, literals):  # [tokens], three {name: [tokens]}, {name: [tokens]} twice
+    """(F1, conditions) of the simple pattern that goes best with a feature; over the tokens of even rows.
+
+    One condition, of its kind the best: some texts of the token, an affix, a literal, some texts of the token in front,
+    of the one behind. With it, where that raises F1 by 0.03 over the best single one, a second: a literal, none of one,
+    or some texts in another slot. Of equal ones the first.
+    """
+
+    def best_of(masks, within):
+        each = {name: f1(a, m & within) for name, m in masks.items()}
+        best = max(each, key=each.get, default=None)
+        return (each[best], best) if best is not None and each[best] else None
+
+    def of_slot(slot, within):
+        reached, names = grown(a, {name: m & within for name, m in slots[slot].items()})
+        return (reached, (slot, names)) if names else None
+
+    def where(condition):
+        slot, names = condition
+        return torch.stack([slots[slot][name] for name in names]).any(0) if slot in (0, 1, 2) else masks[condition]
+
+    everywhere = torch.ones_like(a)
+    masks = {("affix", name): m for name, m in affixes.items()} | {("is", name): m for name, m in literals.items()}
+    masks |= {("not", name): ~m for name, m in literals.items()}
+    of_kind = {kind: {key: m for key, m in masks.items() if key[0] == kind} for kind in ("affix", "is", "not")}
+    heads = [of_slot(0, everywhere), best_of(of_kind["affix"], everywhere), best_of(of_kind["is"], everywhere)]
+    heads = [head for head in (*heads, of_slot(1, everywhere), of_slot(2, everywhere)) if head]
+    if not heads:
+        return 0.0, ()
+    alone, best = max(heads, key=lambda head: head[0])
+    found = alone, (best,)
+    for _, head in heads:
+        within = where(head)
+        tails = [best_of(of_kind["is"], within), best_of(of_kind["not"], within)]
+        tails += [of_slot(slot, within) for slot in range(3) if slot != {"affix": 0}.get(head[0], head[0])]
+        for joint, tail in filter(None, tails):
+            if joint >= alone + 0.03 and joint > found[0]:
+                found = joint, (head, tail)
+    return found
