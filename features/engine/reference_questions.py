@@ -120,8 +120,8 @@ def f1(a, m):  # [tokens] each
 
 
 def grown(a, texts):  # [tokens], {name: [tokens]}
-    """(F1, names) of the texts whose union goes best with a feature, found one by one: each raises F1 most, the first of
-    equal ones; eight at most, each but the first by 0.01 at least."""
+    """(F1, names) of the texts whose union goes best with a feature, found one by one: each raises F1 most, of equal
+    ones the first; eight at most, each but the first by 0.01 at least."""
     chosen, reached, union = [], 0.0, torch.zeros_like(a)
     texts = {name: m for name, m in texts.items() if (a & m).any()}  # the others would lower it
     while len(chosen) < 8:

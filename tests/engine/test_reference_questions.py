@@ -102,3 +102,25 @@ def test_how_well_texts_are_told_apart():
     # Of six pairs 3 > 1, 3 > 2, 2 > 1 count one, 2 = 2 a half, 0 > 1 and 0 > 2 none.
     assert reference_questions.auroc(T(3, 2, 0), T(1, 2)) == pytest.approx(3.5 / 6)
     assert reference_questions.auroc(T(0), T(0)) == 0.5
+
+
+def test_a_set_of_texts_grows_by_what_raises_f1_most():
+    a = B("11110000")
+    texts = {"x": B("10000000"), "y": B("01100000"), "z": B("00011110"), "w": B("00000001")}
+    assert reference_questions.f1(a, texts["y"]) == pytest.approx(4 / 6)
+    assert reference_questions.f1(a, texts["w"]) == 0
+    # y: 4/6; with x: 6/7; with z as well: 8/11, which is less
+    assert reference_questions.grown(a, texts) == (pytest.approx(6 / 7), ("y", "x"))
+    assert reference_questions.grown(a, {"w": texts["w"]}) == (0, ())
+
+
+def test_a_description_is_one_condition_or_two():
+    a = B("11000000")
+    slots = [{"I": B("11110000"), "you": B("00001111")}, {",": B("11001000")}, {}]
+    affixes, literals = {"ends with s": B("00000011")}, {"in code": B("00110000")}
+    # of one: “,” in front of it, 4/5; with it “I”: 1, and so has “I”, not in code, and “I” after “,”, tried first
+    found = reference_questions.description(a, slots, affixes, literals)
+    assert found == (1, ((0, ("I",)), ("not", "in code")))
+    assert reference_questions.description(B("00110000"), slots, affixes, literals) == (1, (("is", "in code"),))
+    assert reference_questions.description(B("00000011"), slots, affixes, {}) == (1, (("affix", "ends with s"),))
+    assert reference_questions.description(a, [{}, {}, {}], {}, literals) == (0, ())

@@ -25,7 +25,7 @@ LEVELS = [
     "features/runtime.py features/patterns features/strangers.py",
     "features/storage",
     "features/models features/messages.py features/turns.py features/templatetags",
-    "features/engine/calibration.py features/engine/claims",
+    "features/engine/calibration.py features/engine/claims features/engine/descriptions",
     "features/engine/self_check.py features/engine/prompt.py features/engine/ask features/engine/training",
     "features/engine/other_readings.py features/engine/variance.py",
     "features/engine/collect",

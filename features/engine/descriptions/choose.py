@@ -113,7 +113,9 @@ class Describer:
             f1 = 2 * both[0] / (active + both[1])
             yield float(f1.max()), Bit(int(f1.argmax()), negated)
         for slot in range(3):
-            if not (isinstance(head, Among) and head.slot == slot) and (found := self._grown(slot, within, active, head)):
+            if not (isinstance(head, Among) and head.slot == slot) and (
+                found := self._grown(slot, within, active, head)
+            ):
                 yield found[0], Among(slot, found[1])
 
     # One kind each

@@ -22,9 +22,9 @@ def vocabulary():
     return Vocabulary.load(MODEL)
 
 
-def corpus_rows(vocabulary):
+def corpus_rows(vocabulary, documents=DOCUMENTS):
     """Documents with EOS between them, cut into rows with a BOS in front. [rows, LENGTH] uint16"""
-    stream = [id for text in DOCUMENTS for id in [*vocabulary.ids(text, bos=False), vocabulary.eos_id]]
+    stream = [id for text in documents for id in [*vocabulary.ids(text, bos=False), vocabulary.eos_id]]
     count = len(stream) // (LENGTH - 1)
     rows = np.array(stream[: count * (LENGTH - 1)], np.uint16).reshape(count, LENGTH - 1)
     return np.concatenate([np.full((count, 1), vocabulary.bos_id, np.uint16), rows], axis=1)

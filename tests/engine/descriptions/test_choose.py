@@ -12,15 +12,19 @@ from features.engine.ask.grammar import parse
 from features.engine.ask.holds import Question
 from features.engine.ask.pattern import All, Beside, Not, Tokens
 from features.engine.ask.row_text import TokenBytes, row_texts
-from features.engine.descriptions import choose
+from features.engine.descriptions import choose, family
 from features.engine.descriptions.text_table import text_table
 from tests.engine.ask import dense as made
 
 KINDS = [0, 2, 3, 4, 5]  # of activations in made.py: dead, with signs, too rare, two that are equal
+DOCUMENTS = [
+    "He can't get that hot pot, but it is not art: what fat rat sat at the kit, shut it out, yet let it set.",
+    "She went, and told (the old man) of it. 12 of 34: the cat, the end, and “the door” of the day.\n",
+]
 MADE_UP = (  # patterns that features are made of, with chance on top
-    'token(" the", "the") and after(token(" ", "(", ":"))',
-    "token(/e$/)",
-    "inside(quotes) and not token(/\\d/)",
+    "token(/t$/) and not before(token(/^ [a-z]/))",
+    "token(/t$/)",
+    'token(" the", ",", " it")',
     "after(token(/,/)) and token(/^ [a-z]/)",
     "before(token(/\\n/))",
 )
@@ -30,7 +34,7 @@ MADE_UP = (  # patterns that features are made of, with chance on top
 def corpus():
     """Tokens' bytes, text, and activations of those of made.py and of ones that go with patterns."""
     vocabulary = made.vocabulary()
-    rows = made.corpus_rows(vocabulary)
+    rows = made.corpus_rows(vocabulary, [*made.DOCUMENTS[:6], *DOCUMENTS * 4])
     tokens = TokenBytes(vocabulary)
     (text,) = row_texts(rows, 1, tokens)
     rng, columns = np.random.default_rng(7), [made.activations(text)[:, KINDS]]
@@ -130,5 +134,20 @@ def test_ask_counts_the_same_on_odd_rows(found, corpus):
 
 
 def test_words_say_what_the_pattern_asks(found):
-    by_pattern = {one.pattern: one.words for one in found[-len(MADE_UP) :]}
-    print(by_pattern)
+    said = {one.pattern: one.words for one in found if one}
+    assert said["token(/t$/)"] == "on tokens that end with “t”"
+    assert said['token(/^ \\p{Ll}/) and after(token(","))'] == "on a word in small letters after “,”"
+    assert any(words.startswith("on tokens that end with “t”, not ") for words in said.values())
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\n", "\t\x00", " é\xa0", "\\n", "/", "a\u200bb", "”"])
+def test_every_text_is_written_as_the_grammar_reads_it(text):
+    assert parse(family.named("on", [text]).pattern).texts[0].text == text
+    assert parse(family.named("before", [text, "x"]).pattern).inner.texts[0].text == text
+    assert parse(family.places(1, (text,))[-1].pattern).names == (text,)
+
+
+def test_words_stay_short_and_show_what_cannot_be_seen():
+    assert family.named("on", ["\n", "a\u200b", "x" * 40, " b", "c", "d"]).words == (
+        "on “⏎”, “a⟨U+200B⟩”, “" + "x" * 23 + "…”, “ b” or 2 more"
+    )
