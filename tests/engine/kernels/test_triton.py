@@ -106,7 +106,7 @@ STEP = 3  # rows of a chunk
 
 @pytest.mark.parametrize("capacity", [8, 1 << 16])
 def test_a_shard_by_kernels_is_that_of_tensors(on_device, rows, capacity, monkeypatch):
-    by_kernels, sums, shard_pass = chunks_of(on_device, rows := rows[:8], capacity=capacity, monkeypatch=monkeypatch)
+    by_kernels, sums, shard_pass = chunks_of(on_device, rows := rows[:5], capacity=capacity, monkeypatch=monkeypatch)
     plain = StreamingSums(*on_device.sae.W_dec.shape, on_device.device)
     for n, (tokens, (chunk,)) in enumerate(by_kernels):
         own_sums, (own,) = shard_pass._chunk(rows[STEP * n : STEP * n + STEP], STEP * n, plain)

@@ -17,8 +17,8 @@ from features.models import SAE, Corpus, Statistics
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The token rows of the demo, built once for all tests of this file."""
-    path = tmp_path_factory.mktemp("data") / "rows.npy"
+    """The token rows of the demo, unpacked once for all tests of this file."""
+    path = tmp_path_factory.mktemp("data") / demo._rows_path().name
     demo._build_rows(path)
     return path
 
