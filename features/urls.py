@@ -36,6 +36,7 @@ urlpatterns = [
     path("saes/<slug:slug>/features/", views.table, name="table"),
     re_path(r"^saes/(?P<slug>[-\w]+)/features\.(?P<form>csv|json|parquet)$", views.table_file, name="table-file"),
     path("saes/<slug:slug>/features/random/", views.random, name="random"),
+    path("saes/<slug:slug>/features/passing.json", views.passing_json, name="passing-json"),
     path("saes/<slug:slug>/features/<number:index>/", views.feature, name="feature"),
     path("saes/<slug:slug>/features/<number:index>.json", views.feature_json, name="feature-json"),
     path("saes/<slug:slug>/features/<number:index>/claims/", claim_views.claim, name="claim"),

@@ -3,6 +3,8 @@
 Every number a script draws is here, already finite: what is undefined (a loss effect at a row's end) is None.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..engine.activity.quantiles import quantile
@@ -19,6 +21,7 @@ from ..engine.results import (
 )
 from ..models import SAE
 from ..storage.readers import rows_of, vocabulary_of
+from .windows import cut, entries_within
 
 DIGITS = 5  # significant digits that travel; the card shows four
 
@@ -39,7 +42,11 @@ def numbers(values) -> list:
     values = np.asarray(values)
     if values.dtype.kind in "iub":
         return values.tolist()
-    return [value if value - value == 0 else None for value in rounded(values).tolist()]
+    return finite_or_none(rounded(values))
+
+
+def finite_or_none(values: np.ndarray) -> list:
+    return [value if value - value == 0 else None for value in values.tolist()]
 
 
 def records(**columns) -> list[dict]:
@@ -125,23 +132,41 @@ class Text:
         return self._read[row]
 
 
-def sequences(feature: FeatureStatistics, text: Text) -> dict:
-    """All examples, in the order they are shown."""
-    examples, active = feature.examples, active_tokens(feature)
+def sequences(feature: FeatureStatistics, text: Text, context: tuple[int, int] | None = None) -> dict:
+    """All examples, in the order they are shown: so many tokens before and after the chosen one, or whole rows."""
+    examples = feature.examples
+    active = active_tokens(replace(feature, shown=entries_within(feature.shown, examples.groups, context)))
+
+    def drawn(group: ExampleGroup) -> list[dict]:
+        return [cut(sequence, context) for sequence in sequences_of(group, active, text)]
+
     return {
-        "top": sequences_of(examples.top, active, text),
-        "random": sequences_of(examples.random, active, text),
+        "top": drawn(examples.top),
+        "random": drawn(examples.random),
         "intervals": [
             {
                 "low": rounded(interval.low).item(),
                 "high": rounded(interval.high).item(),
                 "count": int(interval.count),
                 "share": interval.count / feature.tokens if feature.tokens else 0.0,
-                "sequences": sequences_of(interval.examples, active, text),
+                "sequences": drawn(interval.examples),
             }
             for interval in examples.intervals
         ],
     }
+
+
+def top_sequences(feature: FeatureStatistics, text: Text, most: int, context: tuple[int, int]) -> list[dict]:
+    """The first of the top activations alone."""
+    top = ExampleGroup(*(column[:most] for column in vars(feature.examples.top).values()))
+    active = active_tokens(replace(feature, shown=entries_within(feature.shown, [top], context)))
+    return [cut(sequence, context) for sequence in sequences_of(top, active, text)]
+
+
+def largest_effect(feature: FeatureStatistics) -> float:
+    """Nats: the largest loss effect in the rows of all examples, to which underlines are scaled; 0 without any."""
+    effects = np.abs(feature.shown.loss_effects)
+    return rounded(np.nanmax(effects)).item() if np.isfinite(effects).any() else 0.0
 
 
 def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: Text) -> list[dict]:
@@ -164,19 +189,17 @@ def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: Text)
 
 
 def active_tokens(feature: FeatureStatistics) -> dict[int, list[dict]]:
-    """Row -> its active tokens, with everything the hover card says of each."""
+    """Row -> its active tokens, with what the hover card says of each: the next token's probability is exp(-loss) with
+    the feature, and exp(loss_effect - loss) without."""
     shown, activity = feature.shown, feature.activity
-    losses = shown.losses.astype(np.float64)  # [e] nats
     quantiles = quantile(activity.quantiles, activity.count, feature.tokens, shown.activations)  # [e]
     columns = (
         shown.positions.tolist(),
         numbers(shown.activations),
         np.round(quantiles, 10).tolist(),
-        numbers(shown.losses),
+        finite_or_none(np.round(shown.losses.astype(np.float64), DIGITS)),  # its exponential has as many digits
         numbers(shown.loss_effects),
         numbers(shown.logit_effects),
-        numbers(np.exp(-losses)),
-        numbers(np.exp(-(losses - shown.loss_effects))),
     )
     entries = [  # written out: some hundred of them, in half the time of dict(zip(…))
         {
@@ -186,12 +209,8 @@ def active_tokens(feature: FeatureStatistics) -> dict[int, list[dict]]:
             "loss": loss,
             "loss_effect": loss_effect,
             "logit_effect": logit_effect,
-            "probability": with_it,
-            "probability_without": without_it,
         }
-        for position, activation, share_below, loss, loss_effect, logit_effect, with_it, without_it in zip(
-            *columns, strict=True
-        )
+        for position, activation, share_below, loss, loss_effect, logit_effect in zip(*columns, strict=True)
     ]
     starts = shown.starts.tolist()
     # The entries of the n-th row lie from starts[n] to starts[n + 1].

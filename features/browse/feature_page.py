@@ -13,10 +13,16 @@ from . import feature_json
 from .claims import claims_about
 from .reproduce import feature_snippet
 from .sae_overview import quick_note
+from .windows import CONTEXTS
+
+TOP_LINES = 10  # that are drawn of a feature while the slider passes it
 
 
-def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None, previews=None, user=None) -> dict:
-    """The dict of one feature. `previews(sae, indices)` finds the few figures of those it points to; `user`: who reads.
+def feature_page(
+    sae: SAE, row: Feature, previous: int | None, next: int | None, previews=None, user=None, context: str = "short"
+) -> dict:
+    """The dict of one feature. `previews(sae, indices)` finds the few figures of those it points to; `user`: who reads;
+    `context`: how much of each example's row, one of `CONTEXTS`.
 
     Raises Unreadable.
     """
@@ -26,15 +32,9 @@ def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None,
     return {
         **missing_page(sae, row.index, previous, next, user),
         "missing": False,
+        **heading(row),
         "population": population(sae.statistics, row),
         "reproduce": feature_snippet(sae, sae.statistics, row.index),
-        "density": row.density,
-        "count": row.count,
-        "maximum": row.maximum,
-        "mean": row.mean,
-        "dead": row.is_dead,
-        "dense": row.is_dense,
-        "twins": {"count": row.twins, "first": row.twin_of} if row.twins else None,
         "neuron_alignment": feature_json.neuron_alignment(relatives),
         "correlated_neurons": feature_json.correlates("neuron", relatives.correlated_neurons),
         "correlated_features": feature_json.correlates("feature", relatives.correlated_features),
@@ -45,7 +45,36 @@ def feature_page(sae: SAE, row: Feature, previous: int | None, next: int | None,
         "previews_b": previews(sae.statistics.encoder_b, linked_of_b) if previews and linked_of_b else {},
         "logits": feature_json.logits(feature.logits, text.vocabulary),
         "activation_histogram": feature_json.histogram(feature.activity.histogram),
-        "sequences": feature_json.sequences(feature, text),
+        "context": context,
+        "largest_effect": feature_json.largest_effect(feature),
+        "sequences": feature_json.sequences(feature, text, CONTEXTS[context]),
+    }
+
+
+def passing_page(sae: SAE, row: Feature) -> dict:
+    """What is drawn while the slider passes a feature: heading, density and the top lines. Raises Unreadable."""
+    feature, text = opened(sae, row)
+    return {
+        "index": row.index,
+        "missing": False,
+        "passing": True,
+        **heading(row),
+        "population": {"tokens": row.tokens, "corpus": sae.statistics.corpus.name},
+        "largest_effect": feature_json.largest_effect(feature),
+        "sequences": {"top": feature_json.top_sequences(feature, text, TOP_LINES, CONTEXTS["short"])},
+    }
+
+
+def heading(row: Feature) -> dict:
+    """The figures that stand above all others."""
+    return {
+        "density": row.density,
+        "count": row.count,
+        "maximum": row.maximum,
+        "mean": row.mean,
+        "dead": row.is_dead,
+        "dense": row.is_dense,
+        "twins": {"count": row.twins, "first": row.twin_of} if row.twins else None,
     }
 
 

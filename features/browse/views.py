@@ -20,13 +20,15 @@ from . import table_files
 from .claims import may_claim
 from .columns import COLUMNS, RANGED
 from .feature_list import FILTERS, GRADES, LABELLED, SEARCHED, FeatureList
-from .feature_page import Unreadable, feature_page, missing_page, preview
+from .feature_page import Unreadable, feature_page, missing_page, passing_page, preview
 from .list_rows import ListRows, Place
 from .reproduce import feature_snippet
 from .sae_health import health_figures, warning
 from .sae_overview import density_histogram, figures, model_and_text, older_note, quick_note
+from .windows import CONTEXTS
 
 PER_PAGE = 100
+PASSED = 12  # features in one answer
 CHOICES = {  # of the table's form
     "shows": FILTERS.items(),
     "searched": SEARCHED.items(),
@@ -123,7 +125,31 @@ def feature(request, slug, index):
 @require_safe
 @json_errors
 def feature_json(request, slug, index):
-    data = page_data(request, sae_or_404(slug), index)
+    """What the page draws; `context=medium` or `whole` has more of each example's row."""
+    return compact_json(page_data(request, sae_or_404(slug), index))
+
+
+@require_safe
+@json_errors
+def passing_json(request, slug):
+    """What is drawn while the slider passes the features `of`, a dozen at most: one answer for a hand that is faster
+    than answers are."""
+    sae = sae_or_404(slug, SAE.objects.select_related("statistics", "statistics__corpus"))
+    asked = [int(index) for index in request.GET.get("of", "").split(",")[:PASSED] if index.isdecimal()]
+    rows = Feature.objects.shown_of(sae).with_payloads().filter(index__in=asked) if sae.statistics_id else ()
+    found = {row.index: row for row in rows}
+    features = [passing_data(sae, index, found.get(index)) for index in asked if index < sae.d_sae]
+    return compact_json({"features": features})
+
+
+def passing_data(sae: SAE, index: int, row: Feature | None) -> dict:
+    try:
+        return passing_page(sae, row) if row else {"index": index, "missing": True, "passing": True}
+    except Unreadable:  # its own page says why
+        return {"index": index, "missing": True, "passing": True}
+
+
+def compact_json(data: dict) -> HttpResponse:
     return HttpResponse(json.dumps(data, separators=(",", ":"), allow_nan=False), "application/json")
 
 
@@ -157,6 +183,8 @@ def page_data(request, sae: SAE, index: int) -> dict:
         raise Http404(f"Feature {index}: this SAE has features 0 to {sae.d_sae - 1}.")
     features = FeatureList.from_query(request.GET)
     row = Feature.objects.shown_of(sae).with_payloads().filter(index=index).first() if sae.statistics_id else None
+    context = request.GET.get("context")
+    context = context if context in CONTEXTS else "short"
     before, after = index - 1 if index else None, index + 1 if index + 1 < sae.d_sae else None
     listed = None
     if row and not features.is_plain:
@@ -165,7 +193,7 @@ def page_data(request, sae: SAE, index: int) -> dict:
     if row is None:
         return missing_page(sae, index, before, after, request.user)
     try:
-        found = feature_page(sae, row, before, after, previews=previews_of, user=request.user)
+        found = feature_page(sae, row, before, after, previews=previews_of, user=request.user, context=context)
     except Unreadable as problem:
         found = missing_page(sae, index, before, after, request.user) | {"problem": str(problem)}
     return found | {"listed": listed}
@@ -185,9 +213,9 @@ def previews_of(sae: SAE, indices: list[int]) -> dict[int, dict]:
     return {row.index: preview(row) for row in rows}
 
 
-def sae_or_404(slug: str) -> SAE:
-    """The SAE with all that pages show beside it. Raises Http404 with the names that there are."""
-    sae = SAE.objects.for_pages().filter(slug=slug).first()
+def sae_or_404(slug: str, among=None) -> SAE:
+    """The SAE with all that pages show beside it, or with what `among` has. Raises Http404 with the names there are."""
+    sae = (SAE.objects.for_pages() if among is None else among).filter(slug=slug).first()
     if sae is None:
         known = ", ".join(SAE.objects.values_list("slug", flat=True)[:20]) or "none yet"
         raise Http404(f"There is no SAE “{slug}” here. Known: {known}.")

@@ -8,29 +8,52 @@ import { column, count, element, figure, loneToken, percent, quantileText, signe
 const CONTRIBUTIONS = 5; // logits named at each end of a card
 
 /** All sequences of a feature in the order they stand. */
-const allSequences = ({ top, random, intervals }) => [...top, ...random, ...intervals.flatMap(({ sequences }) => sequences)];
+const allSequences = ({ top, random = [], intervals = [] }) => [...top, ...random, ...intervals.flatMap(({ sequences }) => sequences)];
 
-/** Draws legend and groups; `context` as in sequenceRow. */
+/**
+ * Draws legend, top activations and the headings of the other groups; `context` as in sequenceRow. Returns a function
+ * for each other group, which draws its lines.
+ */
 export function drawExamples(data, context) {
   const section = document.getElementById("examples");
   section.hidden = data.missing || data.dead;
   const groups = section.querySelector(".groups");
   groups.dataset.context = context;
-  if (section.hidden) return groups.replaceChildren();
-  const scale = effectScale(allSequences(data.sequences));
-  const draw = (sequence) => sequenceRow(sequence, { maximum: data.maximum, scale, context });
-  const { top, random, intervals } = data.sequences;
-  document.getElementById("legend").replaceChildren(legend(data.maximum, scale));
-  groups.replaceChildren(
-    group("Top activations", `max ${figure(data.maximum)}`, top.map(draw)),
-    group("Random positives", `drawn from all ${count(data.count)}`, random.map(draw)),
+  if (section.hidden) return groups.replaceChildren(), [];
+  const draw = drawsLines(data, context);
+  const { random, intervals } = data.sequences;
+  const later = [
+    group("Random positives", `drawn from all ${count(data.count)}`, [], null, random.length),
     ...intervals.map(({ low, high, count: held, share, sequences }) =>
-      group(`Activation ${figure(low)} to ${figure(high)}`, `${percent(share)} of all tokens`, sequences.map(draw),
-        held ? null : "No token lies in it.")));
+      group(`Activation ${figure(low)} to ${figure(high)}`, `${percent(share)} of all tokens`, [], held ? null : "No token lies in it.", sequences.length)),
+  ];
+  groups.replaceChildren(topGroup(data, draw), ...later);
+  return [random, ...intervals.map(({ sequences }) => sequences)].map((sequences, i) => () => later[i].append(...sequences.map(draw)));
 }
 
-function group(title, remark, rows, empty = null) {
-  return element("section", { class: "group" },
+/** While the slider passes a feature: legend and top lines, in place of those of the one before. */
+export function drawTopLines(data, context) {
+  const section = document.getElementById("examples");
+  section.hidden = data.missing || data.dead;
+  const groups = section.querySelector(".groups");
+  if (section.hidden) return groups.replaceChildren();
+  const drawn = topGroup(data, drawsLines(data, context === "whole" ? "short" : context, true));
+  if (groups.firstChild) groups.firstChild.replaceWith(drawn);
+  else groups.append(drawn);
+}
+
+/** What draws a sequence of this feature; draws the legend that goes with it. `fleeting`: nobody will point at it. */
+function drawsLines(data, context, fleeting = false) {
+  const scale = Math.max(data.largest_effect ?? 0, effectScale(allSequences(data.sequences)));
+  document.getElementById("legend").replaceChildren(legend(data.maximum, scale));
+  return (sequence) => sequenceRow(sequence, { maximum: data.maximum, scale, context, fleeting });
+}
+
+const topGroup = (data, draw) => group("Top activations", `max ${figure(data.maximum)}`, data.sequences.top.map(draw));
+
+/** `lines`: how many will stand in it, where they are drawn later. */
+function group(title, remark, rows, empty = null, lines = rows.length) {
+  return element("section", { class: "group", style: { "--lines": lines } },
     element("h2", {}, title, " ", element("span", { class: "remark" }, remark)),
     empty ? element("p", { class: "muted" }, empty) : rows);
 }
@@ -76,8 +99,8 @@ function describe({ sequence, position }, data) {
 }
 
 /** Where in the corpus, or in the reader's own text. */
-const place = ({ row }, position, { population }) =>
-  row === undefined ? `position ${position} of your text` : `row ${count(row)}, position ${position} of ${population.corpus}`;
+const place = ({ row, start = 0 }, position, { population }) =>
+  row === undefined ? `position ${position} of your text` : `row ${count(row)}, position ${start + position} of ${population.corpus}`;
 
 const helpOrHurt = (effect) => (effect < 0 ? "helps" : effect > 0 ? "hurts" : "no effect");
 
@@ -85,6 +108,9 @@ const helpOrHurt = (effect) => (effect < 0 ? "helps" : effect > 0 ? "hurts" : "n
  * counted. A text of the reader's own has fewer figures. */
 function aboutActivation(active, next, tokens) {
   const given = (value, written) => (value === undefined ? null : written(value));
+  const { loss, loss_effect: effect } = active; // nats; those without the feature are loss - effect
+  const probability = loss === undefined ? undefined : Math.exp(-loss);
+  const without = loss === undefined ? undefined : Math.exp(effect - loss);
   const rows = [
     ["Activation", figure(active.activation), "activation"],
     ["Quantile", given(active.quantile, (q) => quantileText(q, tokens)), "quantile"],
@@ -94,8 +120,8 @@ function aboutActivation(active, next, tokens) {
   if (active.loss_effect === null) return [...rows, ["Loss effect on it", "not computed so far from an example"]];
   return [...rows,
     ["Loss effect on it", `${signed(active.loss_effect)} nats, ${helpOrHurt(active.loss_effect)}`, "loss-effect"],
-    ["Its probability, with", given(active.probability, percent), "probability"],
-    ["… and without", given(active.probability_without, percent), "probability-without"],
+    ["Its probability, with", given(probability, percent), "probability"],
+    ["… and without", given(without, percent), "probability-without"],
     ["Logit effect on it, before the norm’s scale", given(active.logit_effect, signed), "logit-effect"],
   ];
 }

@@ -34,12 +34,12 @@ export function drawnPattern(form, examples) {
     }
   }
 
-  const holdsOn = ({ row, position }) => answer.holds[row]?.includes(position) ?? false;
+  const holdsOn = ({ row, start = 0, position }) => answer.holds[row]?.includes(start + position) ?? false;
 
   function mark() {
     for (const node of examples.querySelectorAll(".token")) {
       const place = tokenAt(node);
-      node.classList.toggle("explained", Boolean(answer && place && holdsOn({ row: place.sequence.row, position: place.position })));
+      node.classList.toggle("explained", Boolean(answer && place && holdsOn({ ...place.sequence, position: place.position })));
     }
     for (const line of examples.querySelectorAll(".sequence")) {
       const chosen = line.querySelector(".token.chosen");

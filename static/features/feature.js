@@ -2,19 +2,21 @@
 
 import { claimForm, claimsPanel } from "./claims.js";
 import { drawnPattern } from "./explained.js";
-import { drawExamples, tokenCards } from "./examples.js";
-import { drawFigures } from "./figures.js";
+import { drawExamples, drawTopLines, tokenCards } from "./examples.js";
+import { drawDensity, drawFigures } from "./figures.js";
 import { traveller } from "./travel.js";
 import { dense_above } from "../shared/definitions.js";
 import { judgePanel } from "../judge/panel.js";
 import { bindKeys } from "../shared/keys.js";
 import { previewCards } from "../shared/links.js";
 import { recall, remember } from "../shared/memory.js";
+import { partsDrawer } from "../shared/parts.js";
 import { watchWork } from "../shared/progress.js";
 import { tokenKeys } from "../shared/sequences.js";
 import { count, element, percent } from "../shared/text.js";
 
 const CONTEXTS = { short: "short", medium: "medium", whole: "whole row" };
+const WIDER = Object.keys(CONTEXTS);
 const byId = (id) => document.getElementById(id);
 const { base, tryBox, strip } = byId("main").dataset;
 const query = location.search;
@@ -32,11 +34,13 @@ const claims = claimsPanel(byId("claims"));
 const asking = byId("claims").querySelector("form");
 const pattern = drawnPattern(asking, byId("examples"));
 
+const inParts = partsDrawer((busy) => byId("columns").setAttribute("aria-busy", String(busy)));
+
+/** A whole feature: what a reader looks at first at once, the other groups of examples after it was painted. */
 function show(next) {
   data = next;
-  closeCard();
-  closeTried();
-  previews.close();
+  closeCards();
+  byId("main").classList.remove("passing");
   byId("trouble").hidden = true;
   byId("missing").hidden = !data.missing;
   byId("quick").textContent = data.quick;
@@ -45,28 +49,69 @@ function show(next) {
   byId("problem").textContent = data.problem ?? "";
   byId("problem").hidden = !data.problem;
   byId("missing").lastElementChild.hidden = Boolean(data.problem); // figures are there, only not to be read now
-  if (!data.missing) {
-    marks = drawFigures(data, base, query);
-    drawExamples(data, context);
-  }
-  drawClaims();
-  drawHead();
-  tried?.show(data);
-  training?.show(data);
+  let groups = [];
+  inParts([
+    () => {
+      groups = data.missing ? [] : drawExamples(data, context);
+      if (!data.missing) marks = drawFigures(data, base, query);
+      drawHead();
+      drawAddress();
+      judge.show(data.index);
+      claims.show(data);
+      byId("claims").hidden = data.missing;
+      asking.action = `${base}${data.index}/claims/`;
+      tried?.show(data);
+      training?.show(data);
+    },
+    () => {
+      for (const draw of groups) draw();
+      pattern.show(data, base);
+    },
+  ]);
 }
 
-/** Heading, badges, star and the controls that say where we are. */
+/** A feature that the slider passes: heading, density and top lines; all else is hidden until the slider rests. */
+function pass(next) {
+  closeCards();
+  if (!byId("main").classList.contains("passing")) inParts([() => byId("main").classList.add("passing")]); // no part of the one before comes after this
+  byId("columns").classList.toggle("bare", next.missing);
+  marks = {};
+  if (!next.missing) {
+    drawDensity(next);
+    drawTopLines(next, context);
+  }
+  drawHeading(next);
+}
+
+function closeCards() {
+  closeCard();
+  closeTried();
+  previews.close();
+}
+
+/** Number, badges and the link that say which feature it is. */
+function drawHeading({ index, density, dead, dense, twins }) {
+  byId("heading").textContent = `Feature #${index}`;
+  byId("json").href = `${base}${index}.json`;
+  byId("badges").replaceChildren(...[
+    dead && element("span", { class: "badge" }, "dead"),
+    dense && element("span", { class: "badge warn", title: `Fires on more than ${percent(dense_above, 2)} of tokens` }, `dense: fires on ${percent(density)} of tokens`),
+    twins && element("a", { class: "badge", href: `${base}?twin=${twins.first}`, title: "Decoder cosine or correlation above 0.9, to each other or by way of others" }, `1 of ${count(twins.count)} alike`),
+  ].filter(Boolean));
+}
+
+/** What stands around the figures: the heading, the controls, the list that is followed, what was found out. */
 function drawHead() {
-  byId("heading").textContent = `Feature #${data.index}`;
+  drawHeading(data);
+  drawListed();
+  drawFinding();
+}
+
+/** Title, links and controls that say where we are. */
+function drawAddress() {
   document.title = `#${data.index} – ${data.sae.name} – saeviz`;
   byId("nav-feature").href = location.pathname + query;
-  byId("json").href = `${base}${data.index}.json`;
   byId("beside").href = `${base}${data.index}/beside/`;
-  byId("badges").replaceChildren(...[
-    data.dead && element("span", { class: "badge" }, "dead"),
-    data.dense && element("span", { class: "badge warn", title: `Fires on more than ${percent(dense_above, 2)} of tokens` }, `dense: fires on ${percent(data.density)} of tokens`),
-    data.twins && element("a", { class: "badge", href: `${base}?twin=${data.twins.first}`, title: "Decoder cosine or correlation above 0.9, to each other or by way of others" }, `1 of ${count(data.twins.count)} alike`),
-  ].filter(Boolean));
   if (document.activeElement !== byId("slider")) byId("slider").value = data.index;
   if (document.activeElement !== byId("number")) byId("number").value = data.index;
   for (const side of ["previous", "next"]) {
@@ -76,9 +121,6 @@ function drawHead() {
     if (index === null) link.removeAttribute("href");
     else link.href = `${base}${index}/${query}`;
   }
-  drawListed();
-  drawFinding();
-  judge.show(data.index);
 }
 
 /** Which list previous and next follow, and where in it this feature stands. */
@@ -99,18 +141,12 @@ function drawFinding() {
     finding.look_at && element("span", { class: "muted" }, `Look at: ${finding.look_at}`));
 }
 
-function drawClaims() {
-  claims.show(data);
-  byId("claims").hidden = data.missing;
-  asking.action = `${base}${data.index}/claims/`;
-  pattern.show(data, base);
-}
-
 const travel = traveller({
-  base, query, first: data, show,
+  base, query, first: data, show, pass,
+  context: () => context,
   wait: (stale) => byId("columns").classList.toggle("stale", stale),
   fail(error, again) {
-    drawHead();
+    show(data); // in place of what was passed
     byId("trouble").replaceChildren(`${error.message} What is shown is feature #${data.index}. `,
       element("button", { type: "button", onclick: again }, "Try again"));
     byId("trouble").hidden = false;
@@ -142,7 +178,6 @@ byId("columns").addEventListener("click", (event) => {
 });
 
 byId("slider").addEventListener("input", () => {
-  byId("heading").textContent = `Feature #${byId("slider").value}`;
   byId("number").value = byId("slider").value;
   travel.dragTo(Number(byId("slider").value));
 });
@@ -154,9 +189,13 @@ for (const [name, text] of Object.entries(CONTEXTS)) {
     context = name;
     remember("context", name);
     for (const other of byId("context").children) other.setAttribute("aria-pressed", String(other === button));
+    if (WIDER.indexOf(data.context) < WIDER.indexOf(name)) return travel.reload(data.index); // more of the rows
     closeCard();
-    drawExamples(data, context);
-    pattern.mark();
+    const groups = drawExamples(data, context);
+    inParts([() => {}, () => {
+      for (const draw of groups) draw();
+      pattern.mark();
+    }]);
   });
   byId("context").append(button);
 }
@@ -191,6 +230,7 @@ if (byId("progress"))
     seen: (work) => work.showing === "quick" && data.missing && !data.problem && travel.reload(data.index),
   });
 show(data);
+if (!data.missing && WIDER.indexOf(data.context) < WIDER.indexOf(context)) travel.reload(data.index);
 if (strip)
   import(strip).then((module) => {
     training = module.strip(byId("training"), base);

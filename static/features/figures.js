@@ -60,15 +60,24 @@ function relatives(rows, columns) {
       element("tbody", {}, body)), more);
 }
 
+const densityLine = (data) => data.dead
+  ? element("p", {}, `Dead: it fired on none of the ${count(data.population.tokens)} tokens counted. It may fire on others; what it would write is below.`)
+  : element("p", { class: "density" }, "Density ", element("strong", {}, percent(data.density)),
+    element("span", { class: "muted" }, `  max ${figure(data.maximum)}, mean ${figure(data.mean)}`));
+
+/** The density alone, in place of that of another feature. */
+export function drawDensity(data) {
+  const holder = document.querySelector("#activations .fill");
+  if (holder.firstChild) holder.firstChild.replaceWith(densityLine(data));
+  else fill("activations", densityLine(data));
+}
+
 /** Density with its population, and the histogram with its log switch. */
 function activations(data) {
   const { tokens, corpus, checkpoint } = data.population;
   const where = element("p", { class: "muted population" },
     `on ${count(data.count)} of ${count(tokens)} tokens of ${corpus}, checkpoint `, element("code", { title: checkpoint }, checkpoint.slice(0, 10)));
-  const line = data.dead
-    ? element("p", {}, `Dead: it fired on none of the ${count(tokens)} tokens counted. It may fire on others; what it would write is below.`)
-    : element("p", { class: "density" }, "Density ", element("strong", {}, percent(data.density)),
-      element("span", { class: "muted" }, `  max ${figure(data.maximum)}, mean ${figure(data.mean)}`));
+  const line = densityLine(data);
   if (!data.activation_histogram) {
     fill("activations", line, where);
     return null;

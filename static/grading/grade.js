@@ -88,7 +88,7 @@ function drawPanels({ panel, why_none: whyNone }) {
   const scale = logitScale(panel.logits);
   const end = (name, entries) => element("p", { class: "ends" }, element("span", { class: "muted" }, name), entries.map((entry) => chip(entry, scale)));
   byId("ends").replaceChildren(end("makes likelier", panel.logits.positive), end("makes less likely", panel.logits.negative));
-  drawExamples(panel, "short");
+  for (const group of drawExamples(panel, "short")) group();
 }
 
 const forward = () => item && (item.number + 1 < item.total ? go(item.number + 1) : location.assign(`${base}result/`));

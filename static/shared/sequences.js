@@ -40,15 +40,17 @@ export function asSequence({ tokens, ids, activations, lossEffects = [], special
 /**
  * One sequence as a line of tokens. `maximum`: activation of full orange. `scale`: loss effect of full underline
  * (see effectScale). `context`: "short" and "medium" put the chosen token on one vertical line and clip at both
- * sides; "whole" shows every token as a paragraph. Tokens are found again with tokenAt.
+ * sides; "whole" shows every token as a paragraph. Tokens are found again with tokenAt; not those of a `fleeting` line,
+ * in which tokens without colour are plain text.
  */
-export function sequenceRow(sequence, { maximum, scale, context = "short" }) {
+export function sequenceRow(sequence, { maximum, scale, context = "short", fleeting = false }) {
   const activations = new Map(sequence.active.map((entry) => [entry.position, entry.activation]));
   const effects = new Map(sequence.active.map((entry) => [entry.position + 1, entry.loss_effect]));
   const draw = (from, to) => {
     const nodes = [];
     for (let p = Math.max(0, from); p < Math.min(sequence.tokens.length, to); p++)
-      nodes.push(token(sequence, p, activations.get(p) ?? 0, effects.get(p) ?? null, { maximum, scale }));
+      if (fleeting && p !== sequence.position && !activations.has(p) && !effects.has(p)) nodes.push(visible(sequence.tokens[p]));
+      else nodes.push(token(sequence, p, activations.get(p) ?? 0, effects.get(p) ?? null, { maximum, scale }));
     return nodes;
   };
   const chosen = sequence.position;

@@ -1,6 +1,7 @@
 """The pages in a real browser: moving without reloading, tokens as text, cards with the JSON's numbers."""
 
 import json
+import math
 import re
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 from features.models import Job
 from features.storage.feature_rows import statistics_of
 from features.storage.payload import pack
+from tests import made_up
 from tests.browser import browser, page  # noqa: F401
 
 from .. import shown
@@ -32,7 +34,7 @@ def stand_at(page, index):  # noqa: F811
     """Wait until the page shows this feature."""
     page.wait_for_function(
         "i => heading.textContent === `Feature #${i}` && location.pathname.endsWith(`/${i}/`) "
-        "&& !columns.classList.contains('stale')",
+        "&& !columns.classList.contains('stale') && columns.ariaBusy === 'false'",
         arg=index,
     )
 
@@ -139,7 +141,9 @@ def test_a_failed_move_keeps_the_page_and_offers_another_try(page, site):  # noq
 
 def test_markup_in_the_corpus_shows_as_text(page, site):  # noqa: F811
     opened(page, site)
-    page.get_by_role("button", name="whole row").click()
+    with page.expect_response("**/0.json?context=whole"):
+        page.get_by_role("button", name="whole row").click()
+    page.wait_for_function("() => document.querySelectorAll('.sequence.whole').length && columns.ariaBusy === 'false'")
     shown_text = "".join(page.locator(".groups .sequence").all_text_contents())
     assert 'print("<script>window.' in shown_text and "1</script>" in shown_text
     assert "日" in shown_text and "⏎⇥" in shown_text
@@ -174,8 +178,8 @@ def test_the_card_shows_the_numbers_of_the_json(page, site):  # noqa: F811
     assert fact["activation"] == pytest.approx(entry["activation"], rel=1e-3)
     assert fact["quantile"] == pytest.approx(100 * entry["quantile"], abs=1e-3)
     assert fact["loss-effect"] == pytest.approx(entry["loss_effect"], rel=6e-3)
-    assert fact["probability"] == pytest.approx(100 * entry["probability"], rel=6e-3)
-    assert fact["probability-without"] == pytest.approx(100 * entry["probability_without"], rel=6e-3)
+    assert fact["probability"] == pytest.approx(100 * math.exp(-entry["loss"]), rel=6e-3)
+    assert fact["probability-without"] == pytest.approx(100 * math.exp(entry["loss_effect"] - entry["loss"]), rel=6e-3)
     assert fact["logit-effect"] == pytest.approx(entry["logit_effect"], rel=6e-3)
     marks = page.locator(".mark:not([hidden])")
     assert page.locator("#activations .most").is_hidden()  # it would lie under the mark's words
@@ -211,8 +215,13 @@ def turned_over(examples):
 
 def test_the_underline_stands_under_the_predicted_token(page, site):  # noqa: F811
     data = opened(page, site)
-    page.get_by_role("button", name="whole row").click()
-    sequence = data["sequences"]["top"][0]
+    with page.expect_response("**/0.json?context=whole") as whole:  # the page had windows alone
+        page.get_by_role("button", name="whole row").click()
+    assert len(data["sequences"]["top"][0]["tokens"]) < made_up.LENGTH
+    sequence = whole.value.json()["sequences"]["top"][0]
+    page.wait_for_function(
+        "n => document.querySelector('.group .sequence').querySelectorAll('.token').length === n", arg=made_up.LENGTH
+    )
     tokens = page.locator(".group").first.locator(".sequence").first.locator(".token")
     styles = tokens.evaluate_all("nodes => nodes.map(n => [n.style.borderBottomStyle, n.style.backgroundColor])")
     for entry in sequence["active"]:

@@ -27,7 +27,7 @@ def sae(db, tmp_path):
 
 def page_of(sae, index=0):
     row = Feature.objects.shown_of(sae).get(index=index)
-    return row, statistics_of(row), feature_page(sae, row, None, 1)
+    return row, statistics_of(row), feature_page(sae, row, None, 1, context="whole")
 
 
 def sequences_of(data):
@@ -60,13 +60,12 @@ def test_every_active_token_carries_the_numbers_the_engine_stored(sae):
             assert entry["quantile"] == pytest.approx(float(expected), abs=1e-9)
             loss, effect = float(feature.shown.losses[e]), float(feature.shown.loss_effects[e])
             with_it, without = map(float, reference.probabilities(*torch.tensor([loss, effect], dtype=torch.float64)))
-            assert close(entry["probability"], with_it)
+            assert close(math.exp(-entry["loss"]), with_it)
             if math.isnan(effect):
                 assert entry["loss_effect"] is None
-                assert entry["probability_without"] is None
             else:
                 assert close(entry["loss_effect"], effect)
-                assert close(entry["probability_without"], without)
+                assert close(math.exp(entry["loss_effect"] - entry["loss"]), without)
             seen += 1
     assert seen > 100
 
@@ -80,6 +79,32 @@ def test_a_sequence_shows_the_corpus_row_with_the_chosen_token_active(sae):
         assert sequence["position"] == position
         assert position in [entry["position"] for entry in sequence["active"]]
         assert sequence["special"] == [0]
+
+
+def test_what_is_sent_first_are_windows_that_agree_with_the_whole_rows(sae):
+    row, _, whole = page_of(sae)
+    first = feature_page(sae, row, None, 1)
+    assert len(json.dumps(first["sequences"])) < len(json.dumps(whole["sequences"]))
+    assert first["largest_effect"] == whole["largest_effect"]  # underlines keep their scale
+    for window, sequence in zip(sequences_of(first), sequences_of(whole), strict=True):
+        start, stop = window["start"], window["start"] + len(window["tokens"])
+        assert start == max(0, sequence["position"] - 10) and stop == min(
+            len(sequence["tokens"]), sequence["position"] + 9
+        )
+        assert (window["tokens"], window["ids"]) == (sequence["tokens"][start:stop], sequence["ids"][start:stop])
+        within = [entry for entry in sequence["active"] if start - 1 <= entry["position"] < stop]
+        assert window["active"] == [entry | {"position": entry["position"] - start} for entry in within]
+
+
+def test_features_that_the_slider_passes_come_together_and_light(client, sae):
+    whole = client.get("/saes/tiny/features/0.json")
+    answer = client.get("/saes/tiny/features/passing.json?of=3,0,11,99,x")
+    dead, alive, bare = answer.json()["features"]
+    assert dead["dead"] and bare == {"index": 11, "missing": True, "passing": True}
+    for name in ("index", "density", "maximum", "largest_effect"):
+        assert alive[name] == whole.json()[name]
+    assert alive["sequences"]["top"] == whole.json()["sequences"]["top"][:10]
+    assert len(answer.content) < len(whole.content) / 2
 
 
 @pytest.mark.parametrize("index", [0, 3], ids=["alive", "dead"])
