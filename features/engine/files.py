@@ -1,7 +1,8 @@
 """How is a file written so that nobody ever finds half of it, and by which hash is it known?
 
-It is written under another name, written through to disk, and renamed: also after a power failure, what has the name is
-whole. One SHA-256 for checkpoints, corpora and downloads.
+It is written under another name, written through to disk, and renamed, and the name is written through as well: also
+after a power failure, what has the name is whole. One SHA-256 for checkpoints, corpora and downloads; of a folder, the
+sizes and hashes of all its files.
 """
 
 import hashlib
@@ -16,6 +17,27 @@ def sha256(path) -> str:
     """SHA-256 (hex) of a file's bytes, as `sha256sum` prints it."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def contents_of(folder: Path) -> dict[str, dict]:
+    """{name below the folder: {"bytes", "sha256"}} of all its files."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths
+    }
+
+
+def damage(folder: Path, contents: dict[str, dict], *, sizes_alone: bool = False) -> str:
+    """The first of the files that is not as `contents_of` had it, and in what; empty where all are."""
+    for name, was in contents.items():
+        path = folder / name
+        size = path.stat().st_size if path.is_file() else None
+        if size != was["bytes"]:
+            is_there = "is missing" if size is None else f"has {size:,} bytes"
+            return f"{path} {is_there}; it was written with {was['bytes']:,}."
+        if not sizes_alone and sha256(path) != was["sha256"]:
+            return f"{path} has changed since it was written: another SHA-256."
+    return ""
 
 
 @contextmanager
@@ -53,8 +75,17 @@ def give_name(written: Path, final: Path) -> None:
 
     A file takes the place of another of that name; OSError where a folder of that name holds something.
     """
-    for file in written.rglob("*") if written.is_dir() else [written]:
-        if file.is_file():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
+    for path in [*written.rglob("*"), written] if written.is_dir() else [written]:
+        if path.is_file() or path.is_dir():
+            _write_through(path)
     written.replace(final)
+    _write_through(final.parent)
+
+
+def _write_through(path: Path) -> None:
+    """To disk: what a file holds, or the names that a folder has."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -122,9 +122,9 @@ class QueuedWorkAdmin(ReadOnly):
     def progress(self, work):
         """Kept up to date by jobs.js while the work is unfinished."""
         address = status.address(work, "json")
-        return format_html(
-            '<div data-progress="{}" data-state="{}">{}</div>', address, work.state, status.sentence(work)
-        )
+        said = "\n".join(filter(None, [status.sentence(work), getattr(work, "remarks", "")]))
+        line = '<div data-progress="{}" data-state="{}" style="white-space: pre-line">{}</div>'
+        return format_html(line, address, work.state, said)
 
     @admin.display(description="asked for", ordering="created")
     def asked(self, work):

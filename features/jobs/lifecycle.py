@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 UNREACHABLE = "The queue cannot be reached now; it waits and starts as soon as a worker is back."
 REFUSES = "The queue refuses messages now: {}. It waits and starts as soon as they are taken again."
 
+LONGEST_REMARKS = 4000  # characters; the latest stay
+
 State = QueuedWork.State
 COMES_FROM = {
     State.QUEUED: (State.RUNNING, State.DONE, State.FAILED, State.CANCELLED),
@@ -181,6 +183,16 @@ def end_if_unattended(work: QueuedWork) -> bool:
 
 def stop(rows) -> bool:
     return _move(rows, State.CANCELLED, error=rows.model.CANCELLED_ERROR, finished=timezone.now(), rate=0)
+
+
+# Said on the way
+
+
+def remark(work: Job, sentence: str) -> None:
+    """Add a line to what was mended while it ran."""
+    log.warning("%s: %s", work, sentence)
+    known = Job.objects.values_list("remarks", flat=True).get(pk=work.pk)
+    row(work).update(remarks=f"{known}\n{sentence}".strip()[-LONGEST_REMARKS:])
 
 
 # Cancelled by a user

@@ -58,6 +58,7 @@ def _of_job(job):
         "parts": Job.objects.with_parts().values("parts_done", "parts_all").get(pk=job.pk),
         "features": None if job.features is None else len(job.features),
         "showing": showing(job.sae),
+        "remarks": job.remarks.splitlines(),
     }
 
 

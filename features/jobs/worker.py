@@ -4,6 +4,8 @@ import logging
 import time
 from functools import partial
 
+from django.conf import settings
+
 from .. import messages
 from ..engine.foreign_files import is_panic
 from ..engine.results import Cancelled, Progress
@@ -11,7 +13,7 @@ from ..models import SAE, Job, JobPart
 from ..patterns import claims, held
 from ..storage import kept_activations, write
 from ..storage.findings_file import findings_of
-from . import artifacts, doorbell, leases, leftovers, plan
+from . import artifacts, doorbell, leases, leftovers, lifecycle, plan
 from .loaded_job import model_cache
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,8 @@ def do(lease, run) -> bool:
         lease.give_up(cancel=True)
         if not isinstance(end, Cancelled):
             raise
+    except artifacts.FilesDamaged as damage:
+        return _begin_again(lease, damage)
     except BaseException as error:  # whatever a file, a model or a driver does: the row says it
         if not isinstance(error, Exception) and not is_panic(error):
             raise
@@ -70,20 +74,42 @@ def do(lease, run) -> bool:
     return False
 
 
+def _begin_again(lease, damage) -> bool:
+    """The parts that left damaged files are done again, and this one after them; the job says so. Not without end."""
+    again, times = artifacts.do_again(lease.job), settings.SAEVIZ_ATTEMPTS
+    model_cache.drop()  # it has files open that are not those to come
+    lasting = next((part for part, _ in again if part.attempts >= times), None)
+    if lasting:
+        lease.give_up(f"{damage} It was made {lasting.attempts} times; is the disk at fault? Retry.")
+        return False
+    for part, wrong in again:
+        lifecycle.remark(lease.job, f"What the part '{part}' had left was damaged; it is made again. {wrong}")
+    JobPart.objects.filter(pk=lease.part.pk).update(attempts=lease.part.attempts - 1)  # it made nothing this time
+    lease.give_up()
+    return True
+
+
 def run_part(lease) -> None:
     """Do a part of a computation, or take back what was written of it."""
     try:
         STAGES[lease.part.stage](lease)
     except BaseException as error:
         lease.undo = partial(_undo, lease.job, lease.part, error)
+        if _may_be_damage(error) and (again := artifacts.damaged(lease.job)):
+            raise artifacts.FilesDamaged(again) from error
         raise
+
+
+def _may_be_damage(error) -> bool:
+    """Of files that were looked at before, and changed meanwhile."""
+    return isinstance(error, Exception) and not isinstance(error, (Cancelled, messages.BadRequest, artifacts.WRONG))
 
 
 def _undo(job, part, error):
     if part.stage == Stage.BLOCK:
         write.take_back_block(job, plan.features_of(job, part.number))
     if isinstance(error, artifacts.FilesMissing):
-        artifacts.do_missing_again(job)
+        artifacts.do_again(job)
     if isinstance(error, messages.BadRequest):  # what was computed fits to nothing that is shown now
         plan.forget(job)
         write.remove_leftovers(job.sae)

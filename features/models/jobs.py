@@ -120,6 +120,7 @@ class Job(QueuedWork):
     phase_began = models.DateTimeField(null=True, help_text="Or was taken up again; the rate counts from here.")
     phase_from = models.PositiveBigIntegerField(default=0, help_text="What was done then.")
     inputs = models.CharField(max_length=64, blank=True, help_text="Hash of all that its finished parts depend on.")
+    remarks = models.TextField(blank=True, help_text="What was damaged and made again on the way, a line each.")
     alone = models.BooleanField(default=False, help_text="Done by the process that asked; workers leave it alone.")
     result = models.ForeignKey(
         "Statistics", models.SET_NULL, null=True, blank=True, related_name="+", help_text="What its parts write into."

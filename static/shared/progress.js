@@ -57,6 +57,7 @@ export function drawPanel(work, csrf, again) {
   const parts = [element("p", {}, element("strong", {}, headline(work)), " ", work.state === "running" ? work.progress : "")];
   if (work.state === "running" && work.share != null)
     parts.push(element("progress", { max: 1, value: work.share || null, "aria-label": headline(work) }));
+  for (const remark of work.remarks ?? []) parts.push(element("p", { class: "muted" }, remark));
   if (work.note) parts.push(element("p", { class: "muted" }, work.note));
   if (work.error) parts.push(element("pre", { class: "error" }, work.error));
   if (csrf && work.can_cancel) parts.push(button("Cancel", work.cancel, csrf, again));

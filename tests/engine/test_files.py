@@ -25,7 +25,7 @@ def test_what_was_interrupted_leaves_nothing(tmp_path, writing):
     assert not list(tmp_path.iterdir())
 
 
-def test_every_file_is_on_disk_before_the_folder_gets_its_name(tmp_path, monkeypatch):
+def test_every_file_is_on_disk_before_the_folder_gets_its_name_and_the_name_after_it(tmp_path, monkeypatch):
     happened, replace = [], Path.replace
     monkeypatch.setattr(os, "fsync", lambda number: happened.append(os.fstat(number).st_ino))
     monkeypatch.setattr(Path, "replace", lambda self, to: happened.append(to.name) or replace(self, to))
@@ -33,5 +33,6 @@ def test_every_file_is_on_disk_before_the_folder_gets_its_name(tmp_path, monkeyp
         (unfinished / "inner").mkdir()
         for name in ("a.npy", "inner/b.npy"):
             (unfinished / name).write_bytes(b"1")
-    files = {file.stat().st_ino for file in (tmp_path / "shard-0").rglob("*.npy")}
-    assert set(happened[:2]) == files and happened[2:] == ["shard-0"]
+    folder = tmp_path / "shard-0"
+    files = {path.stat().st_ino for path in (folder, *folder.rglob("*"))}
+    assert set(happened[:4]) == files and happened[4:] == ["shard-0", tmp_path.stat().st_ino]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import sha256
+from ..files import damage
 from .active_entries import ActiveEntries, FeatureEntries
 
 MANIFEST, FORMAT = "manifest.json", 1
@@ -137,22 +137,13 @@ class KeptEntries:
         if hashlib.sha256(text).hexdigest() != manifest_sha256:
             raise KeptEntriesDamaged(f"{folder / MANIFEST} is not the one that was written: it has another SHA-256.")
         kept = cls(folder, json.loads(text))
-        for name, written in kept.manifest["files"].items():
-            kept._check_size(name, written["bytes"])
+        kept.check(sizes_alone=True)
         return kept
 
-    def _check_size(self, name: str, size: int) -> None:
-        path = self.folder / name
-        has = path.stat().st_size if path.is_file() else None
-        if has != size:
-            is_there = "is missing" if has is None else f"has {has:,} bytes"
-            raise KeptEntriesDamaged(f"{path} {is_there}; it was written with {size:,}.")
-
-    def check(self) -> None:
+    def check(self, *, sizes_alone: bool = False) -> None:
         """Read every file and compare its SHA-256. Raises KeptEntriesDamaged."""
-        for name, written in self.manifest["files"].items():
-            if sha256(self.folder / name) != written["sha256"]:
-                raise KeptEntriesDamaged(f"{self.folder / name} has changed since it was written: another SHA-256.")
+        if damaged := damage(self.folder, self.manifest["files"], sizes_alone=sizes_alone):
+            raise KeptEntriesDamaged(damaged)
 
     @property
     def d_sae(self) -> int:

@@ -1,5 +1,6 @@
 """Are the parts of a job done once each, in any order by any worker, and is what is done kept?"""
 
+import shutil
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from features.engine.results import Progress
 from features.jobs import artifacts, doorbell, leases, leftovers, lifecycle, loaded_job, plan, worker
 from features.jobs.loaded_job import model_cache
 from features.jobs.requests import request_statistics
+from features.jobs.status import to_dict as status_of
 from features.jobs.verification import request_verification
 from features.jobs.worker import do, run_job, run_part
 from features.models import SAE, Import, Job, JobPart, ShardFile, Statistics
@@ -259,6 +261,7 @@ def test_a_folder_that_workers_do_not_share_is_told_and_done_again(job, settings
     for _ in range(4):
         do(leases.claim(job), run_part)
     settings.SAEVIZ_SHARDS = tmp_path / "second"
+    job.parts.update(worker="another machine, process 1")
     run_job(job.pk)
     job.refresh_from_db()
     assert job.state == "failed" and "SAEVIZ_SHARE=database" in job.error
@@ -277,3 +280,136 @@ def test_chosen_features_are_computed_beside_all_of_them_without_harm(tiny, sent
     assert everything.result.features.count() == 2
     run_job(everything.pk)
     assert SAE.objects.get().statistics_id == everything.result_id and Job.objects.filter(state="done").count() == 3
+
+
+# Damage
+
+
+@pytest.fixture
+def leaves_files(monkeypatch):
+    """Every part leaves a file with its name in it; returned is the folder of a part."""
+
+    def leaves(what, path_of):
+        before = getattr(made_up.Loaded, what)
+
+        def made(self, *given):
+            before(self, *given)
+            path = path_of(*given)
+            (path / "below").mkdir()
+            (path / "below" / "values").write_bytes(path.name.encode() * 100)
+
+        monkeypatch.setattr(made_up.Loaded, what, made)
+
+    leaves("shard", lambda number, place, progress: place / f"shard-{number:04d}")
+    leaves("merge", lambda place, progress: place / "merged")
+    leaves("choose", lambda features, place, progress: place)
+    leaves("effects", lambda folders, shard, place, progress: place)
+    return lambda job, name: artifacts.folder(Job.objects.get(pk=job.pk)) / name
+
+
+def until(job, stage):
+    """All parts before a stage are done."""
+    while job.parts.filter(stage__lt=stage).unfinished().exists() or not job.parts.filter(stage=stage).exists():
+        assert do(leases.claim(job), run_part)
+
+
+def cut_short(path):
+    (path / "below" / "values").write_bytes(b"short")
+
+
+def flipped(path):
+    file = path / "below" / "values"
+    file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
+
+
+def gone(path):
+    shutil.rmtree(path)
+
+
+def one_file_gone(path):
+    (path / "below" / "values").unlink()
+
+
+def contents_gone(path):
+    (path / artifacts.CONTENTS).unlink()
+
+
+def contents_spoilt(path):
+    (path / artifacts.CONTENTS).write_text("[1")
+
+
+DAMAGES = [  # before which stage, of which part
+    (cut_short, Stage.MERGE, "shard-0001", "has 5 bytes; it was written with 1,000"),
+    (contents_gone, Stage.CHOICE, "shard-0000", "contents.json is missing"),
+    (one_file_gone, Stage.EFFECTS, "shown-0002", "is missing; it was written with 1,000"),
+    (flipped, Stage.BLOCK, "merged", "has changed since it was written"),
+    (gone, Stage.BLOCK, "effects-0000", "contents.json is missing"),
+    (contents_spoilt, Stage.SHOW, "shard-0002", "contents.json is no list of files"),
+]
+
+
+def test_what_is_damaged_between_parts_is_made_again_and_the_job_says_so(job, leaves_files):
+    for damage, stage, name, _ in DAMAGES:
+        until(job, stage)
+        damage(leaves_files(job, name))
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.error, job.parts.unfinished().count()) == ("done", "", 0)
+    remarks = status_of(job)["remarks"]
+    assert len(remarks) == len(DAMAGES) and "it is made again." in remarks[0]
+    for _, _, name, said in DAMAGES:
+        assert any(name in remark and said in remark for remark in remarks), name
+    made = {artifacts.name_of(part): part.attempts for part in job.parts.filter(stage__in=artifacts.NAMES)}
+    assert {name for name, attempts in made.items() if attempts > 1} >= {name for _, _, name, _ in DAMAGES}
+    assert max(made.values()) == 2
+
+
+def test_what_is_stored_in_the_database_mends_a_folder_and_is_made_again_where_both_are_damaged(
+    job, leaves_files, settings
+):
+    settings.SAEVIZ_SHARE = "database"
+    until(job, Stage.MERGE)
+    flipped(leaves_files(job, "shard-0001"))
+    assert not artifacts.damaged(Job.objects.get(pk=job.pk))
+    flipped(leaves_files(job, "shard-0001"))
+    ShardFile.objects.filter(job=job, name="shard-0001").update(piece=b"no archive")
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert job.state == "done" and "no archive any more" not in job.remarks
+    assert "'activations 1 of job" in job.remarks and len(job.remarks.splitlines()) == 1
+
+
+def test_damage_that_comes_again_and_again_ends_the_job_in_a_sentence(job, leaves_files, monkeypatch, settings):
+    settings.SAEVIZ_ATTEMPTS = 2
+    whole = artifacts.keep
+
+    def keep(lease, made):
+        whole(lease, made)
+        if made.name == "shard-0001":
+            flipped(artifacts.folder(lease.job) / made.name)
+
+    monkeypatch.setattr(artifacts, "keep", keep)
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert job.state == "failed" and job.error.endswith("It was made 2 times; is the disk at fault? Retry.")
+    monkeypatch.setattr(artifacts, "keep", whole)
+    lifecycle.retry(job)
+    run_job(job.pk)
+    assert Job.objects.get(pk=job.pk).state == "done"
+
+
+def test_files_that_vanish_while_a_part_reads_them_are_made_again(job, leaves_files, monkeypatch):
+    until(job, Stage.CHOICE)
+    times, choose = [], made_up.Loaded.choose
+
+    def reads(self, features, place, progress):
+        if not times:
+            times.append(1)
+            shutil.rmtree(leaves_files(job, "merged"))
+            raise FileNotFoundError(2, "No such file or directory", "values")
+        choose(self, features, place, progress)
+
+    monkeypatch.setattr(made_up.Loaded, "choose", reads)
+    run_job(job.pk)
+    job.refresh_from_db()
+    assert job.state == "done" and "merging 0 of job" in job.remarks
