@@ -123,6 +123,8 @@ SAEVIZ_LOADED_SUBJECTS = env.number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs k
 # Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)
 SAEVIZ_MAX_BYTES = env.number("SAEVIZ_MAX_BYTES")  # of float32 weights
+SAEVIZ_FILE_MEMORY = env.number("SAEVIZ_FILE_MEMORY")  # bytes that a file of others may take to be opened, beside its
+SAEVIZ_FILE_SECONDS = env.number("SAEVIZ_FILE_SECONDS")  # own size several times over; and seconds without a sign
 SAEVIZ_MAX_UPLOAD = env.number("SAEVIZ_MAX_UPLOAD")  # bytes that a browser may send at once; 0: none
 SAEVIZ_COMMON_DIRECTION = env.share("SAEVIZ_COMMON_DIRECTION")  # of encoder columns; pages warn above it
 SAEVIZ_WEBHOOK = os.environ.get("SAEVIZ_WEBHOOK", "")  # address that hears of warnings about checkpoints

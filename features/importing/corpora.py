@@ -1,21 +1,25 @@
 """How does any text become a corpus for a model? Rows are built beside their row, and kept for the next time."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.utils.text import slugify
 
+from ..engine.confined.process import ChildEnded
 from ..engine.corpus import token_rows
+from ..engine.corpus.built_rows import RowsOfText
 from ..engine.corpus.document_table import has_table, open_table
-from ..engine.corpus.documents import document_files, read_documents
-from ..engine.corpus.text_field import TextField
+from ..engine.corpus.documents import document_files
 from ..engine.files import sha256
 from ..engine.model.config import context_length
-from ..engine.model.vocabulary import Vocabulary
-from ..engine.text.chat import chat_template, template_source
+from ..engine.model.confined_vocabulary import ConfinedVocabulary
+from ..engine.text.chat import template_source
 from ..models import Corpus
+from ..storage.opened import TEXTS, opened
+from ..storage.readers import vocabulary_in
 from .register import register_corpus, tokenizer_hash
 
 NOTHING_BETWEEN = (
@@ -78,17 +82,19 @@ def build(
     bos=None,
     files=None,
     options: TextOptions | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> BuiltCorpus:
     """Rows of the text or token ids at `path` for a model; read from disk where they were built before.
 
-    `files` chooses among those below a folder; else all that lie in it are read.
+    `files` chooses among those below a folder; else all that lie in it are read. Texts are opened in a child of this
+    process: what `tick` raises, which is called meanwhile, ends it.
     BOS stands in front of each row unless `bos` is False or the tokenizer has none; ids keep what they have.
     Raises CorpusError, TokenizerMissing, ChatError.
     """
     # Made absolute, never resolved: the hub's cache is made of links, whose names say what they are.
     path, model_path = Path(path).expanduser().absolute(), Path(model_path)
     options = options or TextOptions()
-    vocabulary, length = Vocabulary.load(model_path), row_length(model_path, length)
+    vocabulary, length = vocabulary_in(model_path), row_length(model_path, length)
     bos = vocabulary.bos_id is not None if bos is None else bos
     tokens = tokenizer_hash(model_path), vocabulary.eos_id, template_source(model_path)
     if length - bos - options.skipped < 1:
@@ -104,7 +110,10 @@ def build(
         bos, notes = token_rows.starts_with_bos(token_rows.open_rows(file), vocabulary), []
     else:
         if not (file.exists() and has_table(file)):
-            _save(file, path, files, vocabulary, length, bos, options, chat_template(model_path))
+            rows = RowsOfText(
+                path, tuple(files or ()), model_path, length, bos, options.field, options.kind, options.special
+            )
+            _write(rows, file, tick)
         notes = [*open_table(file).notes, *_said_of_ends(vocabulary, bos)]
     if options.skipped:
         notes.append(
@@ -124,16 +133,18 @@ def row_length(model_path, asked: int | None = None) -> int:
     return asked
 
 
-def _save(file: Path, path: Path, files, vocabulary: Vocabulary, length: int, bos: bool, options: TextOptions, chat):
-    text = TextField(options.field, chat=chat)
-    documents = read_documents(path, files=files, text=text, kinds_by=options.kind)
-    documents = replace(documents, special=documents.special or options.special)
-    built = token_rows.build_corpus(documents.shuffled(), vocabulary, length, bos)
-    token_rows.save_rows(file, built.rows)
-    built.table.save(file)
+def _write(rows: RowsOfText, file: Path, tick) -> None:
+    size = sum(text.stat().st_size for text in rows.files or document_files(rows.path))
+    what = f"{rows.path} ({size:,} bytes) with the tokenizer in {rows.model}"
+    try:
+        opened(
+            TEXTS, "features.engine.corpus.built_rows:write_rows", rows, file, what=what, size=size, times=16, tick=tick
+        )
+    except ChildEnded as ended:
+        raise token_rows.CorpusError(str(ended)) from ended
 
 
-def _said_of_ends(vocabulary: Vocabulary, bos: bool) -> list[str]:
+def _said_of_ends(vocabulary: ConfinedVocabulary, bos: bool) -> list[str]:
     """What is not as one would expect of how rows begin and documents end."""
     said = [] if vocabulary.eos_id is not None else [NOTHING_BETWEEN.format(said=vocabulary.eos.said)]
     if not bos and vocabulary.bos_id is None:
@@ -144,7 +155,7 @@ def _said_of_ends(vocabulary: Vocabulary, bos: bool) -> list[str]:
     return said
 
 
-def _rows_of_ids(path: Path, vocabulary: Vocabulary, length: int, longest: int | None):
+def _rows_of_ids(path: Path, vocabulary: ConfinedVocabulary, length: int, longest: int | None):
     rows = token_rows.rows_from_ids(path, vocabulary, length)
     if longest and rows.shape[1] > longest:
         raise token_rows.CorpusError(

@@ -32,10 +32,12 @@ def load() -> tuple[SAE, bool]:
     if not has_table(path):  # rows of earlier versions: the same ones, of which only the documents are not known
         _add_documents(path)
     notice = (TEXTS / "NOTICE.md").read_text()
-    corpus = register_corpus(CORPUS_SLUG, path, name="Demo corpus", licence=notice, model_path=MODEL)
+    vocabulary = Vocabulary.load(MODEL)  # here: it is the bundle's own
+    named = {"name": "Demo corpus", "licence": notice}
+    corpus = register_corpus(CORPUS_SLUG, path, **named, model_path=MODEL, vocabulary=vocabulary)
     stated = facts()
     name = f"{stated['model_name']}, {stated['d_sae']:,} features"
-    stated |= {"provenance": provenance.of_model(MODEL, Vocabulary.load(MODEL))}
+    stated |= {"provenance": provenance.of_model(MODEL, vocabulary)}
     sae = register_sae(SLUG, CHECKPOINT, MODEL, corpus, name=name, facts=stated)
     return sae, before != _stored_rows()
 

@@ -52,7 +52,8 @@ def _prepared(asked: ImportRequest | None, lease, prepare_gelu1l):
     """All that takes long; what it gives back writes the rows."""
     if asked is None:
         return prepare_gelu1l(say=lease.phase, progress=lambda file: _received(lease, file)).register
-    checked = plan.check_import(_planned(asked), lease.phase)  # planned once more: a link may lead elsewhere by now
+    planned = _planned(asked, lease.check)  # once more: a link may lead elsewhere by now
+    checked = plan.check_import(planned, lease.phase, lease.check)
     return lambda: [checked.register()]
 
 
@@ -61,10 +62,10 @@ def look(asked: ImportRequest) -> None:
     _planned(asked)
 
 
-def _planned(asked: ImportRequest) -> plan.ImportPlan:
+def _planned(asked: ImportRequest, tick=None) -> plan.ImportPlan:
     """The plan of an import whose files all lie below the configured folders, links followed. Raises Outside."""
     inside(asked.path)
-    planned = plan.plan_import(asked)
+    planned = plan.plan_import(asked, tick=tick)
     for file in planned.files:
         inside(file)
     return planned

@@ -17,16 +17,18 @@ from django.utils.text import slugify
 from .. import messages
 from ..engine.corpus.training_text import TrainingText
 from ..engine.model.config import context_length
-from ..engine.model.vocabulary import Vocabulary
 from ..engine.sae.reading.files import weight_files
 from ..jobs import requests
 from ..jobs.lifecycle import Unfinished
 from ..models import SAE, Corpus
 from ..storage import recognition, verdicts
+from ..storage.opened import description_of
+from ..storage.readers import vocabulary_in
 from . import corpora, demo, provenance
 from .register import facts_from, register_sae, tokenizer_hash
 from .request import ImportRequest, Unanswered, chosen_sae, hook_point_of, model_path_of
 
+Tick = Callable[[], None]
 GENERIC = {"sae_weights", "sae", "ae", "params", "final", "weights", "model", "checkpoints", "autoencoders"}
 
 
@@ -72,16 +74,17 @@ class CheckedImport:
             )
 
 
-def plan_import(request: ImportRequest, built: corpora.BuiltCorpus | None = None) -> ImportPlan:
+def plan_import(
+    request: ImportRequest, built: corpora.BuiltCorpus | None = None, tick: Tick | None = None
+) -> ImportPlan:
     """Everything checked that can be without loading weights; on rows that are `built` already, where there are any.
+    What `tick` raises, which is called while files are looked into, ends it.
 
     Raises Unanswered, or a ValueError that says what is wrong: CheckpointError, UnknownModel, TokenizerMissing,
     CorpusError, BadRequest.
     """
-    from ..engine.sae.checkpoint import describe
-
     request, path = chosen_sae(request.resolved())
-    description = describe(path, answers=request.answers, max_bytes=settings.SAEVIZ_MAX_BYTES)
+    description = description_of(path, request.answers, tick)
     questions = [question for question in description.questions if question.required]
     notes = []
     model_path = model_path_of(request, description, questions)
@@ -89,7 +92,7 @@ def plan_import(request: ImportRequest, built: corpora.BuiltCorpus | None = None
     if questions:
         open_too = (q for q in description.questions if not q.required and q.name not in ("model_name", "hook_point"))
         raise Unanswered(path, [*questions, *open_too])
-    vocabulary = Vocabulary.load(model_path)
+    vocabulary = vocabulary_in(model_path)
     slug = _slug(request, path)
     bos = vocabulary.bos_id is not None and description.subject["prepend_bos"] is not False
     training = TrainingText.of(description.subject, description.in_files)
@@ -183,8 +186,11 @@ def carry_out(plan: ImportPlan, say: Callable[[str], None] = lambda step: None) 
     return check_import(plan, say).register()
 
 
-def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: None) -> CheckedImport:
-    """Load and look; nothing is registered. `say(sentence)` hears of each step; what it raises ends it."""
+def check_import(
+    plan: ImportPlan, say: Callable[[str], None] = lambda step: None, tick: Tick | None = None
+) -> CheckedImport:
+    """Load and look; nothing is registered. `say(sentence)` hears of each step; what it raises ends it, and what `tick`
+    does, which is called while text is read."""
     from ..engine import self_check
     from ..engine.calibration import calibrate
     from ..engine.corpus.token_rows import open_rows
@@ -194,9 +200,8 @@ def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: Non
     say(f"Loading {plan.model_path.name} and {plan.path.name}")
     device = settings.SAEVIZ_DEVICE
     found = verdicts.find(plan.model_path)
-    subject = Subject.load(
-        plan.model_path, plan.path, plan.hook_point, device=device, answers=plan.answers or None, verdict=found
-    )
+    named = plan.model_path, plan.path, plan.hook_point, device, plan.answers or None
+    subject = Subject.load(*named, verdict=found, vocabulary=vocabulary_in(plan.model_path))
     built = plan.built
     if plan.corpus is None and built is None:
         say(f"Tokenising {plan.text.name}")
@@ -210,6 +215,7 @@ def check_import(plan: ImportPlan, say: Callable[[str], None] = lambda step: Non
             bos=plan.bos,
             length=_row_length(plan),
             options=corpora.TextOptions(plan.field, skipped=plan.training.skipped(plan.bos)),
+            tick=tick,
         )
         for note in built.notes:
             say(note)

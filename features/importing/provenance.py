@@ -3,12 +3,11 @@
 import re
 from pathlib import Path
 
-from django.conf import settings
-
 from ..engine.foreign_files import in_bytes
 from ..engine.model.config import context_length
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.sae.layouts import hook_names
+from ..storage.opened import description_of
 from ..storage.verdicts import model_hash
 from . import language_models
 from .request import chosen_sae
@@ -58,10 +57,8 @@ def detected(request) -> list[tuple[str, str]]:
 
     Raises CheckpointError where they cannot be read as an SAE, Unanswered where they are several.
     """
-    from ..engine.sae.checkpoint import describe
-
     request, path = chosen_sae(request.resolved())
-    told = describe(path, answers=request.answers, max_bytes=settings.SAEVIZ_MAX_BYTES)
+    told = description_of(path, request.answers)
     files = told.in_files
     rows = [
         ("Layout", f"{told.format}{f', {told.architecture}' if told.architecture else ''}"),

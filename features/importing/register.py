@@ -9,6 +9,8 @@ from ..engine.files import sha256
 from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
 from ..storage import recognition, relocation, verdicts
+from ..storage.opened import description_of
+from ..storage.readers import vocabulary_in
 from . import language_models
 
 FIGURES_REST_ON = {  # what an SAE's figures were computed with
@@ -31,6 +33,7 @@ def register_corpus(
     model_path=None,
     notes: Sequence[str] = (),
     skipped: int = 0,
+    vocabulary: Vocabulary | None = None,
 ) -> Corpus:
     """A row for the token rows at `path`. Statistics of other rows under this name are shown no longer.
 
@@ -43,7 +46,7 @@ def register_corpus(
     fields = {"path": str(path), "name": name, "rows": rows, "row_length": length, "bos": bos}
     fields |= {"sha256": sha256(path), "licence": licence, "notes": list(notes), "skipped": skipped}
     if model_path is not None:
-        vocabulary = Vocabulary.load(model_path)
+        vocabulary = vocabulary or vocabulary_in(model_path)
         fields |= {
             "tokenizer": tokenizer_hash(model_path),
             "counted": countable(tokens[:, bos + skipped :], vocabulary),
@@ -103,12 +106,11 @@ def _note(before: SAE | None, changed: list[str]) -> str:
 
 def facts_of(path, model_path, answers=None) -> dict:
     """What a loaded model and SAE say of themselves. Raises the engine's errors where they do not fit."""
-    from ..engine.sae.checkpoint import describe
     from ..engine.subject import Subject
 
-    hook_point = describe(path, answers=answers).subject["hook_point"]
-    found = verdicts.find(model_path)
-    return facts_from(Subject.load(model_path, path, hook_point, "cpu", answers, verdict=found), model_path)
+    hook_point = description_of(path, answers).subject["hook_point"]
+    found, vocabulary = verdicts.find(model_path), vocabulary_in(model_path)
+    return facts_from(Subject.load(model_path, path, hook_point, "cpu", answers, found, vocabulary), model_path)
 
 
 def facts_from(subject, model_path) -> dict:

@@ -25,9 +25,8 @@ PREFIX, LEFT_AFTER = "checkpoint-", 3600.0  # of folders, and seconds since one 
 def run_checkpoint(lease) -> None:
     """Carry out a Checkpoint that this process has the lease of. Health is shown as soon as it is known."""
     lease.phase("reading its files")
-    checkpoint = reading.read(
-        Checkpoint.objects.select_related("watch", "run").get(pk=lease.work.pk), lambda step: lease.phase(step)
-    )
+    row = Checkpoint.objects.select_related("watch", "run").get(pk=lease.work.pk)
+    checkpoint = reading.read(row, lambda step: lease.phase(step), lease.check)
     if checkpoint.same_as is None:
         _measure(lease, checkpoint)
     with transaction.atomic():

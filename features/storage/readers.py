@@ -4,12 +4,13 @@ Subjects are loaded anew by every call, and torch with the first of them.
 """
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from django.conf import settings
 
 from ..engine.corpus import document_table, token_rows
-from ..engine.model.confined_vocabulary import ConfinedVocabulary
+from ..engine.model.confined_vocabulary import ConfinedVocabulary, signature
 from ..engine.text.chat import template_source
 from ..models import SAE, Corpus
 from . import verdicts
@@ -17,7 +18,12 @@ from . import verdicts
 
 def vocabulary_of(sae: SAE) -> ConfinedVocabulary:
     """The vocabulary of the SAE's language model; read from disk once per process, its tokenizer in a child of it."""
-    return _vocabulary(sae.model_path)
+    return _vocabulary_of(sae.model_path)
+
+
+def vocabulary_in(model_path) -> ConfinedVocabulary:
+    """That of a model folder; read anew where its files have changed. Raises TokenizerMissing."""
+    return _vocabulary(str(model_path), signature(Path(model_path)))
 
 
 def chat_template_of(sae: SAE):
@@ -63,7 +69,12 @@ def autoencoder_of(sae: SAE):
 
 
 @lru_cache(maxsize=8)
-def _vocabulary(model_path: str) -> ConfinedVocabulary:
+def _vocabulary_of(model_path: str) -> ConfinedVocabulary:  # also where its files are gone since
+    return vocabulary_in(model_path)
+
+
+@lru_cache(maxsize=8)
+def _vocabulary(model_path: str, signature: tuple) -> ConfinedVocabulary:
     return ConfinedVocabulary.load(model_path)
 
 

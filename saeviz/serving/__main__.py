@@ -19,6 +19,9 @@ def main() -> None:
     sockets = None if given.fd is None else [socket.socket(fileno=given.fd)]
     if made := static_files.folder():
         os.environ["SAEVIZ_STATIC_ROOT"] = str(made)  # before the settings are read
+    from features.engine.model.confined_vocabulary import tokenizers
+
+    tokenizers.begin()  # the child that every page with tokens needs: it starts beside the site
     from ..wsgi import application
 
     options = {"host": given.host, "port": given.port, "access_log": given.access_log}

@@ -10,26 +10,26 @@ def double(number, say):
     return 2 * number
 
 
-def keep(size, say):
+def keep(size):
     held = b"x" * size
     time.sleep(20)
     return held
 
 
-def wait(seconds, say):
+def wait(seconds):
     time.sleep(seconds)
 
 
-def refuse(say):
+def refuse():
     from features.engine.sae.reading.errors import MissingAnswer, Question
 
     raise MissingAnswer("sae.pt", [Question("k", "How many?")])
 
 
-def die(say):
+def die():
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def be_busy(say):
+def be_busy():
     """One call of C, which lets no other thread of Python in."""
     return 3**10**9

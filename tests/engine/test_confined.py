@@ -13,7 +13,7 @@ from features.engine.sae.reading.errors import MissingAnswer, Question
 
 from .confined_tasks import die, double, keep, refuse, wait
 
-ENOUGH = Bounds(memory=64 << 20, seconds=20, raised_by="SAEVIZ_SOMETHING allows more")
+ENOUGH = Bounds(memory=64 << 20, seconds=20, more_memory="SAEVIZ_SOMETHING raises it")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_what_goes_beyond_a_bound_is_ended_by_its_numbers_and_the_next_question_
         ChildEnded, match=r"^a\.pt took \d+ MiB of memory and was ended; 64 MiB are allowed \(SAEVIZ_SOMETHING"
     ):
         ask(children, keep, 200 << 20)
-    with pytest.raises(ChildEnded, match=r"^a\.pt took more than 0\.2 s without a sign"):
+    with pytest.raises(ChildEnded, match=r"^a\.pt took more than 0\.2 s and was ended\."):
         ask(children, wait, 20, bounds=Bounds(64 << 20, 0.2))
     with pytest.raises(ChildEnded, match="was ended by SIGSEGV"):
         ask(children, die)

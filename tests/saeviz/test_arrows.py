@@ -35,7 +35,7 @@ LEVELS = [
     "features/engine/model",
     "features/engine/text",
     "features/engine/sae/checkpoint.py",
-    "features/engine/sae/layouts",
+    "features/engine/sae/layouts features/engine/sae/description.py",
     "features/engine/sae/reading",
     "features/engine/sae/sae.py",
     "features/engine/kernels",

@@ -8,8 +8,11 @@ the system answers with a signal, whatever library is at work here.
 
 import fcntl
 import os
+import signal
 import sys
 import traceback
+from importlib import import_module
+from inspect import signature
 from multiprocessing.connection import Connection
 
 WORD, ANSWER, ERROR = range(3)  # kinds of what is sent back
@@ -45,9 +48,17 @@ def unpacked(packed: tuple) -> BaseException:
     return error
 
 
+def _named(name: str):
+    """ "package.module:function", of a module that the parent itself does not load."""
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)
+
+
 def answer(questions: Connection, function, arguments: tuple) -> None:
     try:
-        reply = ANSWER, function(*arguments, say=lambda word: questions.send((WORD, word)))
+        function = _named(function) if isinstance(function, str) else function
+        telling = {"say": lambda word: questions.send((WORD, word))} if "say" in signature(function).parameters else {}
+        reply = ANSWER, function(*arguments, **telling)
     except BaseException as error:  # a panic of Rust is no Exception
         reply = ERROR, _packed(error)
     try:
@@ -59,6 +70,7 @@ def answer(questions: Connection, function, arguments: tuple) -> None:
 
 def main(questions: int, lifeline: int) -> None:
     _end_with_the_parent(lifeline)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C: the parent decides
     _speak_to_nobody()
     with Connection(questions) as connection:
         connection.send((WORD, "ready"))

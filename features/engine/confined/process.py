@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
@@ -37,7 +38,8 @@ class Bounds:
 
     memory: int  # bytes resident, beyond those that the child has when it is asked
     seconds: float  # until its next word
-    raised_by: str = ""  # how memory and time are raised, in words that end a sentence
+    more_memory: str = ""  # how it is raised: "SAEVIZ_... raises it"
+    more_time: str = ""  # likewise
 
 
 class Child:
@@ -74,8 +76,9 @@ class Child:
         return self._resident() - self._first > GROWN
 
     def ask(self, function, arguments: tuple, bounds: Bounds, what: str, hear=None, tick=None):
-        """What `function(*arguments, say=...)` returns there. `hear` is given each word that it says; `tick` is called
-        every TICK seconds, and what it raises ends the child, as an interruption does.
+        """What `function(*arguments)` returns there, a function or "package.module:function". Where it takes `say`, a
+        word said there is given to `hear`, and its time begins anew. `tick` is called every TICK seconds; what it
+        raises ends the child, as an interruption does.
 
         Raises what the function raises; ChildEnded, after which the child is gone, with `what` as its subject.
         """
@@ -94,6 +97,14 @@ class Child:
             self.end()
             raise
 
+    def load(self, modules: tuple[str, ...], tick=None) -> None:
+        """Have modules of ours there, which is no file's fault: it counts for no bound of a question."""
+        if new := [module for module in modules if module not in self.held]:
+            self._begun(tick)
+            self.ask(_load, (new,), Bounds(1 << 40, TO_BEGIN), "Python's own modules", tick=tick)
+            self.held.update(new)
+            self.settle()
+
     def settle(self) -> None:
         """What it holds now it is meant to hold."""
         self._first = self._resident()
@@ -111,12 +122,11 @@ class Child:
             if used > bounds.memory:
                 raise ChildEnded(
                     f"{what} took {_mib(used)} of memory and was ended; {_mib(bounds.memory)} are allowed"
-                    f"{bounds.raised_by and f' ({bounds.raised_by})'}."
+                    f"{bounds.more_memory and f' ({bounds.more_memory})'}."
                 )
 
         slow = (
-            f"{what} took more than {bounds.seconds:g} s without a sign of how far it was"
-            f"{bounds.raised_by and f' ({bounds.raised_by})'}"
+            f"{what} took more than {bounds.seconds:g} s and was ended{bounds.more_time and f' ({bounds.more_time})'}"
         )
         with _gone():
             self._questions.send((function, arguments))
@@ -164,6 +174,11 @@ class Child:
             self._questions.close()
             os.close(self._lifeline)
             self._lifeline = None
+
+
+def _load(modules: list[str]) -> None:
+    for module in modules:
+        import_module(module)
 
 
 class Children:

@@ -25,9 +25,12 @@ class PackedRows:
     table: DocumentTable
 
 
-def build_corpus(documents: Documents, vocabulary: Vocabulary, length: int, bos: bool = True) -> PackedRows:
-    """The rows of documents in their order, and the table that says where each begins. Raises as `build_rows`."""
-    ids = _token_ids(documents.texts, vocabulary, documents.special)
+def build_corpus(
+    documents: Documents, vocabulary: Vocabulary, length: int, bos: bool = True, say=lambda done: None
+) -> PackedRows:
+    """The rows of documents in their order, and the table that says where each begins; `say(documents tokenised)`.
+    Raises as `build_rows`."""
+    ids = _token_ids(documents.texts, vocabulary, documents.special, say)
     stream, starts = _stream(ids, vocabulary)
     rows = _cut(stream, vocabulary, length, bos)
     return PackedRows(rows, DocumentTable.of(documents, places_of(starts, length, bos), rows.size))
@@ -72,9 +75,12 @@ def _stream(ids: Iterable[Sequence[int]], vocabulary: Vocabulary) -> tuple[np.nd
     return np.concatenate(parts), np.cumsum([0, *sizes])[:-1]
 
 
-def _token_ids(texts: Iterable[str], vocabulary: Vocabulary, special: bool = False) -> Iterator[list[int]]:
+def _token_ids(
+    texts: Iterable[str], vocabulary: Vocabulary, special: bool = False, say=lambda done: None
+) -> Iterator[list[int]]:
     """Of each text, a batch of them tokenised at a time; without the BOS that a chat's template begins with."""
-    for batch in _batches(texts):
+    for number, batch in enumerate(_batches(texts)):
+        say(number * BATCH)
         for ids in vocabulary.many_ids(batch, special):
             yield ids[1:] if special and ids[:1] == [vocabulary.bos_id] else ids
 

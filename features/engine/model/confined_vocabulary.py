@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ..confined.process import Bounds, Child, ChildEnded, Children
 from ..text.chat import chat_template
+from ..text.special_tokens import NAMED_IN, NUMBERED_IN
 from ..text.tokenizer_file import FILE, TokenizerMissing
 from .vocabulary import Vocabulary
 
-FILES = (FILE, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json")
+FILES = (FILE, *NAMED_IN, *NUMBERED_IN, "chat_template.jinja", "chat_template.json")  # that tokens are read from
 TEXT = Bounds(memory=1 << 30, seconds=5)  # for one text
 FILE_BOUNDS = Bounds(memory=1 << 30, seconds=60)  # for reading the files, beside TIMES the bytes of them
 TIMES = 30  # bytes that a whole tokenizer takes for each of its file's, twice over as it reads special tokens
@@ -32,8 +33,8 @@ class ConfinedVocabulary(Vocabulary):
     @classmethod
     def load(cls, folder) -> "ConfinedVocabulary":
         folder = Path(folder)
-        signature = _signature(folder)
-        return cls(folder, signature, _ask(folder, signature, _table, ()))
+        seen = signature(folder)
+        return cls(folder, seen, _ask(folder, seen, _table, ()))
 
     def _encoded(self, text: str, special: bool) -> list[int]:
         return self._ask(_encoded, text, special)
@@ -54,7 +55,7 @@ class ConfinedVocabulary(Vocabulary):
         return _ask(self.folder, self.signature, function, arguments)
 
 
-def _signature(folder: Path) -> tuple:
+def signature(folder: Path) -> tuple:
     """(name, bytes, time) of the files that a tokenizer is read from: while they are the same, so are its tokens."""
     stats = [(name, (folder / name).stat()) for name in FILES if (folder / name).is_file()]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
@@ -66,6 +67,8 @@ def _ask(folder: Path, signature: tuple, function, arguments: tuple):
         with tokenizers.one() as child:
             if key not in child.held:
                 _hold(child, folder, key)
+            if function is _table:
+                return child.ask(function, (key,), FILE_BOUNDS, f"The tokenizer in {folder}")
             what = "chat template" if function is _written else "tokenizer"
             return child.ask(function, (key, *arguments), TEXT, f"The {what} in {folder}, on this text,")
     except ChildEnded as ended:
@@ -87,9 +90,9 @@ def _hold(child: Child, folder: Path, key: tuple) -> None:
 _held: dict[tuple, Vocabulary] = {}
 
 
-def _read(key: tuple, say) -> None:
-    folder, signature = Path(key[0]), key[1]
-    if _signature(folder) != signature:
+def _read(key: tuple) -> None:
+    folder = Path(key[0])
+    if signature(folder) != key[1]:
         raise TokenizerMissing(f"The tokenizer in {folder} has changed since it was read. Start the site again.")
     if len(_held) >= HELD:
         _held.clear()
@@ -98,23 +101,23 @@ def _read(key: tuple, say) -> None:
     _held[key] = vocabulary
 
 
-def _table(key: tuple, say) -> dict:
+def _table(key: tuple) -> dict:
     vocabulary = _held[key]
     names = ("bos", "eos", "special", "size", "ordinary_size")
     return {name: getattr(vocabulary, name) for name in names} | {"bytes": vocabulary.all_bytes()}
 
 
-def _encoded(key: tuple, text: str, special: bool, say) -> list[int]:
+def _encoded(key: tuple, text: str, special: bool) -> list[int]:
     return _held[key].ids(text, bos=False, special=special)
 
 
-def _many(key: tuple, texts: list[str], special: bool, say) -> list[list[int]]:
+def _many(key: tuple, texts: list[str], special: bool) -> list[list[int]]:
     return _held[key].many_ids(texts, special)
 
 
-def _index_of_token_at(key: tuple, text: str, character: int, say) -> int:
+def _index_of_token_at(key: tuple, text: str, character: int) -> int:
     return _held[key].index_of_token_at(text, character)
 
 
-def _written(key: tuple, messages: list[dict], add_generation_prompt: bool, say) -> str:
+def _written(key: tuple, messages: list[dict], add_generation_prompt: bool) -> str:
     return chat_template(Path(key[0]))(messages, add_generation_prompt)

@@ -4,10 +4,8 @@ Nothing in a checkpoint is executed. Adding a layout: a function (checkpoint, an
 file of its own, and its place in LAYOUTS.
 """
 
-from dataclasses import dataclass, field
-from pathlib import Path
-
 from features.engine.prefixes import shared_prefixes
+from features.engine.sae.description import Description
 from features.engine.sae.layouts import (
     dictionary_learning,
     gemma_scope,
@@ -23,6 +21,7 @@ from features.engine.sae.reading.answers import ANSWERS, Answers
 from features.engine.sae.reading.assemble import assemble
 from features.engine.sae.reading.checks import (
     bytes_needed,
+    check_held,
     check_scales,
     check_shapes,
     check_size,
@@ -71,30 +70,6 @@ KNOWN = (
 )
 
 
-@dataclass(frozen=True)
-class Description:
-    """What lies at a path, without its weights in memory."""
-
-    format: str
-    d_in: int
-    d_sae: int
-    activation: str
-    k: int | None
-    input_norm: str
-    subject: dict  # model_name, hook_point, hook_head_index, prepend_bos, context_size; None where unknown
-    architecture: str | None  # the layout's own word for its kind
-    dtype: str  # as stored
-    weights: Path
-    configs: tuple[Path, ...]
-    tensors: dict  # name -> shape
-    bytes_needed: int  # of float32 weights in memory
-    questions: tuple[Question, ...] = ()  # the required ones must be answered before `read_sae`
-    notes: tuple[str, ...] = field(default=())
-    in_files: dict = field(default_factory=dict)  # facts of the subject as the files say them, before any answer
-    batch_topk: dict | None = None  # see reading/recipe.py
-    measures_scale: bool = False  # likewise
-
-
 def read_sae(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> SparseAutoencoder:
     """The SAE at `path`, a weight file or the folder it lies in, in float32 on the CPU.
 
@@ -124,7 +99,7 @@ def read_sae(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> SparseAutoen
     return assemble(checkpoint, recipe, config)
 
 
-def describe(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> Description:
+def describe(path, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> Description:
     """What `read_sae` would read at `path` and what it would ask, from headers and configs alone.
 
     Raises CheckpointError as `read_sae` does, except for what only the numbers show (NaN).
@@ -168,6 +143,7 @@ def _inspect(path, answers: dict | None, max_bytes: int):
     turn_to_fit(checkpoint, recipe)
     d_in, d_sae = check_shapes(checkpoint, recipe)
     check_size(checkpoint, d_in, d_sae)
+    check_held(checkpoint)
     _center(checkpoint, recipe, asked)
     configs = " and ".join(checkpoint.configs) or "its tensors"
     asked.refuse_unused(recipe.format, _taken(recipe), f"by {configs}")

@@ -6,9 +6,9 @@ from django.conf import settings
 
 from ...engine.activity.strongest import drawn_rows
 from ...engine.corpus.token_rows import open_rows, save_rows
-from ...engine.model.vocabulary import Vocabulary
 from ...importing.register import register_corpus
 from ...models import Corpus
+from ...storage.readers import vocabulary_in
 
 SEED = 0
 UNKNOWN = "Whether the trainer read these rows is not known."
@@ -24,7 +24,7 @@ def drawn_from(source: Corpus, model_path, seed: int = SEED) -> Corpus:
     if before and path.exists():
         return before
     rows = open_rows(source.path)
-    drawn = drawn_rows(rows, Vocabulary.load(model_path).special, tokens, seed)
+    drawn = drawn_rows(rows, vocabulary_in(model_path).special, tokens, seed)
     if not path.exists():
         save_rows(path, rows[drawn])
     return register_corpus(

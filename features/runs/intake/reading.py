@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from django.conf import settings
 from django.db import transaction
 
 from ...importing.folders import inside
@@ -12,26 +11,25 @@ from ...importing.request import ImportRequest
 from ...messages import BadRequest
 from ...models import SAE, Checkpoint
 from ...storage import recognition
+from ...storage.opened import description_of
 from . import identity
 
 
-def read(checkpoint: Checkpoint, say: Callable[[str], None]) -> Checkpoint:
+def read(checkpoint: Checkpoint, say: Callable[[str], None], tick: Callable[[], None] | None = None) -> Checkpoint:
     """The same with its SAE, run and step, written in one step. Raises what importing raises, and BadRequest where
     another file says to be of the same step."""
-    from ...engine.sae.checkpoint import describe
-
     path, watch = Path(checkpoint.path), checkpoint.watch
     if watch.restricted:
         inside(path)
     fingerprint = recognition.fingerprint(path)
     sae, checked = _known(path, fingerprint), None
     if sae is None:
-        planned = plan_import(ImportRequest(str(path), **watch.asked))
+        planned = plan_import(ImportRequest(str(path), **watch.asked), tick=tick)
         for file in planned.files if watch.restricted else ():
             inside(file)
-        checked = check_import(planned, say)
+        checked = check_import(planned, say, tick)
     answers = checked.answers if checked else sae.answers
-    description = describe(path, answers=answers, max_bytes=settings.SAEVIZ_MAX_BYTES)
+    description = description_of(path, answers, tick)
     step = identity.step_of(path, Path(watch.path), description)
     with transaction.atomic():
         sae = sae or _registered(checked, watch)

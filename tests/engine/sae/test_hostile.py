@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from features.engine.sae.checkpoint import CheckpointError, describe, read_sae
+from features.engine.sae.reading import npz as npz_reader
 from tests.engine.sae.sae_files import D, H, four, normal, write
 
 DATA = Path(__file__).parents[2] / "data" / "checkpoints"
@@ -137,6 +138,18 @@ def test_a_small_file_cannot_ask_for_much_memory(tmp_path):
     path = write(tmp_path, "a.pt", tensors | {"b_enc": torch.zeros(1).expand(2**20), "b_dec": torch.zeros(2**20)})
     assert path.stat().st_size < 2**23
     refused(path, "weights take 8.0 TiB as float32, more than the 64.0 GiB allowed")
+
+
+def test_a_number_that_is_said_again_and_again_is_no_weight(tmp_path):
+    wide = four() | {"W_enc": torch.zeros(1).expand(2**11, 2**12), "W_dec": torch.zeros(1).expand(2**12, 2**11)}
+    path = write(tmp_path, "a.pt", wide | {"b_enc": torch.zeros(1).expand(2**12), "b_dec": torch.zeros(2**11)})
+    refused(path, "W_enc claims 2,048 x 4,096 numbers, and the file holds 4 bytes of them")
+
+
+def test_an_archive_that_is_packed_better_than_weights_can_be_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz_reader, "SPARE", 0)
+    np.savez_compressed(tmp_path / "a.npz", W_enc=np.zeros((256, 512), np.float32))
+    refused(tmp_path / "a.npz", "and unpacks to 512.1 KiB, more than 20 times as much")
 
 
 def test_the_size_limit_can_be_set(tmp_path):

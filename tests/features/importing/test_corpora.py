@@ -4,13 +4,19 @@ import io
 import json
 from pathlib import Path
 
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 from django.core.management import CommandError, call_command
 
+from features.engine.confined import process
 from features.engine.corpus.document_table import open_table
 from features.importing import corpora
 from features.models import Corpus
+from features.storage import opened
 from tests.features import checkpoints
+
+MANY = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 2000}  # letters for one
 
 
 @pytest.fixture
@@ -78,3 +84,35 @@ def test_a_folder_of_the_hub_s_cache_is_read_by_the_names_of_its_links(files):
 def test_what_cannot_be_left_out_is_refused(files):
     with pytest.raises(CommandError, match="Of rows of 4 tokens 3 are to be left out, and none is left"):
         added(files, files.text, length=4, skip_first=3)
+
+
+def test_a_text_that_takes_more_than_is_allowed_is_named_with_the_setting_that_allows_it(files, settings):
+    settings.SAEVIZ_FILE_MEMORY = 24 << 20
+    path = files.folder / "packed.parquet"
+    parquet.write_table(arrow.table({"text": ["the wind in the pines " * 50_000] * 60}), path)
+    assert path.stat().st_size < 100_000
+    said = (
+        rf"{path} \([\d,]+ bytes\) with the tokenizer in .* took \d+ MiB of memory and was ended; 2\d MiB are allowed"
+    )
+    with pytest.raises(CommandError, match=said + r" \(SAEVIZ_FILE_MEMORY raises it\)"):
+        added(files, path)
+    assert not Corpus.objects.exists()
+    settings.SAEVIZ_FILE_MEMORY = 2 << 30
+    assert "30 documents" in added(files, jsonl(files, *({"text": f"the wind {n} in the pines"} for n in range(30))))
+
+
+def test_who_cancels_waits_for_no_file(files, monkeypatch):
+    class Cancelled(Exception):
+        pass
+
+    def cancel():
+        raise Cancelled
+
+    monkeypatch.setattr(process, "TICK", 0)
+    data = json.loads((Path(files.model) / "tokenizer.json").read_text())
+    data["normalizer"] = {"type": "Sequence", "normalizers": [MANY] * 4}  # never comes to an end
+    (Path(files.model) / "tokenizer.json").write_text(json.dumps(data))
+    with opened.children.one() as child:
+        child.load(opened.TEXTS)
+    with pytest.raises(Cancelled):
+        corpora.build(files.text, files.model, tick=cancel)

@@ -110,6 +110,16 @@ def check_size(checkpoint, d_in, d_sae):
         )
 
 
+def check_held(checkpoint):
+    """CheckpointError where a tensor claims more numbers than the file holds: read, it takes as much as it claims."""
+    for name, held in checkpoint.held.items():
+        claimed = " x ".join(f"{n:,}" for n in checkpoint.shapes[name])
+        raise CheckpointError(
+            f"{checkpoint.weights}: {name} claims {claimed} numbers, and the file holds {in_bytes(held)} of them. If "
+            "one number is meant to stand for many, save it as contiguous()."
+        )
+
+
 def _widths(recipe, d_in, d_sae):
     wide = [recipe.encoder_bias, recipe.feature_scale]
     wide += [recipe.threshold if isinstance(recipe.threshold, str) else None]

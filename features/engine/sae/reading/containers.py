@@ -8,6 +8,7 @@ from features.engine.sae.reading.npz import is_npz, open_npz
 from features.engine.sae.reading.pickles import read_pickle
 from features.engine.sae.reading.shards import is_index, parts_of, weight_map
 
+SMALL = 1 << 24  # bytes of a tensor that may say one number again and again: one threshold for all
 FLOATS = {
     **dict.fromkeys(("F16", "float16"), "float16"),
     **dict.fromkeys(("BF16", "bfloat16"), "bfloat16"),
@@ -19,11 +20,12 @@ FLOATS = {
 class Container:
     """Tensors of one file. `shapes` and `dtypes` by name, `values` all else, `read(name)` a tensor."""
 
-    def __init__(self, path, shapes, dtypes, read, values=None):
+    def __init__(self, path, shapes, dtypes, read, values=None, held=None):
         self.path = path
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.dtypes = {name: FLOATS.get(dtype, dtype) for name, dtype in dtypes.items()}
         self.values = values or {}
+        self.held = held or {}  # bytes that the file has of a tensor which says them again and again (a stride of 0)
         self._read = read
 
     def read(self, name):
@@ -71,7 +73,8 @@ def _together(index, max_bytes) -> Container:
     shapes = {name: part.shapes[name] for name, part in holders.items()}
     dtypes = {name: part.dtypes[name] for name, part in holders.items()}
     values = {name: value for part in opened for name, value in part.values.items()}
-    return Container(index, shapes, dtypes, lambda name: holders[name].read(name), values)
+    held = {name: size for part in opened for name, size in part.held.items()}
+    return Container(index, shapes, dtypes, lambda name: holders[name].read(name), values, held)
 
 
 def _open(path, max_bytes):
@@ -110,4 +113,6 @@ def _pickle(path):
     tensors, values = read_pickle(path)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()}
-    return Container(path, shapes, dtypes, tensors.__getitem__, values)
+    sizes = {n: (t.numel() * t.itemsize, t.untyped_storage().nbytes()) for n, t in tensors.items()}
+    held = {name: held for name, (claimed, held) in sizes.items() if claimed > max(held, SMALL)}
+    return Container(path, shapes, dtypes, tensors.__getitem__, values, held)

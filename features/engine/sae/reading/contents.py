@@ -26,6 +26,7 @@ class Checkpoint:
         self.configs = {file.name: _json(file) for file in self.config_files}
         container = open_weights(self.weights, max_bytes)
         self.shapes, self.dtypes, self.values = container.shapes, container.dtypes, container.values
+        self.held = container.held
         self.prefix = ""  # that all tensors' names had, and that was taken off
         self._read = container.read
 
@@ -34,6 +35,7 @@ class Checkpoint:
         other = copy(self)
         other.prefix = prefix
         other.shapes, other.dtypes = without_prefix(self.shapes, prefix), without_prefix(self.dtypes, prefix)
+        other.held = without_prefix(self.held, prefix)
         other.values = self.values | without_prefix(self.values, prefix)
         other._read = lambda name: self._read(f"{prefix}{name}")
         return other

@@ -12,6 +12,9 @@ from features.engine.sae.reading.errors import CheckpointError
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
+PACKED, SPARE = 20, 64 << 20  # times its own size that an archive may unpack to, and bytes beside
+
+
 def is_npz(path):
     """A zip of .npy files and nothing else."""
     if not zipfile.is_zipfile(path):
@@ -31,6 +34,12 @@ def open_npz(path, max_bytes):
             raise CheckpointError(
                 f"{path} has {in_bytes(path.stat().st_size)} and unpacks to {in_bytes(total)}, more than "
                 f"the {in_bytes(max_bytes)} allowed. Raise the limit (max_bytes) if that is expected."
+            )
+        size = path.stat().st_size
+        if total > PACKED * size + SPARE:
+            raise CheckpointError(
+                f"{path} has {in_bytes(size)} and unpacks to {in_bytes(total)}, more than {PACKED} times as much: "
+                "weights cannot be packed so well. Save them with numpy.savez, if that is meant."
             )
         headers = {member.filename.removesuffix(".npy"): _header(path, archive, member) for member in members}
 
