@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine.training.measure_bins import DENSITIES
+from ..engine.training.record import MERGED, SPLIT
 from ..engine.training.turnover import FIRED, changed, in_common, turnover
-from ..models import SAE, Checkpoint, Run
+from ..models import SAE, Checkpoint, Feature, Run
 from . import records, warnings
 
 LAST_ROOM = 0.03  # of the axis, behind the last step, for a state that no step is known of
@@ -146,9 +147,21 @@ def feature_history(checkpoint: Checkpoint, index: int) -> dict:
             _series("before", "Decoder cosine to the checkpoint before", _numbers(found["before"])),
             _series("encoder_decoder", "Encoder-decoder cosine", _numbers(found["encoder_decoder"])),
             _series("kept", "Of 20 strongest positions, kept", _where(kept, counts)),
+            *_importance(checkpoints, index),
         ],
         "events": _events(counts, found),
     }
+
+
+def _importance(checkpoints: list[Checkpoint], index: int) -> list[dict]:
+    """Where a computation of panels has measured it: nats per million tokens, with half of each 95 % interval."""
+    sets = [each.sae.statistics_id if each.sae else None for each in checkpoints]
+    rows = Feature.objects.filter(statistics__in=filter(None, sets), index=index).exclude(importance=None)
+    found = {of: values for of, *values in rows.values_list("statistics", "importance", "importance_margin")}
+    if not found:
+        return []
+    values, margins = zip(*(found.get(each, (None, None)) for each in sets), strict=True)
+    return [_series("importance", "Importance (nats in a million tokens)", values) | {"margins": margins}]
 
 
 def _page(checkpoint: Checkpoint, index: int) -> dict:
@@ -176,7 +189,7 @@ def _where(kept: list, counts: np.ndarray) -> list:
 
 
 def _events(counts: np.ndarray, found: np.ndarray) -> list:
-    """What happened to it at each checkpoint: "born", "died", "revived", "changed" or nothing."""
+    """What happened to it at each checkpoint: "born", "died", "revived", "changed", "split", "merged" or nothing."""
     fates = turnover(counts[:, None])
     events = []
     for at in range(len(counts)):
@@ -184,6 +197,7 @@ def _events(counts: np.ndarray, found: np.ndarray) -> list:
         fired = at and min(counts[at], counts[at - 1]) >= FIRED
         if fired and changed(found[at - 1 : at], found[at : at + 1], np.array([True]))[0]:
             words.append("changed")
+        words += [name for name, flag in (("split", SPLIT), ("merged", MERGED)) if found["flags"][at] & flag]
         events.append(words[0] if words else None)
     return events
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine.results import DENSE_ABOVE
-from ..engine.training.record import BOS_ONLY, ONE_POSITION, ONE_TOKEN
+from ..engine.training.record import BOS_ONLY, MERGED, ONE_POSITION, ONE_TOKEN, SPLIT
 from ..engine.training.turnover import FIRED, changed, turnover
 from ..messages import BadRequest
 from ..models import Checkpoint
@@ -19,6 +19,8 @@ NAMES = {  # as addresses name them -> what a page says of them
     "revived": "were silent at the checkpoint before, but heard earlier",
     "changed": "do something else than at the checkpoint before: a decoder cosine below 0.7, or fewer than 5 of the 20 "
     "strongest positions in common",
+    "split": "descend from the same feature of the checkpoint before as another here: that one has split",
+    "merged": "are the nearest to two or more features of the checkpoint before: these have merged",
     "dead": "never fired on the run's rows",
     "rare": "have a density below 1 in 10,000",
     "dense": "fire on more than 10 % of tokens",
@@ -80,6 +82,7 @@ def _chosen(name, before, counts, found, tokens) -> np.ndarray:
             return np.zeros(len(now), bool)
         return changed(records.records_of(before), found, np.minimum(now, counts[-2]) >= FIRED)
     flags = {"one-token": ONE_TOKEN, "one-position": ONE_POSITION, "bos-only": BOS_ONLY}
+    flags |= {"split": SPLIT, "merged": MERGED}
     if name in flags:
         return found["flags"] & flags[name] != 0
     return {

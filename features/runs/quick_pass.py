@@ -62,15 +62,18 @@ def _measure(lease, checkpoint: Checkpoint) -> None:
         lease.phase("health")
         figures = measure.health_of(read)
         lease.check(figures=asdict(figures), measured=timezone.now(), phase="features")
-        found = measure.records_of(read, _before(checkpoint), lambda done, total: lease.phase("features", done, total))
+        counts, found = measure.records_of(read, progress=lambda done, total: lease.phase("features", done, total))
         tests = claims.tests_at(checkpoint, read, lease.phase)
-    figures = measure.with_records(figures, found[1])
-    after, cosines = _after(checkpoint, read.subject.sae)
+    figures = measure.with_records(figures, found)
+    before, after = records.beside(checkpoint)
+    if before:
+        found = _since(before, found, counts, read.subject.sae)
+    later = after and _after(after, counts, read.subject.sae)
     with transaction.atomic():
-        records.store(checkpoint, *found)
+        records.store(checkpoint, counts, found)
         claims.store(checkpoint, tests)
-        if after:
-            records.store_before(after, cosines)
+        if later is not None:
+            records.store_before(after, later)
         lease.finish(figures=asdict(figures))
 
 
@@ -78,19 +81,24 @@ def _tell(lease, now: Progress) -> None:
     lease.phase(now.phase, now.done, now.total)
 
 
-def _before(checkpoint: Checkpoint):
-    """The weights of the run one checkpoint earlier; None where there is none, or its files have changed or gone."""
-    before = records.beside(checkpoint)[0]
-    return before and _weights(before)
+def _since(before: Checkpoint, found: np.ndarray, counts: np.ndarray, sae) -> np.ndarray:
+    """Records with what has become of features since the checkpoint before; as they are where its files have gone."""
+    weights = _weights(before)
+    return found if weights is None else _compared(found, counts, sae, records.counts_of([before])[0], weights)
 
 
-def _after(checkpoint: Checkpoint, sae) -> tuple[Checkpoint | None, np.ndarray | None]:
-    """The checkpoint that follows where it was read first, as newest ones are: its decoder cosines with this one."""
-    from ..engine.training import measure
+def _after(after: Checkpoint, counts: np.ndarray, sae) -> np.ndarray | None:
+    """Records of the checkpoint that follows, where it was read first, as newest ones are."""
+    weights, found = _weights(after), records.records_of(after)
+    return None if weights is None else _compared(found, records.counts_of([after])[0], weights, counts, sae)
 
-    after = records.beside(checkpoint)[1]
-    weights = after and _weights(after)
-    return (after, measure.decoder_cosines(weights, sae)) if weights else (None, None)
+
+def _compared(found: np.ndarray, counts: np.ndarray, sae, counts_before: np.ndarray, before) -> np.ndarray:
+    from ..engine.training import descent, measure
+
+    cosines = measure.decoder_cosines(sae, before)
+    split, merged = descent.split_and_merged(sae.W_dec, before.W_dec.to(sae.W_dec), cosines, counts, counts_before)
+    return records.with_before(found, cosines, split, merged)
 
 
 def _weights(checkpoint: Checkpoint):

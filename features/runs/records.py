@@ -4,7 +4,7 @@ import numpy as np
 from django.db.models import F, Sum
 from django.db.models.functions import Length, Substr
 
-from ..engine.training.record import BLOCK, COUNT, blocks, read_block
+from ..engine.training.record import BLOCK, COUNT, MERGED, SPLIT, blocks, read_block
 from ..models import Checkpoint, CheckpointBlock, CheckpointCounts, CheckpointQuerySet, Run
 
 
@@ -18,10 +18,18 @@ def store(checkpoint: Checkpoint, counts: np.ndarray, records: np.ndarray) -> No
     )
 
 
-def store_before(checkpoint: Checkpoint, cosines: np.ndarray) -> None:
-    """Of a checkpoint that has records, the decoder cosines [d_sae] with the one before, which was read later."""
-    found = records_of(checkpoint).copy()
+def with_before(records: np.ndarray, cosines: np.ndarray, split: np.ndarray, merged: np.ndarray) -> np.ndarray:
+    """The same with what a comparison with the checkpoint before says, [d_sae] each."""
+    found = records.copy()
     found["before"] = cosines
+    kept = found["flags"] & ~np.uint16(SPLIT | MERGED)
+    found["flags"] = kept | (SPLIT * split + MERGED * merged).astype(np.uint16)
+    return found
+
+
+def store_before(checkpoint: Checkpoint, records: np.ndarray) -> None:
+    """Of a checkpoint that has records, those that know the one before, which was read later."""
+    found = records
     for block, data in zip(checkpoint.blocks.order_by("number"), blocks(found), strict=True):
         CheckpointBlock.objects.filter(pk=block.pk).update(records=data)
 

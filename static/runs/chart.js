@@ -39,7 +39,7 @@ function scale(low, high, log = false) {
 const present = (value) => value !== null && value !== undefined;
 
 /** From the lowest to the highest value, intervals among them where they are no wider than a few times the values. */
-function span(values, margins = []) {
+function span(values, margins = [], least = 1) {
   const plain = values.filter(present);
   if (!plain.length) return null;
   let [low, high] = [Math.min(...plain), Math.max(...plain)];
@@ -49,17 +49,17 @@ function span(values, margins = []) {
     low = Math.min(low, Math.max(value - margins[i], low - room));
     high = Math.max(high, Math.min(value + margins[i], high + room));
   });
-  const edge = (high - low) * 0.06 || Math.abs(high) * 0.05 || 1;
+  const edge = (high - low) * 0.06 || Math.abs(high) * 0.05 || least;
   return [low >= 0 ? Math.max(0, low - edge) : low - edge, high + edge];
 }
 
 /**
  * One figure of some series over steps. A series: `{name, colour, x, values, margins, labels, urls, warned}`.
- * `write(value)` words a value; `log`: steps on a logarithmic axis; `here`: a step that is marked.
+ * `write(value, digits)` words a value; `log`: steps on a logarithmic axis; `here`: a step that is marked.
  */
-export function lines({ title, meaning = "", series, write = (v) => figure(v, 3), log = false, here = null, height = 120, unit = "" }) {
+export function lines({ title, meaning = "", series, write = (v) => figure(v, 3), log = false, here = null, height = 120, unit = "", least = 1 }) {
   const values = series.flatMap((each) => each.values);
-  const range = span(values, series.flatMap((each) => each.values.map((_, i) => each.margins?.[i])));
+  const range = span(values, series.flatMap((each) => each.values.map((_, i) => each.margins?.[i])), least);
   const head = [element("h3", {}, title), element("p", { class: "meaning" }, meaning)];
   if (!range) return element("div", { class: "chart" }, head, element("p", { class: "muted" }, "not known of any checkpoint yet"));
   const steps = series.flatMap((each) => each.x);
@@ -95,9 +95,15 @@ function dot(series, i, x, y, said) {
   });
 }
 
+/** Marks of an axis with as many digits as tell them apart. */
+function told(marks, write) {
+  const tries = [3, 4, 5, 6, 7, 8].map((digits) => marks.map((mark) => write(mark || 0, digits)));
+  return tries.find((texts) => new Set(texts).size === texts.length) ?? tries[0];
+}
+
 /** A field with its axes: values upwards, steps along. */
 function frame(field, marks, up, write, along, unit) {
-  const side = element("div", { class: "up" }, marks.map((mark) => element("span", { style: { top: `${100 - 100 * up.at(mark)}%` } }, write(mark || 0))));
+  const side = element("div", { class: "up" }, marks.map((mark, i) => element("span", { style: { top: `${100 - 100 * up.at(mark)}%` } }, told(marks, write)[i])));
   const marked = along.marks(4).map((step) => [step, 100 * along.at(step)]).filter(([, at]) => at >= -0.1 && at <= 100.1);
   const last = marked.length - 1;
   // The unit stands at the last step; what it would lie over is left out.
@@ -146,7 +152,7 @@ export function scatter(points, { height = 260, writeX = (v) => figure(v, 3), wr
  * Histograms beside each other, a column each: `columns` of counts between `edges` (powers of ten), the lowest at the
  * bottom. `go(column, bin)` is called for a click. Drawn on a canvas: a run may have thousands of cells.
  */
-export function heat({ columns, labels, edges, height = 220, go }) {
+export function heat({ columns, labels, steps = null, edges, height = 220, go }) {
   const bins = edges.length - 1;
   const filled = columns.map((column) => (column.length === bins ? column : new Array(bins).fill(0)));
   const used = edges.findIndex((_, bin) => filled.some((column) => column[bin])); // empty bins below all are left out
@@ -182,6 +188,6 @@ export function heat({ columns, labels, edges, height = 220, go }) {
   const whole = edges.map((edge, bin) => [edge, bin]).filter(([edge, bin]) => Number.isInteger(edge) && bin >= first);
   const side = element("div", { class: "up" }, whole.map(([edge, bin]) => element("span", { style: { top: `${(100 * (bins - bin)) / rows}%` } }, percent(10 ** edge, 1))));
   const shown = [0, Math.floor(columns.length / 2), columns.length - 1].filter((n, i, all) => all.indexOf(n) === i && n >= 0);
-  const below = element("div", { class: "along" }, shown.map((n) => element("span", { style: { left: `${(100 * (n + 0.5)) / columns.length}%` }, class: n === 0 && shown.length > 1 ? "first" : n === columns.length - 1 && n ? "last" : "" }, labels[n])));
+  const below = element("div", { class: "along" }, shown.map((n) => element("span", { style: { left: `${(100 * (n + 0.5)) / columns.length}%` }, class: n === columns.length - 1 && columns.length > 8 ? "last" : n === 0 && columns.length > 8 ? "first" : "" }, steps ? short(steps[n]) : labels[n])));
   return element("div", { class: "plot" }, side, field, below);
 }

@@ -11,7 +11,7 @@ const place = (id) => document.getElementById(id);
 const SCALES = { linear: "steps as they are", log: "logarithm of steps" };
 let scale = recall("steps", "linear");
 
-const writer = (share) => (share ? (value) => percent(value, 3) : (value) => figure(value, 3));
+const writer = (share) => (share ? (value, digits = 3) => percent(value, digits) : (value, digits = 3) => figure(value, digits));
 
 function series(run, n, curve) {
   return { name: runs.length > 1 ? run.name : "", colour: COLOURS[n % COLOURS.length], x: run.x, labels: run.labels, urls: run.urls, warned: run.warned, ...curve };
@@ -21,7 +21,7 @@ function draw() {
   const log = scale === "log";
   const unit = runs[0].unit;
   const charts = runs[0].curves.map((curve, which) => lines({
-    title: curve.title, meaning: curve.meaning, write: writer(curve.share), log, unit,
+    title: curve.title, meaning: curve.meaning, write: writer(curve.share), log, unit, least: curve.share ? 0.01 : 1,
     series: runs.map((run, n) => series(run, n, run.curves[which])),
   }));
   const words = { born: "Born", died: "Died", revived: "Came back" };
@@ -42,7 +42,7 @@ function draw() {
 
 const { edges, columns } = runs[0].densities;
 if (columns.some((column) => column.length))
-  place("heat").replaceChildren(heat({ columns, labels: runs[0].labels, edges,
+  place("heat").replaceChildren(heat({ columns, labels: runs[0].labels, steps: runs[0].x, edges,
     go: (column, bin) => location.assign(`${runs[0].urls[column]}?list=density&low=${10 ** edges[bin]}&high=${10 ** edges[bin + 1]}#features`) }));
 if (runs.length > 1)
   place("legend").replaceChildren(...runs.map((run, n) => element("span", { class: "key", style: { "--colour": COLOURS[n % COLOURS.length] } }, element("i", {}), run.name)));

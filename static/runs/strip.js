@@ -5,7 +5,7 @@ import { element } from "../shared/element.js";
 import { recall, remember } from "../shared/memory.js";
 import { figure, percent } from "../shared/text.js";
 
-const WORDS = { born: "born", died: "died", revived: "came back", changed: "changed" };
+const WORDS = { born: "born", died: "died", revived: "came back", changed: "changed", split: "split", merged: "merged" };
 
 /** `strip(place, base)` follows the feature that the page shows: `.show(data)`. */
 export function strip(place, base) {
@@ -26,7 +26,7 @@ function draw(place, found) {
   const warned = found.events.map((event) => (event ? [WORDS[event]] : []));
   const series = (curve) => ({ name: "", colour: COLOURS[0], x: found.x, labels: found.labels.map((label, i) => (found.pages[i].panels ? label : `${label} (no panels; its page makes them)`)), urls, warned, chosen: found.here, ...curve });
   const charts = found.curves.map((curve) => lines({
-    title: curve.title, series: [series(curve)], write: curve.share ? (v) => percent(v, 2) : (v) => figure(v, 3), height: 70,
+    title: curve.title, series: [series(curve)], write: curve.share ? (v, digits = 2) => percent(v, digits) : (v, digits = 3) => figure(v, digits), height: 70,
     here: found.here === null ? null : found.x[found.here], unit: found.run.unit,
   }));
   const happened = found.events.map((event, i) => event && `${WORDS[event]} at ${found.labels[i]}`).filter(Boolean);

@@ -167,17 +167,15 @@ def density_histogram(counts: np.ndarray, tokens: int) -> list[int]:
 
 
 def records_of(
-    reading: Reading,
-    before: SparseAutoencoder | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    reading: Reading, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts [d_sae] of COUNT and records [d_sae] of RECORD; `before` is the same run's SAE one checkpoint earlier."""
+    """Counts [d_sae] of COUNT and records [d_sae] of RECORD, nothing known yet of the checkpoint before."""
     sae, d_sae = reading.subject.sae, reading.subject.d_sae
     records = np.zeros(d_sae, RECORD)
     records["encoder_norm"] = sae.W_enc.norm(dim=0).cpu().numpy()
     records["decoder_norm"] = sae.W_dec.norm(dim=1).cpu().numpy()
     records["encoder_decoder"] = encoder_decoder_cosine(sae)
-    records["before"] = np.nan if before is None else decoder_cosines(sae, before)
+    records["before"] = np.nan
     decoder = DecoderRows(sae.W_dec)
     for start in range(0, d_sae, AT_ONCE):
         part = np.arange(start, min(start + AT_ONCE, d_sae))

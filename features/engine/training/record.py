@@ -20,7 +20,7 @@ RECORD = np.dtype(
         ("tops", "<u2", (TOPS,)),
     ]
 )
-ONE_TOKEN, ONE_POSITION, BOS_ONLY = 1, 2, 4  # flags
+ONE_TOKEN, ONE_POSITION, BOS_ONLY, SPLIT, MERGED = 1, 2, 4, 8, 16  # flags; the last two since the checkpoint before
 
 
 def blocks(records: np.ndarray) -> list[bytes]:

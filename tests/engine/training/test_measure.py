@@ -37,11 +37,11 @@ def test_figures_are_those_of_all_activations(read, dense):
 
 
 def test_records_are_those_of_each_feature(read, dense):
-    counts, records = measure.records_of(read, before=read.subject.sae)
+    counts, records = measure.records_of(read)
     flat = dense.reshape(-1, dense.shape[-1])
     assert counts.tolist() == (flat > 0).sum(0).tolist()
     assert records["maximum"] == pytest.approx(flat.max(0))
-    assert records["before"] == pytest.approx(np.ones(len(records)), abs=1e-3)
+    assert measure.decoder_cosines(read.subject.sae, read.subject.sae) == pytest.approx(np.ones(len(records)))
     unit = torch.nn.functional.normalize(read.subject.sae.W_dec, dim=1)
     cosines = (unit @ unit.T).fill_diagonal_(-2).max(1).values
     assert records["nearest"] == pytest.approx(cosines.numpy(), abs=2e-3)
