@@ -6,9 +6,10 @@ from functools import cache
 from celery import shared_task
 from django.db import DatabaseError, connections
 
+from .analysis import steps
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
-from .models import Checkpoint, Import, Job, Verification
+from .models import Analysis, Checkpoint, Import, Job, Verification
 from .patterns import claims
 from .runs import quick_pass
 from .runs.intake import watching
@@ -30,6 +31,7 @@ KINDS = {  # in this order
     Import: import_sae,
     Checkpoint: quick_pass.run_checkpoint,
     Job: worker.run_part,
+    Analysis: steps.run_analysis,
 }
 
 
@@ -59,7 +61,8 @@ def begin():
     """Once, when a worker starts: ring where rows of earlier versions wait."""
     try:
         waiting = recognition.unrecognised(), move_payloads.unmoved(), twins.ungrouped(), example_tokens.unfilled()
-        if any(rows.exists() for rows in waiting) or claims.untested():
+        lacking = steps.request_missing()
+        if lacking or any(rows.exists() for rows in waiting) or claims.untested():
             doorbell.ring()
     except DatabaseError:
         log.warning("Cannot look for rows of earlier versions now", exc_info=True)

@@ -70,9 +70,10 @@ urlpatterns = [
     path("saes/<slug:slug>/jobs.json", job_views.newest_job, name="jobs-json"),
     path("saes/<slug:slug>/verify/", job_views.verify, name="verify"),
 ]
-for kind in status.KINDS:
+for kind, model in status.KINDS.items():
+    kinds = model._meta.verbose_name_plural
     urlpatterns += [
-        path(f"{kind}s/<int:id>.json", job_views.work_json, {"kind": kind}, name=f"{kind}-json"),
-        path(f"{kind}s/<int:id>/cancel/", job_views.cancel, {"kind": kind}, name=f"{kind}-cancel"),
-        path(f"{kind}s/<int:id>/retry/", job_views.retry, {"kind": kind}, name=f"{kind}-retry"),
+        path(f"{kinds}/<int:id>.json", job_views.work_json, {"kind": kind}, name=f"{kind}-json"),
+        path(f"{kinds}/<int:id>/cancel/", job_views.cancel, {"kind": kind}, name=f"{kind}-cancel"),
+        path(f"{kinds}/<int:id>/retry/", job_views.retry, {"kind": kind}, name=f"{kind}-retry"),
     ]

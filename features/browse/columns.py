@@ -11,7 +11,8 @@ from django.db.models.functions import Cast, NullIf
 class Column:
     """`name` in addresses and files; `title` above the column; `expression` a field of Feature, or what to compute of
     its fields; `format` "percent", "figure", "decimals" (three), "count" or "token"; `help` a sentence. `usual`: shown
-    unless the reader chooses. `of_dead`: whether features that never fired have it."""
+    unless the reader chooses. `of_dead`: whether features that never fired have it. `lowest_first`: what a first click
+    sorts by."""
 
     name: str
     title: str
@@ -20,6 +21,7 @@ class Column:
     help: str
     usual: bool = True
     of_dead: bool = False
+    lowest_first: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -36,13 +38,13 @@ class Column:
 
     @property
     def first(self) -> str:
-        """The sort that a first click asks for: of numbers the highest, of words the first."""
-        return f"-{self.name}" if self.is_number else self.name
+        """The sort that a first click asks for: of numbers the highest as a rule, of words the first."""
+        return f"-{self.name}" if self.is_number and not self.lowest_first else self.name
 
     @property
     def other(self) -> str:
         """And the second."""
-        return self.name if self.is_number else f"-{self.name}"
+        return self.name if self.first != self.name else f"-{self.name}"
 
 
 def _ratio(above: str, below: str) -> Combinable:
@@ -72,6 +74,24 @@ COLUMNS = (
         "decimals",
         "Highest Pearson correlation with another feature of this SAE.",
         usual=False,
+    ),
+    Column(
+        "importance",
+        "Importance",
+        "importance",
+        "figure",
+        "Mean loss effect on random positives x density, in nats per million tokens: negative helps.",
+        usual=False,
+        lowest_first=True,
+    ),
+    Column(
+        "importance_margin",
+        "± (95 %)",
+        "importance_margin",
+        "figure",
+        "Half of the interval of its importance.",
+        usual=False,
+        lowest_first=True,
     ),
     Column("twins", "Alike", "twins", "count", "Features nearly the same, itself among them; 0: none.", False, True),
     Column("top_token", "Fires most on", "top_token", "token", "The token of its highest activation."),

@@ -10,6 +10,7 @@ from ..models import SAE, Feature, Statistics
 from ..storage.feature_rows import statistics_of
 from ..storage.findings_file import findings_of
 from . import feature_json
+from .analysis import feature_analysis
 from .claims import claims_about
 from .reproduce import feature_snippet
 from .sae_overview import quick_note
@@ -48,6 +49,7 @@ def feature_page(
         "context": context,
         "largest_effect": feature_json.largest_effect(feature),
         "sequences": feature_json.sequences(feature, text, CONTEXTS[context]),
+        "analysis": feature_analysis(sae, row, text),
     }
 
 

@@ -17,6 +17,7 @@ from ..judge.reader import reader_of
 from ..models import SAE, Feature, Run
 from ..storage.findings_file import findings_of
 from . import table_files
+from .analysis import analysis_page
 from .claims import may_claim
 from .columns import COLUMNS, RANGED
 from .feature_list import FILTERS, GRADES, LABELLED, SEARCHED, FeatureList
@@ -75,7 +76,7 @@ def sae(request, slug):
     context |= {"health": health_figures(sae), "warning": warning(sae)}
     context |= {"model_and_text": model_and_text(sae, corpus)}
     context |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
-    context |= {"quick": quick_note(sae), "older": older_note(sae)}
+    context |= {"quick": quick_note(sae), "older": older_note(sae), "analysis": analysis_page(sae)}
     return render(request, "features/sae.html", {"sae": sae, "here": "sae", **context})
 
 

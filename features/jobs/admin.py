@@ -11,7 +11,7 @@ from django.utils.timezone import localtime
 
 from ..engine.results import LOSS_ROWS
 from ..messages import BadRequest
-from ..models import Corpus, Job, Verification
+from ..models import Analysis, Corpus, Job, Verification
 from . import estimate, lifecycle, requests, status
 
 
@@ -162,4 +162,9 @@ class JobAdmin(QueuedWorkAdmin):
 
 @admin.register(Verification)
 class VerificationAdmin(QueuedWorkAdmin):
+    list_display = ["id", "buttons", "page", "progress", "asked"]
+
+
+@admin.register(Analysis)
+class AnalysisAdmin(QueuedWorkAdmin):
     list_display = ["id", "buttons", "page", "progress", "asked"]

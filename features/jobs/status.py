@@ -4,11 +4,23 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from ..models import Checkpoint, Import, Job, QueuedWork, Statistics, Verification
+from ..models import Analysis, Checkpoint, Import, Job, QueuedWork, Statistics, Verification
 from ..templatetags.formatting import duration
 
-KINDS = {"job": Job, "import": Import, "verification": Verification, "checkpoint": Checkpoint}  # as addresses say
-WORDS = {Job: "computation", Import: "import", Verification: "verification", Checkpoint: "checkpoint"}
+KINDS = {  # as addresses name them
+    "job": Job,
+    "import": Import,
+    "verification": Verification,
+    "checkpoint": Checkpoint,
+    "analysis": Analysis,
+}
+WORDS = {
+    Job: "computation",
+    Import: "import",
+    Verification: "verification",
+    Checkpoint: "checkpoint",
+    Analysis: "analysis",
+}
 PHASES = {  # of a computation: what is done, and what is counted
     "loading": ("loading the model", ""),
     "quick results": ("quick results from the first tokens", "tokens"),
@@ -17,6 +29,10 @@ PHASES = {  # of a computation: what is done, and what is counted
     "examples": ("gathering examples", "features"),
     "loss effects": ("computing loss effects", "tokens"),
     "features": ("working out features", "features"),
+    # of an analysis
+    "importance": ("ablating random positives", "activations"),
+    "dead features": ("looking how near dead features come", "rows"),
+    "writing figures": ("writing figures", "features"),
 }
 WAITS_AFTER = 10  # seconds in which an idle worker would have taken it
 STOPS = "Stops as soon as the step it is in has ended."

@@ -7,6 +7,7 @@ from functools import partial
 from django.conf import settings
 
 from .. import messages
+from ..analysis.steps import request_analysis
 from ..engine.foreign_files import is_panic
 from ..engine.results import Cancelled, Progress
 from ..models import SAE, Job, JobPart
@@ -224,6 +225,7 @@ def _show(lease) -> None:
     if features is not None:  # what is claimed of them is held against their new figures, among the others
         claims.test_claims(SAE.objects.for_pages().get(pk=job.sae_id).statistics, features)
     held.forget()
+    request_analysis(job.sae, "computation")
     kept_activations.remove_leftovers()  # of the statistics that these replace
     artifacts.remove(lease.job)
     model_cache.drop()

@@ -1,5 +1,6 @@
 """Rows and their named queries: what the site knows without touching a model or a weight."""
 
+from .analysis import Analysis, FeatureAnalysis
 from .claims import Claim, ClaimTest
 from .corpus import Corpus
 from .grading import GradingAnswer, GradingSample
@@ -23,6 +24,7 @@ from .statistics import Feature, FeatureExamples, FeatureFlag, FeaturePayload, F
 
 __all__ = [
     "SAE",
+    "Analysis",
     "Checkpoint",
     "CheckpointBlock",
     "CheckpointCounts",
@@ -32,6 +34,7 @@ __all__ = [
     "CheckpointQuerySet",
     "Corpus",
     "Feature",
+    "FeatureAnalysis",
     "FeatureExamples",
     "FeatureFlag",
     "FeaturePayload",

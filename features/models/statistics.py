@@ -37,6 +37,8 @@ class Statistics(models.Model):
     encoder_b_reading_hash = models.CharField(max_length=64, blank=True, help_text="Of how they were read.")
     health = models.JSONField(default=dict, help_text="engine/results.py, Health; empty where it was not computed.")
     versions = models.JSONField(default=dict)
+    analysed = models.JSONField(default=dict, help_text="What was worked out after it was shown: step -> version.")
+    analysis = models.JSONField(default=dict, help_text="What those steps say of the SAE as a whole, by step.")
     completed = models.DateTimeField(null=True)
     grouped = models.BooleanField(default=False, help_text="Its features' twins are numbered: see storage/twins.py.")
     quick = models.BooleanField(default=False, help_text="Of the first tokens alone, shown until all are read.")

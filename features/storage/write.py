@@ -174,6 +174,7 @@ def _join(shown: Statistics, result: Statistics, job: Job) -> None:
     shown.features.filter(index__in=job.features).only("pk").delete()
     result.features.update(statistics=shown)
     result.delete()
+    Statistics.objects.filter(pk=shown.pk).update(analysed={})  # shown until it is worked out again
     _count_anew(shown)
 
 

@@ -1,5 +1,6 @@
 // The page of one feature: draws what the server embedded, then follows its reader from feature to feature.
 
+import { drawAnalysis } from "./analysis.js";
 import { claimForm, claimsPanel } from "./claims.js";
 import { drawnPattern } from "./explained.js";
 import { drawExamples, drawTopLines, tokenCards } from "./examples.js";
@@ -53,7 +54,10 @@ function show(next) {
   inParts([
     () => {
       groups = data.missing ? [] : drawExamples(data, context);
-      if (!data.missing) marks = drawFigures(data, base, query);
+      if (!data.missing) {
+        marks = drawFigures(data, base, query);
+        drawAnalysis(data);
+      }
       drawHead();
       drawAddress();
       judge.show(data.index);

@@ -9,7 +9,7 @@ import { column, count, element, figure, percent } from "../shared/text.js";
 const SHORT = 5; // rows of a table until all are asked for
 
 /** Put nodes into the section of that id, or hide the section where there are none. */
-function fill(id, ...nodes) {
+export function fill(id, ...nodes) {
   const section = document.getElementById(id);
   if (!section) return;
   const shown = nodes.filter(Boolean);

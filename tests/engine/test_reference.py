@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from features.engine import reference, reference_examples, reference_questions
+from features.engine import reference, reference_analysis, reference_examples, reference_questions
 from tests.saeviz.test_arrows import ROOT, imports, sources
 
 NAN = math.nan
@@ -368,6 +368,7 @@ DEFINITIONS = {
     "reference": reference,
     "reference_examples": reference_examples,
     "reference_questions": reference_questions,
+    "reference_analysis": reference_analysis,
 }
 
 
@@ -404,7 +405,7 @@ def test_what_the_engine_says_it_is_the_same_as_is_there():
         name
         for path in sources("features/engine")
         for said in re.findall(r"[Ss]ame as (.*?)[:.](?:\s|$)", path.read_text(), re.S)
-        for name in re.findall(r"(reference|reference_questions)\.(\w+)", said)
+        for name in re.findall(r"(reference|reference_questions|reference_analysis)\.(\w+)", said)
     }
     assert len(named) > 20
     assert [(file, name) for file, name in named if not hasattr(DEFINITIONS[file], name)] == []

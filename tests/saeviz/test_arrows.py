@@ -22,10 +22,11 @@ LEVELS = [
     "features/browse features/importing features/demo",
     "features/judge",
     "features/jobs",
-    "features/runtime.py features/patterns features/strangers.py",
+    "features/runtime.py features/patterns features/analysis features/strangers.py",
     "features/storage",
     "features/models features/messages.py features/turns.py features/templatetags",
     "features/engine/calibration.py features/engine/claims features/engine/descriptions",
+    "features/engine/analysis",
     "features/engine/self_check.py features/engine/prompt.py features/engine/ask features/engine/training",
     "features/engine/other_readings.py features/engine/variance.py",
     "features/engine/collect",
@@ -41,7 +42,8 @@ LEVELS = [
     "features/engine/kernels",
     "features/engine/kernels/numba features/engine/kernels/triton",
     "features/engine/results.py features/engine/bins.py features/engine/reference.py features/engine/files.py "
-    "features/engine/prefixes.py features/engine/reference_questions.py features/engine/reference_examples.py",
+    "features/engine/prefixes.py features/engine/reference_questions.py features/engine/reference_examples.py "
+    "features/engine/reference_analysis.py",
     "features/engine/model/hook_points.py",
     "features/engine/model/config.py features/engine/confined",
     "features/engine/foreign_files.py",

@@ -107,14 +107,14 @@ class SparseAutoencoder:
 
         Same as reference.encode: float32 rounding.
         """
-        x = self._normalise(h.to(self.device, torch.float32))[0]
-        return self.activate(x @ self.W_enc + self.b_enc)
+        return self.activate(self.pre_activations(h))
 
     @torch.no_grad()
-    def pre_activations(self, h, features):  # [*, d_in], [n]
-        """p of chosen features, float32 [*, n]: what the activation function is applied to."""
+    def pre_activations(self, h, features=None):  # [*, d_in]
+        """p of all features, or of `features` [n], before the activation function. float32 [*, d_sae or n]"""
+        chosen = slice(None) if features is None else features
         x = self._normalise(h.to(self.device, torch.float32))[0]
-        return x @ self.W_enc[:, features] + self.b_enc[features]
+        return x @ self.W_enc[:, chosen] + self.b_enc[chosen]
 
     @torch.no_grad()
     def decode(self, f, h=None):  # [*, d_sae], [*, d_in]

@@ -103,6 +103,21 @@ def losses_by_row(
 
 
 @torch.no_grad()
+def losses_by_token(subject: Subject, encoder: Encoder, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Loss of every token but the first of each row, as it is and with the hook's activations reconstructed.
+    [rows, length - 1] float32 twice"""
+    batches = []
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        ids = subject.tokens(rows[start : start + ROWS_AT_ONCE].astype(np.int64))
+        targets, both = ids[:, 1:].flatten(), []
+        for replace in (None, lambda h: _reconstruction(encoder, h)):
+            x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
+            both.append(subject.model.unembedding.losses(x, targets).view(len(ids), -1).cpu().numpy())
+        batches.append(both)
+    return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
+
+
+@torch.no_grad()
 def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Collection[int]) -> np.ndarray:
     skipped = torch.tensor(sorted(uncounted), device=subject.device, dtype=torch.long)
     ids = subject.tokens(rows.astype(np.int64))

@@ -7,7 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from features import messages
-from features.jobs import estimate, requests, worker
+from features.analysis.steps import run_analysis
+from features.jobs import estimate, leases, requests, worker
 from features.jobs.lifecycle import Unfinished, pick_up_silent
 from features.models import SAE, Corpus, Job
 
@@ -55,6 +56,7 @@ class Command(BaseCommand):
             ) from None
         if job.state != Job.State.DONE:
             raise CommandError(job.error or f"Job {job.pk} was {job.state}; nothing was changed.")
+        _analyse(job.sae)
         what = "All" if job.features is None else f"{len(job.features):,}"
         self.stdout.write(f"{what} features of {job.sae} computed on {job.tokens:,} tokens.")
 
@@ -68,6 +70,13 @@ def _run(job, bar):
         pick_up_silent(Job)
         worker.run_job(job.pk, watcher=bar)
         job.refresh_from_db()
+
+
+def _analyse(sae):
+    """What follows from the statistics just shown, unless a worker has taken it."""
+    for waiting in sae.analyses.waiting():
+        if lease := leases.claim(waiting):
+            worker.do(lease, run_analysis)
 
 
 class Bar:

@@ -1,0 +1,152 @@
+"""What do pages show of what was worked out after statistics were shown? Of a feature, and of its SAE as a whole."""
+
+import numpy as np
+
+from ..analysis.rows import analyses_of
+from ..analysis.steps import lacking
+from ..models import SAE, Analysis, Feature
+from ..storage.readers import rows_of, vocabulary_of
+from ..templatetags.formatting import figure, percent
+from .feature_json import Text, numbers
+
+SHARES = (0.5, 0.9, 0.99)
+WIDTH, HEIGHT = 560, 150  # of the curve's drawing
+AROUND = (24, 8)  # tokens shown before and after one that costs much, or on which a dead feature came nearest
+SHADES = 4  # of cost, in the text of a row
+
+
+# Of a feature
+
+
+def feature_analysis(sae: SAE, row: Feature, text: Text) -> dict:
+    """By step; what was not worked out is None. Raises ValueError, zlib.error."""
+    found = analyses_of(row) if sae.statistics.analysed else {}
+    return {"importance": _worth(found.get("importance")), "nearest": _nearest(found.get("dead"), text)}
+
+
+def _worth(found: dict | None) -> dict | None:
+    if found is None:
+        return None
+    low, high = numbers([found["low"], found["high"]]) if "low" in found else (None, None)
+    importance, helps = numbers([found["importance"], found["helps"]])
+    return {"importance": importance, "low": low, "high": high, "helps": helps, "positives": found["positives"]}
+
+
+def _nearest(found: dict | None, text: Text) -> dict | None:
+    """Of a dead feature: how near it came to firing, and on which token; without a counted token only the rest."""
+    if found is None or "value" not in found:
+        return found
+    pieces, at = text[found["row"]][1], found["position"]
+    before, after = AROUND
+    value, threshold, gap = numbers([found["value"], found["threshold"], found["threshold"] - found["value"]])
+    return found | {
+        "value": value,
+        "threshold": threshold,
+        "gap": gap,
+        "before": "".join(pieces[max(0, at - before) : at]),
+        "token": pieces[at],
+        "after": "".join(pieces[at + 1 : at + 1 + after]),
+    }
+
+
+# Of an SAE
+
+
+def analysis_page(sae: SAE) -> dict | None:
+    """What the SAE's page shows; None without statistics. `pending`: why something is missing, a sentence or ""."""
+    statistics = sae.statistics
+    if statistics is None:
+        return None
+    found = statistics.analysis
+    return {
+        "pending": _pending(sae),
+        "importance": _curve(found.get("importance")),
+        "missed": _missed(sae, found.get("missed")),
+    }
+
+
+def _pending(sae: SAE) -> str:
+    if sae.statistics.quick:
+        return "It comes with the whole corpus: quick results are of too few tokens."
+    if not lacking(sae.statistics):
+        return ""
+    newest = Analysis.objects.filter(statistics=sae.statistics_id).newest_first().first()
+    if newest is None:
+        kept = getattr(sae.statistics, "kept", None)
+        if kept is not None and kept.is_complete:
+            return "A worker works it out when it has nothing else to do."
+        return f"It follows from kept activations, and there are none. {kept.why_not if kept else 'Recompute.'}".strip()
+    if newest.state in Analysis.UNFINISHED:
+        return f"Being worked out: {newest.phase or 'it waits for a worker'}. The page shows it when it is there."
+    return f"It was not worked out: {newest.error or newest.state}. Staff can try it again (Analyses)."
+
+
+# Importance
+
+
+def _curve(found: dict | None) -> dict | None:
+    if not found or "why_not" in found:
+        return found
+    if found["carried"] is None:
+        return found | {"none": True}
+    features, shares = np.array(found["features"]), np.array(found["shares"])
+    reached = [(percent(share, 2), int(features[np.argmax(shares >= share)])) for share in SHARES]
+    reached[SHARES.index(0.9)] = (percent(0.9, 2), found["carried"])  # exact; the others to the next point of the curve
+    return found | {"total_figure": figure(found["total"], 3), "reached": reached, "drawing": _drawing(found)}
+
+
+def _drawing(found: dict) -> dict:
+    """Points of the curve over a logarithmic axis of features, and where 90 % is reached."""
+    features, shares = np.array(found["features"], float), np.array(found["shares"])
+    top = max(1.0, float(shares.max()))
+    width = np.log(max(found["of"], 2))
+
+    def place(count, share):
+        return f"{WIDTH * np.log(count) / width:.1f},{HEIGHT * (1 - max(share, 0) / top):.1f}"
+
+    points = " ".join(place(count, share) for count, share in zip(features, shares, strict=True))
+    carried = place(found["carried"], 0.9).split(",")
+    return {"points": points, "x": carried[0], "y": carried[1], "width": WIDTH, "height": HEIGHT}
+
+
+# What the SAE misses
+
+
+def _missed(sae: SAE, found: dict | None) -> dict | None:
+    if not found or "why_not" in found:
+        return found
+    vocabulary, rows = vocabulary_of(sae), rows_of(sae.statistics.corpus)
+    text = {}
+
+    def pieces(row):
+        if row not in text:
+            text[row] = vocabulary.pieces(rows[row].tolist())
+        return text[row]
+
+    tokens = [_token(pieces(each["row"]), each) for each in found["worst_tokens"]]
+    worst_rows = [_row(pieces(each["row"]), each) for each in found["worst_rows"]]
+    words = [each | {"text": vocabulary.label(each["token"])} for each in found["worst_words"]]
+    return found | {"tokens": tokens, "rows_shown": worst_rows, "words": words}
+
+
+def _token(pieces: list[str], found: dict) -> dict:
+    at, (before, after) = found["position"], AROUND
+    return found | {
+        "cost": found["reconstructed"] - found["clean"],
+        "before": "".join(pieces[max(0, at - before) : at]),
+        "text": pieces[at],
+        "after": "".join(pieces[at + 1 : at + 1 + after]),
+        "cut": at > before,
+    }
+
+
+def _row(pieces: list[str], found: dict) -> dict:
+    """The row's pieces with a shade of cost each, 0 to SHADES: the darkest is the row's most costly token."""
+    costs = [max(cost or 0, 0) for cost in found["costs"]]
+    most = max(costs) or 1
+    shades = [round(SHADES * cost / most) for cost in costs]
+    shown = [
+        {"text": piece, "shade": shade, "cost": figure(cost, 2)}
+        for piece, shade, cost in zip(pieces, shades, found["costs"], strict=True)
+    ]
+    return {"row": found["row"], "cost": found["cost"], "pieces": shown}

@@ -1,0 +1,1 @@
+"""Figures that follow from kept activations once statistics are shown: importance, misses, tokens, descriptions."""

@@ -1,0 +1,85 @@
+"""How near do dead features come? Their highest pre-activation against what they would have to exceed, and where."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..sae.sae import SparseAutoencoder
+from ..subject import Subject
+
+BATCH_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Of dead features, [n] each: the token of some rows on which each came nearest to firing, of equal ones the
+    first. Without a counted token values are NaN and places -1."""
+
+    features: np.ndarray
+    values: np.ndarray  # pre-activations; their size for abstopk
+    thresholds: np.ndarray  # what each had to exceed there
+    rows: np.ndarray
+    positions: np.ndarray
+    on_bos: np.ndarray  # whether it fires on BOS, which is not counted: "BOS only"
+    tokens: int  # counted tokens that were looked at
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """How far below. [n]"""
+        return self.thresholds - self.values
+
+
+@torch.no_grad()
+def nearest(
+    subject: Subject, rows: np.ndarray, chosen: np.ndarray, first: int, bos: bool, dead: np.ndarray, progress=None
+) -> Nearest:
+    """Of the features `dead` [n] on the counted tokens of the `chosen` rows. Same as reference_analysis.gap: float32
+    rounding. `progress(done, total)` hears of rows, and may raise to stop."""
+    sae, special, index = subject.sae, sorted(subject.vocabulary.special), torch.as_tensor(dead, device=subject.device)
+    best = np.full(len(dead), np.inf)
+    found = np.full((2, len(dead)), np.nan), np.full((2, len(dead)), -1, np.int64)
+    on_bos, tokens, step = np.zeros(len(dead), bool), 0, max(1, BATCH_TOKENS // rows.shape[1])
+    for begin in range(0, len(chosen), step):
+        batch = chosen[begin : begin + step]
+        ids = np.asarray(rows[batch])
+        h = subject.activations(ids.astype(np.int64)).float()  # [rows, length, d_in]
+        if begin == 0 and bos:
+            on_bos = (sae.encode(h[0, :1])[0, index] != 0).cpu().numpy()
+        counted = ~np.isin(ids, special)
+        counted[:, :first] = False
+        row, position = np.nonzero(counted)
+        if not len(row):
+            continue
+        tokens += len(row)
+        values, thresholds = (part.cpu().numpy() for part in against_threshold(sae, h[row, position], index))
+        gaps = thresholds - values  # [tokens, n]
+        at = gaps.argmin(0)
+        every = np.arange(len(dead))
+        nearer = np.flatnonzero(gaps[at, every] < best)
+        best[nearer] = gaps[at, every][nearer]
+        for column, array in enumerate((values, thresholds)):
+            found[0][column, nearer] = array[at, every][nearer]
+        found[1][:, nearer] = batch[row[at[nearer]]], position[at[nearer]]
+        if progress:
+            progress(begin + len(batch), len(chosen))
+    return Nearest(np.asarray(dead), *found[0], *found[1], on_bos, tokens)
+
+
+def against_threshold(sae: SparseAutoencoder, h: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Pre-activations of some features, and what each has to exceed: 0 or its own threshold; where the activation
+    chooses, the least of those that were chosen on the token. h [tokens, d_in] -> [tokens, n] twice"""
+    kind, k = sae.config.activation, sae.config.k
+    if kind in ("topk", "signed_topk", "abstopk", "groupmax"):
+        p = sae.pre_activations(h)  # [tokens, d_sae]
+        p = p.abs() if kind == "abstopk" else p
+        if kind == "groupmax":
+            # A group is d_sae / k features next to one another.
+            floor = p.unflatten(-1, (k, -1)).amax(-1)[:, features // (p.shape[1] // k)]  # [tokens, n]
+        else:
+            floor = p.topk(k, dim=-1).values[:, -1:].expand(-1, len(features))  # [tokens, n]
+        return p[:, features], floor if kind in ("signed_topk", "abstopk") else floor.clamp_min(0)
+    p = sae.pre_activations(h, features)
+    floor = sae.floor[features] if kind == "jumprelu" else torch.zeros_like(p[0])
+    return p, floor.expand_as(p)

@@ -1,0 +1,94 @@
+"""What follows from kept activations is worked out once, after statistics are shown, and stands on the pages."""
+
+import html
+import re
+
+import numpy as np
+import pytest
+
+from features.analysis import steps as analysis
+from features.engine.model.verdict import TRUSTED
+from features.jobs import leases, lifecycle, worker
+from features.models import SAE, Analysis, Feature, FeatureAnalysis, Job, KeptActivations, Statistics
+from features.storage import verdicts, write
+
+from .. import shown
+from ..ask.conftest import DEAD, PRINT, with_kept
+
+pytestmark = pytest.mark.django_db
+KINDS = {Analysis: analysis.run_analysis}
+
+
+@pytest.fixture
+def sae(tmp_path, monkeypatch):
+    monkeypatch.setattr(verdicts, "known", lambda sae: TRUSTED)  # the model's check has tests of its own
+    return with_kept(tmp_path)[0]
+
+
+def text_of(client, address):
+    page = client.get(address).content.decode()
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def do(sae):
+    assert analysis.request_analysis(sae) is not None
+    assert worker.do(leases.claim_next(KINDS), analysis.run_analysis), Analysis.objects.get().error
+
+
+def test_figures_follow_the_statistics_and_stand_on_the_pages(client, sae):
+    told = text_of(client, "/saes/tiny/")
+    assert "Importance Not worked out yet. A worker works it out when it has nothing else to do." in told
+    assert client.get(f"/saes/tiny/features/{PRINT}.json").json()["analysis"]["importance"] is None
+    do(sae)
+    assert analysis.lacking(Statistics.objects.get()) == [] and analysis.request_analysis(sae) is None
+    found = client.get(f"/saes/tiny/features/{PRINT}.json").json()["analysis"]["importance"]
+    row = Feature.objects.get(index=PRINT)
+    assert found["importance"] == pytest.approx(row.importance, rel=1e-4) and found["low"] < found["high"]
+    assert 0 <= found["helps"] <= 1 and found["positives"] > 0
+    dead = client.get(f"/saes/tiny/features/{DEAD}.json").json()["analysis"]
+    assert dead["importance"] is None and dead["nearest"]["tokens"] == 960
+    assert dead["nearest"]["gap"] > 0
+    told = text_of(client, "/saes/tiny/")
+    assert "on 960 tokens of 64 rows drawn evenly" in told and "Token that becomes hard to predict" in told
+    assert "script>" not in client.get("/saes/tiny/").content.decode().partition('id="missed"')[2].partition("<h2")[0]
+
+
+def test_a_step_that_is_broken_off_goes_on_and_those_before_it_are_kept(sae, monkeypatch):
+    done = []
+    broken = [True]
+
+    def step(name):
+        def run(work):
+            if name == "second" and broken.pop():
+                raise OSError(28, "No space left on device")
+            done.append(name)
+            work.write(name, {"importance": np.arange(12.0)}, [{"of": name}] * 12)
+
+        return analysis.Step(name, 1, run)
+
+    broken.insert(0, False)
+    monkeypatch.setattr(analysis, "STEPS", (step("first"), step("second")))
+    work = analysis.request_analysis(sae)
+    assert not worker.do(leases.claim_next(KINDS), analysis.run_analysis)
+    work.refresh_from_db()
+    assert work.state == "failed" and "No space left" in work.error and analysis.lacking(work.statistics) == ["second"]
+    assert analysis.request_missing() == 0  # a failed one is not begun again by itself
+    lifecycle.retry(work)
+    assert worker.do(leases.claim_next(KINDS), analysis.run_analysis)
+    assert done == ["first", "second"] and FeatureAnalysis.objects.filter(step="first").count() == 8
+    # A new version of a step is worked out anew, by whoever starts next, and replaces what was there.
+    monkeypatch.setattr(analysis, "STEPS", (analysis.Step("first", 2, lambda work: None), *analysis.STEPS[1:]))
+    assert analysis.request_missing() == 1 and analysis.request_missing() == 0
+
+
+def test_nothing_is_asked_for_where_nothing_is_kept_and_new_features_are_worked_out_anew(client, sae):
+    KeptActivations.objects.update(manifest="", why_not="They were freed.")
+    assert analysis.request_analysis(sae) is None
+    assert "It follows from kept activations, and there are none. They were freed." in text_of(client, "/saes/tiny/")
+    Statistics.objects.update(analysed={step.name: step.version for step in analysis.STEPS})
+    shown_set = SAE.objects.get().statistics
+    result = write._new_set(sae, sae.corpus, None, shown.Collected().summary)
+    Statistics.objects.filter(pk=result.pk).update(tokens=shown_set.tokens)
+    result.refresh_from_db()
+    write._join(shown_set, result, Job(sae=sae, corpus=sae.corpus, features=[1]))
+    assert len(analysis.lacking(Statistics.objects.get())) == len(analysis.STEPS)
