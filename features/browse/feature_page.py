@@ -161,6 +161,7 @@ def preview(row: Feature) -> dict:
     """The few figures that stand beside a link to a feature."""
     return {
         "density": row.density,
+        "count": row.count,
         "maximum": row.maximum,
         "top_token": row.top_token,
         "top_logit": row.top_logit,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
+FEW = 10  # activations below which pages tell counts: a share of so few has no three digits
 DENSE_ABOVE = 0.1  # share of tokens above which a feature is called dense
 RARE_BELOW = 1e-4  # density below which a feature is ultra-rare
 LOSS_ROWS, QUICK_LOSS_ROWS = 256, 64  # that losses are measured on unless more are asked for; in quick results

@@ -6,6 +6,7 @@ from django import template
 from django.template.defaultfilters import floatformat
 from django.utils.html import format_html
 
+from ..engine.results import FEW
 from ..engine.text.invisible import visible
 
 register = template.Library()
@@ -80,6 +81,8 @@ def duration(seconds) -> str:
 def cell(feature, column):
     """A feature's value in a column of the table (features/browse/columns.py), as it is read."""
     value = column.value(feature)
+    if column.name == "density" and 0 < feature.count < FEW:
+        return f"{feature.count} of {feature.tokens:,}"
     shown = {"percent": percent, "count": count, "token": token, "figure": figure, "decimals": decimals}[column.format]
     return "–" if value is None else shown(value)
 

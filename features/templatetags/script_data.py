@@ -6,7 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 
-from ..engine.results import DENSE_ABOVE, SHORT_CONTEXT
+from ..engine.results import DENSE_ABOVE, FEW, SHORT_CONTEXT
 from ..engine.text import invisible
 
 register = template.Library()
@@ -28,5 +28,5 @@ def script_data(data, element_id: str):
 @register.simple_tag
 def definitions():
     """What scripts share with figures and pages: see static/shared/definitions.js."""
-    shared = {"short_context": SHORT_CONTEXT, "dense_above": DENSE_ABOVE, "invisible": invisible.TABLE}
+    shared = {"short_context": SHORT_CONTEXT, "dense_above": DENSE_ABOVE, "few": FEW, "invisible": invisible.TABLE}
     return script_data(shared, "definitions")

@@ -1,7 +1,7 @@
 // Hits, misses and false alarms of one feature with a pattern, drawn as examples are.
 
 import { bindKeys } from "../shared/keys.js";
-import { sequenceRow, tokenKeys } from "../shared/sequences.js";
+import { oneStop, sequenceRow, tokenKeys } from "../shared/sequences.js";
 import { count, element } from "../shared/text.js";
 import { claimForm } from "./claims.js";
 import { drawInstead, nearMisses } from "./misses.js";
@@ -26,6 +26,7 @@ if (data) {
     kind === "misses" && feature.misses.length ? drawInstead(feature, groups.dataset.base) : null)));
   tokenCards(groups, () => ({ data: { ...feature, population }, marks: {} }));
   tokenKeys(groups);
+  for (const group of groups.children) oneStop(group);
   if (feature.misses.length) nearMisses(groups, feature);
 }
 

@@ -1,8 +1,9 @@
 // What stands right: the corpus examples, and the card of the token under the pointer.
 
 import { facts, hoverCard } from "../shared/card.js";
+import { few } from "../shared/definitions.js";
 import { chip, logitScale } from "../shared/logits.js";
-import { activeAt, effectScale, legend, sequenceRow, tokenAt, uncounted } from "../shared/sequences.js";
+import { activeAt, effectScale, legend, oneStop, sequenceRow, tokenAt, uncounted } from "../shared/sequences.js";
 import { column, count, element, figure, loneToken, percent, quantileText, signed } from "../shared/text.js";
 
 const CONTRIBUTIONS = 5; // logits named at each end of a card
@@ -22,13 +23,14 @@ export function drawExamples(data, context) {
   if (section.hidden) return groups.replaceChildren(), [];
   const draw = drawsLines(data, context);
   const { random, intervals } = data.sequences;
+  if (data.count < few) return groups.replaceChildren(allOf(data, draw)), [];
   const later = [
     group("Random positives", `drawn from all ${count(data.count)}`, [], null, random.length),
     ...intervals.map(({ low, high, count: held, share, sequences }) =>
       group(`Activation ${figure(low)} to ${figure(high)}`, `${percent(share)} of all tokens`, [], held ? null : "No token lies in it.", sequences.length)),
   ];
   groups.replaceChildren(topGroup(data, draw), ...later);
-  return [random, ...intervals.map(({ sequences }) => sequences)].map((sequences, i) => () => later[i].append(...sequences.map(draw)));
+  return [random, ...intervals.map(({ sequences }) => sequences)].map((sequences, i) => () => add(later[i], sequences.map(draw)));
 }
 
 /** While the slider passes a feature: legend and top lines, in place of those of the one before. */
@@ -51,11 +53,28 @@ function drawsLines(data, context, fleeting = false) {
 
 const topGroup = (data, draw) => group("Top activations", `max ${figure(data.maximum)}`, data.sequences.top.map(draw));
 
+/** Of a feature that is hardly ever active: each of its examples once, the strongest first. */
+function allOf(data, draw) {
+  const places = new Map(allSequences(data.sequences).map((sequence) => [`${sequence.row} ${(sequence.start ?? 0) + sequence.position}`, sequence]));
+  const found = [...places.values()].sort((a, b) => b.activation - a.activation);
+  const kept = found.length < data.count ? `${count(found.length)} of its ${count(data.count)}; the others stand beside these` : `on ${count(data.count)} of ${count(data.population.tokens)} tokens`;
+  return group(found.length < data.count ? "Activations" : "All activations", kept, found.map(draw));
+}
+
 /** `lines`: how many will stand in it, where they are drawn later. */
 function group(title, remark, rows, empty = null, lines = rows.length) {
-  return element("section", { class: "group", style: { "--lines": lines } },
+  const node = element("section", { class: "group", style: { "--lines": lines } },
     element("h2", {}, title, " ", element("span", { class: "remark" }, remark)),
-    empty ? element("p", { class: "muted" }, empty) : rows);
+    empty ? element("p", { class: "muted" }, empty) : element("div", { role: "list", "aria-label": title }));
+  add(node, rows);
+  return node;
+}
+
+/** Lines to a group, of which one token is the tab stop. */
+function add(node, rows) {
+  for (const row of rows) row.setAttribute("role", "listitem");
+  node.querySelector("[role=list]")?.append(...rows);
+  oneStop(node);
 }
 
 /** The card of tokens inside `root`. `now()` gives the feature's data and its two histograms. */

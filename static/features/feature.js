@@ -152,11 +152,13 @@ const travel = traveller({
   fail(error, again) {
     show(data); // in place of what was passed
     byId("trouble").replaceChildren(`${error.message} What is shown is feature #${data.index}. `,
-      element("button", { type: "button", onclick: again }, "Try again"));
+      element("button", { type: "button", onclick: () => (toHeading(), again()) }, "Try again"));
     byId("trouble").hidden = false;
   },
 });
 
+/** Where a reader goes on by keyboard after what had the focus is gone. */
+const toHeading = () => byId("heading").focus({ preventScroll: true });
 const step = (side) => data[side] !== null && travel.go(data[side]);
 const onPlainClick = (id, run) => byId(id).addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return; // a new tab, as with any link
@@ -170,7 +172,7 @@ onPlainClick("random-any", () => travel.random("all"));
 byId("go").addEventListener("submit", (event) => {
   event.preventDefault();
   travel.go(Number(byId("number").value));
-  byId("number").blur();
+  toHeading();
 });
 byId("columns").addEventListener("click", (event) => {
   const link = event.target.closest(".feature-link");
@@ -178,6 +180,7 @@ byId("columns").addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   previews.close();
+  toHeading(); // the link goes away with its feature
   travel.go(Number(link.dataset.index));
 });
 
@@ -223,7 +226,7 @@ bindKeys([
   ...["clear", "partly", "unclear"].map((name, n) => ({ keys: [String(n + 1)], label: String(n + 1), does: `grade it ${name}`, run: () => judge.grade(n) })),
   { label: "↑ ↓", does: "from example to example, once a token has the focus" },
   { label: "Shift ← →", does: "from token to token in an example" },
-  { label: "click", does: "pin a token's card" },
+  { label: "click Enter", does: "pin a token's card" },
   { label: "Esc", does: "unpin it" },
 ]);
 

@@ -4,6 +4,7 @@ import { histogram, logitHue } from "../shared/histogram.js";
 import { featureLink } from "../shared/links.js";
 import { logitScale, logitTable } from "../shared/logits.js";
 import { recall, remember } from "../shared/memory.js";
+import { few } from "../shared/definitions.js";
 import { column, count, element, figure, percent } from "../shared/text.js";
 
 const SHORT = 5; // rows of a table until all are asked for
@@ -52,7 +53,13 @@ function relatives(rows, columns) {
   ]).filter(Boolean);
   const more = rows.length > SHORT && element("button", {
     type: "button", class: "quiet",
-    onclick: (event) => { body.forEach((tr) => (tr.hidden = false)); event.target.remove(); },
+    onclick: (event) => {
+      const first = body.find((tr) => tr.hidden);
+      body.forEach((tr) => (tr.hidden = false));
+      event.target.remove();
+      first.tabIndex = -1; // the focus goes on where the rows do
+      (first.querySelector("a") ?? first).focus();
+    },
   }, `${rows.length - SHORT} more`);
   return element("div", {},
     element("table", {},
@@ -62,7 +69,8 @@ function relatives(rows, columns) {
 
 const densityLine = (data) => data.dead
   ? element("p", {}, `Dead: it fired on none of the ${count(data.population.tokens)} tokens counted. It may fire on others; what it would write is below.`)
-  : element("p", { class: "density" }, "Density ", element("strong", {}, percent(data.density)),
+  : element("p", { class: "density" },
+    ...(data.count < few ? ["On ", element("strong", {}, count(data.count)), ` of ${count(data.population.tokens)} tokens`] : ["Density ", element("strong", {}, percent(data.density))]),
     element("span", { class: "muted" }, `  max ${figure(data.maximum)}, mean ${figure(data.mean)}`));
 
 /** The density alone, in place of that of another feature. */
@@ -76,7 +84,7 @@ export function drawDensity(data) {
 function activations(data) {
   const { tokens, corpus, checkpoint } = data.population;
   const where = element("p", { class: "muted population" },
-    `on ${count(data.count)} of ${count(tokens)} tokens of ${corpus}, checkpoint `, element("code", { title: checkpoint }, checkpoint.slice(0, 10)));
+    data.dead || data.count >= few ? `on ${count(data.count)} of ${count(tokens)} tokens of ${corpus}, checkpoint ` : `of ${corpus}, checkpoint `, element("code", { title: checkpoint }, checkpoint.slice(0, 10)));
   const line = densityLine(data);
   if (!data.activation_histogram) {
     fill("activations", line, where);

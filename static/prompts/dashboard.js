@@ -3,8 +3,8 @@
 import { histogram, logitHue } from "../shared/histogram.js";
 import { featureUrl } from "../shared/links.js";
 import { logitScale, logitTable } from "../shared/logits.js";
-import { asSequence, effectScale, sequenceRow } from "../shared/sequences.js";
-import { count, element, figure, percent, quantileText, signed } from "../shared/text.js";
+import { asSequence, effectScale, oneStop, sequenceRow } from "../shared/sequences.js";
+import { count, element, figure, ofTokens, quantileText, signed } from "../shared/text.js";
 
 export const METRICS = {
   act_size: { name: "Act size", text: (v) => figure(v), order: "largest activation first", together: "Scores are summed over" },
@@ -29,6 +29,7 @@ export function dashboard(answer, score, board, features, remove = null) {
     head(answer, score, board, features, remove), line,
     board.missing ? element("p", { class: "muted" }, board.why)
       : stored(board, plot, options));
+  oneStop(node);
   const here = answer.positions.length === 1 ? score.activation ?? null : null; // a sum has no place among activations
   const unmark = () => plot && (here === null ? plot.clear() : plot.mark(Math.abs(here), figure(here, 3)));
   unmark();
@@ -75,13 +76,17 @@ function stored(board, plot, options) {
   const logits = board.logits;
   const scale = logitScale(logits);
   return [
-    element("h4", {}, "Activations ", element("span", { class: "muted" }, `density ${percent(board.density)} of ${count(board.tokens)} tokens`)),
+    element("h4", {}, "Activations ", element("span", { class: "muted" }, `density ${ofTokens(Math.round(board.density * board.tokens), board.tokens)}`)),
     plot?.node,
     element("div", { class: "both-logits" },
       element("section", {}, element("h4", {}, "Negative logits"), logitTable(logits.negative, scale, 5)),
       element("section", {}, element("h4", {}, "Positive logits"), logitTable(logits.positive, scale, 5))),
     element("h4", {}, "Top activations ", element("span", { class: "muted" }, `maximum ${figure(board.maximum)}`)),
-    element("div", { class: "top" }, board.top.map((sequence) => sequenceRow(sequence, { ...options, context: "short" }))),
+    element("div", { class: "top", role: "list", "aria-label": "Top activations" }, board.top.map((sequence) => {
+      const row = sequenceRow(sequence, { ...options, context: "short" });
+      row.setAttribute("role", "listitem");
+      return row;
+    })),
     logits.histogram && histogram(logits.histogram, { height: 48, hue: logitHue, name: "Logit effects" }).node,
   ];
 }

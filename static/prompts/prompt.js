@@ -7,7 +7,7 @@ import { legend, tokenAt, tokenKeys } from "../shared/sequences.js";
 import { count, element, figure, ordinal, percent, visible } from "../shared/text.js";
 import { fetchAnswer, newTicket } from "./asking.js";
 import { dashboard, METRICS } from "./dashboard.js";
-import { heatmap } from "./heatmap.js";
+import { cellCard, heatmap } from "./heatmap.js";
 import { fromAddress, queryOf, questionOf, sameText, SHOWN } from "./question.js";
 import { tokenButtons, position as positionOf } from "./tokens.js";
 import { tokenCard } from "./token_card.js";
@@ -73,7 +73,7 @@ function pushAddress(question) {
 function change(changes) {
   if (!wanted) return;
   const { text, bos, read } = "positions" in changes && answer ? answer : wanted;
-  ask({ ...wanted, text, bos, read, ...changes });
+  return ask({ ...wanted, text, bos, read, ...changes });
 }
 
 /** The state of the model in words: until the signal, or until it is loaded where nothing else is waited for. */
@@ -136,8 +136,7 @@ function show(found) {
   showSummary();
   showBoards();
   showMore();
-  heat = heatmap(found, features, (positions) => change({ positions }));
-  byId("overview").querySelector(".fill").replaceChildren(heat.node);
+  showOverview();
   byId("overview").hidden = !found.overview.features.length;
   byId("json").href = `?${queryOf(found)}&format=json`;
   byId("json").hidden = false;
@@ -203,9 +202,17 @@ function showBoards() {
   const ranked = new Set(answer.ranking.map(({ feature }) => feature));
   const added = answer.added.filter(({ feature }) => !ranked.has(feature));
   boards = [...answer.ranking, ...added].map((score) => dashboard(answer, score, found.get(score.feature), features,
-    "place" in score ? () => change({ add: wanted.add.filter((feature) => feature !== score.feature) }) : null));
+    "place" in score ? () => (byId("add-feature").focus(), change({ add: wanted.add.filter((feature) => feature !== score.feature) })) : null));
   byId("boards").replaceChildren(...boards.map(({ node }) => node));
   byId("legend").replaceChildren(...(boards.length ? [legendOf()] : []));
+}
+
+/** Drawn anew; a cell that had the focus has it again. */
+function showOverview() {
+  const at = heat?.focused() ?? null;
+  heat = heatmap(answer, features, (positions) => change({ positions }));
+  byId("overview").querySelector(".fill").replaceChildren(heat.node);
+  if (at) heat.focus(at);
 }
 
 /** Whether more of the ranking can be shown. */
@@ -214,7 +221,10 @@ function showMore() {
   const next = Math.min(top + SHOWN, most);
   byId("more").hidden = ranking.length < top || ranking.length >= active || next === top;
   byId("more").textContent = `${next - top} more`;
-  byId("more").onclick = () => change({ top: next });
+  byId("more").onclick = async () => {
+    await change({ top: next });
+    boards[top]?.node.querySelector("a").focus(); // the first of those that came
+  };
 }
 
 function legendOf() {
@@ -222,7 +232,7 @@ function legendOf() {
   const [activation, effect, chosen] = made.children;
   activation.lastChild.textContent = " activation; full colour at the feature's maximum on the corpus";
   effect.lastChild.textContent = " underline: change in that token's loss; full colour at the column's largest";
-  chosen.lastChild.textContent = " boxed: the token asked about; in the corpus, the top activation";
+  chosen.lastChild.textContent = " the token asked about; in the corpus, the top activation";
   return made;
 }
 
@@ -299,7 +309,7 @@ function watchForm() {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
   });
   byId("text").addEventListener("input", noteUnsent);
-  byId("again").addEventListener("click", () => ask(wanted));
+  byId("again").addEventListener("click", () => (byId("text").focus(), ask(wanted)));
   byId("add").addEventListener("submit", (event) => {
     event.preventDefault();
     const number = byId("add-feature").value.trim().replace("#", "");
@@ -342,7 +352,8 @@ function start() {
   setDensity(data?.max_density ?? 1);
   watchPointer(byId("answer"));
   hoverCard(byId("boards"), { selector: ".token", describe: (node) => tokenCard(node, { answer, boards, features }), pins: true });
-  tokenKeys(byId("boards"));
+  hoverCard(byId("overview"), { selector: ".cell", describe: cellCard });
+  tokenKeys(byId("boards"), ".board");
   window.addEventListener("popstate", () => askAddress(location.search, { remember: false }));
   bindKeys([
     { keys: ["ArrowLeft", "k"], label: "← k", does: "previous token", run: () => step(-1) },

@@ -1,7 +1,7 @@
 // Where does this feature fire on a text of one's own? The box on the feature page.
 
 import { recall, remember } from "../shared/memory.js";
-import { asSequence, effectScale, sequenceRow } from "../shared/sequences.js";
+import { asSequence, effectScale, oneStop, sequenceRow, tokenKeys } from "../shared/sequences.js";
 import { element, figure } from "../shared/text.js";
 
 const WAIT = 300; // ms without typing before the model is asked
@@ -14,6 +14,7 @@ export function tryBox(place, base) {
   const text = element("textarea", { rows: 2, spellcheck: "false", "aria-label": "Text to try this feature on", placeholder: "Type a text and see this feature fire on it" });
   const found = element("div", { class: "tried", "aria-live": "polite" });
   place.replaceChildren(element("h2", {}, "Try a text"), text, found);
+  tokenKeys(found, ".tried");
   place.hidden = false;
   text.value = recall("try", "");
   let feature = null;
@@ -31,6 +32,7 @@ export function tryBox(place, base) {
       const response = await fetch(`${base}${index}/try/?${query}`, { signal: asking.signal });
       const answer = await response.json();
       found.replaceChildren(...(response.ok ? drawn(answer, maximum) : [element("p", { class: "notice" }, answer.error)]));
+      oneStop(found);
     } catch (error) {
       if (error.name !== "AbortError") found.replaceChildren(element("p", { class: "notice" }, "The site does not answer. Type again to retry."));
     } finally {

@@ -7,7 +7,7 @@ let cards = 0;
 /**
  * A card beside whatever matches `selector` inside `root`, on hover and on focus. `describe(node)` returns its
  * content (a node, or null for none); `shown(node)` and `hidden()` tell the page, for marks elsewhere. With
- * `pins`, a click keeps the card until Escape, a click elsewhere or another token. Returns `{close()}`.
+ * `pins`, a click, Enter or Space keeps the card until Escape, a click elsewhere or another token. Returns `{close()}`.
  */
 export function hoverCard(root, { selector, describe, shown = () => {}, hidden = () => {}, pins = false }) {
   const card = element("div", { class: "card", role: "tooltip", id: `card-${++cards}`, hidden: true });
@@ -39,6 +39,16 @@ export function hoverCard(root, { selector, describe, shown = () => {}, hidden =
     shown(node);
   }
 
+  /** Keep its card; a second time lets go. */
+  function pin(node) {
+    const again = pinned && node === current;
+    close();
+    if (!again) open(node);
+    pinned = current !== null;
+    card.classList.toggle("pinned", pinned);
+    if (pinned) node.classList.add("pinned");
+  }
+
   const found = (event) => {
     const node = event.target.closest?.(selector);
     return node && root.contains(node) ? node : null;
@@ -57,16 +67,14 @@ export function hoverCard(root, { selector, describe, shown = () => {}, hidden =
   if (pins) {
     document.addEventListener("click", (event) => {
       const node = found(event);
-      if (!node) return card.contains(event.target) || close();
-      const again = pinned && node === current;
-      if (again) return close();
-      close();
-      open(node);
-      if (current) {
-        pinned = true;
-        card.classList.add("pinned");
-        node.classList.add("pinned");
-      }
+      if (node) pin(node);
+      else if (!card.contains(event.target)) close();
+    });
+    root.addEventListener("keydown", (event) => {
+      const node = found(event);
+      if (!node || node !== event.target || !["Enter", " "].includes(event.key)) return;
+      event.preventDefault();
+      pin(node);
     });
   }
   document.addEventListener("keydown", (event) => event.key === "Escape" && close());

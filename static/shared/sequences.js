@@ -55,30 +55,64 @@ export function sequenceRow(sequence, { maximum, scale, context = "short", fleet
   };
   const chosen = sequence.position;
   if (context === "whole" || chosen === null)
-    return element("div", { class: "sequence whole" }, draw(0, sequence.tokens.length));
+    return element("div", { class: "sequence whole" }, chosen !== null && element("span", { class: "heard" }, heard(sequence)), draw(0, sequence.tokens.length));
   const [left, right] = WINDOWS[context];
   return element("div", { class: `sequence ${context}` },
+    !fleeting && element("span", { class: "heard" }, heard(sequence)),
     element("div", { class: "before" }, element("div", {}, draw(chosen - left, chosen))),
     element("div", { class: "after" }, draw(chosen, chosen + 1 + right)),
     sequence.copies > 1 && element("span", { class: "copies", title: `${sequence.copies} windows with this text, or nearly this` },
       `×${sequence.copies}`));
 }
 
-/** One token box. Only the chosen token is a tab stop; the others are reached from it (see tokenKeys). */
+/** What a line says to whoever does not see its colours. */
+function heard(sequence) {
+  const { position, tokens } = sequence;
+  return `${spoken(sequence, position)}${tokens[position + 1] === undefined ? "" : `; next comes “${visible(tokens[position + 1])}”`}: `;
+}
+
+/** "“2”, activation 3.130, helps the next token". */
+function spoken(sequence, position) {
+  const active = activeAt(sequence, position);
+  const effect = active?.loss_effect;
+  return `“${visible(sequence.tokens[position])}”, ${active ? `activation ${figure(active.activation)}` : "not active"}` +
+    (effect ? `, ${effect < 0 ? "helps" : "hurts"} the next token by ${figure(Math.abs(effect), 3)} nats` : "");
+}
+
+/** One token box; the chosen one is a button. The tab stop among several is set by oneStop, the others are reached by tokenKeys. */
 function token(sequence, position, activation, effect, { maximum, scale }) {
   const chosen = position === sequence.position;
   const special = sequence.special.includes(position);
   const node = element("span", {
     class: "token" + (chosen ? " chosen" : "") + (special ? " special" : ""),
-    tabindex: chosen ? "0" : "-1",
+    tabindex: "-1",
+    ...(chosen ? { role: "button", "aria-label": spoken(sequence, position) } : {}),
     style: { ...activationFill(activation, maximum), ...(effect === null ? {} : underline(effect, scale)) },
   }, visible(sequence.tokens[position]));
   places.set(node, { sequence, position });
   return node;
 }
 
-/** Up and down move from chosen token to chosen token of `root`, Shift with left and right along the line. */
-export function tokenKeys(root) {
+/** Makes one token of a group of lines the tab stop: the first chosen one, unless `token` is given. */
+export function oneStop(group, token = group.querySelector(".token.chosen") ?? group.querySelector(".token:not(.sample)")) {
+  for (const other of group.querySelectorAll(".token[tabindex='0']")) other.tabIndex = -1;
+  if (token) token.tabIndex = 0;
+}
+
+/**
+ * Up and down move from chosen token to chosen token of `root`, Shift with left and right along the line. Where they have
+ * moved to is the tab stop of its group, whose nodes match `group`.
+ */
+export function tokenKeys(root, group = ".group") {
+  root.addEventListener("focusin", ({ target }) => {
+    const place = places.get(target);
+    if (!place) return;
+    if (!target.hasAttribute("role")) { // one of thousands: it becomes a button when it is reached
+      target.setAttribute("role", "button");
+      target.setAttribute("aria-label", spoken(place.sequence, place.position));
+    }
+    oneStop(target.closest(group) ?? root, target);
+  });
   root.addEventListener("keydown", (event) => {
     if (!event.target.classList.contains("token")) return;
     const sideways = event.shiftKey && { ArrowLeft: -1, ArrowRight: 1 }[event.key];

@@ -1,6 +1,6 @@
 // How are tokens and numbers written on the pages?
 
-import { invisible } from "./definitions.js";
+import { few, invisible } from "./definitions.js";
 import { element } from "./element.js";
 
 export { element };
@@ -57,6 +57,9 @@ export function percent(share, digits = 3) {
   if (share >= 0.9995) return (share * 100).toFixed(2) + " %";
   return figure(share * 100, digits) + " %";
 }
+
+/** On how many of the `tokens` something is: a share, or so few that a share would feign digits, the count. */
+export const ofTokens = (n, tokens) => (n && n < few ? `${count(n)} of ${count(tokens)} tokens` : percent(n / tokens));
 
 const EXACT_TAIL = 51; // tokens: longer tails are known to 1 %, see features/engine/activity/quantiles.py
 

@@ -23,7 +23,7 @@ def page(live_server, sae, made_up_model, browser):  # noqa: F811
 
 
 def goto(page, address):
-    page.goto(address)
+    page.goto(address, timeout=60_000)  # the first one loads the libraries of models
     page.evaluate("window.same = true")  # gone after a reload
 
 
@@ -216,6 +216,21 @@ def test_pointing_at_a_feature_colours_the_tokens_it_is_active_on(page):
         "JSON.parse(document.getElementById('prompt-data').textContent).dashboards[0].activations"
     )
     assert coloured == [value > 0 for value in activations]
+
+
+def test_the_overview_is_walked_by_keys(page):
+    page.ask(f"?text={TEXT}&position=4")
+    cells = page.locator(".heat td[tabindex='0']")
+    assert cells.count() == 1 and page.locator(".board").first.locator(".token[tabindex='0']").count() == 1
+    cells.focus()
+    before = page.locator(".card:visible").inner_text()
+    page.keyboard.press("ArrowLeft")
+    told = page.locator(".card:visible").inner_text()
+    assert "“ doing”" in before and "“ you”" in told
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => location.search.includes('position=3')")
+    page.wait_for_selector("#answer:not(.stale)")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == told
 
 
 def test_a_click_with_ctrl_sums_two_tokens(page):

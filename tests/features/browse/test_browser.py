@@ -318,6 +318,56 @@ def test_staff_cancel_a_computation_from_the_page(page, live_server, client, tra
     assert job.cancel_requested or job.state == "cancelled"
 
 
+def focused(page):  # noqa: F811
+    return page.evaluate(
+        "document.activeElement.id || document.activeElement.className || document.activeElement.tagName"
+    )
+
+
+def test_the_focus_stays_and_examples_are_lists_of_one_tab_stop(page, site):  # noqa: F811
+    opened(page, site, 0)
+    group = page.locator(".groups .group").first
+    assert group.get_by_role("listitem").count() == 12
+    assert group.locator(".token[tabindex='0']").count() == 1
+    first = group.get_by_role("button").first
+    assert ", activation " in first.get_attribute("aria-label")
+    first.focus()
+    page.keyboard.press("ArrowDown")
+    assert group.locator(".token[tabindex='0']").count() == 1
+    page.keyboard.press("Enter")
+    assert page.locator(".card.pinned").is_visible()
+    page.keyboard.press(" ")
+    assert page.locator(".card.pinned").count() == 0
+    page.locator("#neighbours button").press("Enter")
+    assert focused(page) == "feature-link"
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => !location.pathname.endsWith('/0/')")
+    assert focused(page) == "heading"
+    page.keyboard.press("g")
+    page.keyboard.type("5")
+    page.keyboard.press("Enter")
+    stand_at(page, 5)
+    assert focused(page) == "heading"
+
+
+def test_what_fires_once_is_one_list_and_a_count(page, site):  # noqa: F811
+    def once(route):
+        found = route.fetch().json()
+        example = found["sequences"]["top"][0]
+        intervals = [{**interval, "count": 0, "sequences": []} for interval in found["sequences"]["intervals"]]
+        intervals[0] |= {"count": 1, "sequences": [example]}
+        sequences = {"top": [example], "random": [example], "intervals": intervals}
+        route.fulfill(json=found | {"count": 1, "density": 1 / 9600, "sequences": sequences})
+
+    page.route("**/features/5.json*", once)
+    opened(page, site, 2)
+    page.evaluate("document.getElementById('number').value = 5; document.getElementById('go').requestSubmit()")
+    stand_at(page, 5)
+    assert page.locator(".group").count() == page.locator(".groups .sequence").count() == 1
+    assert "On 1 of 9,600 tokens" in page.locator(".density").inner_text()
+    assert "%" not in page.locator("#activations .density").inner_text()
+
+
 def test_help_lists_the_keys(page, site):  # noqa: F811
     opened(page, site)
     page.keyboard.press("?")
