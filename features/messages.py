@@ -1,5 +1,7 @@
 """What a user should read of what went wrong."""
 
+from .engine.foreign_files import in_words
+
 
 class BadRequest(ValueError):
     """Something was asked that cannot be computed; the message says what can."""
@@ -20,8 +22,8 @@ def sentence(error, job=None) -> str:
             return "Out of memory. Retry when less is running, or on a machine with more."
         return f"Out of memory on {job.device} with {job.tokens:,} tokens. Retry with fewer, or elsewhere."
     if isinstance(error, (ValueError, OSError)) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+        return in_words(error)
+    return in_words(f"{type(error).__name__}: {error}")
 
 
 def size(count: int) -> str:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .foreign_files import opened_plain
+
 
 def sha256(path) -> str:
-    """SHA-256 (hex) of a file's bytes, as `sha256sum` prints it."""
-    with Path(path).open("rb") as file:
+    """SHA-256 (hex) of a file's bytes, as `sha256sum` prints it. Raises Unreadable for what is no regular file."""
+    with opened_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

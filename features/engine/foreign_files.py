@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
+from typing import BinaryIO
 
 START = 512  # bytes looked at
 POINTER = b"version https://git-lfs.github.com/spec/"
@@ -25,19 +26,25 @@ class Unreadable(ValueError):
     """A file that is not read; the message is a sentence which names it."""
 
 
+def opened_plain(path) -> BinaryIO:
+    """A regular file, open to be read. Raises Unreadable for anything else, a pipe or a device say, which could be
+    waited for, or read, without end; OSError where it cannot be opened."""
+    # Not blocking: to open a pipe that nobody writes into would wait already.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Unreadable(f"{path} is no regular file, and only those are read.")
+    return file
+
+
 def plain_bytes(path, most: int = LARGEST, kind: str = "file of settings") -> bytes:
     """What is in a regular file of at most `most` bytes, without a byte-order mark.
 
-    Raises Unreadable for anything else, a pipe or a device say, which could be waited for without end; OSError where
-    it cannot be opened.
+    Raises Unreadable for anything else; OSError where it cannot be opened.
     """
-    # Not blocking: to open a pipe that nobody writes into would wait already.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not S_ISREG(found.st_mode):
-            raise Unreadable(f"{path} is no regular file, and only those are read.")
-        if found.st_size > most:
-            raise Unreadable(f"{path} has {found.st_size:,} bytes; a {kind} has at most {most:,}.")
+    with opened_plain(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most:
+            raise Unreadable(f"{path} has {size:,} bytes; a {kind} has at most {most:,}.")
         return file.read(most).removeprefix(MARK)
 
 

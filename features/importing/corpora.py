@@ -14,12 +14,14 @@ from ..engine.corpus.built_rows import RowsOfText
 from ..engine.corpus.document_table import has_table, open_table
 from ..engine.corpus.documents import document_files
 from ..engine.files import sha256
+from ..engine.foreign_files import in_words
 from ..engine.model.config import context_length
 from ..engine.model.confined_vocabulary import ConfinedVocabulary
 from ..engine.text.chat import template_source
 from ..models import Corpus
 from ..storage.opened import TEXTS, opened
 from ..storage.readers import vocabulary_in
+from .folders import links_led
 from .register import register_corpus, tokenizer_hash
 
 NOTHING_BETWEEN = (
@@ -115,6 +117,7 @@ def build(
             )
             _write(rows, file, tick)
         notes = [*open_table(file).notes, *_said_of_ends(vocabulary, bos)]
+    notes += links_led([path, *_files_of(path, files)])
     if options.skipped:
         notes.append(
             f"The first {options.skipped:,} positions of each row{' after BOS' if bos else ''} are not counted."
@@ -164,10 +167,14 @@ def _rows_of_ids(path: Path, vocabulary: ConfinedVocabulary, length: int, longes
     return rows
 
 
+def _files_of(path: Path, files) -> list[Path]:
+    return files or ([path] if path.suffix == ".npy" and path.is_file() else document_files(path))
+
+
 def _fingerprint(path: Path, files, *more) -> str:
     """Changes with the text, the tokenizer, its EOS and template, how the text is read, and the shape of the rows."""
     digest = hashlib.sha256(repr(more).encode())
-    for file in files or ([path] if path.suffix == ".npy" and path.is_file() else document_files(path)):
+    for file in _files_of(path, files):
         name = file.relative_to(path) if path.is_dir() and file.is_relative_to(path) else file.name
-        digest.update(f"{name} {sha256(file)}\n".encode())
+        digest.update(f"{in_words(name)} {sha256(file)}\n".encode())
     return digest.hexdigest()

@@ -65,10 +65,7 @@ def look(asked: ImportRequest) -> None:
 def _planned(asked: ImportRequest, tick=None) -> plan.ImportPlan:
     """The plan of an import whose files all lie below the configured folders, links followed. Raises Outside."""
     inside(asked.path)
-    planned = plan.plan_import(asked, tick=tick)
-    for file in planned.files:
-        inside(file)
-    return planned
+    return plan.plan_import(asked, tick=tick, restricted=True)
 
 
 def _received(lease, file):

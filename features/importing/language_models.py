@@ -9,7 +9,7 @@ from ..engine.model.config import ModelError, read_config
 from ..engine.text.tokenizer_file import FILE, has_tokenizer
 from ..models import SAE
 from ..storage.verdicts import hooks_of
-from .folders import is_model, model_folders
+from .folders import is_model, model_folders, model_inside
 
 SAME = {"gpt2-small": "gpt2"}  # names that libraries give to one model
 BUNDLED = {settings.BASE_DIR / "features" / "demo" / "model": "gelu-1l-mini"}
@@ -20,17 +20,18 @@ class UnknownModel(ValueError):
     """No such model on this machine; the message lists those that are and says how to get one."""
 
 
-def find(name) -> Path:
+def find(name, restricted: bool = False) -> Path:
     """The folder of a model: a folder itself, the name of one known here, or of one in Hugging Face's cache.
 
-    Raises UnknownModel.
+    `restricted`: a folder only where it is a known one, and one whose files lead nowhere else. Raises UnknownModel,
+    Outside.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _readable(_whole(folder.absolute()))
-    for known in known_folders():
+    folder, known_here = Path(name).expanduser(), known_folders() if restricted else None
+    if folder.is_dir() and (known_here is None or folder.absolute() in known_here):
+        return _readable(_whole(folder.absolute()), restricted)
+    for known in known_folders() if known_here is None else known_here:
         if _plain(str(name)) in _names(known):
-            return _readable(known)
+            return _readable(known, restricted)
     raise UnknownModel(
         f"No language model {str(name)!r} is on this machine; known are {_listed()}. Give the folder with its "
         f"config.json, weights and tokenizer.json: --model FOLDER (hf download {name} --local-dir FOLDER gets one)."
@@ -61,8 +62,10 @@ def _whole(folder: Path) -> Path:
     return folder
 
 
-def _readable(folder: Path) -> Path:
+def _readable(folder: Path, restricted: bool = False) -> Path:
     """Raises UnknownModel where its config is none: told when asked, not after weights were loaded."""
+    if restricted:
+        model_inside(folder)
     try:
         read_config(folder)
     except ModelError as error:

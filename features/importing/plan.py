@@ -25,6 +25,7 @@ from ..storage import recognition, verdicts
 from ..storage.opened import description_of
 from ..storage.readers import vocabulary_in
 from . import corpora, demo, provenance
+from .folders import links_led, sae_inside
 from .register import facts_from, register_sae, tokenizer_hash
 from .request import ImportRequest, Unanswered, chosen_sae, hook_point_of, model_path_of
 
@@ -49,7 +50,6 @@ class ImportPlan:
     field: str = ""  # of the text's rows that holds it
     built: corpora.BuiltCorpus | None = None
     encoder_b: SAE | None = None
-    files: tuple[Path, ...] = ()  # all that are read of it
     in_files: dict = dataclass_field(default_factory=dict)  # what the files say of model, place and training
     notes: tuple[str, ...] = ()  # of the plan; the engine adds its own
     training: TrainingText = TrainingText()  # what the files say of its text
@@ -75,23 +75,32 @@ class CheckedImport:
 
 
 def plan_import(
-    request: ImportRequest, built: corpora.BuiltCorpus | None = None, tick: Tick | None = None
+    request: ImportRequest,
+    built: corpora.BuiltCorpus | None = None,
+    tick: Tick | None = None,
+    restricted: bool = False,
 ) -> ImportPlan:
     """Everything checked that can be without loading weights; on rows that are `built` already, where there are any.
-    What `tick` raises, which is called while files are looked into, ends it.
+    What `tick` raises, which is called while files are looked into, ends it. `restricted`: asked for in a browser, so
+    that no file may lie, or lead, outside the configured folders; else where links lead is said.
 
     Raises Unanswered, or a ValueError that says what is wrong: CheckpointError, UnknownModel, TokenizerMissing,
-    CorpusError, BadRequest.
+    CorpusError, BadRequest, Outside.
     """
     request, path = chosen_sae(request.resolved())
+    if restricted:
+        sae_inside(path)
     description = description_of(path, request.answers, tick)
     questions = [question for question in description.questions if question.required]
     notes = []
-    model_path = model_path_of(request, description, questions)
+    model_path = model_path_of(request, description, questions, restricted)
     hook_point = hook_point_of(request, description, model_path, questions, notes)
     if questions:
         open_too = (q for q in description.questions if not q.required and q.name not in ("model_name", "hook_point"))
         raise Unanswered(path, [*questions, *open_too])
+    files = *weight_files(description.weights), *description.configs
+    if not restricted:
+        notes += links_led([path, *files, model_path, *sorted(model_path.iterdir())])
     vocabulary = vocabulary_in(model_path)
     slug = _slug(request, path)
     bos = vocabulary.bos_id is not None and description.subject["prepend_bos"] is not False
@@ -110,7 +119,6 @@ def plan_import(
         tokens=request.tokens,
         field=request.field,
         built=built,
-        files=(*weight_files(description.weights), *description.configs),
         in_files=description.in_files,
         training=training,
         notes=tuple(notes),

@@ -10,6 +10,7 @@ from ..engine.sae.layouts import hook_names
 from ..storage.opened import description_of
 from ..storage.verdicts import model_hash
 from . import language_models
+from .folders import sae_inside
 from .request import chosen_sae
 
 
@@ -55,9 +56,11 @@ def differences(in_files: dict, model_path: Path, hook_point: str) -> dict:
 def detected(request) -> list[tuple[str, str]]:
     """(name, value) of what the files at a request's path are, from headers and configs alone.
 
-    Raises CheckpointError where they cannot be read as an SAE, Unanswered where they are several.
+    Raises CheckpointError where they cannot be read as an SAE, Unanswered where they are several, Outside where one
+    leads elsewhere.
     """
     request, path = chosen_sae(request.resolved())
+    sae_inside(path)
     told = description_of(path, request.answers)
     files = told.in_files
     rows = [

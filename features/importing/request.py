@@ -15,7 +15,7 @@ from ..storage.verdicts import hooks_of
 from . import language_models
 
 if TYPE_CHECKING:
-    from ..engine.sae.checkpoint import Description
+    from ..engine.sae.description import Description
 
 SUBJECT = ("model", "hook_point")  # answers that this file asks for itself
 ONE_OF = "sae"  # likewise: which SAE of a folder of several
@@ -87,16 +87,19 @@ def chosen_sae(request: ImportRequest) -> tuple[ImportRequest, Path]:
     return replace(request, path=str(path), answers=answers), path
 
 
-def model_path_of(request: ImportRequest, description: "Description", questions: list[Question]) -> Path | None:
+def model_path_of(
+    request: ImportRequest, description: "Description", questions: list[Question], restricted: bool = False
+) -> Path | None:
     """The folder of the language model that is named; None, with a question more, where nobody names one known here.
 
-    Raises UnknownModel where the request does.
+    `restricted`: only those known, whose files lead nowhere else. Raises UnknownModel where the request names one that
+    is not known, Outside.
     """
     if request.model:
-        return language_models.find(request.model)
+        return language_models.find(request.model, restricted)
     name = description.subject["model_name"]
     try:
-        return language_models.find(name or "?")
+        return language_models.find(name or "?", restricted)
     except language_models.UnknownModel:
         named = f" The files say {name!r}, which is not on this machine." if name else ""
         text = f"Folder or name of the language model whose activations were learnt?{named}"

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..engine.files import sha256
+from ..engine.foreign_files import plain_bytes
 from ..engine.model.hook_points import hook_widths, usual_first
 from ..engine.model.verdict import Verdict
 from ..models import SAE
@@ -63,7 +64,7 @@ def _hash(model_path: str, files: str) -> str:  # sizes and times are in the key
 
 def _key(model_path) -> str:
     """Of weights and config."""
-    config = (Path(model_path) / "config.json").read_bytes()
+    config = plain_bytes(Path(model_path) / "config.json")
     return hashlib.sha256(model_hash(model_path).encode() + config).hexdigest()
 
 
@@ -76,6 +77,7 @@ def _files(model_path) -> dict[str, list[int]]:
 
 def weight_files(model_path) -> list[Path]:
     """That hold a model's weights; none where there is no such folder."""
-    files = sorted({file for pattern in WEIGHTS for file in Path(model_path).glob(pattern)})
+    found = {file for pattern in WEIGHTS for file in Path(model_path).glob(pattern)}
+    files = sorted(file for file in found if file.is_file())
     # The same weights in two forms: the first that transformers would take.
     return [file for file in files if file.suffix == ".safetensors"] or files

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..foreign_files import Unreadable, read_object
+from ..foreign_files import Unreadable, in_words, read_object
 from .errors import CorpusError
 from .notes import Notes
 from .row_files import SEPARATOR, Found, read_csv, read_json, read_jsonl, read_txt  # noqa: F401  (for those who cut)
@@ -85,7 +85,7 @@ def read_documents(
     _say_copies(texts, notes)
     kinds, names = _kinds(path, files, sources, said, kinds_by)
     here = path if path.is_dir() else path.parent
-    listed = [str(file.relative_to(here)) if file.is_relative_to(here) else file.name for file in files]
+    listed = [in_words(file.relative_to(here) if file.is_relative_to(here) else file.name) for file in files]
     return Documents(texts, sources, numbers, kinds, listed, names, notes.sentences(), notes.chats > 0)
 
 
@@ -101,6 +101,8 @@ def document_files(path: Path, notes: Notes | None = None) -> list[Path]:
     known = ", ".join(READERS)
     if not path.exists():
         raise CorpusError(f"{path} does not exist. A corpus is a file or a folder of {known}, or ids as .npy.")
+    if not path.is_file() and not path.is_dir():
+        raise CorpusError(f"{path} is neither a file nor a folder, a pipe perhaps. Name the one to read.")
     if path.is_file():
         if not _format(path):
             packed = ", ".join(UNPACKERS)
@@ -194,10 +196,10 @@ def _kinds_of_files(path: Path, files: list[Path], by: str) -> list[str]:
     folders = [str(f.parent.relative_to(here)) if f.is_relative_to(here) else f.parent.name for f in files]
     by_folder = by == "folder" or (by != "file" and len(set(folders)) > 1)
     if by_folder:
-        return [here.name if folder == "." else folder for folder in folders]
+        return [in_words(here.name if folder == "." else folder) for folder in folders]
     # Parts of one text are of one kind, whatever their numbers.
     stems = [f.name[: -len(ending_of(f) or "")] if ending_of(f) else f.name for f in files]
-    return [SHARD.sub("", stem) or stem for stem in stems]
+    return [in_words(SHARD.sub("", stem) or stem) for stem in stems]
 
 
 def _say_copies(texts: list[str], notes: Notes) -> None:

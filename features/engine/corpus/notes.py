@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from ..foreign_files import in_words
+
 SENTENCES = {  # what is counted -> a sentence, with the count and the file's name
     "null": "{n:,} rows of {file} have no text (null) and were skipped.",
     "missing": "{n:,} rows of {file} lack the field of the text and were skipped.",
@@ -23,11 +25,11 @@ class Notes:
 
     def add(self, what: str, file, count: int = 1) -> None:
         """One more of a kind of SENTENCES."""
-        self._counts.setdefault(what, Counter())[str(file)] += count
+        self._counts.setdefault(what, Counter())[in_words(file)] += count
 
     def say(self, sentence: str) -> None:
         """Something that was assumed; each sentence once."""
-        if sentence not in self._said:
+        if (sentence := in_words(sentence)) not in self._said:
             self._said.append(sentence)
 
     def sentences(self) -> list[str]:

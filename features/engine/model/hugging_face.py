@@ -119,7 +119,7 @@ def stored_names(folder) -> list[str]:
     from safetensors import safe_open
 
     names = []
-    for path in sorted(Path(folder).glob("*.safetensors")):
+    for path in sorted(file for file in Path(folder).glob("*.safetensors") if file.is_file()):
         with safe_open(str(path), "pt") as file:
             names += file.keys()
     return names

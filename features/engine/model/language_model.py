@@ -43,6 +43,7 @@ def load_model(folder, device: str = "auto", ids: Tensor | None = None):
     """
     folder, device = Path(folder), device_named(device)
     config = read_config(folder)
+    _refuse_pipes(folder)
     try:
         small = OneBlockConfig.read(config)
         if small:
@@ -62,6 +63,13 @@ def load_model(folder, device: str = "auto", ids: Tensor | None = None):
         said = without_advice(error, "it needs code that transformers does not have, which is not run here")
         said = said if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {said}"
         raise ModelError(f"The model in {folder} cannot be loaded: {said}") from error
+
+
+def _refuse_pipes(folder: Path) -> None:
+    """Raises ModelError where anything but files and folders lies there: to open a pipe waits for ever."""
+    for entry in sorted(folder.iterdir()):
+        if entry.exists() and not entry.is_file() and not entry.is_dir():
+            raise ModelError(f"{entry} is no regular file, and only those are read. Take it away.")
 
 
 def _stand_in(folder: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...engine.foreign_files import in_words
 from ...engine.sae.reading.errors import CheckpointError
 from ...engine.sae.reading.files import USUAL, find_configs, weight_files, weights_in
 
@@ -67,7 +68,7 @@ def find(root: Path) -> tuple[list[Found], list[str]]:
         try:
             found.append(_found(path))
         except (OSError, CheckpointError) as error:  # gone since, or a part of it is not there yet
-            problems.append(f"{path}: {error}")
+            problems.append(in_words(f"{path}: {error}"))
     return found, problems
 
 
@@ -75,12 +76,13 @@ def _below(root: Path, problems: list[str]) -> Iterator[Path]:
     """Paths of checkpoints, in order of names; language models, links and what is being written are left out."""
 
     def unreadable(error):
-        problems.append(f"{error.filename} cannot be read: {error.strerror}. Its checkpoints are left out.")
+        problems.append(in_words(f"{error.filename} cannot be read: {error.strerror}. Its checkpoints are left out."))
 
     for name, inner, files in os.walk(root, onerror=unreadable):
         folder = Path(name)
         depth = len(folder.relative_to(root).parts)
-        inner[:] = sorted(n for n in inner if not n.startswith(".")) if depth < DEEPEST else []
+        # A name that is not UTF-8 fits into no row.
+        inner[:] = sorted(n for n in inner if not n.startswith(".") and in_words(n) == n) if depth < DEEPEST else []
         if "tokenizer.json" in files:
             inner.clear()
             continue

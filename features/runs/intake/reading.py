@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from ...importing.folders import inside
+from ...importing.folders import sae_inside
 from ...importing.plan import check_import, plan_import
 from ...importing.request import ImportRequest
 from ...messages import BadRequest
@@ -20,13 +20,11 @@ def read(checkpoint: Checkpoint, say: Callable[[str], None], tick: Callable[[], 
     another file says to be of the same step."""
     path, watch = Path(checkpoint.path), checkpoint.watch
     if watch.restricted:
-        inside(path)
+        sae_inside(path)
     fingerprint = recognition.fingerprint(path)
     sae, checked = _known(path, fingerprint), None
     if sae is None:
-        planned = plan_import(ImportRequest(str(path), **watch.asked), tick=tick)
-        for file in planned.files if watch.restricted else ():
-            inside(file)
+        planned = plan_import(ImportRequest(str(path), **watch.asked), tick=tick, restricted=watch.restricted)
         checked = check_import(planned, say, tick)
     answers = checked.answers if checked else sae.answers
     description = description_of(path, answers, tick)

@@ -2,7 +2,7 @@
 
 from safetensors import safe_open
 
-from features.engine.foreign_files import in_bytes
+from features.engine.foreign_files import in_bytes, opened_plain
 from features.engine.sae.reading.errors import CheckpointError, reading
 from features.engine.sae.reading.npz import is_npz, open_npz
 from features.engine.sae.reading.pickles import read_pickle
@@ -78,7 +78,7 @@ def _together(index, max_bytes) -> Container:
 
 
 def _open(path, max_bytes):
-    with path.open("rb") as file:
+    with opened_plain(path) as file:
         start = file.read(9)
     # safetensors: the length of the header in eight bytes, then the header, a JSON object.
     if start[8:9] == b"{":

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from features.engine.files import sha256
+from features.engine.foreign_files import opened_plain
 from features.engine.sae.reading.files import find_configs, find_weights
 
 BLOCK = 2**22  # bytes read at a time
@@ -29,7 +30,7 @@ def _of_weights_and_configs(weights: Path) -> str:
 def _with_length(file: Path) -> bytes:
     # The length in decimal and a zero byte stood in front of the content.
     digest = hashlib.sha256(str(file.stat().st_size).encode() + b"\0")
-    with file.open("rb") as content:
+    with opened_plain(file) as content:
         while block := content.read(BLOCK):
             digest.update(block)
     return digest.digest()
