@@ -13,7 +13,8 @@ from .models import Analysis, Checkpoint, Import, Job, Verification
 from .patterns import claims
 from .runs import quick_pass
 from .runs.intake import watching
-from .storage import example_tokens, kept_activations, move_payloads, recognition, relocation, twins
+from .storage import example_tokens, kept_activations, recognition, relocation, twins
+from .storage.catch_up import encoder_columns, move_payloads
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def _catch_up_once():
     """The first thing that a worker does: rows of earlier versions become those of today. What it computes carries
     the hashes of today."""
     catch_ups = relocation.relocate, recognition.recognise_all, move_payloads.move_all, twins.group_all
-    for catch_up in (*catch_ups, example_tokens.fill_all, claims.test_untested):
+    for catch_up in (*catch_ups, example_tokens.fill_all, encoder_columns.fill_all, claims.test_untested):
         try:
             catch_up()
         except Exception:  # whatever is wrong with an old row: what waits is done all the same
@@ -61,6 +62,7 @@ def begin():
     """Once, when a worker starts: ring where rows of earlier versions wait."""
     try:
         waiting = recognition.unrecognised(), move_payloads.unmoved(), twins.ungrouped(), example_tokens.unfilled()
+        waiting = *waiting, encoder_columns.unfilled()
         lacking = steps.request_missing()
         if lacking or any(rows.exists() for rows in waiting) or claims.untested():
             doorbell.ring()

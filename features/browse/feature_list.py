@@ -21,6 +21,9 @@ FILTERS = {
     "dead": "dead",
     "twin": "with twins",
     "each": "one of each twins",
+    "swarm": "in a swarm",
+    "common": "on the common encoder direction",
+    "apart": "neither in a swarm nor on a common direction",
 }
 SEARCHED = {  # by -> its words
     "fired": "the token it fires most on",

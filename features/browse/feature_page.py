@@ -6,7 +6,7 @@ import numpy as np
 from django.urls import reverse
 
 from ..engine.results import FeatureStatistics, Relatives
-from ..models import SAE, Feature, Statistics
+from ..models import SAE, Feature, FeatureFlag, Statistics
 from ..storage.feature_rows import statistics_of
 from ..storage.findings_file import findings_of
 from . import feature_json
@@ -77,6 +77,8 @@ def heading(row: Feature) -> dict:
         "dead": row.is_dead,
         "dense": row.is_dense,
         "twins": {"count": row.twins, "first": row.twin_of} if row.twins else None,
+        "swarm": row.has(FeatureFlag.SWARM),
+        "common_direction": row.has(FeatureFlag.COMMON_DIRECTION),
     }
 
 

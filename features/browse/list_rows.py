@@ -26,6 +26,9 @@ SHOWN = {
     "dead": "dead",
     "twin": "twin",
     "each": "one_of_each",
+    "swarm": "swarm",
+    "common": "on_common_direction",
+    "apart": "in_no_swarm",
 }
 MOST_PARAMETERS = 500  # of a query: SQLite carries 32,766, but thousands take longer than the query
 GRADE_ORDER = {"clear": 3, "partly": 2, "unclear": 1, "": 0}

@@ -100,9 +100,21 @@ def table(request, slug):
         if features.searches_beside:
             feature.found = rows.found.get(feature.index)
     context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "shown": shown}
-    context |= {"choices": CHOICES, "why_unsearched": rows.why_unsearched, "quick": quick_note(sae)}
+    why = rows.why_unsearched or ("" if page.paginator.count else _why_no_swarm(sae, features))
+    context |= {"choices": CHOICES, "why_unsearched": why, "quick": quick_note(sae)}
     context |= {"may_keep": rows.reader is not None, "starred": starred_by(sae, rows.reader)}
     return render(request, "features/table.html", context)
+
+
+def _why_no_swarm(sae: SAE, features: FeatureList) -> str:
+    """Where members of a swarm were counted, but not kept."""
+    counted = (sae.statistics.health or {}).get("swarm") if sae.statistics and features.show == "swarm" else 0
+    if not counted:
+        return ""
+    return (
+        f"{counted:,} features are in a swarm; which ones, the version that computed these statistics did not keep. "
+        "Compute them again."
+    )
 
 
 @require_safe
@@ -171,7 +183,11 @@ def random(request, slug):
 def random_feature(listed: ListRows) -> int:
     """One of a list; of the plain one, one worth reading, or alive at least. Any where there is none."""
     sae, rows = listed.sae, Feature.objects.shown_of(listed.sae)
-    groups = [listed.filtered] if listed.list.is_filtered else [rows.worth_reading().one_of_each(), rows.alive()]
+    groups = (
+        [listed.filtered]
+        if listed.list.is_filtered
+        else [rows.worth_reading().one_of_each().in_no_swarm(), rows.alive()]
+    )
     for group in groups:
         if size := group.count():
             return group.values_list("index", flat=True)[randrange(size)]

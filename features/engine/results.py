@@ -216,6 +216,16 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Encoders:
+    """Of each feature's encoder, and whether it goes along with many others; None where that was not looked at."""
+
+    norms: Float32  # [d_sae] of its column of W_enc
+    cosines: Float32  # [d_sae] with its row of W_dec; NaN where one is all zeros
+    common: Annotated[np.ndarray, np.bool_] | None  # [d_sae] on the direction that many encoders share
+    swarm: Annotated[np.ndarray, np.bool_] | None  # [d_sae] its strongest position is among those of many others
+
+
+@dataclass(frozen=True)
 class Summary:
     """Figures of a whole SAE on a corpus, and what is needed to have them again."""
 
@@ -232,6 +242,7 @@ class Summary:
     seed: int
     versions: dict = field(default_factory=dict)
     health: Health | None = field(default_factory=Health)  # None in quick results
+    encoders: Encoders | None = None  # likewise
     loss_rows: int = 0  # that the losses are measured on; 0 in what earlier versions computed
     loss_recovered_margin: float = float("nan")  # half of its 95 % interval
     loss_cost_margin: float = float("nan")  # the same of loss_reconstructed - loss_clean, in nats

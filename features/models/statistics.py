@@ -110,6 +110,19 @@ class FeatureQuerySet(models.QuerySet):
         """Of features nearly the same, the first alone."""
         return self.filter(models.Q(twin_of=None) | models.Q(twin_of=models.F("index")))
 
+    def swarm(self) -> "FeatureQuerySet":
+        """Strongest where many others are, too."""
+        return self.flagged(FeatureFlag.SWARM)
+
+    def on_common_direction(self) -> "FeatureQuerySet":
+        """With an encoder on the direction that many encoders share."""
+        return self.flagged(FeatureFlag.COMMON_DIRECTION)
+
+    def in_no_swarm(self) -> "FeatureQuerySet":
+        """Neither of the two, or not looked at."""
+        bits = FeatureFlag.SWARM | FeatureFlag.COMMON_DIRECTION
+        return self.alias(along=F("flags").bitand(int(bits))).filter(models.Q(along=0) | models.Q(flags=None))
+
     def flagged(self, flag: FeatureFlag) -> "FeatureQuerySet":
         """Of which it is said."""
         return self.annotate(**{f"flag_{flag}": F("flags").bitand(int(flag))}).filter(**{f"flag_{flag}__gt": 0})
@@ -162,7 +175,7 @@ class Feature(models.Model):
     encoder_norm = models.FloatField(null=True, help_text="Length of its column of W_enc.")
     encoder_cosine = models.FloatField(null=True, help_text="Of its column of W_enc with its row of W_dec.")
     flags = models.PositiveSmallIntegerField(null=True, help_text="Sum of FeatureFlag; empty: nothing was looked at.")
-    # Where earlier versions kept them, until storage/move_payloads.py has moved them; empty in rows written since.
+    # Where earlier versions kept them, until storage/catch_up/move_payloads.py has moved them; empty in newer rows.
     old_quantiles = models.BinaryField(db_column="quantiles", default=b"")
     old_payload = models.BinaryField(db_column="payload", default=b"")
 

@@ -13,10 +13,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from .. import __version__
-from ..engine.results import DENSE_ABOVE, FeatureStatistics, Summary
+from ..engine.results import DENSE_ABOVE, Encoders, FeatureStatistics, Summary
 from ..messages import BadRequest
 from ..models import SAE, Corpus, Feature, FeatureQuerySet, Job, Statistics
 from . import twins
+from .catch_up import encoder_columns
 from .feature_rows import row_of, save
 from .readers import rows_of, vocabulary_of
 
@@ -42,7 +43,7 @@ def write_block(lease, summary: Summary, features: Iterable[FeatureStatistics]) 
     """Write some features of a job into the set that nobody is shown yet. Raises LeaseLost before anything of a batch
     is written."""
     job, statistics = lease.job, _set_of(lease, summary)
-    for rows in _batches(_rows(job.sae, statistics, features)):
+    for rows in _batches(_rows(job.sae, statistics, features, summary.encoders)):
         with transaction.atomic():
             lease.check()
             _block(statistics.pk, [row.index for row in rows]).delete()  # of a worker that was killed here
@@ -196,10 +197,15 @@ def _count_anew(statistics: Statistics) -> None:
     statistics.save(update_fields=["dead", "dense"])
 
 
-def _rows(sae: SAE, statistics: Statistics, features: Iterable[FeatureStatistics]) -> Iterator[Feature]:
+def _rows(
+    sae: SAE, statistics: Statistics, features: Iterable[FeatureStatistics], encoders: Encoders | None = None
+) -> Iterator[Feature]:
     vocabulary, rows = vocabulary_of(sae), rows_of(statistics.corpus)
     for feature in features:
-        yield row_of(feature, statistics, vocabulary, rows)
+        row = row_of(feature, statistics, vocabulary, rows)
+        if encoders is not None:
+            encoder_columns.set_columns(row, encoders)
+        yield row
 
 
 def _batches(rows: Iterable[Feature]) -> Iterator[list[Feature]]:

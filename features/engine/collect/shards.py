@@ -8,18 +8,18 @@ there are, in which order they come and where they were made changes no entry, a
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..activity.correlations import Correlations, EncoderB, Moments
-from ..activity.health import health
+from ..activity.health import health_and_encoders
 from ..activity.top_examples import TokenLayout
 from ..corpus.token_rows import counted_tokens, rows_needed
 from ..files import whole_folder
-from ..results import LOSS_ROWS, Health, Progress
+from ..results import LOSS_ROWS, Encoders, Health, Progress
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import CHUNK_TOKENS, ActiveEntries
 from ..store.pair_products import FrequencySplit, PairProducts, products_with_frequent
@@ -156,8 +156,10 @@ def merge(
             products = products_with_frequent(splits[left], splits[right], subject.device, report)
             np.save(_products_file(unfinished, left, right), products)
         if with_health:
-            found = health(subject, splits[A].entries, _layout(rows, plan))
+            found, encoders = health_and_encoders(subject, splits[A].entries, _layout(rows, plan))
             (unfinished / "health.json").write_text(json.dumps(asdict(found)))
+            arrays = {name: array for name, array in vars(encoders).items() if array is not None}
+            np.savez(unfinished / "encoders.npz", **arrays)
         # [rows, 4], three sums of losses and the number of their tokens: shards lie in the order of their rows.
         np.save(unfinished / "losses.npy", np.concatenate([np.load(each / "losses.npy") for each in folders]))
         screens = sorted({(each / "screen.txt").read_text() for each in folders})
@@ -195,9 +197,17 @@ def open_collected(
     found = merged / "health.json"
     found = Health(**json.loads(found.read_text())) if found.exists() else None
     figures = replace(summary.sae_summary(plan, sums, entries.counts, losses, seed), health=found)
+    figures = replace(figures, encoders=_encoders(merged / "encoders.npz"))
     figures.versions["screen"] = (merged / "screen.txt").read_text()
     layout = _layout(rows, plan)
     return Collected(subject, layout, entries, correlations, figures, seed, features, ThrottledProgress(progress))
+
+
+def _encoders(file: Path) -> Encoders | None:
+    if not file.exists():
+        return None
+    with np.load(file) as arrays:
+        return Encoders(**{part.name: arrays.get(part.name) for part in fields(Encoders)})
 
 
 def _layout(rows: np.ndarray, plan: ShardPlan) -> TokenLayout:

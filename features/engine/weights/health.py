@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..results import RARE_BELOW, Health
+from ..results import RARE_BELOW, Encoders, Health
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import ActiveEntries
 
 LEAST_FEATURES = 100  # of which a common direction is told
 APART_BELOW = 0.2  # cosine of encoder and decoder
+ALONG = 0.5  # cosine with the common direction
 DIRECTIONS, ROUNDS = 8, 30  # of the subspace iteration for the first singular direction
 COLUMNS_AT_ONCE = 4096
 
@@ -68,16 +69,47 @@ def common_direction(W_enc: Tensor, features: np.ndarray) -> Directions | None:
     return Directions(n, (together - n) / (n * (n - 1)), first_singular_share(units))
 
 
+def on_common_direction(W_enc: Tensor, alive: np.ndarray) -> np.ndarray | None:
+    """Which features' encoder columns have a cosine above ALONG, of either sign, with the first singular direction of
+    those that are alive. [d_sae] bool; None of fewer than LEAST_FEATURES. Of a healthy dictionary hardly any."""
+    units = torch.nn.functional.normalize(W_enc.T.float(), dim=1)  # [d_sae, d_in], those of zeros stay so
+    chosen = units[torch.from_numpy(alive).to(units.device)]
+    chosen = chosen[chosen.any(dim=1)]
+    if len(chosen) < LEAST_FEATURES:
+        return None
+    return ((units @ first_direction(chosen)[1]).abs() > ALONG).cpu().numpy()
+
+
 def first_singular_share(units: Tensor) -> float:
-    """Share of the squared length of rows [n, d] on their first singular direction, by subspace iteration (Halko,
-    Martinsson and Tropp, "Finding structure with randomness", 2011)."""
+    """Share of the squared length of rows [n, d] on their first singular direction."""
+    return first_direction(units)[0] / float(units.square().sum(dtype=torch.float64))
+
+
+def first_direction(units: Tensor) -> tuple[float, Tensor]:
+    """Squared length of rows [n, d] on their first singular direction, and that direction [d], by subspace iteration
+    (Halko, Martinsson and Tropp, "Finding structure with randomness", 2011)."""
     d = units.shape[1]
     start = torch.randn(d, min(DIRECTIONS, d), generator=torch.Generator().manual_seed(0))
     basis = torch.linalg.qr(start.to(units))[0]  # [d, DIRECTIONS]
     for _ in range(ROUNDS):
         basis = torch.linalg.qr(units.T @ (units @ basis))[0]
     projected = (units @ basis).double()  # [n, DIRECTIONS]
-    return float(torch.linalg.eigvalsh(projected.T @ projected)[-1] / units.square().sum(dtype=torch.float64))
+    values, vectors = torch.linalg.eigh(projected.T @ projected)  # ascending
+    return float(values[-1]), basis @ vectors[:, -1].to(basis)
+
+
+def encoders(sae: SparseAutoencoder, alive: np.ndarray, swarm: np.ndarray | None = None) -> Encoders:
+    """Of all features; `alive` and, where it was looked for, `swarm`: indices of those that are."""
+    members = None
+    if swarm is not None:
+        members = np.zeros(sae.config.d_sae, bool)
+        members[swarm] = True
+    return Encoders(
+        norms=sae.W_enc.norm(dim=0).float().cpu().numpy(),
+        cosines=encoder_decoder_cosine(sae).astype(np.float32),
+        common=on_common_direction(sae.W_enc, alive),
+        swarm=members,
+    )
 
 
 def encoder_decoder_cosine(sae: SparseAutoencoder) -> np.ndarray:

@@ -6,7 +6,7 @@ import torch
 
 from features.engine import reference
 from features.engine.activity import strongest
-from features.engine.activity.health import health
+from features.engine.activity.health import health_and_encoders
 from features.engine.activity.top_examples import TokenLayout
 from features.engine.sae.sae import SAEConfig, SparseAutoencoder
 from features.engine.store.active_entries import ActiveEntries, ActiveEntriesWriter, Chunk
@@ -124,7 +124,7 @@ def mean_cosine(columns):
 
 
 def test_the_directions_are_their_definitions(sae, entries, rows, f):
-    found = health(Subject(sae), entries, TokenLayout(rows, 1))
+    found, encoders = health_and_encoders(Subject(sae), entries, TokenLayout(rows, 1))
     flat = torch.from_numpy(f.reshape(-1, D_SAE)).double()
     counts = (flat != 0).sum(0).numpy()
     alive = np.flatnonzero(counts)
@@ -133,6 +133,10 @@ def test_the_directions_are_their_definitions(sae, entries, rows, f):
     assert found.common_direction == pytest.approx(mean_cosine(columns), rel=1e-4)
     units = columns / columns.norm(dim=0)
     assert found.first_share == pytest.approx(float(torch.linalg.svdvals(units)[0] ** 2 / units.shape[1]), rel=1e-4)
+    along = sae.W_enc.double().T @ torch.linalg.svd(units)[0][:, 0] / sae.W_enc.double().norm(dim=0)
+    assert encoders.common.tolist() == (along.abs() > 0.5).tolist() and 0 < encoders.common.sum() < D_SAE
+    assert encoders.swarm.sum() == found.swarm
+    np.testing.assert_allclose(encoders.norms, sae.W_enc.norm(dim=0), rtol=1e-6)
     assert found.common_direction > 0.15 and found.common_direction_rarest is None  # of 78: too few
 
     cosines = [float(reference.cosine(sae.W_enc[:, [i]].double(), sae.W_dec[[i]].double().T)) for i in alive]

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from features.models import Feature, FeatureFlag, FeaturePayload, FeatureQuerySet
-from features.storage import move_payloads
+from features.storage.catch_up import move_payloads
 from features.storage.feature_rows import statistics_of
 from prompts.stored_features import StoredFeatures
 from tests import made_up

@@ -6,7 +6,7 @@ anywhere and go on later, while pages read either place. A release that drops th
 
 from django.db import transaction
 
-from ..models import Feature, FeaturePayload
+from ...models import Feature, FeaturePayload
 
 BATCH = 200  # about 2 MB: no other writer waits long
 

@@ -1,0 +1,1 @@
+"""What workers make of rows of earlier versions: a batch at a time, to be interrupted anywhere."""
