@@ -9,9 +9,10 @@ from django.db import DatabaseError, connections
 from .analysis import steps
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
-from .models import Analysis, Checkpoint, Import, Job, Verification
+from .models import Analysis, Checkpoint, Comparison, Import, Job, Verification
 from .patterns import claims
 from .runs import quick_pass
+from .runs.beside import dictionaries
 from .runs.intake import watching
 from .storage import example_tokens, kept_activations, recognition, relocation, twins
 from .storage.catch_up import encoder_columns, move_payloads
@@ -31,6 +32,7 @@ KINDS = {  # in this order
     Verification: verification.run_verification,
     Import: import_sae,
     Checkpoint: quick_pass.run_checkpoint,
+    Comparison: dictionaries.run_comparison,
     Job: worker.run_part,
     Analysis: steps.run_analysis,
 }

@@ -14,6 +14,7 @@ from .jobs import status
 from .jobs import views as job_views
 from .judge import views as judge_views
 from .runs import views as run_views
+from .runs.beside import views as beside_views
 
 
 class Number(IntConverter):
@@ -51,7 +52,9 @@ urlpatterns = [
     path("saes/<slug:slug>/labels/findings.json", judge_views.findings, name="labels-findings"),
     re_path(r"^saes/(?P<slug>[-\w]+)/labels\.(?P<form>json|csv)$", judge_views.export, name="labels-export"),
     path("saes/<slug:slug>/features/<number:index>/training.json", run_views.training_json, name="training-json"),
-    path("saes/<slug:slug>/features/<number:index>/beside/", run_views.beside, name="beside"),
+    path("saes/<slug:slug>/features/<number:index>/beside/", beside_views.beside, name="beside"),
+    path("saes/<slug:slug>/beside/", beside_views.dictionaries_page, name="dictionaries"),
+    path("saes/<slug:slug>/beside/compare/", beside_views.compare, name="dictionaries-compare"),
     path("runs/", run_views.runs, name="runs"),
     path("runs/upload/<str:step>/", run_views.upload, name="run-upload"),
     path("runs/upload/<str:step>/<str:name>", run_views.upload, name="run-upload-file"),

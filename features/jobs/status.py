@@ -4,7 +4,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from ..models import Analysis, Checkpoint, Import, Job, QueuedWork, Statistics, Verification
+from ..models import Analysis, Checkpoint, Comparison, Import, Job, QueuedWork, Statistics, Verification
 from ..templatetags.formatting import duration
 
 KINDS = {  # as addresses name them
@@ -12,6 +12,7 @@ KINDS = {  # as addresses name them
     "import": Import,
     "verification": Verification,
     "checkpoint": Checkpoint,
+    "comparison": Comparison,
     "analysis": Analysis,
 }
 WORDS = {
@@ -19,6 +20,7 @@ WORDS = {
     Import: "import",
     Verification: "verification",
     Checkpoint: "checkpoint",
+    Comparison: "comparison",
     Analysis: "analysis",
 }
 PHASES = {  # of a computation: what is done, and what is counted

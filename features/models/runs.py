@@ -184,3 +184,25 @@ class CheckpointTest(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["claim", "checkpoint"], name="claim_at_checkpoint_once")]
+
+
+class ComparisonQuerySet(QueuedWorkQuerySet):
+    def of(self, sae: SAE, other: SAE):
+        return self.filter(sae=sae, other=other)
+
+
+class Comparison(QueuedWork):
+    """A request to hold a whole SAE beside another that reads the same place, and what came of it."""
+
+    CANCELLED_ERROR = "The two were not compared. Ask for it again on their page."
+
+    sae = models.ForeignKey(SAE, models.CASCADE, related_name="comparisons")
+    other = models.ForeignKey(SAE, models.CASCADE, related_name="+")
+    pairs = models.BinaryField(null=True, help_text="engine/training/dictionary_match.py, PAIR of each feature.")
+    figures = models.JSONField(default=dict, help_text="How many are matched, and chance.")
+    about = models.JSONField(default=dict, help_text="Weights and statistics it was made of.")
+
+    objects = ComparisonQuerySet.as_manager()
+
+    def __str__(self):
+        return f"comparison {self.pk}: {self.sae.slug} beside {self.other.slug}, {self.get_state_display().lower()}"

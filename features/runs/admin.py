@@ -8,7 +8,7 @@ from ..importing import language_models
 from ..importing.folders import Outside, inside, roots
 from ..jobs.admin import QueuedWorkAdmin, ReadOnly
 from ..messages import BadRequest, size
-from ..models import Checkpoint, Corpus, Run, Watch
+from ..models import Checkpoint, Comparison, Corpus, Run, Watch
 from . import removal, warnings
 from .intake import watching
 
@@ -162,6 +162,13 @@ class CheckpointAdmin(QueuedWorkAdmin):
             if checkpoint.run
             else ""
         )
+
+
+@admin.register(Comparison)
+class ComparisonAdmin(QueuedWorkAdmin):
+    """Whole SAEs beside each other: how far each comparison is."""
+
+    list_display = ["id", "page", "other", "progress", "asked", "buttons"]
 
 
 admin.site.register(Run, ReadOnly)

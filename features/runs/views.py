@@ -4,6 +4,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, F, Q
 from django.http import Http404, HttpResponseForbidden, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -11,7 +12,6 @@ from ..jobs.views import STAFF_ONLY, may_compute
 from ..messages import BadRequest, size
 from ..models import SAE, Checkpoint, Run, Watch
 from . import checkpoint_health, history, lists, panels, records, warnings
-from .beside import matches
 from .claims import held
 from .claims import history as claims
 from .intake import uploads
@@ -63,6 +63,7 @@ def run(request, slug):
         "with": ",".join(other.slug for other in others),
         "may_compute": may_compute(request.user),
         "newest": next((each for each in reversed(measured) if each.sae), None),
+        "beside": _dictionaries(run, others),
         "untested": len(held.untested(run)) if claimed else 0,
         "claimed": claimed[:MOST_CLAIMS],
         "claims": {state: sum(each.state == state for each in claimed) for state in claims.ORDER},
@@ -122,35 +123,6 @@ def training_json(request, slug, index):
     return JsonResponse(found | {"claims": [each.to_dict() for each in claims.through(moment.run, every, index)]})
 
 
-@require_safe
-def beside(request, slug, index):
-    """A feature and its counterpart in another SAE at the same place, in two columns, with chance beside each match."""
-    sae = get_object_or_404(SAE.objects.for_pages(), slug=slug)
-    if not 0 <= index < sae.d_sae:
-        raise Http404(f"Feature {index}: this SAE has features 0 to {sae.d_sae - 1}.")
-    others = [each for each in SAE.objects.for_pages().exclude(pk=sae.pk) if not sae.not_comparable(each)]
-    chosen = request.GET.get("other", "")
-    other = next((each for each in others if each.slug == chosen), None)
-    if chosen and other is None:
-        raise Http404(f"No SAE “{chosen}” reads the same place. There are: {', '.join(each.slug for each in others)}.")
-    found, problem = None, ""
-    try:
-        found = matches.counterpart(index, sae, other) if other else None
-    except (ValueError, OSError) as trouble:
-        problem = str(trouble)
-    columns = [{"sae": sae, "feature": index}]
-    columns += [{"sae": other, "feature": found.feature}] if found else []
-    data = {"columns": [sae_column(**column) for column in columns]}
-    context = {"index": index, "others": others, "other": other, "found": found, "problem": problem, "data": data}
-    return render(request, "runs/beside.html", {"sae": sae, "here": "feature", **context})
-
-
-def sae_column(sae: SAE, feature: int) -> dict:
-    """What a script needs to draw a feature of one of the two."""
-    address = f"{sae.get_absolute_url()}features/{feature}"
-    return {"name": f"{sae.name} ({sae.slug})", "feature": feature, "page": f"{address}/", "json": f"{address}.json"}
-
-
 @require_POST
 def star(request, slug, id):
     """Keep the panels of a checkpoint, made now where they are not there; or no longer."""
@@ -200,6 +172,17 @@ def _run_or_404(slug: str) -> Run:
 def _checkpoint_or_404(slug: str, id: int) -> Checkpoint:
     related = ("run__rows", "run__watch", "sae__statistics", "same_as__run")
     return get_object_or_404(Checkpoint.objects.select_related(*related), run__slug=slug, pk=id)
+
+
+def _dictionaries(run: Run, others: list[Run]) -> list[dict]:
+    """Pages of this run's newest dictionary beside those of others at the same place."""
+    newest = {each.pk: each.in_order().exclude(sae=None).select_related("sae").last() for each in (run, *others)}
+    own = newest[run.pk]
+    return [
+        {"name": other.name, "url": f"{reverse('features:dictionaries', args=[own.sae.slug])}?other={its.sae.slug}"}
+        for other in others
+        if own and (its := newest[other.pk]) and not own.sae.not_comparable(its.sae)
+    ]
 
 
 def _beside(found: Checkpoint) -> tuple[Checkpoint | None, Checkpoint | None]:

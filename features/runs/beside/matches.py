@@ -47,12 +47,12 @@ def counterpart(feature: int, sae: SAE, other: SAE) -> Counterpart:
 
     if why := sae.not_comparable(other).replace("encoder B has", "both have"):
         raise ValueError(why)
-    own, others = _rows(sae), _rows(other)
+    own, others = unit_rows_of(sae), unit_rows_of(other)
     activity, why = _by_activity(feature, sae, other)
     return Counterpart(
         feature if _in_one_run(sae, other) else None,
         decoder_match(own, others, feature),
-        _chance(other.subject_key, other.pk),
+        decoder_chance(other),
         activity,
         why,
     )
@@ -64,20 +64,33 @@ def _in_one_run(sae: SAE, other: SAE) -> bool:
 
 
 def _by_activity(feature: int, sae: SAE, other: SAE) -> tuple[ActivityMatch | None, str]:
-    mine, its = sae.statistics, other.statistics
-    if mine is None or its is None or mine.corpus_id != its.corpus_id or mine.tokens != its.tokens:
-        return None, "Activations are not compared: the two have no statistics on the same tokens."
-    try:
-        kept, others = kept_of(sae), kept_of(other)
-    except NothingKept as why:
-        return None, f"Activations are not compared. {why}"
-    corpus = mine.corpus
-    found = activity_match(kept, others, feature, mine.tokens, corpus.row_length - corpus.first)
+    if why := why_no_activity(sae, other):
+        return None, why
+    mine, corpus = sae.statistics, sae.statistics.corpus
+    found = activity_match(kept_of(sae), kept_of(other), feature, mine.tokens, corpus.row_length - corpus.first)
     return found, "" if found else "It fires too seldom on these tokens, or meets no other often enough, to tell."
 
 
-def _rows(sae: SAE):
+def why_no_activity(sae: SAE, other: SAE) -> str:
+    """A sentence, where activations of the two cannot be compared."""
+    mine, its = sae.statistics, other.statistics
+    if mine is None or its is None or mine.corpus_id != its.corpus_id or mine.tokens != its.tokens:
+        return "Activations are not compared: the two have no statistics on the same tokens."
+    try:
+        kept_of(sae), kept_of(other)
+    except NothingKept as why:
+        return f"Activations are not compared. {why}"
+    return ""
+
+
+def unit_rows_of(sae: SAE):
+    """Decoder rows of length one. [d_sae, d_in] float32"""
     return _unit_rows(sae.subject_key, sae.pk)
+
+
+def decoder_chance(other: SAE) -> float:
+    """The decoder cosine that a direction that has nothing to do with this SAE would reach once in a hundred times."""
+    return _chance(other.subject_key, other.pk)
 
 
 @lru_cache(maxsize=2)  # a decoder may have hundreds of MB

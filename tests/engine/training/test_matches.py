@@ -7,7 +7,7 @@ import torch
 from features.engine.reference import pearson
 from features.engine.store.active_entries import ActiveEntries, ActiveEntriesWriter, Chunk
 from features.engine.store.kept_entries import KeptEntries, write_kept
-from features.engine.training import activity_match, decoder_match
+from features.engine.training import activity_match, decoder_match, dictionary_match
 
 ROWS, WIDTH, FEATURES = 60, 10, 12
 
@@ -56,3 +56,24 @@ def test_the_nearest_decoder_row_is_found_and_chance_is_below_it(monkeypatch):
     chance = decoder_match.chance_cosine(others)
     assert 0.3 < chance < 0.8 < found.cosine
     assert decoder_match.decoder_match(own, others, 5).cosine < chance
+
+
+def test_whole_dictionaries_are_matched_as_feature_by_feature(dense, tmp_path, monkeypatch):
+    monkeypatch.setattr(dictionary_match, "AT_ONCE", 5)
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    own, other = kept(tmp_path / "a", dense[0]), kept(tmp_path / "b", dense[1])
+    g = torch.Generator().manual_seed(0)
+    rows = decoder_match.unit_rows(torch.randn(FEATURES, 64, generator=g))
+    others = decoder_match.unit_rows(torch.randn(FEATURES, 64, generator=g))
+    others[7], others[4] = rows[2], rows[3]  # 3 writes what 4 does there, but they fire on other tokens
+    pairs = dictionary_match.by_decoder(rows, others)
+    dictionary_match.by_activity(pairs, own, other, ROWS * WIDTH, WIDTH)
+    for feature in range(FEATURES):
+        one = decoder_match.decoder_match(rows, others, feature)
+        assert (one.feature, one.mutual) == tuple(pairs[["decoder", "decoder_mutual"]][feature])
+        best = activity_match.activity_match(own, other, feature, ROWS * WIDTH, WIDTH)
+        found = (-1, False) if best is None else (best.feature, best.mutual)
+        assert found == tuple(pairs[["activity", "activity_mutual"]][feature])
+    said = dictionary_match.verdicts(pairs, decoder_chance=0.8)
+    assert [dictionary_match.VERDICTS[each] for each in said[2:4]] == ["matched", "decoder only"]
+    assert 0 < pairs["correlation_chance"][2] < pairs["correlation"][2]
