@@ -10,9 +10,9 @@ from django.db.models.functions import Cast, NullIf
 @dataclass(frozen=True)
 class Column:
     """`name` in addresses and files; `title` above the column; `expression` a field of Feature, or what to compute of
-    its fields; `format` "percent", "figure", "decimals" (three), "count" or "token"; `help` a sentence. `usual`: shown
-    unless the reader chooses. `of_dead`: whether features that never fired have it. `lowest_first`: what a first click
-    sorts by."""
+    its fields; `format` "percent", "figure", "decimals" (three), "count", "token" or "words"; `help` a sentence.
+    `usual`: shown unless the reader chooses. `of_dead`: whether features that never fired have it. `lowest_first`: what
+    a first click sorts by."""
 
     name: str
     title: str
@@ -25,7 +25,7 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        return self.format != "token"
+        return self.format not in ("token", "words")
 
     @property
     def attribute(self) -> str:
@@ -103,9 +103,20 @@ COLUMNS = (
         False,
         True,
     ),
+    Column(
+        "description_f1",
+        "Description's F1",
+        "description_f1",
+        "decimals",
+        "Of the best simple pattern, on rows it was not chosen on.",
+        usual=False,
+    ),
     Column("twins", "Alike", "twins", "count", "Features nearly the same, itself among them; 0: none.", False, True),
     Column("top_token", "Fires most on", "top_token", "token", "The token of its highest activation."),
     Column("top_logit", "Boosts most", "top_logit", "token", "The token whose logit it raises most.", of_dead=True),
+    Column(
+        "description", "Description", F("described__line"), "words", "By a simple pattern, not by a model or a person."
+    ),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 RANGED = {name: column for name, column in BY_NAME.items() if column.is_number}

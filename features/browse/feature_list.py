@@ -31,6 +31,7 @@ SEARCHED = {  # by -> its words
     "boosts": "the ten tokens it boosts most",
     "suppresses": "the ten tokens it suppresses most",
     "label": "labels and tags",
+    "description": "descriptions by patterns",
     "examples": "the text of its examples",
 }
 LABELLED = {"yes": "labelled", "no": "not labelled", "machine": "labelled by a machine alone"}

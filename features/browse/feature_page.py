@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from ..engine.results import FeatureStatistics, Relatives
 from ..models import SAE, Feature, FeatureFlag, Statistics
+from ..patterns.descriptions import described
 from ..storage.feature_rows import statistics_of
 from ..storage.findings_file import findings_of
 from . import feature_json
@@ -68,8 +69,9 @@ def passing_page(sae: SAE, row: Feature) -> dict:
 
 
 def heading(row: Feature) -> dict:
-    """The figures that stand above all others."""
+    """What stands above all else: how it is described, and the first figures."""
     return {
+        "description": described(row),
         "density": row.density,
         "count": row.count,
         "maximum": row.maximum,

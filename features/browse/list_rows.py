@@ -67,6 +67,8 @@ class ListRows:
             features = _among(features, set(self.found))
         elif asked.searches_tokens:
             features = features.filter(**{f"{TOKENS[asked.by]}__{'exact' if asked.exact else 'icontains'}": asked.q})
+        elif asked.q and asked.by == "description":
+            features = features.filter(described__line__icontains=asked.q)
         if asked.only:
             features = features.filter(index__in=asked.only)
         if asked.twin is not None:

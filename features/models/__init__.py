@@ -3,6 +3,7 @@
 from .analysis import Analysis, FeatureAnalysis
 from .claims import Claim, ClaimTest
 from .corpus import Corpus
+from .descriptions import FeatureDescription
 from .grading import GradingAnswer, GradingSample
 from .jobs import Import, Job, QueuedWork, Verification
 from .judgements import Judgement, JudgementChange
@@ -37,6 +38,7 @@ __all__ = [
     "Corpus",
     "Feature",
     "FeatureAnalysis",
+    "FeatureDescription",
     "FeatureExamples",
     "FeatureFlag",
     "FeaturePayload",

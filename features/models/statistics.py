@@ -142,7 +142,7 @@ class FeatureQuerySet(models.QuerySet):
 
     def with_payloads(self) -> "FeatureQuerySet":
         """With it, in the same query."""
-        return self.select_related("stored")
+        return self.select_related("stored", "described")
 
     def stored_values(self, name: str, *columns: str) -> "FeatureQuerySet":
         """Tuples of some columns and, last, `name`: the "payload" or the "quantiles", wherever they lie."""

@@ -83,8 +83,8 @@ def cell(feature, column):
     value = column.value(feature)
     if column.name == "density" and 0 < feature.count < FEW:
         return f"{feature.count} of {feature.tokens:,}"
-    shown = {"percent": percent, "count": count, "token": token, "figure": figure, "decimals": decimals}[column.format]
-    return "–" if value is None else shown(value)
+    shown = {"percent": percent, "count": count, "token": token, "figure": figure, "decimals": decimals, "words": str}
+    return "–" if value is None else shown[column.format](value)
 
 
 @register.simple_tag

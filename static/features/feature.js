@@ -2,6 +2,7 @@
 
 import { drawAnalysis } from "./analysis.js";
 import { claimForm, claimsPanel } from "./claims.js";
+import { drawDescription } from "./description.js";
 import { drawnPattern } from "./explained.js";
 import { drawExamples, drawTopLines, tokenCards } from "./examples.js";
 import { drawDensity, drawFigures } from "./figures.js";
@@ -93,8 +94,8 @@ function closeCards() {
   previews.close();
 }
 
-/** Number, badges and the link that say which feature it is. */
-function drawHeading({ index, density, dead, dense, twins, swarm, common_direction: common }) {
+/** Number, badges and the link that say which feature it is, and how it is described. */
+function drawHeading({ index, density, dead, dense, twins, swarm, common_direction: common, description }) {
   byId("heading").textContent = `Feature #${index}`;
   byId("json").href = `${base}${index}.json`;
   byId("badges").replaceChildren(...[
@@ -104,6 +105,7 @@ function drawHeading({ index, density, dead, dense, twins, swarm, common_directi
     swarm && element("a", { class: "badge warn", href: `${base}?show=swarm`, title: "Where it is strongest many others are, too: they fire on the same few tokens" }, "in a swarm"),
     common && element("a", { class: "badge warn", href: `${base}?show=common`, title: "Its encoder has a cosine above 0.5 with the one direction that many encoders share" }, "common encoder direction"),
   ].filter(Boolean));
+  drawDescription({ index, description }, byId("description"));
 }
 
 /** What stands around the figures: the heading, the controls, the list that is followed, what was found out. */

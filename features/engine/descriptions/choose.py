@@ -10,12 +10,10 @@ import numpy as np
 
 from ..kernels.numba.tallies import add_to_lists, grow, tally, tally_bits
 from ..store.kept_entries import KeptEntries
-from .family import PROPERTIES, SLOTS, TOKENS_NAMED, Literal, named
+from .family import LEAST_ACTIVATIONS, LEAST_F1, PROPERTIES, SLOTS, TOKENS_NAMED, Literal, named
 from .half import Among, Bit, Condition, Half
 from .text_table import TextTable
 
-LEAST_ACTIVATIONS = 20  # with fewer a feature is too rare to describe
-LEAST_F1 = 0.3  # below it no pattern is simple and true
 GAIN_OF_A_TOKEN, GAIN_OF_A_SECOND = 0.01, 0.03  # of F1, on even rows: what another token, or a condition, has to bring
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ..ask.enclosed import MARKS
 from ..text.invisible import visible
 
+LEAST_ACTIVATIONS = 20  # with fewer a feature is too rare to describe
+LEAST_F1 = 0.3  # below it no pattern is simple and true
 SLOTS = ("on", "after", "before")  # the token itself, what follows one, what one follows
 TOKENS_NAMED = 8  # at most, by one set
 LONGEST_TEXT = 60  # characters of a token that is named: longer ones are of white space and rules
@@ -107,6 +109,8 @@ def _escaped(character: str) -> str:
 
 
 def shown(text: str) -> str:
-    """As words say it: what cannot be seen spelled, and not too long."""
-    seen = visible(text)
+    """As words say it: outer spaces as dots, what cannot be seen spelled, and not too long."""
+    middle = text.strip(" ")
+    before, after = len(text) - len(text.lstrip(" ")), len(text) - len(text.rstrip(" ")) if middle else 0
+    seen = "·" * before + visible(middle) + "·" * after
     return seen if len(seen) <= SHOWN_CHARACTERS else f"{seen[: SHOWN_CHARACTERS - 1]}…"

@@ -108,7 +108,7 @@ def slow(corpus, table):
 
 def test_it_is_the_one_that_a_slow_search_finds(found, slow, table, corpus):
     for description, (f1, conditions), f in zip(found, slow, corpus[2].T, strict=True):
-        if (f != 0).sum() < choose.LEAST_ACTIVATIONS:
+        if (f != 0).sum() < family.LEAST_ACTIVATIONS:
             assert description is None
             continue
         assert description.chosen_f1 == f1
@@ -149,5 +149,5 @@ def test_every_text_is_written_as_the_grammar_reads_it(text):
 
 def test_words_stay_short_and_show_what_cannot_be_seen():
     assert family.named("on", ["\n", "a\u200b", "x" * 40, " b", "c", "d"]).words == (
-        "on “⏎”, “a⟨U+200B⟩”, “" + "x" * 23 + "…”, “ b” or 2 more"
+        "on “⏎”, “a⟨U+200B⟩”, “" + "x" * 23 + "…”, “·b” or 2 more"
     )

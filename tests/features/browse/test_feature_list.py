@@ -12,7 +12,7 @@ from pyarrow import parquet
 from features.browse.columns import BY_NAME, COLUMNS
 from features.browse.feature_list import FeatureList
 from features.browse.ranges import Range
-from features.models import Feature
+from features.models import Feature, FeatureDescription
 
 from .. import shown
 
@@ -43,8 +43,13 @@ def test_it_sorts_by_every_column_both_ways(client, sae, sort):
         name = sort.removeprefix("-")
         if name == "peak":
             return feature.maximum / feature.mean if feature.mean else None
+        if name == "description":
+            return feature.described.line if hasattr(feature, "described") else None
         return getattr(feature, BY_NAME[name].attribute if name in BY_NAME else name)
 
+    lines = {1: "on “b”", 2: "on “a”", 5: "on “a”"}
+    rows = {feature.index: feature for feature in Feature.objects.filter(index__in=lines)}
+    FeatureDescription.objects.bulk_create(FeatureDescription(feature=rows[i], line=line) for i, line in lines.items())
     features = sorted(Feature.objects.all(), key=lambda f: f.index)  # equals stay in this order
     having = [f for f in features if value(f) is not None]
     having.sort(key=value, reverse=sort.startswith("-"))

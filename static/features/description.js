@@ -1,0 +1,20 @@
+// How a feature is described without a language model: a line of words, its figures, and the way to check them.
+
+import { element, figure } from "../shared/text.js";
+
+/** Draws the description of each feature that the page moves to; hidden where none was looked for. */
+export function drawDescription({ description, index }, place) {
+  place.hidden = !description;
+  if (!description) return;
+  const { line, pattern, f1, precision, recall, why_not, by } = description;
+  const figures = `F1 ${figure(f1, 2)} (precision ${figure(precision, 2)}, recall ${figure(recall, 2)})`;
+  const ask = `${place.dataset.ask}?${new URLSearchParams({ q: pattern, feature: index })}`;
+  place.replaceChildren(
+    element("strong", {}, why_not ? line : `Fires ${line}`), " ",
+    element("span", { class: "muted", title: "Chosen on even rows of the text; figures are of odd rows" },
+      !pattern ? `Fewer than 20 activations. (${by})`
+        : why_not ? `The best reaches ${figures}. (${by}) `
+          : `${figures}, ${by}. `),
+    pattern ? element("a", { href: ask, title: pattern }, why_not ? "See it in Ask" : "Check it in Ask") : "",
+  );
+}

@@ -1,0 +1,62 @@
+"""Every feature is described by its kept activations; the line stands on its page, in table, files and searches."""
+
+import json
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+
+from features.models import Feature, FeatureDescription, FeatureFlag
+from features.patterns import descriptions
+from features.patterns.held import held_by
+from features.storage.kept_activations import kept_of
+
+from ..ask.conftest import DEAD, PRINT, SCRIPT, asked  # noqa: F401  (a fixture)
+
+
+@pytest.fixture
+def told(asked):  # noqa: F811
+    """(SAE, activations, what is said of the SAE) after all features were described."""
+    sae, dense, text, labels = asked
+    return sae, dense, descriptions.describe(sae.statistics, kept_of(sae))
+
+
+def of(client, index):
+    return client.get(f"/saes/tiny/features/{index}.json").json()["description"]
+
+
+def test_a_feature_is_described_and_ask_counts_the_same(client, told):
+    sae, dense, summary = told
+    found = of(client, PRINT)
+    assert (found["pattern"], found["f1"], found["why_not"]) == ('token(" print")', 1, "")
+    assert found["line"].startswith("on “·print”; boosts “")
+    assert found["by"] == "described by a simple pattern, not by a model or a person"
+    for index in (PRINT, SCRIPT):
+        found, active = of(client, index), dense[:, index] != 0
+        where = held_by(sae.statistics, kept_of(sae), found["pattern"]).tokens
+        answer = client.get(f"/saes/tiny/ask.json?{urlencode({'q': found['pattern'], 'feature': index})}").json()
+        ours = next(one for one in answer["features"] if one["index"] == index)
+        assert (ours["hits"], answer["held"]) == ((where & active).sum(), where.sum())
+        odd = np.arange(len(where)) // (sae.corpus.row_length - 1) % 2 == 1
+        counts = {"active": (active & odd).sum(), "held": (where & odd).sum(), "hits": (where & active & odd).sum()}
+        assert found["counts"] == counts
+    assert of(client, DEAD) is None
+    assert summary["looked_at"] == ((dense != 0).sum(0) >= 20).sum() and summary["reached"]["0.8"] == 2
+
+
+def test_what_no_simple_pattern_tells_is_said_so(client, told):
+    noise = [row for row in Feature.objects.all() if row.has(FeatureFlag.NO_SIMPLE_PATTERN)]
+    assert noise and all(row.description_f1 < 0.3 for row in noise)
+    found = of(client, noise[0].index)
+    assert found["why_not"] == "no simple pattern" and found["line"].startswith("no simple pattern; boosts “")
+    assert not Feature.objects.get(index=DEAD).flags and not FeatureDescription.objects.filter(feature__index=DEAD)
+
+
+def test_the_table_shows_sorts_and_searches_descriptions(client, told):
+    page = client.get(f"/saes/tiny/features/?{urlencode({'q': '“·PRINT', 'by': 'description'})}").content.decode()
+    assert f'id="f{PRINT}"' in page and f'id="f{SCRIPT}"' not in page and "descriptions by patterns" in page
+    listed = client.get("/saes/tiny/features.json?sort=-description_f1&columns=description,description_f1")
+    first = json.loads(b"".join(listed.streaming_content))["features"][0]
+    assert first["feature"] == PRINT and first["description"].startswith("on “·print”") and first["description_f1"] == 1
+    ranged = client.get("/saes/tiny/features/?range=description_f1:0.9..").content.decode()
+    assert f'id="f{PRINT}"' in ranged and 'id="f0"' not in ranged
