@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from django.db import transaction
 
-from ..engine.descriptions.family import LEAST_ACTIVATIONS, shown
+from ..engine.ask.row_text import TokenBytes, row_texts
+from ..engine.descriptions.family import LEAST_ACTIVATIONS, LEAST_F1, shown
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.store.kept_entries import KeptEntries
 from ..models import Feature, FeatureDescription, FeatureFlag, FeatureSearch, Statistics
-from ..storage.readers import documents_of, vocabulary_of
-from . import held
+from ..storage.readers import documents_of
 
 NO_PATTERN, TOO_RARE = "no simple pattern", "too rare to describe"
 BY = "described by a simple pattern, not by a model or a person"
@@ -26,10 +26,12 @@ OURS = FeatureFlag.NO_SIMPLE_PATTERN | FeatureFlag.TOO_RARE_TO_DESCRIBE
 def describe(
     statistics: Statistics,
     kept: KeptEntries,
+    rows: np.ndarray,
+    vocabulary: Vocabulary,
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict:
-    """Describe every feature by its kept activations; what is said of the SAE as a whole.
+    """Describe every feature by its activations that are kept, of these rows; what is said of the SAE as a whole.
 
     `check()` is called in each transaction, `progress(done, total)` hears of features; both may raise to stop. Raises
     what reading the corpus does.
@@ -37,11 +39,16 @@ def describe(
     from ..engine.descriptions.choose import descriptions  # numba takes a second, and the site never needs it
     from ..engine.descriptions.text_table import text_table
 
-    table = documents_of(statistics.corpus)
-    texts = held.texts_of(statistics, kept.tokens)
-    of = text_table(texts, held.token_bytes_of(statistics), statistics.corpus.slug, table.kinds if table else None)
-    found = descriptions(kept, of, progress)
-    vocabulary = vocabulary_of(statistics.sae)
+    corpus, tokens = statistics.corpus, TokenBytes(vocabulary)
+    documents = documents_of(corpus)
+    texts = row_texts(rows, corpus.first, tokens, documents)
+    table = text_table(texts, tokens, corpus.slug, documents.kinds if documents else None)
+    if (counted := int(table.counted.sum())) != statistics.tokens:
+        return {
+            "why_not": f"The statistics counted {statistics.tokens:,} tokens; read with the tokenizer that is there "
+            f"now, the same rows have {counted:,}. Recompute them."
+        }
+    found = descriptions(kept, table, progress)
     for first in range(0, len(found), BATCH):
         with transaction.atomic():
             check()
@@ -82,7 +89,7 @@ def _summary(found: Sequence, counts: np.ndarray) -> dict:
     f1 = np.array(
         [one.f1 if one else 0.0 for one, count in zip(found, counts, strict=True) if count >= LEAST_ACTIVATIONS]
     )
-    reached = {f"{least}": int((f1 >= least).sum()) for least in (0.3, 0.5, 0.8)}
+    reached = [(least, int((f1 >= least).sum())) for least in (LEAST_F1, 0.5, 0.8)]
     return {
         "looked_at": len(f1),
         "too_rare": int(((counts > 0) & (counts < LEAST_ACTIVATIONS)).sum()),

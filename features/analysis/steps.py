@@ -159,4 +159,17 @@ def dead(work: Work) -> dict:
     return {"tokens": found.tokens, "on_bos": int(found.on_bos.sum())}
 
 
-STEPS = (Step("importance", 1, importance), Step("missed", 1, missed), Step("dead", 1, dead))
+def descriptions(work: Work) -> dict:
+    from .descriptions import describe
+
+    work.lease.phase("descriptions")
+    given = work.statistics, work.kept, work.rows, work.vocabulary
+    return describe(*given, work.lease.check, work.progress("descriptions"))
+
+
+STEPS = (
+    Step("descriptions", 1, descriptions),  # without the model, and so the first
+    Step("importance", 1, importance),
+    Step("missed", 1, missed),
+    Step("dead", 1, dead),
+)

@@ -60,6 +60,7 @@ def analysis_page(sae: SAE) -> dict | None:
     found = statistics.analysis
     return {
         "pending": _pending(sae),
+        "described": found.get("descriptions"),
         "importance": _curve(found.get("importance")),
         "missed": _missed(sae, found.get("missed")),
     }

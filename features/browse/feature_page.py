@@ -5,9 +5,9 @@ import zlib
 import numpy as np
 from django.urls import reverse
 
+from ..analysis.descriptions import described
 from ..engine.results import FeatureStatistics, Relatives
 from ..models import SAE, Feature, FeatureFlag, Statistics
-from ..patterns.descriptions import described
 from ..storage.feature_rows import statistics_of
 from ..storage.findings_file import findings_of
 from . import feature_json

@@ -32,6 +32,7 @@ PHASES = {  # of a computation: what is done, and what is counted
     "loss effects": ("computing loss effects", "tokens"),
     "features": ("working out features", "features"),
     # of an analysis
+    "descriptions": ("describing features by simple patterns", "features"),
     "importance": ("ablating random positives", "activations"),
     "dead features": ("looking how near dead features come", "rows"),
     "writing figures": ("writing figures", "features"),

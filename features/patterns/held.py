@@ -78,15 +78,6 @@ def matches_within(statistics: Statistics, tokens: int, part: Text | Regex) -> t
     return firsts, lasts
 
 
-def texts_of(statistics: Statistics, tokens: int) -> Iterator[RowText]:
-    """The corpus' first tokens as text, block by block."""
-    return _texts(statistics.sae.model_path, statistics.corpus, tokens)
-
-
-def token_bytes_of(statistics: Statistics) -> TokenBytes:
-    return _token_bytes(statistics.sae.model_path)
-
-
 def _question(statistics: Statistics, pattern: str) -> Question:
     corpus, table = statistics.corpus, documents_of(statistics.corpus)
     tokens = _token_bytes(statistics.sae.model_path)

@@ -6,8 +6,9 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from features.models import Feature, FeatureDescription, FeatureFlag
-from features.patterns import descriptions
+from features.analysis import steps
+from features.jobs import leases, worker
+from features.models import Analysis, Feature, FeatureDescription, FeatureFlag
 from features.patterns.held import held_by
 from features.storage.kept_activations import kept_of
 
@@ -15,10 +16,15 @@ from ..ask.conftest import DEAD, PRINT, SCRIPT, asked  # noqa: F401  (a fixture)
 
 
 @pytest.fixture
-def told(asked):  # noqa: F811
-    """(SAE, activations, what is said of the SAE) after all features were described."""
+def told(asked, monkeypatch):  # noqa: F811
+    """(SAE, activations) after all features were described."""
     sae, dense, text, labels = asked
-    return sae, dense, descriptions.describe(sae.statistics, kept_of(sae))
+    monkeypatch.setattr(steps, "STEPS", tuple(step for step in steps.STEPS if step.name == "descriptions"))
+    steps.request_analysis(sae)
+    assert worker.do(leases.claim_next({Analysis: steps.run_analysis}), steps.run_analysis), (
+        Analysis.objects.get().error
+    )
+    return sae, dense
 
 
 def of(client, index):
@@ -26,7 +32,7 @@ def of(client, index):
 
 
 def test_a_feature_is_described_and_ask_counts_the_same(client, told):
-    sae, dense, summary = told
+    sae, dense = told
     found = of(client, PRINT)
     assert (found["pattern"], found["f1"], found["why_not"]) == ('token(" print")', 1, "")
     assert found["line"].startswith("on “·print”; boosts “")
@@ -41,7 +47,9 @@ def test_a_feature_is_described_and_ask_counts_the_same(client, told):
         counts = {"active": (active & odd).sum(), "held": (where & odd).sum(), "hits": (where & active & odd).sum()}
         assert found["counts"] == counts
     assert of(client, DEAD) is None
-    assert summary["looked_at"] == ((dense != 0).sum(0) >= 20).sum() and summary["reached"]["0.8"] == 2
+    page = " ".join(client.get("/saes/tiny/").content.decode().split())
+    assert f"Of {((dense != 0).sum(0) >= 20).sum()} features with at least 20 activations" in page
+    assert "describes 2 with an F1 of 0.3 or more, 2 with an F1 of 0.5 or more, 2 with an F1 of 0.8 or more." in page
 
 
 def test_what_no_simple_pattern_tells_is_said_so(client, told):
