@@ -24,6 +24,9 @@ FILTERS = {
     "swarm": "in a swarm",
     "common": "on the common encoder direction",
     "apart": "neither in a swarm nor on a common direction",
+    "patterned": "described by a simple pattern",
+    "unpatterned": "without a simple pattern",
+    "scarce": "too rare to describe",
 }
 SEARCHED = {  # by -> its words
     "fired": "the token it fires most on",

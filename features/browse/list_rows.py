@@ -29,6 +29,9 @@ SHOWN = {
     "swarm": "swarm",
     "common": "on_common_direction",
     "apart": "in_no_swarm",
+    "patterned": "described_well",
+    "unpatterned": "without_pattern",
+    "scarce": "too_rare_to_describe",
 }
 MOST_PARAMETERS = 500  # of a query: SQLite carries 32,766, but thousands take longer than the query
 GRADE_ORDER = {"clear": 3, "partly": 2, "unclear": 1, "": 0}

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
+from ..engine.descriptions.family import LEAST_F1
 from ..engine.results import DENSE_ABOVE, RARE_BELOW
 from .corpus import Corpus
 from .sae import SAE
@@ -117,6 +118,18 @@ class FeatureQuerySet(models.QuerySet):
     def on_common_direction(self) -> "FeatureQuerySet":
         """With an encoder on the direction that many encoders share."""
         return self.flagged(FeatureFlag.COMMON_DIRECTION)
+
+    def described_well(self) -> "FeatureQuerySet":
+        """By a simple pattern."""
+        return self.filter(description_f1__gte=LEAST_F1)
+
+    def without_pattern(self) -> "FeatureQuerySet":
+        """None describes it well enough."""
+        return self.flagged(FeatureFlag.NO_SIMPLE_PATTERN)
+
+    def too_rare_to_describe(self) -> "FeatureQuerySet":
+        """Active on too few tokens to look for one."""
+        return self.flagged(FeatureFlag.TOO_RARE_TO_DESCRIBE)
 
     def in_no_swarm(self) -> "FeatureQuerySet":
         """Neither of the two, or not looked at."""

@@ -27,6 +27,11 @@ def told(asked, monkeypatch):  # noqa: F811
     return sae, dense
 
 
+def listed(client, query):
+    answer = client.get(f"/saes/tiny/features.json?{query}")
+    return json.loads(b"".join(answer.streaming_content))["features"]
+
+
 def of(client, index):
     return client.get(f"/saes/tiny/features/{index}.json").json()["description"]
 
@@ -57,14 +62,19 @@ def test_what_no_simple_pattern_tells_is_said_so(client, told):
     assert noise and all(row.description_f1 < 0.3 for row in noise)
     found = of(client, noise[0].index)
     assert found["why_not"] == "no simple pattern" and found["line"].startswith("no simple pattern; boosts “")
+    for show, expected in (
+        ("unpatterned", {row.index for row in noise}),
+        ("patterned", {PRINT, SCRIPT}),
+        ("scarce", set()),
+    ):
+        assert {row["feature"] for row in listed(client, f"show={show}")} == expected
     assert not Feature.objects.get(index=DEAD).flags and not FeatureDescription.objects.filter(feature__index=DEAD)
 
 
 def test_the_table_shows_sorts_and_searches_descriptions(client, told):
     page = client.get(f"/saes/tiny/features/?{urlencode({'q': '“·PRINT', 'by': 'description'})}").content.decode()
     assert f'id="f{PRINT}"' in page and f'id="f{SCRIPT}"' not in page and "descriptions by patterns" in page
-    listed = client.get("/saes/tiny/features.json?sort=-description_f1&columns=description,description_f1")
-    first = json.loads(b"".join(listed.streaming_content))["features"][0]
+    first = listed(client, "sort=-description_f1&columns=description,description_f1")[0]
     assert first["feature"] == PRINT and first["description"].startswith("on “·print”") and first["description_f1"] == 1
     ranged = client.get("/saes/tiny/features/?range=description_f1:0.9..").content.decode()
     assert f'id="f{PRINT}"' in ranged and 'id="f0"' not in ranged
