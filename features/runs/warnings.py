@@ -1,7 +1,9 @@
 """Which checkpoints should somebody look at? Rules that a watch may change, held against figures that are stored."""
 
+import http.client
 import json
 import logging
+import threading
 import urllib.request
 from dataclasses import dataclass
 
@@ -21,7 +23,7 @@ RULES = {  # and what each is compared with; null in a watch's rules: not looked
     "loss_spike": 0.05,  # nats that the loss with the SAE may rise from one checkpoint to the next
     "twins_rise": 0.05,  # share of features, from one checkpoint to the next
 }
-TIMEOUT = 5.0  # seconds for a webhook
+TIMEOUT = 5.0  # seconds that a worker waits for a webhook
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,24 @@ def tell(checkpoint: Checkpoint) -> None:
     if not found:
         return
     told = {"run": checkpoint.run.slug, "checkpoint": checkpoint.label, "warnings": [each.sentence for each in found]}
-    request = urllib.request.Request(
-        address, json.dumps(told).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
+    # A timeout is of one read: a server that answers drop by drop is left to its thread.
+    thread = threading.Thread(target=_post, args=(address, json.dumps(told).encode()), name="webhook", daemon=True)
+    thread.start()
+    thread.join(TIMEOUT)
+    if thread.is_alive():
+        log.warning("The webhook %s has not answered within %g s.", address, TIMEOUT)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The address that is configured hears, and no other that it names."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+def _post(address: str, body: bytes) -> None:
     try:
-        urllib.request.urlopen(request, timeout=TIMEOUT).close()
-    except (OSError, ValueError) as error:
+        request = urllib.request.Request(address, body, {"Content-Type": "application/json"}, method="POST")
+        urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT).close()
+    except (OSError, ValueError, http.client.HTTPException) as error:
         log.warning("The webhook %s was not reached: %s", address, error)

@@ -41,7 +41,10 @@ function draw(place) {
     const line = ((chance - low) / (high - low)) * canvas.width;
     picture.strokeStyle = getComputedStyle(place).color;
     picture.setLineDash([4, 4]);
-    picture.strokeRect(line, 0, 0, canvas.height);
+    picture.beginPath();
+    picture.moveTo(line, 0);
+    picture.lineTo(line, canvas.height);
+    picture.stroke();
     picture.globalAlpha = cosine.length > 2000 ? 0.45 : 0.8;
     for (let i = 0; i < cosine.length; i++) {
       const [x, y] = at(i);

@@ -10,6 +10,7 @@ from ...jobs.views import STAFF_ONLY, may_compute
 from ...messages import BadRequest
 from ...models import SAE, Comparison
 from ...templatetags.formatting import percent
+from ..history import checkpoint_of
 from . import dictionaries, health, matches
 
 PER_PAGE = 100
@@ -53,6 +54,7 @@ def dictionaries_page(request, slug):
         "found": found,
         "work": other and Comparison.objects.of(sae, other).first(),
         "is_old": bool(found and found.about != dictionaries.about(sae, other)),
+        "names": [_short(each) for each in (sae, other) if each],
         "shares": found and _shares(found),
         "health": other and health.beside(sae, other),
         "data": {"points": found and _points(found), "verdicts": VERDICTS},
@@ -85,11 +87,26 @@ def _others(sae: SAE, chosen: str) -> tuple[list[SAE], SAE | None]:
 
 
 def _shares(found: Comparison) -> list[dict]:
-    whole = max(1, sum(found.figures["shares"].values()))
-    return [
+    """Of each verdict how many; without activations nobody knows who is matched."""
+    whole, unknown = max(1, sum(found.figures["shares"].values())), bool(found.figures["why_no_activity"])
+    shares = [
         {"name": name, "count": count, "share": percent(count / whole), "meaning": dictionaries.SAID[name]}
         for name, count in found.figures["shares"].items()
+        if not (unknown and name in ("matched", "activations only"))
     ]
+    for each in shares if unknown else ():
+        each["name_shown"] = {"decoder only": "By decoder", "unmatched": "Not by decoder"}[each["name"]]
+        each["meaning"] = {
+            "decoder only": "have a counterpart by decoder: each is the other's best, above chance",
+            "unmatched": "have none: no decoder row above chance, or none that is mutual",
+        }[each["name"]]
+    return shares
+
+
+def _short(sae: SAE) -> str:
+    """As the page calls one of the two: by its step where it is a moment of a run."""
+    moment = checkpoint_of(sae)
+    return f"{moment.label} of {moment.run.name}" if moment else sae.name
 
 
 def _points(found: Comparison) -> dict:
