@@ -13,6 +13,7 @@ from .grading import views as grading_views
 from .jobs import status
 from .jobs import views as job_views
 from .judge import views as judge_views
+from .overview import views as overview_views
 from .runs import views as run_views
 from .runs.beside import views as beside_views
 
@@ -35,6 +36,10 @@ urlpatterns = [
     path("saes/<slug:slug>/ask.progress", ask_views.ask_progress, name="ask-progress"),
     path("saes/<slug:slug>/ask.json", ask_views.ask_json, name="ask-json"),
     path("saes/<slug:slug>/features/", views.table, name="table"),
+    path("saes/<slug:slug>/features/<number:index>/compare/", overview_views.compare, name="compare"),
+    path("saes/<slug:slug>/overview/", overview_views.overview, name="overview"),
+    path("saes/<slug:slug>/overview/listed.u32", overview_views.listed, name="overview-listed"),
+    path("saes/<slug:slug>/overview/<slug:name>.f32", overview_views.column, name="overview-column"),
     re_path(r"^saes/(?P<slug>[-\w]+)/features\.(?P<form>csv|json|parquet)$", views.table_file, name="table-file"),
     path("saes/<slug:slug>/features/random/", views.random, name="random"),
     path("saes/<slug:slug>/features/passing.json", views.passing_json, name="passing-json"),

@@ -119,6 +119,7 @@ function drawHead() {
 function drawAddress() {
   document.title = `#${data.index} – ${data.sae.name} – saeviz`;
   byId("nav-feature").href = location.pathname + query;
+  byId("compare").href = `${base}${data.index}/compare/`;
   byId("beside").href = `${base}${data.index}/beside/`;
   if (document.activeElement !== byId("slider")) byId("slider").value = data.index;
   if (document.activeElement !== byId("number")) byId("number").value = data.index;
