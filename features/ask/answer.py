@@ -54,7 +54,7 @@ def answer(sae: SAE, asked: Asked) -> dict:
 def _ranked(sae: SAE, kept: KeptEntries, held: Held, asked: Asked) -> dict:
     least = _least(kept, asked.threshold, held.counted)
     found = scores(kept, held.tokens, held.counted, asked.threshold, least)
-    width = sae.statistics.corpus.row_length - sae.statistics.corpus.bos
+    width = sae.statistics.corpus.row_length - sae.statistics.corpus.first
     ranking = rank(found, asked.metric, PrecisionIntervals(kept, held.tokens, least, width), SHOWN)
     if not len(ranking.order):
         return {}
@@ -163,15 +163,15 @@ def drawn(tokens: np.ndarray) -> np.ndarray:
 
 def _sequences(sae: SAE, entries, tokens: np.ndarray, text: feature_json.Text) -> list[dict]:
     """As examples on a feature's page, without the effects on the loss, which only the model knows."""
-    bos = int(sae.statistics.corpus.bos)
-    width = sae.statistics.corpus.row_length - bos
+    first = sae.statistics.corpus.first
+    width = sae.statistics.corpus.row_length - first
     rows, positions = np.divmod(tokens, width)
     active = {}
     for row in np.unique(rows).tolist():
         # The feature's entries in the row, which begins at token row * width.
         part = slice(*np.searchsorted(entries.tokens, [row * width, (row + 1) * width]))
         activations = feature_json.numbers(entries.values[part])
-        places = (entries.tokens[part].astype(np.int64) - row * width + bos).tolist()
+        places = (entries.tokens[part].astype(np.int64) - row * width + first).tolist()
         active[row] = [
             {"position": position, "activation": value, "loss_effect": None}
             for position, value in zip(places, activations, strict=True)
@@ -181,5 +181,5 @@ def _sequences(sae: SAE, entries, tokens: np.ndarray, text: feature_json.Text) -
     at = np.minimum(np.searchsorted(entries.tokens, tokens), max(0, len(entries.tokens) - 1))
     if len(entries.tokens):
         values = np.where(entries.tokens[at] == tokens, entries.values[at], values)
-    group = ExampleGroup(rows, (positions + bos).astype(np.int32), values, np.ones(len(rows), np.int32))
+    group = ExampleGroup(rows, (positions + first).astype(np.int32), values, np.ones(len(rows), np.int32))
     return feature_json.sequences_of(group, active, text)

@@ -40,7 +40,7 @@ def explained(sae: SAE, index: int, asked: Asked) -> dict:
     """Raises PatternError, Feature.DoesNotExist, or ValueError and OSError where text or examples are gone."""
     row = Feature.objects.shown_of(sae).with_payloads().get(index=index)
     corpus = sae.statistics.corpus
-    width = corpus.row_length - corpus.bos
+    width = corpus.row_length - corpus.first
     rows = np.unique(tokens_of_one(row, corpus) // width)
     scores, why = None, ""
     try:
@@ -53,7 +53,7 @@ def explained(sae: SAE, index: int, asked: Asked) -> dict:
         where = held_within(sae.statistics, (int(rows.max()) + 1) * width if len(rows) else width, asked.pattern)
     holds = {
         # A token's position in its row, a BOS in front counted.
-        int(number): (np.flatnonzero(where.tokens[number * width : (number + 1) * width]) + int(corpus.bos)).tolist()
+        int(number): (np.flatnonzero(where.tokens[number * width : (number + 1) * width]) + corpus.first).tolist()
         for number in rows
     }
     asked_for = {"pattern": asked.pattern, "from": str(asked.threshold)}

@@ -52,8 +52,8 @@ def near(request, sae, asked: Asked, others: list[int]) -> dict:
         held, entries = held_by(sae.statistics, kept, asked.pattern), kept.feature(asked.feature)
     least = asked.threshold.least_of(entries.values, held.counted)
     tokens, corpus = drawn(misses(held, entries, least)), sae.statistics.corpus
-    rows, positions = divmod(tokens, corpus.row_length - corpus.bos)
-    positions = positions + int(corpus.bos)
+    rows, positions = divmod(tokens, corpus.row_length - corpus.first)
+    positions = positions + corpus.first
     with runtime.loaded(sae) as subject:
         from ..engine.ask.near_misses import decoder_cosines, near_misses
 

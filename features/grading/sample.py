@@ -107,15 +107,15 @@ def _silence_of(sae: SAE) -> Callable[[int], Silent] | str:
         kept = kept_activations.kept_of(sae)
     except kept_activations.NothingKept as problem:
         return f"No intruder question: where a feature is silent is not known. {problem}"
-    bos = int(sae.statistics.corpus.bos)
-    width = sae.statistics.corpus.row_length - bos
+    uncounted = sae.statistics.corpus.first
+    width = sae.statistics.corpus.row_length - uncounted
 
     def of(index: int) -> Silent:
         tokens = kept.feature(index).tokens
 
         def silent(row: int, first: int, last: int) -> bool:
-            # Entries name tokens by row * width + position, BOS not counted.
-            low, high = (row * width + max(0, position - bos) for position in (first, last))
+            # Entries name tokens by row * width + position, BOS and what is skipped behind it not counted.
+            low, high = (row * width + max(0, position - uncounted) for position in (first, last))
             return bool(np.searchsorted(tokens, low) == np.searchsorted(tokens, high, side="right"))
 
         return silent

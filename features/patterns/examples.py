@@ -23,7 +23,7 @@ def count_examples_with(sae: SAE, text: str) -> dict[int, int]:
     features, tokens = example_tokens_of(statistics)
     if not len(tokens):
         return {}
-    width = statistics.corpus.row_length - statistics.corpus.bos
+    width = statistics.corpus.row_length - statistics.corpus.first
     # Whole rows up to the last one that has an example.
     firsts, lasts = matches_within(statistics, (int(tokens.max()) // width + 1) * width, expression(text))  # [m] tokens
     # A context reaches BEFORE tokens back and AFTER on within its row: it holds a match where its example stands from

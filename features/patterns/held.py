@@ -86,7 +86,7 @@ def _question(statistics: Statistics, pattern: str) -> Question:
 
 def _key(statistics: Statistics, tokens: int, pattern: str) -> tuple:
     corpus = statistics.corpus
-    return statistics.sae.model_path, corpus.slug, corpus.path, corpus.sha256, tokens, pattern
+    return statistics.sae.model_path, corpus.slug, corpus.path, corpus.sha256, corpus.first, tokens, pattern
 
 
 @lru_cache(maxsize=2)
@@ -96,12 +96,12 @@ def _token_bytes(model_path: str) -> TokenBytes:
 
 def _texts(model_path: str, corpus: Corpus, tokens: int) -> Iterator[RowText]:
     """The text of the corpus' first tokens, block by block: remembered as it is made, unless there is too much."""
-    key, made = (model_path, corpus.path, corpus.sha256, tokens), []
+    key, made = (model_path, corpus.path, corpus.sha256, corpus.first, tokens), []
     if key in _in_memory:
         yield from _in_memory[key]
         return
-    rows = rows_of(corpus)[: tokens // (corpus.row_length - corpus.bos)]
-    for text in row_texts(rows, int(corpus.bos), _token_bytes(model_path), documents_of(corpus)):
+    rows = rows_of(corpus)[: tokens // (corpus.row_length - corpus.first)]
+    for text in row_texts(rows, corpus.first, _token_bytes(model_path), documents_of(corpus)):
         if tokens <= MOST_IN_MEMORY:
             made.append(text)
         yield text

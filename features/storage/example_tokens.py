@@ -22,21 +22,29 @@ BATCH = 200
 def tokens_of(examples: Examples, corpus: Corpus) -> np.ndarray:
     """Numbers of the tokens in all groups, each once, in however many groups (top, random, an interval). [n] uint32
 
-    Numbered as kept activations are: row by row, a BOS in front of each left out.
+    Numbered row by row, a BOS in front of each left out: `as_kept` has the numbers of kept activations.
     """
     width = corpus.row_length - corpus.bos
     numbers = [group.rows.astype(np.int64) * width + group.positions - corpus.bos for group in examples.groups]
     return np.unique(np.concatenate([np.zeros(0, np.int64), *numbers])).astype(np.uint32)
 
 
+def as_kept(tokens: np.ndarray, corpus: Corpus) -> np.ndarray:
+    """The same tokens numbered as kept activations are, which leave out the positions that the corpus skips behind a
+    BOS, too. [n] -> [n] int64"""
+    rows, positions = np.divmod(tokens.astype(np.int64), corpus.row_length - corpus.bos)
+    return rows * (corpus.row_length - corpus.first) + positions - corpus.skipped
+
+
 def tokens_of_one(feature: Feature, corpus: Corpus) -> np.ndarray:
-    """Of a row read with its payload. [n] int64. Raises ValueError or zlib.error where that cannot be read."""
-    return tokens_of(unpack_part(feature.payload, "examples"), corpus).astype(np.int64)
+    """Of a row read with its payload, as kept activations are numbered. [n] int64. Raises ValueError or zlib.error
+    where that cannot be read."""
+    return as_kept(tokens_of(unpack_part(feature.payload, "examples"), corpus), corpus)
 
 
 def example_tokens_of(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
-    """Feature and token of every example. [n] int64 each. Raises ValueError or zlib.error where a payload that has to
-    be read cannot be."""
+    """Feature and token of every example, as kept activations are numbered. [n] int64 each. Raises ValueError or
+    zlib.error where a payload that has to be read cannot be."""
     alive = Feature.objects.filter(statistics=statistics).alive()
     packed = list(alive.filter(example_tokens__isnull=False).values_list("index", "example_tokens__tokens"))
     pairs = [(index, np.frombuffer(tokens, np.uint32)) for index, tokens in packed]
@@ -44,7 +52,8 @@ def example_tokens_of(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
     for index, payload in left.iterator():
         pairs.append((index, tokens_of(unpack_part(payload, "examples"), statistics.corpus)))
     features = np.repeat(np.array([index for index, _ in pairs], np.int64), [len(tokens) for _, tokens in pairs])
-    return features, np.concatenate([np.zeros(0, np.int64), *(tokens for _, tokens in pairs)]).astype(np.int64)
+    tokens = np.concatenate([np.zeros(0, np.int64), *(tokens for _, tokens in pairs)])
+    return features, as_kept(tokens, statistics.corpus)
 
 
 # Filled

@@ -16,10 +16,13 @@ from .. import shown
 PRINT, SCRIPT, DEAD = 2, 5, 3  # features: on "print", on "script" and here and there, never
 
 
-def with_kept(folder):
+def with_kept(folder, skipped=0):
+    """`skipped`: positions behind BOS that the corpus does not count."""
     sae = shown.shown_sae(folder)
     statistics = sae.statistics
-    (text,) = row_texts(rows_of(sae.corpus), 1, TokenBytes(vocabulary_of(sae)))
+    statistics.corpus.skipped = skipped
+    statistics.corpus.save()
+    (text,) = row_texts(rows_of(sae.corpus), 1 + skipped, TokenBytes(vocabulary_of(sae)))
     labels = np.array([vocabulary_of(sae).label(id) for id in text.ids])
     rng = np.random.default_rng(0)
     dense = rng.random((len(text), sae.d_sae)).astype(np.float32) * (rng.random((len(text), sae.d_sae)) < 0.2)

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from features import runtime
+from features.analysis.descriptions import describe
 from features.ask import question
 from features.engine.ask import near_misses
-from features.models import Judgement, KeptActivations, Statistics
+from features.models import FeatureDescription, Judgement, KeptActivations, Statistics
 from features.patterns import held
+from features.storage.kept_activations import kept_of
+from features.storage.readers import rows_of, vocabulary_of
 
-from .conftest import DEAD, PRINT, SCRIPT
+from .conftest import DEAD, PRINT, SCRIPT, with_kept
 
 PAGE, JSON = "/saes/tiny/ask/", "/saes/tiny/ask.json"
 
@@ -188,3 +191,21 @@ def test_a_pattern_is_drawn_on_the_examples_of_a_feature(client, asked):
     assert client.get(address, {"q": "a and (b"}).json()["at"] == 6
     assert client.get(f"/saes/tiny/features/{DEAD}/explained.json", {"q": "print"}).json()["holds"] == {}
     assert client.get("/saes/tiny/features/99/explained.json", {"q": "print"}).status_code == 404
+
+
+def test_positions_that_a_corpus_skips_are_not_asked_and_all_others_are_where_they_were(db, tmp_path, client):
+    sae, dense, text, labels = with_kept(tmp_path, skipped=2)
+    found = client.get(JSON, {"q": 'token(" print")', "feature": PRINT}).json()
+    active = int((dense[:, PRINT] != 0).sum())
+    assert found["features"][0]["hits"] == active and found["population"]["tokens"] == len(text) < 900
+    for line in found["feature"]["hits"]:
+        assert line["position"] >= 3 and line["tokens"][line["position"]] == " print"
+    assert client.get(JSON, {"q": "position(0..2)"}).json()["held"] == 0
+    told = describe(sae.statistics, kept_of(sae), rows_of(sae.corpus), vocabulary_of(sae))
+    assert told["looked_at"] > 5 and FeatureDescription.objects.get(feature__index=PRINT).pattern == 'token(" print")'
+    drawn = client.get(f"/saes/tiny/features/{PRINT}/explained.json", {"q": 'token(" print")'}).json()
+    assert drawn["scores"]["hits"] == active
+    rows = rows_of(sae.corpus)
+    vocabulary = vocabulary_of(sae)
+    for row, positions in drawn["holds"].items():
+        assert positions == [p for p in range(3, rows.shape[1]) if vocabulary.label(rows[int(row), p]) == " print"]
