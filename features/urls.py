@@ -64,6 +64,7 @@ urlpatterns = [
     path("runs/upload/<str:step>/", run_views.upload, name="run-upload"),
     path("runs/upload/<str:step>/<str:name>", run_views.upload, name="run-upload-file"),
     path("runs/<slug:slug>/", run_views.run, name="run"),
+    path("runs/<slug:slug>/log.json", run_views.log_json, name="run-log"),
     path("runs/<slug:slug>/claims/", run_views.test_claims, name="run-claims"),
     path("runs/<slug:slug>.json", run_views.run_json, name="run-json"),
     path("runs/<slug:slug>/<int:id>/", run_views.checkpoint, name="checkpoint"),

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from ..jobs.views import STAFF_ONLY, may_compute
 from ..messages import BadRequest, size
 from ..models import SAE, Checkpoint, Run, Watch
-from . import checkpoint_health, history, lists, panels, records, warnings
+from . import checkpoint_health, history, lists, panels, records, trainer_log, warnings
 from .claims import held
 from .claims import history as claims
 from .intake import uploads
@@ -80,6 +80,18 @@ def run_json(request, slug):
     run = _run_or_404(slug)
     claimed = [each.to_dict() for each in claims.through(run, list(run.in_order()))]
     return JsonResponse(history.charts(run) | {"claims": claimed})
+
+
+@require_safe
+def log_json(request, slug):
+    """Curves that the trainer's own logs have; or one of them, `file` and `name`, over the run's steps."""
+    run = _run_or_404(slug)
+    file, name = request.GET.get("file"), request.GET.get("name")
+    if file is None or name is None:
+        return JsonResponse({"logs": trainer_log.listed(run)})
+    last = run.in_order().exclude(step=None).last()
+    found = trainer_log.curve(run, file, name, last and last.step, last.unit if last else "steps")
+    return JsonResponse(found or {"error": f"No log here has a curve “{name}”."}, status=200 if found else 404)
 
 
 @require_safe

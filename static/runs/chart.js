@@ -55,14 +55,15 @@ function span(values, margins = [], least = 1) {
 
 /**
  * One figure of some series over steps. A series: `{name, colour, x, values, margins, labels, urls, warned}`.
- * `write(value, digits)` words a value; `log`: steps on a logarithmic axis; `here`: a step that is marked.
+ * `write(value, digits)` words a value; `log`: steps on a logarithmic axis; `here`: a step that is marked;
+ * `span`: steps that the axis holds at least; `plain` series have no dots.
  */
-export function lines({ title, meaning = "", series, write = (v) => figure(v, 3), log = false, here = null, height = 120, unit = "", least = 1 }) {
+export function lines({ title, meaning = "", series, write = (v) => figure(v, 3), log = false, here = null, height = 120, unit = "", least = 1, span: ends = null }) {
   const values = series.flatMap((each) => each.values);
   const range = span(values, series.flatMap((each) => each.values.map((_, i) => each.margins?.[i])), least);
   const head = [element("h3", {}, title), element("p", { class: "meaning" }, meaning)];
   if (!range) return element("div", { class: "chart" }, head, element("p", { class: "muted" }, "not known of any checkpoint yet"));
-  const steps = series.flatMap((each) => each.x);
+  const steps = [...(ends ?? []), ...series.flatMap((each) => each.x)];
   const along = scale(Math.min(...steps), Math.max(...steps), log);
   const up = scale(...range);
   const picture = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -75,7 +76,7 @@ export function lines({ title, meaning = "", series, write = (v) => figure(v, 3)
       const margin = each.margins?.[i];
       const clip = (v) => Math.min(100, Math.max(0, 100 - 100 * up.at(v)));
       if (present(margin)) picture.append(svg("line", { class: "range", stroke: each.colour, x1: x, x2: x, y1: clip(value + margin), y2: clip(value - margin) }));
-      dots.push(dot(each, i, x, 100 - 100 * up.at(value), `${each.labels[i]}: ${write(value)}${present(margin) ? ` ± ${write(margin)}` : ""}`));
+      if (!each.plain) dots.push(dot(each, i, x, 100 - 100 * up.at(value), `${each.labels[i]}: ${write(value)}${present(margin) ? ` ± ${write(margin)}` : ""}`));
     }
     const path = points.map(([x, value]) => `${x},${100 - 100 * up.at(value)}`).join(" ");
     picture.append(svg("polyline", { class: "line", stroke: each.colour, points: path }));

@@ -22,5 +22,34 @@ document.getElementById("histograms")?.replaceChildren(...histograms.map((each) 
     const bar = event.target.closest("rect[data-href]");
     if (bar) location.assign(bar.dataset.href);
   });
+  if (each.list) brush(chart, each);
   return chart;
 }));
+
+/** Drag over bars: the features in all of them. */
+function brush(chart, { list, histogram: { edges }, log10 }) {
+  const bars = [...chart.querySelectorAll("rect")];
+  const edge = (n) => (log10 ? 10 ** edges[n] : edges[n]);
+  const under = (x) => {
+    const at = bars.findIndex((bar) => x < bar.getBoundingClientRect().right);
+    return at < 0 ? bars.length - 1 : at;
+  };
+  let from = null;
+  const range = (x) => [from, under(x)].sort((a, b) => a - b);
+  chart.addEventListener("pointerdown", (event) => {
+    if (event.button === 0 && event.pointerType === "mouse" && event.target.closest("svg")) from = under(event.clientX);
+  });
+  window.addEventListener("pointermove", (event) => {
+    if (from === null) return;
+    const [first, last] = range(event.clientX);
+    bars.forEach((bar, i) => bar.classList.toggle("brushed", first !== last && i >= first && i <= last));
+  });
+  window.addEventListener("pointerup", (event) => {
+    if (from === null) return;
+    const [first, last] = range(event.clientX);
+    from = null;
+    if (first === last) return; // a click: the bar itself leads there
+    const end = last === edges.length - 2 ? edge(last + 1) * 1.000001 + 1e-9 : edge(last + 1);
+    location.assign(`?list=${list}&low=${edge(first)}&high=${end}#features`);
+  });
+}

@@ -1,6 +1,7 @@
 // A run's page: its figures over steps, those of other runs laid beside them, and its densities.
 
 import { COLOURS, heat, lines } from "./chart.js";
+import { trainerLog } from "./log.js";
 import { element } from "../shared/element.js";
 import { recall, remember } from "../shared/memory.js";
 import { followWork } from "../shared/progress.js";
@@ -17,8 +18,12 @@ function series(run, n, curve) {
   return { name: runs.length > 1 ? run.name : "", colour: COLOURS[n % COLOURS.length], x: run.x, labels: run.labels, urls: run.urls, warned: run.warned, ...curve };
 }
 
+const trainer = runs[0].x.length
+  ? trainerLog(place("trainer"), place("trainer-charts"), place("trainer").dataset.log, { span: [Math.min(...runs[0].x), Math.max(...runs[0].x)], unit: runs[0].unit }) : null;
+
 function draw() {
   const log = scale === "log";
+  trainer?.draw(log);
   const unit = runs[0].unit;
   const charts = runs[0].curves.map((curve, which) => lines({
     title: curve.title, meaning: curve.meaning, write: writer(curve.share), log, unit, least: curve.share ? 0.01 : 1,
