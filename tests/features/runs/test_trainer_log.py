@@ -39,7 +39,7 @@ def test_curves_are_listed_and_laid_over_the_steps_of_the_run(client, run, tmp_p
     assert history["unit"] == "tokens" and "losses/mse" in history["curves"] and "on" not in history["curves"]
     assert history["notes"] == ["1 of its lines are no objects of JSON and are left out."]
     assert "out of the run" in logs["link.csv"]["notes"][0] and not logs["link.csv"]["curves"]
-    assert "only wandb reads" in logs["wandb/run-1/run-1.wandb"]["notes"][0] and "text.jsonl" not in logs
+    assert "Only wandb reads" in logs["wandb/run-1/run-1.wandb"]["notes"][0] and "text.jsonl" not in logs
     found = client.get(address, {"file": history["file"], "name": "losses/mse"}).json()
     assert (found["x"], found["values"], found["note"]) == ([100, 200], [1, 0.5], "")
     found = client.get(address, {"file": "metrics.csv", "name": "l0"}).json()
