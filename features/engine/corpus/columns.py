@@ -13,6 +13,8 @@ from .unpacking import MAX_BYTES
 
 ROWS = 1024  # read at a time
 
+DAMAGED = (arrow.ArrowException, OSError, UnicodeDecodeError)  # what a file that is not whole leads to
+
 is_type = arrow.types
 
 
@@ -21,7 +23,7 @@ def read_parquet(file: Path, field: TextField, notes: Notes, max_bytes: int = MA
     try:
         with parquet.ParquetFile(file) as opened:
             yield from _read(file, opened.schema_arrow, opened, field, notes, max_bytes)
-    except (arrow.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise CorpusError(f"{file} is no whole parquet file: {error}. Copy it again.") from error
 
 
@@ -30,7 +32,7 @@ def read_arrow(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_
     try:
         with arrow.memory_map(str(file)) as opened:
             yield from _documents(file, _batches(opened), field, notes)
-    except (arrow.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise CorpusError(f"{file} is no whole Arrow file: {error}. Copy it again.") from error
 
 
@@ -61,6 +63,7 @@ def _documents(file: Path, batches: Iterator, field: TextField, notes: Notes) ->
 def _texts(file: Path, batches, column: str, field: TextField, notes: Notes) -> Iterator:
     number, name = 0, field.name or column
     for batch in batches:
+        batch.validate(full=True)  # Arrow reads wherever a damaged file's offsets point
         values = _values(batch.column(column))
         kinds = field.kind.split(".")[0]
         others = _values(batch.column(kinds)) if kinds in batch.schema.names else None

@@ -5,6 +5,7 @@ untrusted: it reaches no attribute of Python's objects and writes no more than L
 """
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -13,6 +14,7 @@ from pathlib import Path
 from ..foreign_files import Unreadable, plain_bytes
 from .tokenizer_file import TokenizerMissing, read_settings
 
+LONE = re.compile("[\ud800-\udfff]")
 LONGEST = 4_000_000  # characters of one chat
 LARGEST = 1 << 20  # bytes of a template
 SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
@@ -61,6 +63,8 @@ def messages_of(text: str) -> list[dict]:
         messages = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ChatError(f"The messages are no JSON: {error}.") from error
+    if LONE.search(json.dumps(messages, ensure_ascii=False)):
+        raise ChatError("The messages hold half a character (a lone surrogate, \\ud800 to \\udfff). Take it out.")
     if not all(isinstance(turn, dict) and isinstance(turn.get("role"), str) and "content" in turn for turn in messages):
         raise ChatError('A message is {"role": "user", "content": "..."}.')
     return messages
@@ -75,6 +79,8 @@ def template_source(folder) -> str:
             return plain_bytes(file, LARGEST, "chat template").decode("utf-8")
         except Unreadable as error:
             raise ChatError(str(error)) from error
+        except UnicodeDecodeError as error:
+            raise ChatError(f"{file} is no UTF-8 text (byte {error.start:,}). Copy it again.") from error
     for name in ("tokenizer_config.json", "chat_template.json"):
         found = read_settings(folder / name).get("chat_template")
         if isinstance(found, list):  # several, by name
@@ -89,7 +95,6 @@ def template_source(folder) -> str:
 
 @lru_cache(maxsize=8)
 def _compiled(source: str):
-    import jinja2
     from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -117,8 +122,8 @@ def _compiled(source: str):
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     try:
         return environment.from_string(source)
-    except jinja2.TemplateError as error:
-        raise ChatError(f"The chat template does not work: {error}") from error
+    except Exception as error:  # the template's own faults, and what it leads the compiler into
+        raise ChatError(f"The chat template does not work: {error or type(error).__name__}") from error
 
 
 def _text(token) -> str:

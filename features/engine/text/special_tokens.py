@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ..foreign_files import in_words
 from .tokenizer_file import TokenizerMissing, read_settings
 
 NAMED_IN = ("tokenizer_config.json", "special_tokens_map.json")  # in this order, as transformers reads them
@@ -41,7 +42,7 @@ def special_token(folder, tokenizer: Tokenizer, role: str) -> SpecialToken:
 def _text_of(value, path: Path, key: str) -> str:
     """The token's text: given as that, or as the token with its settings (transformers' AddedToken)."""
     text = value.get("content") if isinstance(value, dict) else value
-    if text is not None and not isinstance(text, str):
+    if text is not None and (not isinstance(text, str) or in_words(text) != text):
         raise TokenizerMissing(f"{path}: {key} is {value!r}; the text of a token is needed, or null.")
     return text or ""
 

@@ -72,3 +72,8 @@ def test_a_text_is_one_message_and_json_many():
     for text in ("[{", '[{"role": "user"}]', '[{"role": 3, "content": ""}]'):
         with pytest.raises(ChatError):
             messages_of(text)
+
+
+def test_half_a_character_in_a_message_is_refused():
+    with pytest.raises(ChatError, match="half a character"):
+        messages_of(r'[{"role": "user", "content": "a \ud83d"}]')
