@@ -31,7 +31,7 @@ function draw(place, found) {
   }));
   const happened = found.events.map((event, i) => event && `${WORDS[event]} at ${found.labels[i]}`).filter(Boolean);
   const remembered = recall("training", true);
-  place.replaceChildren(element("details", { open: remembered, ontoggle: (event) => remember("training", event.target.open) },
+  place.replaceChildren(element("h2", { class: "heard" }, "Through training"), element("details", { open: remembered, ontoggle: (event) => remember("training", event.target.open) },
     element("summary", {}, "Through training", happened.length ? `: ${happened.join(", ")}` : ""),
     element("p", { class: "muted" }, "The same index at every checkpoint of ", element("a", { href: found.run.url }, found.run.name), ` on ${found.rows}. A dot opens the feature there, or the checkpoint where it has no panels.`),
     element("div", { class: "charts" }, charts),
