@@ -17,13 +17,20 @@ class Refused(Exception):
 
 def sentence(error, job=None) -> str:
     """What a user should read of an error."""
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+    if _is_out_of_memory(error):
         if job is None:
-            return "Out of memory. Retry when less is running, or on a machine with more."
+            return "Out of memory. Retry when less is running, with a larger SAEVIZ_MEMORY, or on a machine with more."
         return f"Out of memory on {job.device} with {job.tokens:,} tokens. Retry with fewer, or elsewhere."
     if isinstance(error, (ValueError, OSError)) and str(error):
         return in_words(error)
     return in_words(f"{type(error).__name__}: {error}")
+
+
+def _is_out_of_memory(error) -> bool:
+    """Of Python, of a GPU, or of torch on a CPU, which has no class of its own for it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 def size(count: int) -> str:

@@ -45,10 +45,9 @@ def _log_as_the_site_does(**_):
 @signals.worker_process_init.connect
 def give_way(**_):
     """The process that computes; the one that looks after it stays as it is."""
-    from django.conf import settings
+    from features.jobs.worker import keep_within
 
-    if settings.SAEVIZ_NICE:
-        os.nice(settings.SAEVIZ_NICE)
+    keep_within()
 
 
 class Watch(bootsteps.StartStopStep):

@@ -129,6 +129,7 @@ SAEVIZ_MAX_UPLOAD = env.number("SAEVIZ_MAX_UPLOAD")  # bytes that a browser may 
 SAEVIZ_COMMON_DIRECTION = env.share("SAEVIZ_COMMON_DIRECTION")  # of encoder columns; pages warn above it
 SAEVIZ_WEBHOOK = os.environ.get("SAEVIZ_WEBHOOK", "")  # address that hears of warnings about checkpoints
 SAEVIZ_NICE = env.number("SAEVIZ_NICE")  # niceness of workers: 19 beside a training that comes first
+SAEVIZ_MEMORY = env.number("SAEVIZ_MEMORY")  # bytes that a worker may take for what it computes; 0: any number
 SAEVIZ_SILENT_AFTER = env.number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
 SAEVIZ_ATTEMPTS = env.number("SAEVIZ_ATTEMPTS")  # times a job is picked up again
 # Whether labels may be kept without signing in, by one local reader: "auto", where only this machine is answered.

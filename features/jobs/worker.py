@@ -1,6 +1,8 @@
 """How does a worker do what waits? Whatever it is, its row says in the end how it went; a computation, part by part."""
 
 import logging
+import os
+import resource
 import time
 from functools import partial
 
@@ -21,6 +23,15 @@ log = logging.getLogger(__name__)
 
 Stage = JobPart.Stage
 TURN = 60.0  # seconds after which a worker rings for itself and lets go: it may be asked to stop, or be due for renewal
+
+
+def keep_within() -> None:
+    """Hold this process to what the settings leave it, beside a training that comes first: niceness, and memory of its
+    own (RLIMIT_DATA; files that are mapped are not counted, nor is a GPU's). Once, before it computes."""
+    if settings.SAEVIZ_NICE:
+        os.nice(settings.SAEVIZ_NICE)
+    if settings.SAEVIZ_MEMORY:
+        resource.setrlimit(resource.RLIMIT_DATA, (settings.SAEVIZ_MEMORY, settings.SAEVIZ_MEMORY))
 
 
 def work(kinds: dict) -> None:

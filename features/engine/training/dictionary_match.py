@@ -5,13 +5,15 @@ features of a decade of density, their rows shuffled once.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..store.kept_entries import KeptEntries
 from .activity_match import LEAST_FIRED, QUANTILE, correlations
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PAIR = np.dtype(
     [
@@ -29,9 +31,10 @@ VERDICTS = ("matched", "decoder only", "activations only", "unmatched")
 Say = Callable[[int, int], None]
 
 
-@torch.no_grad()
-def by_decoder(own: Tensor, others: Tensor, say: Say = lambda done, total: None) -> np.ndarray:
+def by_decoder(own: "Tensor", others: "Tensor", say: Say = lambda done, total: None) -> np.ndarray:
     """Of unit rows [n, d_in] and [m, d_in] the decoder's part of PAIR. [n]"""
+    import torch  # here: pages read what was stored without it
+
     found = np.zeros(len(own), PAIR)
     found["activity"], found["correlation"], found["correlation_chance"] = -1, np.nan, np.nan
     best_of_other, nearest = torch.full((len(others),), -2.0), torch.zeros(len(others), dtype=torch.int64)

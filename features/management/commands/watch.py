@@ -67,6 +67,7 @@ class Command(BaseCommand):
             self.stdout.write(said)
 
     def _compute(self, watch, once) -> None:
+        worker.keep_within()
         told = set(watch.checkpoints.filter(state__in=("done", "failed")).values_list("pk", flat=True))
         try:
             while True:

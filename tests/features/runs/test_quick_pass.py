@@ -1,11 +1,13 @@
 """Checkpoints of a folder become a run: in their order, on the same rows, health first; what is wrong is told."""
 
+import resource
 import shutil
 
 import numpy as np
 import pytest
 
 from features.engine.training.turnover import turnover
+from features.messages import sentence
 from features.models import SAE, Checkpoint, Job, Run, Watch
 from features.runs import panels, records
 from features.runs.intake import watching
@@ -92,13 +94,21 @@ def test_first_last_every_tenth_and_starred_keep_their_panels(made_run):
     assert [every.index(each) for each in panels.kept(run)] == [0, 3, 10, 20, 24]
 
 
-def test_workers_give_way_where_they_are_told_to(settings, monkeypatch):
+def test_workers_keep_within_what_the_settings_leave_them(settings, monkeypatch):
     told = []
     monkeypatch.setattr("os.nice", told.append)
+    monkeypatch.setattr("resource.setrlimit", lambda *limit: told.append(limit))
     celery.give_way()
-    settings.SAEVIZ_NICE = 19
+    settings.SAEVIZ_NICE, settings.SAEVIZ_MEMORY = 19, 3 << 30
     celery.give_way()
-    assert told == [19]
+    assert told == [19, (resource.RLIMIT_DATA, (3 << 30, 3 << 30))]
+
+
+def test_what_needs_more_memory_than_a_worker_may_take_says_so():
+    # As torch 2.9 says it below RLIMIT_DATA.
+    torch = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"
+    assert "Out of memory." in sentence(RuntimeError(torch)) and "SAEVIZ_MEMORY" in sentence(RuntimeError(torch))
+    assert sentence(RuntimeError("other")) == "RuntimeError: other"
 
 
 def test_two_processes_that_look_at_once_queue_a_checkpoint_once(files, training, monkeypatch):
