@@ -12,8 +12,8 @@ export function drawDescription({ description, index }, place) {
   place.replaceChildren(
     element("strong", {}, why_not ? line : `Fires ${line}`), " ",
     element("span", { class: "muted", title: "Chosen on even rows of the text; figures are of odd rows" },
-      !pattern ? `Fewer than 20 activations. (${by})`
-        : why_not ? `The best reaches ${figures}. (${by}) `
+      !pattern ? (why_not.startsWith("too rare") ? "Simple patterns are looked for from 20 activations on." : "None was found on even rows.")
+        : why_not ? `Looked for without a model or a person; the best reaches ${figures}. `
           : `${figures}, ${by}. `),
     pattern ? element("a", { href: ask, title: pattern }, why_not ? "See it in Ask" : "Check it in Ask") : "",
   );

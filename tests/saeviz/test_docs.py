@@ -21,3 +21,15 @@ def test_a_document_names_files_that_are_there(document):
 
 def test_a_file_that_is_not_there_is_noticed():
     assert missing("see `features/engine/nowhere.py` and `docs/definitions.md`") == ["features/engine/nowhere.py"]
+
+
+def test_no_file_holds_the_marks_of_a_merge():
+    suffixes, folders = (
+        {".html", ".js", ".css", ".md", ".py"},
+        ("docs", "features", "prompts", "saeviz", "static", "templates"),
+    )
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
+    assert len(files) > 300
+    assert [
+        str(path) for path in files if b"\n<<<<<<< " in path.read_bytes() or b"\n>>>>>>> " in path.read_bytes()
+    ] == []
