@@ -21,7 +21,8 @@ class LoadedJob:
         from ..engine.collect import shards, shown_entries
 
         b, corpus = job.encoder_b, job.corpus or job.sae.corpus
-        self._shards, self._shown_entries, self.rows = shards, shown_entries, rows_of(corpus)
+        self._shards, self._shown_entries = shards, shown_entries
+        self.rows = rows_of(corpus, however_large=True)
         self.subject = subject_of(job.sae, job.device)
         if verdicts.known(job.sae) is None:  # imported before models were checked, or its files are others by now
             SAE.objects.filter(pk=job.sae_id).update(verdict=verdicts.record(job.sae.model_path, self.subject.verdict))

@@ -3,6 +3,7 @@
 Subjects are loaded anew by every call, and torch with the first of them.
 """
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import numpy as np
 from django.conf import settings
 
 from ..engine.corpus import document_table, token_rows
+from ..engine.corpus.errors import CorpusError
+from ..engine.files import sha256 as hash_of
 from ..engine.model.confined_vocabulary import ConfinedVocabulary, signature
 from ..engine.text.chat import template_source
 from ..models import SAE, Corpus
 from . import verdicts
+
+SHA256 = re.compile("[0-9a-f]{64}")
+LOOKED_THROUGH = 1 << 28  # bytes of rows that a page may wait for, a second at most
 
 
 def vocabulary_of(sae: SAE) -> ConfinedVocabulary:
@@ -34,9 +40,13 @@ def chat_template_of(sae: SAE):
     return vocabulary_of(sae).written if _has_chat_template(sae.model_path) else None
 
 
-def rows_of(corpus: Corpus) -> np.ndarray:
-    """The corpus as token rows, memory-mapped once per process.  [rows, length]"""
-    return _rows(corpus.path, corpus.sha256)
+def rows_of(corpus: Corpus, *, however_large: bool = False) -> np.ndarray:
+    """The corpus as token rows, memory-mapped once per process and look of the file.  [rows, length]
+
+    Raises CorpusError where the file is gone, cut short or not the one that was added: files up to LOOKED_THROUGH
+    bytes are read for that, larger ones where asked.
+    """
+    return _rows(corpus.path, corpus.sha256, _look(corpus.path), however_large)
 
 
 def documents_of(corpus: Corpus) -> document_table.DocumentTable | None:
@@ -83,6 +93,21 @@ def _has_chat_template(model_path: str) -> bool:
     return bool(template_source(model_path))
 
 
+def _look(path: str) -> tuple | None:
+    """Who reads what a file no longer holds, by a map of it, is ended by the system: so it is mapped anew."""
+    try:
+        stat = Path(path).stat()
+    except OSError:  # said by who opens it
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
 @lru_cache(maxsize=16)
-def _rows(path: str, sha256: str) -> np.ndarray:  # the hash is in the key: a rebuilt file is mapped anew
-    return token_rows.open_rows(path)
+def _rows(path: str, sha256: str, look: tuple | None, however_large: bool) -> np.ndarray:
+    rows = token_rows.open_rows(path)
+    if SHA256.fullmatch(sha256) and (however_large or look[0] <= LOOKED_THROUGH) and (has := hash_of(path)) != sha256:
+        raise CorpusError(
+            f"{path} has changed since it was added as a corpus: its SHA-256 begins with {has[:12]}, that of the text "
+            f"was {sha256[:12]}. Put the file back, or add the text again (manage.py add_corpus) and recompute."
+        )
+    return rows

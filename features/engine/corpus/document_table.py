@@ -101,7 +101,7 @@ def open_table(rows_path, rows_sha256: str = "") -> DocumentTable | None:
             entries, *(tuple(said[name]) for name in ("files", "kinds")), said["size"], tuple(said["notes"])
         )
         whole = entries.dtype == ENTRY and entries.ndim == 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise CorpusError(f"The documents of {rows_path} cannot be read: {error}. Add the corpus again.") from error
     if not whole or (rows_sha256 and said.get("rows_sha256") != rows_sha256):
         raise CorpusError(f"{names} is the table of other rows than {rows_path}. Add the corpus again.")

@@ -115,7 +115,7 @@ def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
     """
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise CorpusError(stand_in(path) or f"Cannot read token ids from {path}: {reason(error)}") from error
     if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2) or not ids.size:
         raise CorpusError(f"{path} holds {ids.dtype} of shape {ids.shape}; whole numbers, 1-D or 2-D, are needed.")
@@ -157,7 +157,7 @@ def open_rows(path) -> np.ndarray:
     """
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise CorpusError(stand_in(path) or f"Cannot read token rows from {path}: {reason(error)}") from error
     if rows.ndim != 2 or rows.dtype.kind != "u":
         raise CorpusError(f"{path} holds {rows.dtype} of shape {rows.shape}; token rows are unsigned, 2-D.")
