@@ -72,7 +72,7 @@ def _pending(sae: SAE) -> str:
     if not lacking(sae.statistics):
         return ""
     newest = Analysis.objects.filter(statistics=sae.statistics_id).newest_first().first()
-    if newest is None:
+    if newest is None or newest.state == Analysis.State.DONE:  # then some steps are newer than it
         kept = getattr(sae.statistics, "kept", None)
         if kept is not None and kept.is_complete:
             return "A worker works it out when it has nothing else to do."

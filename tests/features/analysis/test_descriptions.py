@@ -71,6 +71,12 @@ def test_what_no_simple_pattern_tells_is_said_so(client, told):
     assert not Feature.objects.get(index=DEAD).flags and not FeatureDescription.objects.filter(feature__index=DEAD)
 
 
+def test_a_step_that_came_after_an_analysis_was_done_waits_for_a_worker(client, told, monkeypatch):
+    monkeypatch.setattr(steps, "STEPS", (*steps.STEPS, steps.Step("newer", 1, None)))
+    page = client.get("/saes/tiny/").content.decode()
+    assert "A worker works it out when it has nothing else to do." in page and "It was not worked out" not in page
+
+
 def test_the_table_shows_sorts_and_searches_descriptions(client, told):
     page = client.get(f"/saes/tiny/features/?{urlencode({'q': '“·PRINT', 'by': 'description'})}").content.decode()
     assert f'id="f{PRINT}"' in page and f'id="f{SCRIPT}"' not in page and "descriptions by patterns" in page
