@@ -23,6 +23,7 @@ READINGS = {  # how a text is read -> what the page calls it
     "chat": "as a chat",
 }
 SHOWN, MOST_SHOWN = 10, 100  # features of a ranking, and the most that are shown where more are asked for
+MOST_LISTED = 10_000  # where they come without dashboards
 MOST_ADDED = 20  # features that are named beside them
 FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -40,6 +41,7 @@ class PromptQuestion:
     reading: str = "text"  # one of READINGS
     top: int = SHOWN  # features of the ranking that are shown
     added: tuple[int, ...] = ()  # features shown besides, wherever they stand in it
+    dashboards: bool = True  # whether what is stored of each is wanted
 
     @property
     def position(self) -> int:
@@ -109,19 +111,29 @@ class PromptForm(forms.Form):
     )
     max_density = forms.FloatField(min_value=0, max_value=1, required=False, error_messages=NO_SHARE)
     position = PositionsField(required=False)
+    NO_NUMBER = f"is no number of features to show. Give one from 1 to {MOST_SHOWN}."
     top = forms.IntegerField(
         min_value=1,
-        max_value=MOST_SHOWN,
+        max_value=MOST_LISTED,
         required=False,
-        error_messages=dict.fromkeys(
-            ("invalid", "min_value", "max_value"), f"is no number of features to show. Give one from 1 to {MOST_SHOWN}."
-        ),
+        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), NO_NUMBER),
+    )
+    dashboards = forms.TypedChoiceField(
+        choices=[("1", "with"), ("0", "without")],
+        coerce=lambda value: value == "1",
+        empty_value=True,
+        required=False,
+        error_messages={"invalid_choice": NO_CHOICE.format("1, 0")},
     )
     add = FeaturesField(required=False)
 
     def clean_max_density(self) -> float:
         share = self.cleaned_data["max_density"]
         return 1.0 if share is None else share
+
+    def clean(self) -> None:
+        if (self.cleaned_data.get("top") or 0) > MOST_SHOWN and self.cleaned_data.get("dashboards", True):
+            self.add_error("top", self.NO_NUMBER)
 
     def refusal(self) -> str:
         """All that is wrong, a sentence or two a field."""
@@ -150,7 +162,7 @@ def question_of(request: HttpRequest, sae: SAE) -> PromptQuestion:
     for feature in given["add"]:
         refuse_unknown(sae, feature)
     asked = (given["text"], ids, given["bos"], positions, given["rank"], given["max_density"], reading)
-    return PromptQuestion(*asked, top=given["top"] or SHOWN, added=given["add"])
+    return PromptQuestion(*asked, top=given["top"] or SHOWN, added=given["add"], dashboards=given["dashboards"])
 
 
 def refuse_unknown(sae: SAE, feature: int) -> None:

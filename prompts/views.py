@@ -20,7 +20,7 @@ PATIENCE = 2  # seconds a page waits for its model, and for its turn; what takes
 LONGEST_TICKET = 64  # characters
 LONGEST_ADDRESS = 3500  # characters; servers and proxies may refuse more than 4,094 in a request line
 SHARED_MODULES = ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
-PROMPT_MODULES = ("asking", "dashboard", "heatmap", "question", "token_card", "tokens", "without")
+PROMPT_MODULES = ("asking", "dashboard", "heatmap", "question", "side_by_side", "token_card", "tokens", "without")
 NO_ANSWER = (runtime.Unavailable, Busy)
 # What the page's script imports, so that the browser fetches all at once instead of one after the other.
 MODULES = [f"prompts/{name}.js" for name in PROMPT_MODULES] + [f"shared/{name}.js" for name in SHARED_MODULES]
@@ -162,6 +162,8 @@ def _query(question: forms.PromptQuestion) -> str:
         query["max_density"] = f"{question.max_density:g}"
     if question.top != forms.SHOWN:
         query["top"] = str(question.top)
+    if not question.dashboards:
+        query["dashboards"] = "0"
     if question.added:
         query["add"] = ",".join(map(str, question.added))
     return urlencode(query)

@@ -8,6 +8,7 @@ import { count, element, figure, ordinal, percent, visible } from "../shared/tex
 import { fetchAnswer, newTicket } from "./asking.js";
 import { dashboard, METRICS } from "./dashboard.js";
 import { cellCard, heatmap } from "./heatmap.js";
+import { LISTED, sideBySide } from "./side_by_side.js";
 import { fromAddress, queryOf, questionOf, sameText, SHOWN } from "./question.js";
 import { tokenButtons, position as positionOf } from "./tokens.js";
 import { tokenCard } from "./token_card.js";
@@ -20,6 +21,7 @@ const features = document.querySelector("main").dataset.features;
 let answer = null; // what is shown
 let wanted = null; // what was asked last, answered or not: changes build on it
 let sent = ""; // what the box held when it was last filled, or asked about
+let comparing = null; // that of the two tokens side by side
 let asking = null; // the latest question's AbortController
 let buttons = null;
 let boards = [];
@@ -137,6 +139,7 @@ function show(found) {
   showBoards();
   showMore();
   showOverview();
+  showCompared();
   byId("overview").hidden = !found.overview.features.length;
   byId("json").href = `?${queryOf(found)}&format=json`;
   byId("json").hidden = false;
@@ -205,6 +208,25 @@ function showBoards() {
     "place" in score ? () => (byId("add-feature").focus(), change({ add: wanted.add.filter((feature) => feature !== score.feature) })) : null));
   byId("boards").replaceChildren(...boards.map(({ node }) => node));
   byId("legend").replaceChildren(...(boards.length ? [legendOf()] : []));
+}
+
+/** Two chosen tokens, each by itself, once both are answered; a question asked meanwhile takes over. */
+async function showCompared() {
+  const { positions } = answer;
+  const [mine, place] = [answer, byId("compared").querySelector(".fill")];
+  comparing?.abort();
+  const { signal } = (comparing = new AbortController());
+  byId("compared").hidden = positions.length !== 2;
+  place.replaceChildren(element("p", { class: "muted" }, "Asking for each …"));
+  if (positions.length !== 2) return;
+  const asked = positions.map((position) => {
+    const query = queryOf({ ...questionOf(mine), positions: [position], top: LISTED, add: [] });
+    query.set("dashboards", "0");
+    return fetchAnswer(query, setup, signal);
+  });
+  const nodes = await Promise.all(asked).then((answers) => sideBySide(answers, features), (error) => [
+    element("p", { class: "notice" }, `${error.message} `, element("button", { type: "button", onclick: showCompared }, "Try again"))]);
+  if (answer === mine && !signal.aborted) place.replaceChildren(...nodes);
 }
 
 /** Drawn anew; a cell that had the focus has it again. */

@@ -239,6 +239,15 @@ def test_a_click_with_ctrl_sums_two_tokens(page):
     page.wait_for_function("() => location.search.includes('position=2%2C4')")
     assert chosen(page) == ["·are", "·doing"]
     assert "summed over the" in page.locator("#summary").inner_text()
+    page.wait_for_selector("#compared .parts")  # at the same address: whoever is sent it sees the same
+    both, first, second = page.locator("#compared .part").all()
+    assert first.locator("h3").inner_text().startswith("Only on 2 “ are”")
+    alone = {int(p): set(page.evaluate(LISTED_ON, [TEXT, p])) for p in ("2", "4")}
+    for part, expected in ((both, alone[2] & alone[4]), (first, alone[2] - alone[4]), (second, alone[4] - alone[2])):
+        assert part.locator("h3").inner_text().endswith(f": {len(expected)}")
+        shown = {int(link.removeprefix("#")) for link in part.locator("a").all_inner_texts()}
+        assert shown <= expected
+    assert alone[2] & alone[4] and alone[2] - alone[4]
 
 
 def test_without_a_keyboard_several_tokens_are_chosen_by_a_switch(page):
@@ -316,6 +325,10 @@ def test_who_waits_reads_the_place_in_line_and_is_asked_again_where_the_line_is_
     assert page.locator("#trouble").is_hidden()
 
 
+LISTED_ON = """([text, position]) => fetch(
+  `?${new URLSearchParams({text, position, top: 9999, dashboards: 0})}&format=json`)
+  .then(response => response.json())
+  .then(found => found.dashboards.length ? null : found.ranking.map(({feature}) => feature))"""
 LOWEST_CONTRAST = """async () => {
   const { contrast } = await import("/static/shared/colours.js");
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
