@@ -9,7 +9,8 @@ from django.db import DatabaseError, connections
 from .analysis import steps
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
-from .models import Analysis, Checkpoint, Comparison, Import, Job, Verification
+from .models import Analysis, Checkpoint, Comparison, DecoderMap, Import, Job, Verification
+from .overview import maps
 from .patterns import claims
 from .runs import quick_pass
 from .runs.beside import dictionaries
@@ -34,6 +35,7 @@ KINDS = {  # in this order
     Checkpoint: quick_pass.run_checkpoint,
     Comparison: dictionaries.run_comparison,
     Job: worker.run_part,
+    DecoderMap: maps.run_map,
     Analysis: steps.run_analysis,
 }
 

@@ -11,7 +11,7 @@ from django.utils.timezone import localtime
 
 from ..engine.results import LOSS_ROWS
 from ..messages import BadRequest
-from ..models import Analysis, Corpus, Job, Verification
+from ..models import Analysis, Corpus, DecoderMap, Job, Verification
 from . import estimate, lifecycle, requests, status
 
 
@@ -168,3 +168,11 @@ class VerificationAdmin(QueuedWorkAdmin):
 @admin.register(Analysis)
 class AnalysisAdmin(QueuedWorkAdmin):
     list_display = ["id", "buttons", "page", "progress", "asked"]
+
+
+@admin.register(DecoderMap)
+class DecoderMapAdmin(QueuedWorkAdmin):
+    list_display = ["id", "buttons", "page", "progress", "asked"]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).defer("places")

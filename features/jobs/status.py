@@ -4,7 +4,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from ..models import Analysis, Checkpoint, Comparison, Import, Job, QueuedWork, Statistics, Verification
+from ..models import Analysis, Checkpoint, Comparison, DecoderMap, Import, Job, QueuedWork, Statistics, Verification
 from ..templatetags.formatting import duration
 
 KINDS = {  # as addresses name them
@@ -14,6 +14,7 @@ KINDS = {  # as addresses name them
     "checkpoint": Checkpoint,
     "comparison": Comparison,
     "analysis": Analysis,
+    "decodermap": DecoderMap,
 }
 WORDS = {
     Job: "computation",
@@ -22,6 +23,7 @@ WORDS = {
     Checkpoint: "checkpoint",
     Comparison: "comparison",
     Analysis: "analysis",
+    DecoderMap: "map",
 }
 PHASES = {  # of a computation: what is done, and what is counted
     "loading": ("loading the model", ""),
@@ -31,6 +33,7 @@ PHASES = {  # of a computation: what is done, and what is counted
     "examples": ("gathering examples", "features"),
     "loss effects": ("computing loss effects", "tokens"),
     "features": ("working out features", "features"),
+    "decoder map": ("laying decoders flat", "steps"),
     # of an analysis
     "descriptions": ("describing features by simple patterns", "features"),
     "importance": ("ablating random positives", "activations"),

@@ -8,6 +8,7 @@ from .grading import GradingAnswer, GradingSample
 from .jobs import Import, Job, QueuedWork, Verification
 from .judgements import Judgement, JudgementChange
 from .kept import KeptActivations
+from .maps import DecoderMap
 from .parts import JobPart, ShardFile
 from .runs import (
     Checkpoint,
@@ -36,6 +37,7 @@ __all__ = [
     "CheckpointQuerySet",
     "Comparison",
     "Corpus",
+    "DecoderMap",
     "Feature",
     "FeatureAnalysis",
     "FeatureDescription",

@@ -1,19 +1,21 @@
 """The overview of all features, and the arrays that it is drawn from."""
 
 import numpy as np
-from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.http import Http404, HttpResponse, HttpResponseForbidden
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.cache import patch_cache_control
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from ..browse.columns import RANGED
 from ..browse.feature_list import FeatureList
 from ..browse.list_rows import ListRows
 from ..browse.sae_overview import quick_note
 from ..browse.views import sae_or_404
+from ..jobs.views import STAFF_ONLY, may_compute
 from ..judge.reader import reader_of
 from ..models import Feature
-from . import pair, points
+from . import maps, pair, points
 
 KEPT = 3600  # seconds in a browser: the address has the set of statistics, whose figures may still be filled in
 
@@ -23,7 +25,10 @@ def overview(request, slug):
     sae, features = sae_or_404(slug), FeatureList.from_query(request.GET)
     data = {"d_sae": sae.d_sae, "statistics": sae.statistics_id, "columns": points.choices()}
     data |= {"list": features.query(), "words": features.words if features.is_filtered else ""}
+    made, newest = maps.map_of(sae), maps.newest(sae)
+    data |= {"map": reverse("features:overview-map", args=[slug, made.pk]) if made else None}
     context = {"sae": sae, "here": "overview", "data": data, "quick": quick_note(sae)}
+    context |= {"made": made, "newest": newest, "may_compute": may_compute(request.user)}
     return render(request, "overview/overview.html", context | {"feature_list": features})
 
 
@@ -41,6 +46,22 @@ def listed(request, slug):
     """The numbers of the features in a list of the table: uint32."""
     sae, features = sae_or_404(slug), FeatureList.from_query(request.GET)
     return _array(points.listed(ListRows(sae, features, reader_of(request))))
+
+
+@require_safe
+def map_file(request, slug, id):
+    """Where each feature's decoder lies on a map: float32, two numbers a feature, NaN where it has no place."""
+    made = get_object_or_404(maps.DecoderMap, pk=id, sae__slug=slug, state=maps.State.DONE)
+    return _kept(HttpResponse(bytes(made.places), "application/octet-stream"))
+
+
+@require_POST
+def request_map(request, slug):
+    """Have it made by a worker; the overview shows how far that is."""
+    if not may_compute(request.user):
+        return HttpResponseForbidden(STAFF_ONLY)
+    maps.request_map(sae_or_404(slug), request.user, how="page")
+    return redirect("features:overview", slug)
 
 
 @require_safe

@@ -3,6 +3,7 @@
 import { axis, extent } from "./axes.js";
 import { scatter, shade } from "./scatter.js";
 import { bindKeys } from "../shared/keys.js";
+import { watchWork } from "../shared/progress.js";
 import { count, element, figure, loneToken, percent, visible } from "../shared/text.js";
 
 const byId = (id) => document.getElementById(id);
@@ -13,11 +14,13 @@ const form = byId("axes");
 const points = scatter(byId("points"));
 const above = byId("above");
 const NONE = "";
+const ONLY = 1000; // features that an address of the table names one by one
 
 const arrays = new Map(); // name -> promise of its values
 let drawn = null; // {x, y, colour, axes}: what is on the canvas
 let listed = null; // 1 for each feature of the list that is followed; null: all
 let chosen = -1;
+let near = []; // the chosen one's true neighbours
 let hovered = -1;
 let brush = null; // [x0, y0, x1, y1] in px
 let asking = null;
@@ -37,6 +40,16 @@ function valuesOf(name) {
   return arrays.get(name);
 }
 
+const onMap = () => form.layout?.value === "map";
+
+/** Places on the map: two arrays, one for each direction. */
+function placesOnMap() {
+  if (!arrays.has("map"))
+    arrays.set("map", array(about.map, Float32Array).then((both) => [both.filter((_, i) => i % 2 === 0), both.filter((_, i) => i % 2 === 1)]));
+  arrays.get("map").catch(() => arrays.delete("map"));
+  return arrays.get("map");
+}
+
 const write = (name, value) => (columns.get(name)?.format === "percent" ? percent(value) : figure(value));
 
 // What is drawn
@@ -51,6 +64,7 @@ function fillForm() {
     const wanted = asked.get(field) ?? name;
     select.value = columns.has(wanted) || (field === "colour" && wanted === NONE) ? wanted : name;
   }
+  if (form.layout) form.layout.value = asked.get("layout") === "map" ? "map" : "";
   for (const [box, field] of [["xlog", "x"], ["ylog", "y"], ["clog", "colour"]])
     form[box].checked = asked.has(box) ? asked.get(box) === "1" : Boolean(columns.get(form[field].value)?.log);
 }
@@ -60,6 +74,7 @@ function remember() {
   const asked = new URLSearchParams(about.list);
   for (const field of ["x", "y", "colour"]) asked.set(field, form[field].value);
   for (const box of ["xlog", "ylog", "clog"]) asked.set(box, form[box].checked ? "1" : "0");
+  if (onMap()) asked.set("layout", "map");
   history.replaceState(null, "", `?${asked}`);
 }
 
@@ -67,9 +82,12 @@ async function draw() {
   const mine = (asking = {});
   const [x, y, colour] = ["x", "y", "colour"].map((field) => form[field].value);
   try {
-    const [xs, ys, shades] = await Promise.all([valuesOf(x), valuesOf(y), colour ? valuesOf(colour) : null]);
+    const places = onMap() ? placesOnMap() : Promise.all([valuesOf(x), valuesOf(y)]);
+    const [[xs, ys], shades] = await Promise.all([places, colour ? valuesOf(colour) : null]);
     if (mine !== asking) return;
-    drawn = { x, y, colour, xs, ys, shades };
+    drawn = { x, y, colour, xs, ys, shades, map: onMap() };
+    byId("about-map").hidden = !drawn.map;
+    for (const name of ["x", "xlog", "y", "ylog"]) form[name].closest("label").hidden = drawn.map;
     paint();
   } catch (error) {
     if (mine === asking) byId("counts").replaceChildren(`${error.message} `, element("button", { type: "button", onclick: draw }, "Try again"));
@@ -78,10 +96,11 @@ async function draw() {
 
 function paint() {
   if (!drawn) return;
-  const { x, y, colour, xs, ys, shades } = drawn;
-  const [across, up, tones] = [extent(xs, form.xlog.checked), extent(ys, form.ylog.checked), shades && extent(shades, form.clog.checked)];
+  const { x, y, colour, xs, ys, shades, map } = drawn;
+  const [xlog, ylog] = [!map && form.xlog.checked, !map && form.ylog.checked];
+  const [across, up, tones] = [extent(xs, xlog), extent(ys, ylog), shades && extent(shades, form.clog.checked)];
   brush = null;
-  drawn.axes = across && up && { x: axis(across, form.xlog.checked), y: axis(up, form.ylog.checked) };
+  drawn.axes = across && up && { x: axis(across, xlog), y: axis(up, ylog) };
   const scale = tones && axis(tones, form.clog.checked);
   const shown = drawn.axes
     ? points.draw({ xs: xs.map(drawn.axes.x.at), ys: ys.map(drawn.axes.y.at), shares: scale && shades.map(scale.at), listed })
@@ -90,12 +109,13 @@ function paint() {
   drawScale(colour, tones);
   const left = about.d_sae - shown;
   byId("counts").replaceChildren(`${count(shown)} of ${count(about.d_sae)} features` +
-    (left ? `; ${count(left)} have no such figure${form.xlog.checked || form.ylog.checked ? ", or none above 0 for a logarithm" : ""}.` : "."));
+    (left ? `; ${count(left)} have no ${map ? "place" : "such figure"}${xlog || ylog ? ", or none above 0 for a logarithm" : ""}.` : "."));
   drawAbove();
   drawBrushed();
 }
 
 function drawAxes(x, y) {
+  if (drawn.map) return byId("x-axis").replaceChildren(), byId("y-axis").replaceChildren();
   const along = (name, at, side) => drawn.axes ? at.marks().map((value) => element("span", { style: { [side]: `${100 * at.at(value)}%` } }, write(name, value))) : [];
   byId("x-axis").replaceChildren(...along(x, drawn.axes?.x, "left"), element("span", { class: "title" }, columns.get(x).title));
   byId("y-axis").replaceChildren(...along(y, drawn.axes?.y, "bottom"), element("span", { class: "title" }, columns.get(y).title));
@@ -133,6 +153,18 @@ function drawAbove() {
     context.fillRect(x0, y0, x1 - x0, y1 - y0);
     context.globalAlpha = 1;
     context.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  }
+  if (chosen >= 0 && drawn) {
+    const from = points.place(chosen);
+    context.lineWidth = 1;
+    for (const to of near.map(points.place)) {
+      if (to[0] !== to[0] || from[0] !== from[0]) continue;
+      context.beginPath();
+      context.moveTo(...from);
+      context.lineTo(...to);
+      context.stroke();
+      context.fillRect(to[0] - 2, to[1] - 2, 4, 4);
+    }
   }
   for (const [i, radius] of [[chosen, 7], [hovered, 5]]) {
     if (i < 0) continue;
@@ -190,6 +222,7 @@ function hover(index) {
 
 function choose(index) {
   chosen = index;
+  near = [];
   drawAbove();
   if (index >= 0) tell(index);
   else byId("chosen").replaceChildren();
@@ -197,12 +230,12 @@ function choose(index) {
 
 /** What a feature is: its figures, its strongest line and, for the chosen one, its true neighbours. */
 async function tell(index) {
-  const { x, y, colour, xs, ys, shades } = drawn;
-  const rows = [[x, xs], [y, ys], ...(colour ? [[colour, shades]] : [])].map(([name, values]) =>
+  const { x, y, colour, xs, ys, shades, map } = drawn;
+  const rows = [...(map ? [] : [[x, xs], [y, ys]]), ...(colour ? [[colour, shades]] : [])].map(([name, values]) =>
     element("div", {}, `${columns.get(name).title}: ${write(name, values[index])}`));
   const line = element("p", { class: "line" }, "…");
-  const near = element("div", {});
-  byId("chosen").replaceChildren(element("h2", {}, element("a", { href: `${base}${index}/${about.list}` }, `#${index}`)), ...rows, line, near);
+  const beside = element("div", {});
+  byId("chosen").replaceChildren(element("h2", {}, element("a", { href: `${base}${index}/${about.list}` }, `#${index}`)), ...rows, line, beside);
   const still = () => line.isConnected;
   try {
     const whole = index === chosen;
@@ -212,7 +245,11 @@ async function tell(index) {
     if (!still()) return;
     const [top] = data?.sequences?.top ?? [];
     line.replaceChildren(...(top ? top.tokens.map((token, p) => (p === top.position ? element("strong", {}, visible(token)) : visible(token))) : [data?.dead ? "Dead: it fires on none of these tokens." : "No statistics yet."]));
-    if (whole && data?.neighbours) near.replaceChildren(...neighbours(index, data));
+    if (whole && data?.neighbours) {
+      beside.replaceChildren(...neighbours(index, data));
+      near = data.neighbours.slice(0, 8).map(({ feature }) => feature);
+      drawAbove();
+    }
   } catch {
     if (still()) line.textContent = "The site does not answer.";
   }
@@ -235,7 +272,10 @@ function drawBrushed() {
   const ranges = [["x", brush[0] / wide, brush[2] / wide], ["y", 1 - brush[3] / high, 1 - brush[1] / high]]
     .map(([side, low, top]) => `${drawn[side]}:${Number(drawn.axes[side].value(low).toPrecision(6))}..${Number(drawn.axes[side].value(top).toPrecision(6))}`);
   const asked = new URLSearchParams(about.list);
-  for (const range of ranges) asked.append("range", range);
+  if (drawn.map) asked.set("only", inside.join(","));
+  else for (const range of ranges) asked.append("range", range);
+  if (drawn.map && inside.length > ONLY)
+    return place.replaceChildren(element("h2", {}, "Brushed"), element("p", {}, `${count(inside.length)} features: more than the ${count(ONLY)} that the table takes from a map. Drag over fewer.`));
   place.replaceChildren(element("h2", {}, "Brushed"), element("p", {}, `${count(inside.length)} features. `, inside.length ? element("a", { href: `${base}?${asked}` }, "Show them in the table") : "", " ",
     element("button", { type: "button", class: "quiet", onclick: clearBrush }, "Clear")));
 }
@@ -265,6 +305,7 @@ bindKeys([
 new ResizeObserver(() => paint()).observe(byId("plot"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => paint());
 
+if (byId("mapping")) watchWork(byId("mapping"), { done: () => location.reload() });
 fillForm();
 if (about.words)
   listed = await array(`${here}listed.u32${about.list}`, Uint32Array).then((indices) => {

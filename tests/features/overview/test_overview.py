@@ -40,7 +40,7 @@ def test_features_are_points_that_say_what_they_are_and_a_brush_leads_to_the_tab
     page.locator("[name=find]").press("Tab")
     page.locator("#chosen a").first.wait_for()
     assert page.locator("#chosen a").first.text_content() == "#2"
-    page.get_by_text("Nearest decoders").wait_for()
+    page.get_by_role("heading", name="Nearest decoders").wait_for()
     page.mouse.move(box["x"] + 2, box["y"] + 2)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] - 2, steps=3)

@@ -1,0 +1,46 @@
+"""A map of an SAE's decoders: asked for on its overview, made by a worker, kept for these weights."""
+
+import numpy as np
+from django.db import transaction
+
+from ..jobs import lifecycle
+from ..models import SAE, DecoderMap
+from ..storage.readers import autoencoder_of
+
+State = DecoderMap.State
+
+
+def map_of(sae: SAE) -> DecoderMap | None:
+    """The one of its present weights."""
+    made = sae.maps.filter(state=State.DONE, checkpoint_hash=sae.checkpoint_hash)
+    return made.defer("places").newest_first().first()
+
+
+def newest(sae: SAE) -> DecoderMap | None:
+    """The one asked for last, whatever became of it; not of other weights."""
+    return sae.maps.filter(checkpoint_hash=sae.checkpoint_hash).defer("places").newest_first().first()
+
+
+def request_map(sae: SAE, user=None, how: str = "", seed: int = 0) -> DecoderMap:
+    """Queue it, unless it is at work or made already."""
+    at_work = sae.maps.unfinished().filter(cancel_requested=False).first()
+    if at_work or (made := map_of(sae)):
+        return at_work or made
+    new = DecoderMap(sae=sae, checkpoint_hash=sae.checkpoint_hash, seed=seed, requested_by=user, requested_how=how)
+    return lifecycle.enqueue(new)
+
+
+def run_map(lease) -> None:
+    """Make a map that this process has the lease of."""
+    from ..engine.collect.collected import ThrottledProgress
+    from ..engine.weights.decoder_map import decoder_map
+
+    work = lease.work
+    sae = SAE.objects.get(pk=work.sae_id)
+    lease.phase("reading the weights")
+    report = ThrottledProgress(lambda now: lease.phase(now.phase, now.done, now.total))
+    decoder = autoencoder_of(sae).W_dec.float().cpu().numpy()
+    found = decoder_map(decoder, work.seed, lambda done, total: report("decoder map", done, total))
+    with transaction.atomic():
+        # Of the weights that were read: those of the row may be others by now.
+        lease.finish(places=np.asarray(found, "<f4").tobytes())
