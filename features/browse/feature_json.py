@@ -17,6 +17,7 @@ from ..engine.results import (
     Histogram,
     LogitTable,
     Relatives,
+    ShownRows,
     TokenValues,
 )
 from ..models import SAE
@@ -135,7 +136,8 @@ class Text:
 def sequences(feature: FeatureStatistics, text: Text, context: tuple[int, int] | None = None) -> dict:
     """All examples, in the order they are shown: so many tokens before and after the chosen one, or whole rows."""
     examples = feature.examples
-    active = active_tokens(replace(feature, shown=entries_within(feature.shown, examples.groups, context)))
+    shown = entries_within(feature.shown, examples.groups, context)
+    active = active_tokens(replace(feature, shown=shown), probabilities=context is None)
 
     def drawn(group: ExampleGroup) -> list[dict]:
         return [cut(sequence, context) for sequence in sequences_of(group, active, text)]
@@ -188,9 +190,9 @@ def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: Text)
     ]
 
 
-def active_tokens(feature: FeatureStatistics) -> dict[int, list[dict]]:
-    """Row -> its active tokens, with what the hover card says of each: the next token's probability is exp(-loss) with
-    the feature, and exp(loss_effect - loss) without."""
+def active_tokens(feature: FeatureStatistics, probabilities: bool = False) -> dict[int, list[dict]]:
+    """Row -> its active tokens, with what the hover card says of each. The next token's probability is exp(-loss) with
+    the feature, and exp(loss_effect - loss) without: it goes along only where that is asked for."""
     shown, activity = feature.shown, feature.activity
     quantiles = quantile(activity.quantiles, activity.count, feature.tokens, shown.activations)  # [e]
     columns = (
@@ -212,6 +214,15 @@ def active_tokens(feature: FeatureStatistics) -> dict[int, list[dict]]:
         }
         for position, activation, share_below, loss, loss_effect, logit_effect in zip(*columns, strict=True)
     ]
+    if probabilities:
+        _add_probabilities(entries, shown)
     starts = shown.starts.tolist()
     # The entries of the n-th row lie from starts[n] to starts[n + 1].
     return {row: entries[starts[n] : starts[n + 1]] for n, row in enumerate(shown.rows.tolist())}
+
+
+def _add_probabilities(entries: list[dict], shown: ShownRows) -> None:
+    losses = shown.losses.astype(np.float64)  # [e] nats
+    columns = numbers(losses), numbers(np.exp(-losses)), numbers(np.exp(-(losses - shown.loss_effects)))
+    for entry, loss, with_it, without_it in zip(entries, *columns, strict=True):
+        entry |= {"loss": loss, "probability": with_it, "probability_without": without_it}

@@ -60,12 +60,13 @@ def test_every_active_token_carries_the_numbers_the_engine_stored(sae):
             assert entry["quantile"] == pytest.approx(float(expected), abs=1e-9)
             loss, effect = float(feature.shown.losses[e]), float(feature.shown.loss_effects[e])
             with_it, without = map(float, reference.probabilities(*torch.tensor([loss, effect], dtype=torch.float64)))
-            assert close(math.exp(-entry["loss"]), with_it)
+            assert close(entry["probability"], with_it)
             if math.isnan(effect):
                 assert entry["loss_effect"] is None
+                assert entry["probability_without"] is None
             else:
                 assert close(entry["loss_effect"], effect)
-                assert close(math.exp(entry["loss_effect"] - entry["loss"]), without)
+                assert close(entry["probability_without"], without)
             seen += 1
     assert seen > 100
 
@@ -93,7 +94,11 @@ def test_what_is_sent_first_are_windows_that_agree_with_the_whole_rows(sae):
         )
         assert (window["tokens"], window["ids"]) == (sequence["tokens"][start:stop], sequence["ids"][start:stop])
         within = [entry for entry in sequence["active"] if start - 1 <= entry["position"] < stop]
-        assert window["active"] == [entry | {"position": entry["position"] - start} for entry in within]
+        for short, entry in zip(window["active"], within, strict=True):
+            assert short["position"] == entry["position"] - start
+            for name in ("activation", "quantile", "loss_effect", "logit_effect"):
+                assert short[name] == entry[name]
+            assert close(math.exp(-short["loss"]), entry["probability"])  # the page makes it of that
 
 
 def test_features_that_the_slider_passes_come_together_and_light(client, sae):
