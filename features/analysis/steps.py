@@ -14,8 +14,9 @@ from django.db import transaction
 from ..engine.results import LOSS_ROWS
 from ..models import SAE, Analysis, Statistics
 from ..storage.kept_activations import kept_of
-from ..storage.readers import rows_of, subject_of, vocabulary_of
+from ..storage.readers import documents_of, rows_of, subject_of, vocabulary_of
 from . import rows as store
+from .packed import tokens_payload
 
 
 def request_analysis(sae: SAE, how: str = "") -> Analysis | None:
@@ -167,8 +168,41 @@ def descriptions(work: Work) -> dict:
     return describe(*given, work.lease.check, work.progress("descriptions"))
 
 
+def tokens(work: Work) -> dict:
+    from ..engine.analysis.token_statistics import LEAST_ACTIVE, ONLY, token_statistics
+
+    documents = documents_of(work.corpus)
+    text = _text(work, documents)
+    entropies, skews = np.full((2, work.kept.d_sae), np.nan)
+    payloads: list[dict | None] = []
+    for found in token_statistics(work.kept, text, work.progress("token statistics")):
+        payloads.append(found and tokens_payload(found))
+        if found:
+            entropies[found.index], skews[found.index] = found.entropy, found.skew
+    work.write("tokens", {"token_entropy": entropies, "skew": skews}, payloads)
+    often = [one for one in payloads if one and one["count"] >= LEAST_ACTIVE]
+    return {
+        "kinds": list(documents.kinds) if documents else [],
+        "positions": [text.first, work.corpus.row_length],
+        "of": len(often),
+        "one_token": sum(one["commonest"] >= ONLY for one in often),
+        "one_position": sum(one["position"][1] >= ONLY for one in often),
+    }
+
+
+def _text(work: Work, documents):
+    """What stands on each token; of whole rows."""
+    from ..engine.analysis.token_statistics import Text
+
+    if documents is None:
+        return Text.of(work.rows, work.first, work.vocabulary.special)
+    kinds = documents.kinds_of(np.arange(work.rows.size)).reshape(work.rows.shape)[:, work.first :]
+    return Text.of(work.rows, work.first, work.vocabulary.special, kinds, len(documents.kinds))
+
+
 STEPS = (
     Step("descriptions", 1, descriptions),  # without the model, and so the first
+    Step("tokens", 1, tokens),  # the same
     Step("importance", 1, importance),
     Step("missed", 1, missed),
     Step("dead", 1, dead),

@@ -4,11 +4,12 @@ import numpy as np
 
 from ..analysis.rows import analyses_of
 from ..analysis.steps import lacking
-from ..models import SAE, Analysis, Feature
+from ..models import SAE, Analysis, Feature, Statistics
 from ..storage.readers import rows_of, vocabulary_of
 from ..templatetags.formatting import figure, percent
 from .feature_json import Text, numbers
 
+ONLY = 0.9  # share from which on it is said that a feature fires on one token, or at one position, only
 SHARES = (0.5, 0.9, 0.99)
 WIDTH, HEIGHT = 560, 150  # of the curve's drawing
 AROUND = (24, 8)  # tokens shown before and after one that costs much, or on which a dead feature came nearest
@@ -21,7 +22,49 @@ SHADES = 4  # of cost, in the text of a row
 def feature_analysis(sae: SAE, row: Feature, text: Text) -> dict:
     """By step; what was not worked out is None. Raises ValueError, zlib.error."""
     found = analyses_of(row) if sae.statistics.analysed else {}
-    return {"importance": _worth(found.get("importance")), "nearest": _nearest(found.get("dead"), text)}
+    return {
+        "tokens": _tokens(found.get("tokens"), sae.statistics, text.vocabulary),
+        "importance": _worth(found.get("importance")),
+        "nearest": _nearest(found.get("dead"), text),
+    }
+
+
+def _tokens(found: dict | None, statistics: Statistics, vocabulary) -> dict | None:
+    """Records by place, each with its shares both ways; partners as records; None where it was not worked out."""
+    if found is None:
+        return None
+    of_all = statistics.analysis.get("tokens", {})
+    count, size = found["count"], found["size"]
+
+    def record(id: int, n: int, sizes: float, occurs: int) -> dict:
+        shares = {"share": n / count, "weighted": sizes / size, "of_token": n / occurs}
+        return {"token": vocabulary.label(id), "count": n, **shares}
+
+    places = {name: [*map(record, *found[name])] for name in ("before", "at", "after")}
+    kinds = zip(of_all.get("kinds", []), found["by_kind"], strict=False)
+    return {
+        **{name: found[name] for name in ("entropy", "commonest", "skew", "by_position")},
+        "position": found["position"] if (found["position"][1] or 0) >= ONLY else None,
+        "one_token": (found["commonest"] or 0) >= ONLY,
+        "positions": of_all.get("positions"),
+        "places": places,
+        "kinds": [
+            {"kind": kind, "share": share, "weighted": weighted, "of_kind": of_kind}
+            for kind, (share, weighted, of_kind) in kinds
+        ],
+        **{name: _partners(found[name]) for name in ("together", "next")},
+    }
+
+
+def _partners(columns: list[list]) -> list[dict]:
+    names = ("feature", "meetings", "forward", "back", "lift")
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def partners_of(analysis: dict) -> list[int]:
+    """The features that what is shown links to."""
+    tokens = analysis["tokens"] or {"together": [], "next": []}
+    return [partner["feature"] for name in ("together", "next") for partner in tokens[name]]
 
 
 def _worth(found: dict | None) -> dict | None:
@@ -61,6 +104,7 @@ def analysis_page(sae: SAE) -> dict | None:
     return {
         "pending": _pending(sae),
         "described": found.get("descriptions"),
+        "tokens": found.get("tokens"),
         "importance": _curve(found.get("importance")),
         "missed": _missed(sae, found.get("missed")),
     }

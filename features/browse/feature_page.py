@@ -11,7 +11,7 @@ from ..models import SAE, Feature, FeatureFlag, Statistics
 from ..storage.feature_rows import statistics_of
 from ..storage.findings_file import findings_of
 from . import feature_json
-from .analysis import feature_analysis
+from .analysis import feature_analysis, partners_of
 from .claims import claims_about
 from .reproduce import feature_snippet
 from .sae_overview import quick_note
@@ -30,6 +30,7 @@ def feature_page(
     """
     feature, text = opened(sae, row)
     relatives, b = feature.relatives, encoder_b(sae.statistics)
+    analysis = feature_analysis(sae, row, text)
     linked_of_b = relatives.correlated_b.indices.tolist() if b and b["address"] else []
     return {
         **missing_page(sae, row.index, previous, next, user),
@@ -43,14 +44,14 @@ def feature_page(
         "encoder_b": b,
         "correlated_b": feature_json.correlates("feature", relatives.correlated_b) if b else [],
         "neighbours": feature_json.neighbours(relatives),
-        "previews": previews(sae, linked(relatives)) if previews else {},
+        "previews": previews(sae, linked(relatives, partners_of(analysis))) if previews else {},
         "previews_b": previews(sae.statistics.encoder_b, linked_of_b) if previews and linked_of_b else {},
         "logits": feature_json.logits(feature.logits, text.vocabulary),
         "activation_histogram": feature_json.histogram(feature.activity.histogram),
         "context": context,
         "largest_effect": feature_json.largest_effect(feature),
         "sequences": feature_json.sequences(feature, text, CONTEXTS[context]),
-        "analysis": feature_analysis(sae, row, text),
+        "analysis": analysis,
     }
 
 
@@ -174,6 +175,7 @@ def preview(row: Feature) -> dict:
     }
 
 
-def linked(relatives: Relatives) -> list[int]:
+def linked(relatives: Relatives, partners: list[int]) -> list[int]:
     """The features this one links to, ascending."""
-    return np.union1d(relatives.correlated_features.indices, relatives.neighbours.indices).tolist()
+    indices = relatives.correlated_features.indices, relatives.neighbours.indices, np.array(partners, np.int64)
+    return np.unique(np.concatenate(indices)).tolist()

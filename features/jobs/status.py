@@ -36,6 +36,7 @@ PHASES = {  # of a computation: what is done, and what is counted
     "decoder map": ("laying decoders flat", "steps"),
     # of an analysis
     "descriptions": ("describing features by simple patterns", "features"),
+    "token statistics": ("counting tokens and pairs of features", "features"),
     "importance": ("ablating random positives", "activations"),
     "dead features": ("looking how near dead features come", "rows"),
     "writing figures": ("writing figures", "features"),

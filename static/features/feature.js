@@ -6,6 +6,7 @@ import { drawDescription } from "./description.js";
 import { drawnPattern } from "./explained.js";
 import { drawExamples, drawTopLines, tokenCards } from "./examples.js";
 import { drawDensity, drawFigures } from "./figures.js";
+import { drawTokens } from "./tokens.js";
 import { traveller } from "./travel.js";
 import { dense_above } from "../shared/definitions.js";
 import { judgePanel } from "../judge/panel.js";
@@ -58,6 +59,7 @@ function show(next) {
       if (!data.missing) {
         marks = drawFigures(data, base, query);
         drawAnalysis(data);
+        drawTokens(data, base, query);
       }
       drawHead();
       drawAddress();

@@ -33,3 +33,29 @@ def test_what_the_sae_misses_is_a_difference_of_losses():
 def test_a_dead_feature_is_nearest_where_the_least_is_missing():
     gap, token = reference_analysis.gap(T(-3, 0.5, 0.75), T(0, 1, 2))
     assert (float(gap), int(token)) == (0.5, 1)
+
+
+def test_what_stands_beside_is_of_the_same_row_and_counted():
+    ids, rows = torch.tensor([5, 6, 7, 8, 9]), torch.tensor([0, 0, 0, 1, 1])
+    assert reference_analysis.beside(ids, B("11011"), rows, 1).tolist() == [6, -1, -1, 9, -1]
+    assert reference_analysis.beside(ids, B("11111"), rows, -1).tolist() == [-1, 5, 6, -1, 8]
+
+
+def test_shares_of_a_token_both_ways():
+    a, ids = B("11100"), torch.tensor([4, 4, 7, 4, 7])
+    of_feature, of_token = reference_analysis.token_shares(a, ids, 4)
+    assert (float(of_feature), float(of_token)) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert float(reference_analysis.weighted_token_share(T(1, -2, 1, 0, 0), ids, 4)) == 0.75
+
+
+def test_entropy_and_skew():
+    assert float(reference_analysis.entropy(T(2, 1, 1, 0))) == 1.5
+    assert float(reference_analysis.skew(T(0, 0, 0, 4))) == pytest.approx((3 * -1 + 27) / 4 / 3**1.5)
+
+
+def test_two_features_fire_together_and_one_behind_the_other():
+    a, b, rows = B("11010000"), B("01100000"), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    assert [float(x) for x in reference_analysis.co_activation(a, b)] == pytest.approx([1 / 3, 1 / 2, 8 / 6])
+    # b follows the first and the second token of a.
+    assert [float(x) for x in reference_analysis.next_activation(a, b, rows)] == pytest.approx([2 / 3, 1])
+    assert float(reference_analysis.next_activation(B("00010000"), B("00001000"), rows)[0]) == 0  # another row

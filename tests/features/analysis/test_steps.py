@@ -1,6 +1,7 @@
 """What follows from kept activations is worked out once, after statistics are shown, and stands on the pages."""
 
 import html
+import json
 import re
 
 import numpy as np
@@ -21,6 +22,7 @@ KINDS = {Analysis: analysis.run_analysis}
 
 @pytest.fixture
 def sae(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "BEAT_EVERY", 1000)  # another thread finds the tables of a test locked
     monkeypatch.setattr(verdicts, "known", lambda sae: TRUSTED)  # the model's check has tests of its own
     return with_kept(tmp_path)[0]
 
@@ -45,10 +47,20 @@ def test_figures_follow_the_statistics_and_stand_on_the_pages(client, sae):
     row = Feature.objects.get(index=PRINT)
     assert found["importance"] == pytest.approx(row.importance, rel=1e-4) and found["low"] < found["high"]
     assert 0 <= found["helps"] <= 1 and found["positives"] > 0
+    tokens = client.get(f"/saes/tiny/features/{PRINT}.json").json()["analysis"]["tokens"]
+    at = [(row["token"].strip(), row["share"], row["of_token"]) for row in tokens["places"]["at"]]
+    assert at == [("print", 1, 1)] and tokens["one_token"] and tokens["entropy"] == [0, 0]
+    assert (row.token_entropy, tokens["skew"]) == (0, pytest.approx(row.skew, rel=1e-3))
+    assert tokens["together"] and all(pair["meetings"] >= 5 for pair in tokens["together"])
+    assert client.get(f"/saes/tiny/features/{DEAD}.json").json()["analysis"]["tokens"] is None
+    listed = client.get("/saes/tiny/features.json?sort=token_entropy&columns=token_entropy").streaming_content
+    first = json.loads(b"".join(listed))["features"][0]
+    assert (first["feature"], first["token_entropy"]) == (PRINT, 0)
     dead = client.get(f"/saes/tiny/features/{DEAD}.json").json()["analysis"]
     assert dead["importance"] is None and dead["nearest"]["tokens"] == 960
     assert dead["nearest"]["gap"] > 0
     told = text_of(client, "/saes/tiny/")
+    assert "features that fire on at least 20 tokens, 1 fire on one token only" in told
     assert "on 960 tokens of 64 rows drawn evenly" in told and "Token that becomes hard to predict" in told
     assert "script>" not in client.get("/saes/tiny/").content.decode().partition('id="missed"')[2].partition("<h2")[0]
 

@@ -1,0 +1,48 @@
+"""Counts over the tokens on which one feature is active: of what stands there, and of which features are active too."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True)
+def count_classes(classes, tokens, sizes, counts, sums, seen):
+    """counts[c] += 1 and sums[c] += the size, for the class of each token, -1 being none; the distinct ones into
+    `seen`, as they are met. How many those are.
+
+    classes [all tokens] int32, tokens [n], sizes [n] float32; counts [classes] int64 and sums [classes] float64, 0
+    where nothing was counted; seen [classes] int32.
+    """
+    found = 0
+    for n in range(len(tokens)):
+        c = classes[tokens[n]]
+        if c >= 0:
+            if counts[c] == 0:
+                seen[found] = c
+                found += 1
+            counts[c] += 1
+            sums[c] += np.float64(sizes[n])
+    return found
+
+
+@njit(nogil=True, cache=True)
+def count_features(tokens, later, width, offsets, features, counts, seen):
+    """counts[j] += 1 for each feature j that is active `later` tokens behind each of the tokens, in the same row; the
+    distinct ones into `seen`. How many those are; -1 where an entry is of no feature.
+
+    tokens [n], numbered in rows of `width`; all entries by token in CSR: offsets [all tokens + 1], features [entries];
+    counts [d_sae] int32, 0 where nothing was counted; seen [d_sae] int32.
+    """
+    found = 0
+    for n in range(len(tokens)):
+        t = np.int64(tokens[n])
+        if t % width + later >= width:
+            continue
+        for e in range(offsets[t + later], offsets[t + later + 1]):
+            j = features[e]
+            if j >= len(counts):
+                return -1
+            if counts[j] == 0:
+                seen[found] = j
+                found += 1
+            counts[j] += 1
+    return found
