@@ -151,7 +151,8 @@ def _drawing(found: dict) -> dict:
 
     points = " ".join(place(count, share) for count, share in zip(features, shares, strict=True))
     carried = place(found["carried"], 0.9).split(",")
-    return {"points": points, "x": carried[0], "y": carried[1], "width": WIDTH, "height": HEIGHT}
+    crowded = float(carried[0]) > 0.85 * WIDTH  # no room for another number beside it
+    return {"points": points, "x": carried[0], "y": carried[1], "width": WIDTH, "height": HEIGHT, "crowded": crowded}
 
 
 # What the SAE misses
