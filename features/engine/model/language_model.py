@@ -19,10 +19,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..foreign_files import is_panic, stand_in, without_advice
-from .config import ModelError, read_config
+from ..foreign_files import in_bytes, is_panic, stand_in, without_advice
+from .config import ModelError, dimensions, read_config
 from .one_layer import OneBlockConfig, OneBlockModel
 from .tl_layout import WEIGHTS
+
+FEWEST_BITS = 4  # weights of two bits to a byte: none are stored in fewer
+SPARE = 1 << 24  # weights of a config that is let pass all the same
 
 
 def device_named(device: str) -> str:
@@ -44,6 +47,7 @@ def load_model(folder, device: str = "auto", ids: Tensor | None = None):
     folder, device = Path(folder), device_named(device)
     config = read_config(folder)
     _refuse_pipes(folder)
+    _refuse_hollow(folder)
     try:
         small = OneBlockConfig.read(config)
         if small:
@@ -70,6 +74,22 @@ def _refuse_pipes(folder: Path) -> None:
     for entry in sorted(folder.iterdir()):
         if entry.exists() and not entry.is_file() and not entry.is_dir():
             raise ModelError(f"{entry} is no regular file, and only those are read. Take it away.")
+
+
+def _refuse_hollow(folder: Path) -> None:
+    """Raises ModelError where config.json speaks of a model that its files are far too small for: room would be made
+    for all of it before anything is found missing."""
+    said = dimensions(folder)
+    # Less than any model has: its embedding, and one matrix of each MLP.
+    width, layers = said.get("d_model", 0), said.get("n_layers", 0)
+    least = width * (said.get("d_vocab", 0) + layers * said.get("d_mlp", 0))
+    files = [file for ending in ("safetensors", "bin", "pt", "pth") for file in folder.glob(f"*.{ending}")]
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    if size and least > FEWEST_BITS * size + SPARE:
+        raise ModelError(
+            f"{folder / 'config.json'} speaks of {least:,} weights at least, and the files beside it have "
+            f"{in_bytes(size)}: less than two bits for each. Is it theirs, and are all files there?"
+        )
 
 
 def _stand_in(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Models open from a folder, and both ways through them say what transformer_lens says."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -177,3 +178,12 @@ def test_an_unknown_hook_point_names_those_that_fit(subject):
 def test_total_effects_are_claimed_only_where_nothing_comes_after(subject):
     assert subject.total_effect
     assert subject.reads_neurons
+
+
+def test_a_config_of_a_model_far_larger_than_its_files_is_refused_before_room_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("features.engine.model.boot.boot", lambda *_: pytest.fail("room was made"))
+    save_file({"wte.weight": torch.zeros(8, 8)}, tmp_path / "model.safetensors")
+    said = {"model_type": "gpt2", "n_layer": 1000, "n_embd": 8192, "n_inner": 32768, "n_head": 8, "vocab_size": 50257}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(ModelError, match="speaks of 268,847,161,344 weights at least, and the files beside it have 3"):
+        language_model.load_model(tmp_path, "cpu")
