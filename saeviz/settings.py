@@ -41,8 +41,8 @@ MIDDLEWARE = [
     "saeviz.observability.tracing.TracingMiddleware",
     "saeviz.doors.proxy.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",  # of pages: a policy on each of thirty scripts and styles would say nothing
     "saeviz.doors.compression.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
