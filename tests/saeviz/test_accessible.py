@@ -64,9 +64,10 @@ ADMIN = {"admin:index": "/admin/", "admin:features_import_add": "/admin/features
 FILES = """health metrics
     features:{ask-near ask-progress ask-json table-file passing-json feature-json explained-json claims-json
     feature-labels labels-findings labels-export training-json run-json grading-item grading-json grading-csv jobs-json
-    overview-listed overview-column run-log} prompts:{without model-json try}"""
+    overview-listed overview-column overview-map run-log} prompts:{without model-json try}"""
 ACTIONS = """features:{random claim claim-remove stars dictionaries-compare labels-import labels-write-findings
-    run-upload run-upload-file run-claims checkpoint-star grading-labels verify} admin:features_import_upload"""
+    overview-request-map run-upload run-upload-file run-claims checkpoint-star grading-labels verify}
+    admin:features_import_upload"""
 OF_WORK = {f"features:{kind}-{what}" for kind in KINDS for what in ("json", "cancel", "retry")}
 DJANGOS_OWN = re.compile(
     r"admin:(auth_.*|.*_(add|change|delete|history)|log(in|out)|password_.*|autocomplete|jsi18n|None|view_on_site|app_list)"
