@@ -259,17 +259,6 @@ def test_an_own_sae_is_imported_once_the_site_is_there(own):
     assert get(own.address + "saes/own-run1/features/0/")[0] == 200
 
 
-def test_an_own_sae_that_cannot_be_read_leaves_the_site_as_it_is(tmp_path):
-    port = free_port()
-    started = Started(tmp_path / "output", *RUN, DATA_DIR=str(tmp_path / "data"), PORT=str(port), SAE="/nowhere")
-    try:
-        assert within(60, lambda: "Nothing was imported. /nowhere does not exist." in started.says()), started.says()
-        assert "make run SAE=/nowhere MODEL=..." in started.says()
-        assert get(f"http://127.0.0.1:{port}/")[0] == 200
-    finally:
-        started.end()
-
-
 def test_a_worker_killed_for_its_memory_comes_back(site):
     before = site.alive("celery")
     for number in before:
@@ -285,3 +274,16 @@ def test_ctrl_c_leaves_no_process_and_a_free_port(site):
     assert within(2, lambda: not site.alive())
     assert not paths.redis_socket(site.data).exists()
     assert "Traceback" not in site.says()
+
+
+def test_an_own_sae_that_cannot_be_read_leaves_the_site_as_it_is(site):
+    """On the data of the start before, which is over."""
+    port = free_port()
+    given = {"DATA_DIR": str(site.data), "PORT": str(port), "SAE": "/nowhere", **FEW}
+    started = Started(site.output.with_name("again"), *RUN, **given)
+    try:
+        assert within(60, lambda: "Nothing was imported. /nowhere does not exist." in started.says()), started.says()
+        assert "make run SAE=/nowhere MODEL=..." in started.says()
+        assert "gelu-1l-mini" in get(f"http://127.0.0.1:{port}/")[1]
+    finally:
+        started.end()
