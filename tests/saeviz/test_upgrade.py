@@ -7,6 +7,7 @@ folder as the demo's does, jobs and imports in every state. Asked through manage
 import json
 import lzma
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
 
 from features.engine.text.invisible import visible
+from features.templatetags.formatting import percent
 
 from . import data_dirs
 from .processes import OWN, ROOT
@@ -26,6 +28,18 @@ WRITTEN = ROOT / "tests" / "data" / "written_by_a7716e1"
 BEFORE = json.loads(lzma.decompress((WRITTEN / "shown.json.xz").read_bytes()))
 # Where a token counted once for each group that showed it: now once, so the order by those counts is another.
 COUNTED_ANEW = "/saes/pines/features/?q=make&by=examples"
+# What the same figures are written with now, and were then.
+REWORDED = (
+    (
+        r"(\S+) nats for the model, (\S+) with the reconstruction in its place, (\S+) with zeros \((\S+) tokens\)",
+        r"loss \1 as it is, \2 with the reconstruction, \3 with nothing (nats, \4 tokens)",
+    ),
+    (
+        r"total: they include everything downstream \(only the final norm follows\)",
+        "total: nothing but the final norm comes after",
+    ),
+)
+COUNTED = re.compile(r"(\d) of ([\d,]+)")  # a density of few tokens
 STATES = {"queued", "running", "done", "failed", "cancelled"}
 
 
@@ -60,13 +74,24 @@ def shown(upgraded):
     return json.loads(python(upgraded, "-m", "tests.saeviz.data_dirs", said=json.dumps(list(BEFORE))))
 
 
+def as_then(texts):
+    """As that version put them."""
+    for pattern, instead in REWORDED:
+        texts = [re.sub(pattern, instead, text) for text in texts]
+    return [_share(*counted.groups()) if (counted := COUNTED.fullmatch(text)) else text for text in texts]
+
+
+def _share(count, tokens):
+    return percent(int(count) / int(tokens.replace(",", ""))).replace("\u00a0", " ")
+
+
 @pytest.mark.parametrize("address", BEFORE)
 def test_a_page_shows_what_it_showed(address, shown):
     before, now = BEFORE[address], shown[address]
     assert now["status"] == before["status"]
     assert data_dirs.as_far_as(before["data"], now["data"]) == before["data"]
     # What cannot be seen was once shown as it is, which is to say not at all; it is spelled now.
-    texts = [[visible(text) for text in page.get("texts", [])] for page in (before, now)]
+    texts = [[visible(text) for text in texts] for texts in (before.get("texts", []), as_then(now.get("texts", [])))]
     if address == COUNTED_ANEW:  # what stands above the rows
         texts = [every[: every.index("Flags")] for every in texts]
     assert data_dirs.lost(*texts) == []
