@@ -121,18 +121,12 @@ def test_no_row_points_to_one_that_is_gone(upgraded):
         assert rows.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-@pytest.fixture
-def with_migrations(settings):
-    """The tests' own database is made without them."""
-    settings.MIGRATION_MODULES = {}
-
-
-def test_every_app_has_one_last_migration(with_migrations):
+def test_every_app_has_one_last_migration():
     loader = MigrationLoader(None)
     last = {app: loader.graph.leaf_nodes(app) for app in loader.migrated_apps}
     assert last and all(len(leaves) == 1 for leaves in last.values()), last
 
 
 @pytest.mark.django_db
-def test_no_model_has_changed_without_a_migration(with_migrations):
+def test_no_model_has_changed_without_a_migration():
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
