@@ -1,5 +1,6 @@
 """Where links lead, what is no file, and names that are no text: told or refused, and never waited for."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -114,7 +115,8 @@ def test_what_is_no_file_is_refused_and_never_waited_for(files, tmp_path):
         load_model(files.model, "cpu")
 
 
-def test_a_name_that_is_no_text_stops_no_watch_and_no_row(files):
+def test_a_name_that_is_no_text_stops_no_watch_and_no_row(files, caplog):
+    caplog.set_level(logging.CRITICAL, "features.jobs.worker")  # pytest's processes can send each other text alone
     odd = Path(os.fsdecode(os.fsencode(files.folder) + b"/\xff"))
     shutil.copytree(files.sae, odd)
     (odd.parent / "texts").mkdir()
