@@ -37,6 +37,11 @@ def told(sae: SAE, tokens: int, features: list[int] | None = None, corpus: Corpu
     return ". ".join(parts) + "."
 
 
+def disk(job: Job) -> int:
+    """Bytes that a computation takes while it runs, about."""
+    return _entries(job.sae, job.tokens)[0] * ENTRY
+
+
 def _time(sae: SAE, tokens: int) -> str:
     """In proportion to the newest computation of all features of this SAE, else of another."""
     done = Job.objects.filter(state=Job.State.DONE, features__isnull=True).exclude(started=None).exclude(finished=None)

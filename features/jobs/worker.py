@@ -16,7 +16,7 @@ from ..models import SAE, Job, JobPart
 from ..patterns import claims, held
 from ..storage import kept_activations, write
 from ..storage.findings_file import findings_of
-from . import artifacts, doorbell, leases, leftovers, lifecycle, plan
+from . import artifacts, doorbell, estimate, leases, leftovers, lifecycle, plan
 from .loaded_job import model_cache
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,8 @@ def do(lease, run) -> bool:
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         log.exception("%s failed", lease)
-        lease.give_up(messages.sentence(error, getattr(lease, "job", None)))
+        job = getattr(lease, "job", None)
+        lease.give_up(messages.sentence(error, job, estimate.disk(job) if job and messages.is_disk_full(error) else 0))
     return False
 
 

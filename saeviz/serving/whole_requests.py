@@ -1,10 +1,12 @@
 """Between the server and the site: a request waits for its body here, where it costs no thread."""
 
 import asyncio
+import time
 from collections import deque
 
 HELD = 1 << 18  # bytes of a body that are waited for before a thread is taken; forms and prompts have less
 BODY_SECONDS = 30  # for all that is held
+LEAST_RATE, GRACE = 1 << 14, 60  # bytes a second that a longer body comes with on average, but for its first seconds
 SILENT_SECONDS = 15  # between two pieces of a longer body, which a thread reads as it comes
 LONG_BODIES = 4  # at a time: uploads
 HERE = {"127.0.0.1", "::1"}
@@ -55,16 +57,22 @@ async def _held(receive):
 def _replayed(held, receive):
     """`receive` that gives what is held, then what comes.
 
-    Raises OSError where nothing comes for a while or the client is gone: half a body is never taken for a whole one.
+    Raises OSError where nothing comes for a while, too little all the while, or the client is gone: half a body is
+    never taken for a whole one.
     """
+    began, came = time.monotonic(), 0
 
     async def next_piece():
+        nonlocal came
         if held:
             return held.popleft()
         async with asyncio.timeout(SILENT_SECONDS):
             piece = await receive()
         if piece["type"] == "http.disconnect":
             raise ConnectionResetError("The client is gone.")
+        came += len(piece.get("body", b""))
+        if came < LEAST_RATE * (time.monotonic() - began - GRACE):
+            raise TimeoutError(f"The request comes with less than {LEAST_RATE:,} bytes a second.")
         return piece
 
     return next_piece

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.core.management import BaseCommand, CommandError
 
-from features.messages import size
+from features.messages import disk_full, is_disk_full, size
 from saeviz.backup import archive
 
 
@@ -20,6 +20,8 @@ class Command(BaseCommand):
         try:
             manifest = archive.write(file, activations, checkpoints, self.stdout.write)
         except OSError as error:
+            if is_disk_full(error):
+                raise CommandError(f"{file} was not written. {disk_full(error)}") from error
             raise CommandError(f"{file} was not written ({error.strerror or error}). Choose another place.") from error
         count = sum(table["rows"] for table in manifest["tables"].values())
         said = f"{count:,} rows and {len(manifest['files'])} files are in {file} ({size(file.stat().st_size)})."
