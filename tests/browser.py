@@ -55,4 +55,4 @@ def opened(browser, viewport=None, **options):
     page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
     yield page
     context.close()
-    assert not errors
+    assert not errors, errors

@@ -6,7 +6,8 @@ from django.http import HttpResponseRedirect
 from django.middleware.csrf import get_token
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.timezone import localtime
 
 from ..engine.results import LOSS_ROWS
@@ -122,9 +123,9 @@ class QueuedWorkAdmin(ReadOnly):
     def progress(self, work):
         """Kept up to date by jobs.js while the work is unfinished."""
         address = status.address(work, "json")
-        said = "\n".join(filter(None, [status.sentence(work), getattr(work, "remarks", "")]))
-        line = '<div data-progress="{}" data-state="{}" style="white-space: pre-line">{}</div>'
-        return format_html(line, address, work.state, said)
+        lines = [status.sentence(work), *getattr(work, "remarks", "").splitlines()]
+        said = format_html_join(mark_safe("<br>"), "{}", ((line,) for line in lines))
+        return format_html('<div data-progress="{}" data-state="{}">{}</div>', address, work.state, said)
 
     @admin.display(description="asked for", ordering="created")
     def asked(self, work):

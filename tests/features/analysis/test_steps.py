@@ -83,7 +83,7 @@ def test_a_step_that_is_broken_off_goes_on_and_those_before_it_are_kept(sae, mon
     work = analysis.request_analysis(sae)
     assert not worker.do(leases.claim_next(KINDS), analysis.run_analysis)
     work.refresh_from_db()
-    assert work.state == "failed" and "No space left" in work.error and analysis.lacking(work.statistics) == ["second"]
+    assert work.state == "failed" and "is full" in work.error and analysis.lacking(work.statistics) == ["second"]
     assert analysis.request_missing() == 0  # a failed one is not begun again by itself
     lifecycle.retry(work)
     assert worker.do(leases.claim_next(KINDS), analysis.run_analysis)

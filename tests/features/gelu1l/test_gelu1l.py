@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from features import tasks
 from features.engine.corpus.token_rows import open_rows
 from features.engine.model.language_model import load_model
+from features.engine.model.vocabulary import Vocabulary
 from features.engine.prompt import analyse
 from features.engine.subject import Subject
 from features.gelu1l import download
@@ -227,7 +228,7 @@ def test_rows_of_the_corpus_start_with_bos_and_come_in_the_published_order(serve
     rows = published_rows(DOCUMENTS, folder)
     unshuffled = np.empty_like(rows)
     unshuffled[np.random.default_rng(42).permutation(len(rows))] = rows
-    tokenizer = download.corpora.Vocabulary.load(folder)
+    tokenizer = Vocabulary.load(folder)
     assert rows.shape[1] == 128 and (rows[:, 0] == tokenizer.bos_id).all()
     assert tokenizer.tokenizer.decode(unshuffled[0, 1:20].tolist()).strip().startswith("The 0th text has words")
 
