@@ -25,7 +25,7 @@ WORK = 1.5e11  # multiplications, about, that all other hook points may take
 REFINED_TOKENS = 256  # at which a promising hook point is looked at once more
 LEAST_TOKENS = 32  # at which another hook point is looked at
 KEPT_BYTES = 1 << 30  # of activations at other hook points
-PART = 64  # tokens encoded at a time: f is dense, d_sae numbers a token
+PART, PART_NUMBERS = 256, 1 << 22  # tokens encoded at a time, fewer where f, d_sae numbers a token, would be larger
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,30 @@ def fit_of(sae: SparseAutoencoder, h: Tensor, centred_only: bool = False) -> Fit
 
     Same as reference.explained_variance and reference.l0: float32 rounding of h'.
     """
-    rebuilt, active = [], 0
-    for part in h.split(PART):
+    return _fit(h, *_rebuilt(sae, h), centred_only)
+
+
+def _fits_of(sae: SparseAutoencoder, samples: list[Tensor]) -> list[Fit]:
+    """`fit_of` of each of several samples [tokens, d_in]: a few tokens alone would leave most of a product unused."""
+    sizes = [len(h) for h in samples]
+    back, active = _rebuilt(sae, torch.cat(samples))
+    parts = zip(samples, back.split(sizes), active.split(sizes), strict=True)
+    return [_fit(h, own_back, own_active) for h, own_back, own_active in parts]
+
+
+@torch.no_grad()
+def _rebuilt(sae: SparseAutoencoder, h: Tensor) -> tuple[Tensor, Tensor]:
+    """The reconstruction of h [tokens, d_in], and how many features are active on each token [tokens]."""
+    rebuilt, active = [], []
+    for part in h.split(max(32, min(PART, PART_NUMBERS // sae.config.d_sae))):
         f = sae.encode(part)
-        active += int((f != 0).sum())
+        active.append((f != 0).sum(-1))
         rebuilt.append(sae.decode(f, part))
-    back, h = torch.cat(rebuilt).double(), h.double()  # [tokens, d_in] each
+    return torch.cat(rebuilt), torch.cat(active)
+
+
+def _fit(h: Tensor, back: Tensor, active: Tensor, centred_only: bool = False) -> Fit:
+    back, h = back.double(), h.double()  # [tokens, d_in] each
     if centred_only:
         back, h = back - back.mean(-1, keepdim=True), h - h.mean(-1, keepdim=True)
     centred, back_centred = h - h.mean(0), back - back.mean(0)
@@ -80,7 +98,7 @@ def fit_of(sae: SparseAutoencoder, h: Tensor, centred_only: bool = False) -> Fit
     lengths = centred.norm(dim=0) * back_centred.norm(dim=0)  # [d_in]
     along = (centred * back_centred).sum(0) / lengths.clamp_min(1e-30)  # [d_in], 0 where either is constant
     correlation = float(along[centred.norm(dim=0) > 0].mean()) if total else float("nan")
-    return Fit(1 - error / total if total else float("nan"), active / max(1, len(h)), correlation)
+    return Fit(1 - error / total if total else float("nan"), int(active.sum()) / max(1, len(h)), correlation)
 
 
 def better_at(subject: Subject, h: Tensor, fit: Fit) -> list[Reading]:
@@ -118,8 +136,9 @@ def better_elsewhere(subject: Subject, rows: np.ndarray) -> list[Reading]:
     # All hook points on a few tokens, those that promise something on all.
     few = max(LEAST_TOKENS, int(WORK / (4 * len(hooks) * subject.sae.W_enc.numel())))
     fit, promising = fit_of(subject.sae, _sample(activations[subject.hook_point], REFINED_TOKENS)), []
-    for hook in hooks:
-        screened = fit_of(subject.sae, _sample(activations[hook], few))
+    for hook, screened in zip(
+        hooks, _fits_of(subject.sae, [_sample(activations[hook], few) for hook in hooks]), strict=True
+    ):
         if screened.explained_variance > _least(fit) and screened.correlation > fit.correlation:
             promising.append((screened.explained_variance, hook))
     readings = []

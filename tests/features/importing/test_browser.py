@@ -73,6 +73,6 @@ def test_files_are_sent_with_a_bar_and_looked_at(staff, live_server, settings, t
     staff.get_by_text("at most 10 bytes are taken").wait_for()
     staff.evaluate("document.getElementById('upload').dataset.limit = 1e9")
     staff.get_by_role("button", name="Upload").click()
-    staff.locator("#detected").get_by_text("saelens, standard").wait_for()
+    staff.locator("#detected").get_by_text("saelens, standard").wait_for(timeout=60_000)  # in a child, begun anew
     assert staff.locator("select[name=path]").input_value().endswith("/open/uploads/sae_weights")
     assert (tmp_path / "open" / "uploads" / "sae_weights" / "cfg.json").is_file()

@@ -59,8 +59,8 @@ def test_figures_that_cannot_be_right_are_left_out_and_the_pages_say_why(files, 
     assert why in client.get(sae.feature_url(feature.index)).content.decode()
     page = client.get(f"{sae.feature_url(feature.index)[:-1]}.json").json()
     assert page["logits"] == {"positive": [], "negative": [], "histogram": None} and page["count"] > 0
-    # Looked at once, by the import; whoever loads it later reads what was found.
-    assert loads == ["load_checked", "load_model"] and subject_of(sae).why_no_effects == why
+    # Looked at once, by the import; whoever loads it later reads what was found: the computation, and what follows it.
+    assert loads == ["load_checked", "load_model", "load_model"] and subject_of(sae).why_no_effects == why
 
 
 def test_the_same_weights_are_looked_at_once(files, tmp_path, loads):
