@@ -8,6 +8,7 @@ sizes and hashes of all its files.
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,7 @@ def whole_file(path) -> Iterator[Path]:
     """A path to write to; what is there when the block ends gets the name `path`. Where it raises, nothing is left."""
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = final.with_name(f"{final.name}.{os.getpid()}.part")
+    unfinished = final.with_name(f"{final.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         yield unfinished
         give_name(unfinished, final)

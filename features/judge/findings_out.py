@@ -1,10 +1,9 @@
 """How do a reader's labels get into `findings.json`? Beside what stands there, which is never changed."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
+from ..engine.files import whole_file
 from ..messages import BadRequest
 from ..models import SAE, Judgement
 from ..storage import findings_file
@@ -62,19 +61,8 @@ def write(sae: SAE, reader: Reader) -> tuple[Path, int, int]:
     if (length := len(text.encode())) > findings_file.MOST_BYTES:
         raise BadRequest(f"findings.json would have {length:,} bytes; at most {findings_file.MOST_BYTES:,} are read.")
     try:
-        _replace(file, text)
+        with whole_file(file) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     except OSError as problem:
         raise BadRequest(f"{file} cannot be written: {problem.strerror}. Download it and put it there.") from problem
     return file, new, before
-
-
-def _replace(file: Path, text: str) -> None:
-    handle, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as opened:
-            opened.write(text)
-        Path(beside).chmod(0o644)
-        Path(beside).replace(file)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
