@@ -9,8 +9,25 @@ from ..store.kept_entries import KeptEntries
 from .thresholds import Threshold
 
 
+class OfCounts:
+    """What follows from the counts `active`, `held` and `hits`: n(a), n(m), n(a m)."""
+
+    @property
+    def precision(self) -> float | None:
+        return self.hits / self.active if self.active else None
+
+    @property
+    def recall(self) -> float | None:
+        return self.hits / self.held if self.held else None
+
+    @property
+    def f1(self) -> float:
+        """0 without a hit; else the harmonic mean of precision and recall, which is this."""
+        return 2 * self.hits / (self.active + self.held) if self.hits else 0.0
+
+
 @dataclass(frozen=True)
-class OneFeature:
+class OneFeature(OfCounts):
     """Counts of a feature with a pattern. Same as reference_questions.pattern_scores: exact."""
 
     tokens: int  # counted
@@ -28,19 +45,6 @@ class OneFeature:
         """The same of a feature's entries, wherever they lie."""
         active = entries.tokens[np.abs(entries.values) >= threshold.least_of(entries.values, counted)]
         return cls(counted, int(held.sum()), len(active), int(held[active].sum()))
-
-    @property
-    def precision(self) -> float | None:
-        return self.hits / self.active if self.active else None
-
-    @property
-    def recall(self) -> float | None:
-        return self.hits / self.held if self.held else None
-
-    @property
-    def f1(self) -> float:
-        """0 without a hit; else the harmonic mean of precision and recall, which is this."""
-        return 2 * self.hits / (self.active + self.held) if self.hits else 0.0
 
     def to_dict(self) -> dict:
         return asdict(self) | {name: getattr(self, name) for name in ("f1", "precision", "recall")}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..ask.one_feature import OfCounts
 from ..kernels.numba.tallies import add_to_lists, grow, tally, tally_bits
 from ..store.kept_entries import KeptEntries
 from .family import LEAST_ACTIVATIONS, LEAST_F1, PROPERTIES, SLOTS, TOKENS_NAMED, Literal, named
@@ -18,7 +19,7 @@ GAIN_OF_A_TOKEN, GAIN_OF_A_SECOND = 0.01, 0.03  # of F1, on even rows: what anot
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(OfCounts):
     """A pattern and how well it goes with a feature on odd rows, all activations counted, whatever their size."""
 
     pattern: str
@@ -27,18 +28,6 @@ class Description:
     active: int  # on odd rows: n(a)
     held: int  # n(m)
     hits: int  # n(a m)
-
-    @property
-    def f1(self) -> float:
-        return 2 * self.hits / (self.active + self.held) if self.hits else 0.0
-
-    @property
-    def precision(self) -> float | None:
-        return self.hits / self.active if self.active else None
-
-    @property
-    def recall(self) -> float | None:
-        return self.hits / self.held if self.held else None
 
     @property
     def is_simple(self) -> bool:
