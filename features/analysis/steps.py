@@ -50,7 +50,7 @@ def _is_kept(statistics: Statistics) -> bool:
 
 
 def run_analysis(lease) -> None:
-    """Carry out an Analysis that this process has the lease of."""
+    """Carry out an Analysis that this process has the lease of; between two steps more urgent work goes first."""
     sae = SAE.objects.for_pages().get(pk=lease.work.sae_id)
     if sae.statistics_id == lease.work.statistics_id:  # else others are shown by now, which have one of their own
         work = Work(lease, sae)
@@ -58,6 +58,8 @@ def run_analysis(lease) -> None:
             if step.name in lacking(work.statistics):
                 of_sae = step.run(work)
                 store.finish_step(lease, work.statistics, step.name, step.version, of_sae)
+                if lacking(work.statistics) and lease.gives_way():
+                    return
     lease.finish()
 
 
@@ -111,12 +113,12 @@ class Step:
 
 
 def importance(work: Work) -> dict:
+    if why_not := work.sae.why_no_losses or work.sae.why_no_effects:
+        return {"why_not": why_not}
     from ..engine.analysis.importance import importances
 
     known = work.statistics.seed, work.progress("importance")
     found = importances(work.subject, work.kept, work.rows, work.first, work.statistics.tokens, *known)
-    if found is None:
-        return {"why_not": work.subject.why_no_losses or work.subject.why_no_effects}
     columns = (found.positives, found.importance, found.low, found.high, found.helps)
     payloads = [
         {"positives": n, "importance": value, **({"low": low, "high": high} if low == low else {}), "helps": helps}
@@ -133,13 +135,15 @@ def importance(work: Work) -> dict:
 
 
 def missed(work: Work) -> dict:
+    if why_not := work.sae.why_no_losses:
+        return {"why_not": why_not}
     from ..engine.analysis import missed
     from ..engine.weights.summary import loss_rows
 
     work.lease.phase("what the SAE misses")
     chosen = loss_rows(len(work.rows), work.statistics.loss_rows or LOSS_ROWS)
     found = missed.missed(work.subject, work.rows, chosen, work.vocabulary.special)
-    return vars(found) if found else {"why_not": work.subject.why_no_losses or "No token that counts is predicted."}
+    return vars(found) if found else {"why_not": "No token that counts is predicted."}
 
 
 def dead(work: Work) -> dict:

@@ -37,6 +37,7 @@ class Lease:
     """The right of this process to do a piece of work, and its way to tell how far it is."""
 
     opened = 0  # parts that can be begun because this is done
+    more_urgent: tuple[type[QueuedWork], ...] = ()  # kinds of work that go first, where a worker chose among kinds
 
     def __init__(self, work: QueuedWork):
         self.work = work
@@ -65,6 +66,10 @@ class Lease:
         """In the transaction of what came of it."""
         self.check()
         lifecycle.finish(self.mine, phase="", **outcome)
+
+    def gives_way(self) -> bool:
+        """Between two steps: put back where work of a kind that goes first waits. Nothing of it may be done then."""
+        return something_waits(self.more_urgent) and lifecycle.put_back(self.mine)
 
     def give_up(self, error: str = "", cancel=False):
         """With an error it has failed; without, it is cancelled: it ends early for no other reason."""
@@ -174,8 +179,12 @@ class PartLease(Lease):
 
 def claim_next(kinds) -> Lease | None:
     """Take what waits: of the first of these kinds of work that has any. None when nothing can be begun."""
-    waiting = (work for kind in kinds for work in kind.objects.waiting())
-    return next(filter(None, map(claim, waiting)), None)
+    kinds = tuple(kinds)
+    for place, kind in enumerate(kinds):
+        if lease := next(filter(None, map(claim, kind.objects.waiting())), None):
+            lease.more_urgent = kinds[:place]
+            return lease
+    return None
 
 
 def something_waits(kinds) -> bool:

@@ -7,6 +7,7 @@
     running             done        its worker, in the transaction of what came of it        finish
     running             failed      its worker, by an error                                  fail
     running             cancelled   its worker, once a user has asked it to stop             stop
+    running             queued      its worker, between two steps: other work goes first       put_back
     running             queued      who looks after silent ones: its worker is gone          pick_up_silent
     running             failed      the same, when workers go away again and again           pick_up_silent
     running             cancelled   the same, when a user has asked it to stop               pick_up_silent
@@ -33,6 +34,8 @@ UNREACHABLE = "The queue cannot be reached now; it waits and starts as soon as a
 REFUSES = "The queue refuses messages now: {}. It waits and starts as soon as they are taken again."
 
 LONGEST_REMARKS = 4000  # characters; the latest stay
+
+NOWHERE = {"phase": "", "done": 0, "total": 0, "rate": 0}
 
 State = QueuedWork.State
 COMES_FROM = {
@@ -126,7 +129,7 @@ def again(work: QueuedWork) -> bool:
 
 def _nowhere(work) -> dict:
     """How far work is that nobody does."""
-    return {"phase": "", "done": 0, "total": 0, "rate": 0} | ({"phase_began": None} if isinstance(work, Job) else {})
+    return NOWHERE | ({"phase_began": None} if isinstance(work, Job) else {})
 
 
 def _leave_to(work, alone: bool):
@@ -174,6 +177,11 @@ def finish(rows, **outcome) -> bool:
 
 def fail(rows, error: str) -> bool:
     return _move(rows, State.FAILED, error=error, finished=timezone.now(), rate=0)
+
+
+def put_back(rows) -> bool:
+    """It waits, what is done of it is kept; it has not failed, so attempts count anew."""
+    return _move(rows.filter(cancel_requested=False), State.QUEUED, attempts=0, started=None, **NOWHERE)
 
 
 def end_if_unattended(work: QueuedWork) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from features.analysis import steps as analysis
 from features.engine.model.verdict import TRUSTED
 from features.jobs import leases, lifecycle, worker
-from features.models import SAE, Analysis, Feature, FeatureAnalysis, Job, KeptActivations, Statistics
+from features.models import SAE, Analysis, Feature, FeatureAnalysis, Import, Job, KeptActivations, Statistics
 from features.storage import verdicts, write
 
 from .. import shown
@@ -91,6 +91,30 @@ def test_a_step_that_is_broken_off_goes_on_and_those_before_it_are_kept(sae, mon
     # A new version of a step is worked out anew, by whoever starts next, and replaces what was there.
     monkeypatch.setattr(analysis, "STEPS", (analysis.Step("first", 2, lambda work: None), *analysis.STEPS[1:]))
     assert analysis.request_missing() == 1 and analysis.request_missing() == 0
+
+
+def test_between_two_steps_what_is_more_urgent_goes_first(sae, monkeypatch):
+    kinds, done, urgent = {Import: None, **KINDS}, [], []
+
+    def step(name):
+        def run(work):
+            done.append(name)
+            if not urgent:
+                urgent.append(Import.objects.create(path="x"))
+
+        return analysis.Step(name, 1, run)
+
+    monkeypatch.setattr(analysis, "STEPS", (step("first"), step("second"), step("third")))
+    work = analysis.request_analysis(sae)
+    assert worker.do(leases.claim_next(kinds), analysis.run_analysis)
+    work.refresh_from_db()
+    assert (work.state, work.attempts, done) == ("queued", 0, ["first"])
+    first = leases.claim_next(kinds)
+    assert first.work == urgent[0]
+    first.finish()
+    assert worker.do(leases.claim_next(kinds), analysis.run_analysis)
+    work.refresh_from_db()
+    assert work.state == "done" and done == ["first", "second", "third"]
 
 
 def test_nothing_is_asked_for_where_nothing_is_kept_and_new_features_are_worked_out_anew(client, sae):
