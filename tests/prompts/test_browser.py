@@ -227,6 +227,14 @@ def test_the_overview_is_walked_by_keys(page):
     page.keyboard.press("ArrowLeft")
     told = page.locator(".card:visible").inner_text()
     assert "“ doing”" in before and "“ you”" in told
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".card:visible").inner_text() == before
+    for key in ("ArrowDown", "ArrowLeft"):
+        page.keyboard.press(key)
+    below = page.locator(".card:visible").inner_text()
+    assert "“ you”" in below and below != told
+    page.keyboard.press("ArrowUp")
+    assert page.locator(".card:visible").inner_text() == told
     page.keyboard.press("Enter")
     page.wait_for_function("() => location.search.includes('position=3')")
     page.wait_for_selector("#answer:not(.stale)")
