@@ -78,3 +78,12 @@ def test_the_curve_is_ordered_by_one_half_and_sums_the_other():
     assert curve.total == pytest.approx(summed.sum())
     nothing = importance.curve(ordering, np.abs(summed))
     assert nothing.carried is None and nothing.total > 0
+
+
+def test_what_orders_the_curve_is_not_what_it_sums():
+    shown = np.zeros(8, importance.ENTRY)
+    shown["feature"] = [0] * 4 + [1] * 4
+    ranks = np.tile(np.arange(4), 2)
+    effects = np.where(ranks % 2 == 0, np.repeat([-1.0, -0.5], 4), np.repeat([-0.1, -0.3], 4))
+    curve = importance.of_effects(shown, ranks, effects, np.full(2, 1e-6), np.arange(1), 16, 0).curve
+    assert curve.shares.tolist() == pytest.approx([0.25, 1])  # 0 is first by the one half, and has 0.1 of 0.4 there
