@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import threading
+import time
 
 import pytest
 
@@ -54,5 +56,14 @@ def opened(browser, viewport=None, **options):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
     yield page
-    context.close()
+    close(context)
     assert not errors, errors
+
+
+def close(context, seconds=20):
+    """Close what a test has opened, and wait for the requests it leaves behind: the database is emptied next."""
+    context.close()
+    until = time.monotonic() + seconds
+    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() < until, "the site still answers a window that is closed"
+        time.sleep(0.005)

@@ -14,7 +14,7 @@ from features import runtime
 from features.grading import sample
 from features.jobs.status import KINDS
 from features.models import GradingSample
-from tests.browser import browser  # noqa: F401
+from tests.browser import browser, close  # noqa: F401
 from tests.features.ask.conftest import with_kept
 from tests.features.runs import made
 from tests.prompts.made_up_prompt import MadeUpPrompt
@@ -123,7 +123,7 @@ def visit(live_server, transactional_db, tmp_path, client, monkeypatch, browser)
         return page
 
     yield goto
-    context.close()
+    close(context)
 
 
 def violations(page, rules, within="html"):
