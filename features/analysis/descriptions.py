@@ -52,6 +52,7 @@ def describe(
     for first in range(0, len(found), BATCH):
         with transaction.atomic():
             check()
+            Statistics.objects.select_for_update().get(pk=statistics.pk)  # who replaces rows waits
             _write(statistics, range(first, min(first + BATCH, len(found))), found, kept.counts, vocabulary)
     return _summary(found, kept.counts)
 

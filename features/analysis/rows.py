@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from django.db import transaction
 
-from ..models import Feature, FeatureAnalysis, Statistics
+from ..models import Feature, FeatureAnalysis, FeatureFlag, Statistics
 
 BATCH = 500  # features in one transaction, so that no other writer waits long
 
@@ -23,27 +23,31 @@ def write_step(
     step: str,
     columns: Mapping[str, np.ndarray] | None = None,
     payloads: Sequence[dict | None] | None = None,
+    flags: Mapping[FeatureFlag, np.ndarray] | None = None,
 ) -> None:
-    """Of each feature [d_sae] values of some columns (NaN: none), and a dict that its page draws (None: nothing).
-    Raises LeaseLost before anything of a batch is written."""
-    columns, size = columns or {}, len(payloads if payloads is not None else next(iter(columns.values())))
+    """Of each feature [d_sae] values of some columns (NaN: none), a dict that its page draws (None: nothing), and
+    whether each of some flags is said of it. Raises LeaseLost before anything of a batch is written."""
+    columns, flags = columns or {}, flags or {}
+    size = len(payloads if payloads is not None else next(iter(columns.values())))
     for first in range(0, size, BATCH):
         lease.phase("writing figures", first, size)
         with transaction.atomic():
             lease.check()
-            _write(statistics, step, range(first, min(first + BATCH, size)), columns, payloads)
+            Statistics.objects.select_for_update().get(pk=statistics.pk)  # who replaces rows waits
+            _write(statistics, step, range(first, min(first + BATCH, size)), columns, payloads, flags)
 
 
-def _write(statistics, step, indices, columns, payloads) -> None:
-    features = list(
-        Feature.objects.filter(statistics=statistics, index__range=(indices[0], indices[-1])).only("pk", "index")
-    )
+def _write(statistics, step, indices, columns, payloads, flags) -> None:
+    rows = Feature.objects.filter(statistics=statistics, index__range=(indices[0], indices[-1]))
+    features = list(rows.only("pk", "index", "flags"))
     for feature in features:
         for name, values in columns.items():
             value = float(values[feature.index])
             setattr(feature, name, value if np.isfinite(value) else None)
-    if columns:
-        Feature.objects.bulk_update(features, list(columns))
+        for flag, holds in flags.items():
+            feature.flags = (feature.flags or 0) & ~flag | flag * bool(holds[feature.index])
+    if changed := [*columns, *["flags"] * bool(flags)]:
+        Feature.objects.bulk_update(features, changed)
     FeatureAnalysis.objects.filter(feature__in=features, step=step).delete()
     FeatureAnalysis.objects.bulk_create(
         FeatureAnalysis(

@@ -4,12 +4,12 @@ import numpy as np
 
 from ..analysis.rows import analyses_of
 from ..analysis.steps import lacking
+from ..engine.analysis.token_statistics import ONLY
 from ..models import SAE, Analysis, Feature, Statistics
 from ..storage.readers import rows_of, vocabulary_of
 from ..templatetags.formatting import figure, percent
 from .feature_json import Text, numbers
 
-ONLY = 0.9  # share from which on it is said that a feature fires on one token, or at one position, only
 SHARES = (0.5, 0.9, 0.99)
 WIDTH, HEIGHT = 560, 150  # of the curve's drawing
 AROUND = (24, 8)  # tokens shown before and after one that costs much, or on which a dead feature came nearest
@@ -102,7 +102,7 @@ def analysis_page(sae: SAE) -> dict | None:
         return None
     found = statistics.analysis
     return {
-        "pending": _pending(sae),
+        "pending": pending(sae),
         "described": found.get("descriptions"),
         "tokens": found.get("tokens"),
         "importance": _curve(found.get("importance")),
@@ -110,7 +110,8 @@ def analysis_page(sae: SAE) -> dict | None:
     }
 
 
-def _pending(sae: SAE) -> str:
+def pending(sae: SAE) -> str:
+    """Why something that follows from kept activations is missing; "" where nothing is."""
     if sae.statistics.quick:
         return "It comes with the whole corpus: quick results are of too few tokens."
     if not lacking(sae.statistics):

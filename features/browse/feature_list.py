@@ -27,6 +27,9 @@ FILTERS = {
     "patterned": "described by a simple pattern",
     "unpatterned": "without a simple pattern",
     "scarce": "too rare to describe",
+    "one-token": "on one token only",
+    "one-position": "at one position only",
+    "bos-only": "on BOS only",
 }
 SEARCHED = {  # by -> its words
     "fired": "the token it fires most on",

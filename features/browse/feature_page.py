@@ -17,6 +17,11 @@ from .reproduce import feature_snippet
 from .sae_overview import quick_note
 from .windows import CONTEXTS
 
+ONLY = {
+    FeatureFlag.ONE_TOKEN: ("one-token", "one token only"),
+    FeatureFlag.ONE_POSITION: ("one-position", "one position only"),
+    FeatureFlag.BOS_ONLY: ("bos-only", "BOS only"),
+}
 TOP_LINES = 10  # that are drawn of a feature while the slider passes it
 
 
@@ -82,7 +87,13 @@ def heading(row: Feature) -> dict:
         "twins": {"count": row.twins, "first": row.twin_of} if row.twins else None,
         "swarm": row.has(FeatureFlag.SWARM),
         "common_direction": row.has(FeatureFlag.COMMON_DIRECTION),
+        "only": only(row),
     }
+
+
+def only(row: Feature) -> list[tuple[str, str]]:
+    """(list of the table, words) of each kind of place that it fires at alone."""
+    return [named for flag, named in ONLY.items() if row.has(flag)]
 
 
 class Unreadable(Exception):

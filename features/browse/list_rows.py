@@ -32,6 +32,9 @@ SHOWN = {
     "patterned": "described_well",
     "unpatterned": "without_pattern",
     "scarce": "too_rare_to_describe",
+    "one-token": "on_one_token",
+    "one-position": "at_one_position",
+    "bos-only": "on_bos_only",
 }
 MOST_PARAMETERS = 500  # of a query: SQLite carries 32,766, but thousands take longer than the query
 GRADE_ORDER = {"clear": 3, "partly": 2, "unclear": 1, "": 0}

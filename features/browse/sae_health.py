@@ -1,14 +1,33 @@
 """Is this dictionary healthy? What errors and densities do not show, in words."""
 
 from dataclasses import fields
+from typing import NamedTuple
 
 from django.conf import settings
 
-from ..engine.results import Health
+from ..analysis.steps import lacking
+from ..engine.results import FEW, RARE_BELOW, Health, is_told
 from ..models import SAE
 from ..templatetags.formatting import figure, percent
+from .analysis import pending
 
-RARE_NEEDS = 100_000  # tokens, so that a density of 1 in 10,000 means ten activations
+FROM_STEP = {  # lists of the table that follow from what is worked out after statistics are shown
+    "patterned": "descriptions",
+    "unpatterned": "descriptions",
+    "scarce": "descriptions",
+    "one-token": "tokens",
+    "one-position": "tokens",
+    "bos-only": "dead",
+}
+
+
+class Line(NamedTuple):
+    """A figure, what it means, and the list of the table that has its features, "" for none."""
+
+    name: str
+    value: str
+    meaning: str
+    show: str = ""
 
 
 def health_of(sae: SAE) -> Health | None:
@@ -18,16 +37,19 @@ def health_of(sae: SAE) -> Health | None:
     return Health(**{name: value for name, value in stored.items() if name in known}) if stored else None
 
 
-def health_figures(sae: SAE) -> list[tuple[str, str, str]]:
-    """(name, value, what it means) of each; of statistics of earlier versions one line that says what is missing."""
+def health_figures(sae: SAE) -> list[Line]:
+    """All of them; of statistics of earlier versions one line says what is missing."""
     if sae.statistics is None:
         return []
     found = health_of(sae)
     if found is None and sae.statistics.quick:
-        return [("Health", "not computed yet", "it comes with the whole corpus: quick results are of too few tokens")]
+        return [
+            Line("Health", "not computed yet", "it comes with the whole corpus: quick results are of too few tokens")
+        ]
     if found is None:
-        return [("Health", "not computed yet", "these statistics are of an earlier version: compute them again")]
-    return [*_of_directions(sae, found), *_of_positions(sae, found)]
+        missing = Line("Health", "not computed yet", "these statistics are of an earlier version: compute them again")
+        return [missing, *_of_places(sae)]
+    return [*_of_directions(sae, found), *_of_positions(sae, found), *_of_places(sae)]
 
 
 def warning(sae: SAE) -> str | None:
@@ -47,7 +69,7 @@ def warning(sae: SAE) -> str | None:
     )
 
 
-def _of_directions(sae: SAE, found: Health) -> list[tuple[str, str, str]]:
+def _of_directions(sae: SAE, found: Health) -> list[Line]:
     """What the weights tell."""
     said = f"too few features fired to tell: 100 are needed, with an encoder column; {sae.d_sae:,} are there"
     if found.common_direction is not None:
@@ -59,12 +81,12 @@ def _of_directions(sae: SAE, found: Health) -> list[tuple[str, str, str]]:
         )
     apart = f"median cosine of a feature's two; below 0.2 of {found.apart:,} of {sae.d_sae:,} features"
     return [
-        ("Common encoder direction", figure(found.common_direction, 2), said),
-        ("Encoder and decoder", figure(found.encoder_decoder_cosine, 2), apart),
+        Line("Common encoder direction", figure(found.common_direction, 2), said),
+        Line("Encoder and decoder", figure(found.encoder_decoder_cosine, 2), apart),
     ]
 
 
-def _of_positions(sae: SAE, found: Health) -> list[tuple[str, str, str]]:
+def _of_positions(sae: SAE, found: Health) -> list[Line]:
     """What the text tells."""
     tokens = f"{found.sampled_tokens:,} tokens, in rows drawn from the corpus"
     alive = f"of {found.sampled_alive:,} features that fired on {tokens}"
@@ -74,23 +96,68 @@ def _of_positions(sae: SAE, found: Health) -> list[tuple[str, str, str]]:
         "token, or the same one before"
     )
     return [
-        ("Swarm", f"{found.swarm:,}", swarm),
-        ("Agree", f"{found.agree:,}", agree),
-        ("Below 1 in 10,000", *_rare(sae, found)),
-        ("Largest L0", f"{found.largest_l0:,}", "features active on one token, where most are"),
+        Line("Swarm", f"{found.swarm:,}", swarm, "swarm"),
+        Line("Agree", f"{found.agree:,}", agree),
+        Line("Below 1 in 10,000", *_rare(sae, found)),
+        Line("Largest L0", f"{found.largest_l0:,}", "features active on one token, where most are"),
+    ]
+
+
+def _of_places(sae: SAE) -> list[Line]:
+    """How many fire in one place alone, which is worked out after statistics are shown."""
+    tokens, dead = (sae.statistics.analysis.get(step) for step in ("tokens", "dead"))
+    later = ("–", "it is worked out after the statistics are shown")
+    told = f"of {tokens['of']:,} features that fire on at least 20 tokens: nine in ten of" if tokens else ""
+    bos = (
+        (f"{dead['on_bos']:,}", "features fire on BOS, which is not counted, and on no counted token")
+        if dead
+        else later
+    )
+    if not sae.statistics.corpus.bos:
+        bos = ("–", "no BOS stands in front of the corpus' rows")
+    one = [
+        (f"{tokens[name]:,}", f"{told} their activations are {where}") if tokens else later
+        for name, where in (("one_token", "on one token"), ("one_position", "at one position of the row"))
+    ]
+    return [
+        Line("One token only", *one[0], "one-token"),
+        Line("One position only", *one[1], "one-position"),
+        Line("BOS only", *bos, "bos-only"),
     ]
 
 
 def _rare(sae: SAE, found: Health) -> tuple[str, str]:
     """Value and meaning of how many features fire that seldom; no value where such a one would hardly fire at all."""
     tokens = sae.statistics.tokens
-    if tokens < RARE_NEEDS:
-        return (
-            "–",
-            f"not to be told from {tokens:,} tokens: {RARE_NEEDS:,} are needed for such a feature to fire ten times",
-        )
+    if not is_told(RARE_BELOW, tokens):
+        return "–", rare_untold(tokens)
     share = _share(found.rare, sae.d_sae)
     return f"{found.rare:,}", f"{share} of {sae.d_sae:,} features, dead ones among them, on {tokens:,} tokens"
+
+
+def why_none(sae: SAE, show: str) -> str:
+    """Why a list of the table has no features, where that is not because there are none."""
+    statistics = sae.statistics
+    if statistics is None:
+        return ""
+    if show == "swarm" and (counted := (statistics.health or {}).get("swarm")):
+        return (
+            f"{counted:,} features are in a swarm; which ones, the version that computed these statistics did not "
+            "keep. Compute them again."
+        )
+    if show == "rare" and not is_told(RARE_BELOW, statistics.tokens):
+        return f"Which features are ultra-rare is {rare_untold(statistics.tokens)}."
+    if show in FROM_STEP and FROM_STEP[show] in lacking(statistics):
+        return f"Which features these are is not worked out yet. {pending(sae)}"
+    return ""
+
+
+def rare_untold(tokens: int) -> str:
+    """Why it is not said of so few tokens which features are ultra-rare."""
+    return (
+        f"not to be told from {tokens:,} tokens: {FEW / RARE_BELOW:,.0f} are needed for a feature of that density to "
+        f"fire {FEW} times"
+    )
 
 
 def _share(count: int, of: int) -> str:

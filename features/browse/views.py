@@ -21,10 +21,10 @@ from .analysis import analysis_page
 from .claims import may_claim
 from .columns import COLUMNS, RANGED
 from .feature_list import FILTERS, GRADES, LABELLED, SEARCHED, FeatureList
-from .feature_page import Unreadable, feature_page, missing_page, passing_page, preview
+from .feature_page import Unreadable, feature_page, missing_page, only, passing_page, preview
 from .list_rows import ListRows, Place
 from .reproduce import feature_snippet
-from .sae_health import health_figures, warning
+from .sae_health import health_figures, warning, why_none
 from .sae_overview import density_histogram, figures, model_and_text, older_note, quick_note
 from .windows import CONTEXTS
 
@@ -96,25 +96,14 @@ def table(request, slug):
     shown = list(page)
     labels = rows.labels if features.asks_for_labels else labels_of(sae, rows.reader, [row.index for row in shown])
     for feature in shown:
-        feature.label = labels.get(feature.index)
+        feature.label, feature.only = labels.get(feature.index), only(feature)
         if features.searches_beside:
             feature.found = rows.found.get(feature.index)
     context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "shown": shown}
-    why = rows.why_unsearched or ("" if page.paginator.count else _why_no_swarm(sae, features))
+    why = rows.why_unsearched or ("" if page.paginator.count else why_none(sae, features.show))
     context |= {"choices": CHOICES, "why_unsearched": why, "quick": quick_note(sae)}
     context |= {"may_keep": rows.reader is not None, "starred": starred_by(sae, rows.reader)}
     return render(request, "features/table.html", context)
-
-
-def _why_no_swarm(sae: SAE, features: FeatureList) -> str:
-    """Where members of a swarm were counted, but not kept."""
-    counted = (sae.statistics.health or {}).get("swarm") if sae.statistics and features.show == "swarm" else 0
-    if not counted:
-        return ""
-    return (
-        f"{counted:,} features are in a swarm; which ones, the version that computed these statistics did not keep. "
-        "Compute them again."
-    )
 
 
 @require_safe

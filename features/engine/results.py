@@ -17,6 +17,12 @@ HIGHEST_CORRELATES, LOWEST_CORRELATES = 7, 3  # of a feature, kept at either end
 SHORT_CONTEXT = (10, 8)  # tokens before and after an example's chosen one that pages show first
 
 
+def is_told(density: float, tokens: int) -> bool:
+    """Whether so many counted tokens tell which features have a density below this one: where one of just this density
+    is expected on FEW of them."""
+    return density * tokens >= FEW
+
+
 class Cancelled(Exception):
     """The caller asked a running computation to stop; nothing was written."""
 

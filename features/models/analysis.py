@@ -14,6 +14,7 @@ class Analysis(QueuedWork):
 
     sae = models.ForeignKey(SAE, models.CASCADE, related_name="analyses")
     statistics = models.ForeignKey(Statistics, models.CASCADE, related_name="analyses")
+    versions = models.JSONField(default=dict, help_text="Of saeviz and of the steps that it was to do.")
 
     class Meta(QueuedWork.Meta):
         verbose_name_plural = "analyses"

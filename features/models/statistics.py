@@ -7,7 +7,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from ..engine.descriptions.family import LEAST_F1
-from ..engine.results import DENSE_ABOVE, RARE_BELOW
+from ..engine.results import DENSE_ABOVE, FEW, RARE_BELOW, is_told
 from .corpus import Corpus
 from .sae import SAE
 
@@ -74,6 +74,9 @@ class FeatureFlag(IntFlag):
     COMMON_DIRECTION = 2  # its encoder lies on the direction that many encoders share
     NO_SIMPLE_PATTERN = 4  # none describes it well enough
     TOO_RARE_TO_DESCRIBE = 8  # active on too few tokens to look for one
+    ONE_TOKEN = 16  # nine in ten of its activations are on one token
+    ONE_POSITION = 32  # the same at one position of the row
+    BOS_ONLY = 64  # active on BOS, which is not counted, and on no counted token
 
 
 class FeatureQuerySet(models.QuerySet):
@@ -100,8 +103,9 @@ class FeatureQuerySet(models.QuerySet):
         return self.filter(density__gt=DENSE_ABOVE)
 
     def ultra_rare(self) -> "FeatureQuerySet":
-        """Alive, and active on so few tokens that swarms of them share the same ones."""
-        return self.alive().filter(density__lt=RARE_BELOW)
+        """Alive, and active on so few tokens that swarms of them share the same ones; none where too few tokens were
+        counted to tell."""
+        return self.alive().filter(density__lt=RARE_BELOW, tokens__gte=FEW / RARE_BELOW)
 
     def twin(self) -> "FeatureQuerySet":
         """Nearly the same as another one: see storage/twins.py."""
@@ -130,6 +134,18 @@ class FeatureQuerySet(models.QuerySet):
     def too_rare_to_describe(self) -> "FeatureQuerySet":
         """Active on too few tokens to look for one."""
         return self.flagged(FeatureFlag.TOO_RARE_TO_DESCRIBE)
+
+    def on_one_token(self) -> "FeatureQuerySet":
+        """Nine in ten of their activations are on one token."""
+        return self.flagged(FeatureFlag.ONE_TOKEN)
+
+    def at_one_position(self) -> "FeatureQuerySet":
+        """The same at one position of the row."""
+        return self.flagged(FeatureFlag.ONE_POSITION)
+
+    def on_bos_only(self) -> "FeatureQuerySet":
+        """Active on BOS, and on no counted token."""
+        return self.flagged(FeatureFlag.BOS_ONLY)
 
     def in_no_swarm(self) -> "FeatureQuerySet":
         """Neither of the two, or not looked at."""
@@ -222,7 +238,7 @@ class Feature(models.Model):
 
     @property
     def is_ultra_rare(self):
-        return 0 < self.density < RARE_BELOW
+        return 0 < self.density < RARE_BELOW and is_told(RARE_BELOW, self.tokens)
 
     def has(self, flag: FeatureFlag) -> bool:
         """Whether this is said of it."""

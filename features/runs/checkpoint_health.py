@@ -1,5 +1,6 @@
 """How healthy is a checkpoint? Its figures in words, each with its interval or count, and histograms to choose from."""
 
+from ..engine.results import RARE_BELOW, is_told
 from ..engine.training.measure_bins import DENSITIES
 from ..models import Checkpoint
 from ..templatetags.formatting import figure, percent, with_margin
@@ -69,7 +70,7 @@ def figures(checkpoint: Checkpoint) -> list[tuple[str, str, str]]:
 def counts(checkpoint: Checkpoint) -> list[tuple[str, int | None, str]]:
     """(name of the list, how many features are in it, its title)."""
     found, health = checkpoint.figures, checkpoint.figures.get("health") or {}
-    enough = found.get("tokens", 0) * 1e-4 >= 10
+    enough = is_told(RARE_BELOW, found.get("tokens", 0))
     return [
         ("dead", found.get("dead"), "Dead"),
         ("rare", health.get("rare") if enough else None, "Ultra-rare (below 1 in 10,000)"),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..engine.results import RARE_BELOW, is_told
 from ..engine.training.measure_bins import DENSITIES
 from ..engine.training.record import MERGED, SPLIT
 from ..engine.training.turnover import FIRED, changed, in_common, turnover
@@ -24,9 +25,12 @@ class Curve:
     margin: str = ""  # the figure that holds half of its 95 % interval
     of: str = ""  # the figure it is divided by: "d_sae", "alive"
     in_health: bool = False
+    below: float = 0.0  # the density that it is a share below: nothing where tokens do not tell
 
     def value(self, figures: dict, run: Run) -> float | None:
         found = (figures.get("health") or {} if self.in_health else figures).get(self.key)
+        if self.below and not is_told(self.below, figures.get("tokens", 0)):
+            return None
         if found is None or not self.of:
             return found
         whole = run.d_sae if self.of == "d_sae" else (figures.get("health") or {}).get(self.of)
@@ -43,7 +47,7 @@ CURVES = (
     Curve("l0", "L0", "features active on a token, on average", margin="l0_margin"),
     Curve("dead", "Dead", "share of features that never fired on the run's rows", True, of="d_sae"),
     Curve("rare", "Ultra-rare", "share with a density below 1 in 10,000, dead ones among them", True, of="d_sae",
-          in_health=True),
+          in_health=True, below=RARE_BELOW),
     Curve("dense", "Dense", "share that fires on more than 10 % of tokens", True, of="d_sae"),
     Curve("common_direction", "Common encoder direction", "mean cosine of each two encoder columns; near 0 is healthy",
           in_health=True),

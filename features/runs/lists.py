@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine.results import DENSE_ABOVE
+from ..browse.sae_health import rare_untold
+from ..engine.results import DENSE_ABOVE, RARE_BELOW, is_told
 from ..engine.training.record import BOS_ONLY, MERGED, ONE_POSITION, ONE_TOKEN, SPLIT
 from ..engine.training.turnover import FIRED, changed, turnover
 from ..messages import BadRequest
@@ -12,7 +13,7 @@ from ..models import Checkpoint
 from . import records
 
 FATES = ("born", "died", "revived")
-TWIN, ULTRA_RARE = 0.9, 1e-4
+TWIN = 0.9  # decoder cosine
 NAMES = {  # as addresses name them -> what a page says of them
     "born": "were silent at the checkpoint before, and never heard earlier",
     "died": f"fired at least {FIRED} times at the checkpoint before and never here",
@@ -58,6 +59,8 @@ def features_in(checkpoint: Checkpoint, name: str, low: float | None = None, hig
         values = _figure(name, counts[-1], found, tokens)
         chosen = (values >= low) & (values < high)
         sentence = f"have a {name.replace('_', ' ')} from {low:.3g} to {high:.3g}"
+    elif name == "rare" and not is_told(RARE_BELOW, tokens):
+        raise BadRequest(f"Which features {NAMES[name]} is {rare_untold(tokens)}.")
     elif name in NAMES:
         chosen, sentence = _chosen(name, every[at - 1] if at else None, counts, found, tokens), NAMES[name]
     else:
@@ -87,7 +90,7 @@ def _chosen(name, before, counts, found, tokens) -> np.ndarray:
         return found["flags"] & flags[name] != 0
     return {
         "dead": now == 0,
-        "rare": now < ULTRA_RARE * tokens,
+        "rare": now < RARE_BELOW * tokens,
         "dense": now > DENSE_ABOVE * tokens,
         "twins": found["nearest"].astype(np.float32) > TWIN,
         "all": np.ones(len(now), bool),

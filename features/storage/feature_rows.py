@@ -1,6 +1,7 @@
 """How do a feature's statistics become a row, and a row the statistics again?
 
-What is sorted or filtered by stands in columns, with the texts of two tokens; all else in a row beside it.
+What is sorted or filtered by stands in columns, with the texts of two tokens; all else in a row beside it. What was
+worked out of a feature after it was shown goes over to a new row of the same set.
 """
 
 from collections.abc import Sequence
@@ -9,13 +10,31 @@ import numpy as np
 
 from ..engine.model.vocabulary import Vocabulary
 from ..engine.results import FeatureStatistics
-from ..models import Feature, FeatureExamples, FeaturePayload, FeatureSearch, Statistics
+from ..models import (
+    Feature,
+    FeatureAnalysis,
+    FeatureDescription,
+    FeatureExamples,
+    FeatureFlag,
+    FeaturePayload,
+    FeatureQuerySet,
+    FeatureSearch,
+    Statistics,
+)
 from . import twins
 from .example_tokens import tokens_of
 from .payload import pack, unpack
 
 LABEL_BYTES = 48  # of a token's text in UTF-8, so that a row stays within 256 bytes
 CUT = "…"  # where there is more
+WORKED_OUT = ("importance", "importance_margin", "token_entropy", "skew", "description_f1")
+WORKED_OUT_FLAGS = (
+    FeatureFlag.NO_SIMPLE_PATTERN
+    | FeatureFlag.TOO_RARE_TO_DESCRIBE
+    | FeatureFlag.ONE_TOKEN
+    | FeatureFlag.ONE_POSITION
+    | FeatureFlag.BOS_ONLY
+)
 
 
 def row_of(feature: FeatureStatistics, statistics: Statistics, vocabulary: Vocabulary, corpus: np.ndarray) -> Feature:
@@ -50,6 +69,28 @@ def save(rows: Sequence[Feature]) -> None:
     FeaturePayload.objects.bulk_create([row.stored for row in rows])
     FeatureSearch.objects.bulk_create([row.search for row in rows])
     FeatureExamples.objects.bulk_create([row.example_tokens for row in rows])
+
+
+def carry_over(old: FeatureQuerySet, new: FeatureQuerySet) -> bool:
+    """What was worked out of the old rows goes over to the new ones of the same features, which were computed of the
+    same weights on the same tokens. Whether all new ones have an old one. The caller holds the transaction."""
+    before = {row.index: row for row in old.narrow().select_related("described")}
+    rows = {row.index: row for row in new.narrow()}
+    for row in rows.values():
+        if row.index in before:
+            for name in WORKED_OUT:
+                setattr(row, name, getattr(before[row.index], name))
+            row.flags = (row.flags or 0) & ~WORKED_OUT_FLAGS | (before[row.index].flags or 0) & WORKED_OUT_FLAGS
+    Feature.objects.bulk_update(rows.values(), [*WORKED_OUT, "flags"])
+    moved = list(FeatureAnalysis.objects.filter(feature__in=old).select_related("feature").defer("payload"))
+    for analysis in moved:
+        analysis.feature = rows.get(analysis.feature.index, analysis.feature)
+    FeatureAnalysis.objects.bulk_update(moved, ["feature"])
+    described = [row.described for row in before.values() if row.index in rows and hasattr(row, "described")]
+    for description in described:
+        description.feature = rows[description.feature.index]  # is its key: this is another row
+    FeatureDescription.objects.bulk_create(described)
+    return before.keys() >= rows.keys()
 
 
 def statistics_of(row: Feature) -> FeatureStatistics:

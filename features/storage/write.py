@@ -18,7 +18,7 @@ from ..messages import BadRequest
 from ..models import SAE, Corpus, Feature, FeatureQuerySet, Job, Statistics
 from . import twins
 from .catch_up import encoder_columns
-from .feature_rows import row_of, save
+from .feature_rows import carry_over, row_of, save
 from .readers import rows_of, vocabulary_of
 
 BATCH = 500  # features written in one transaction, so that no other writer waits long
@@ -172,10 +172,14 @@ def _figures(summary: Summary) -> dict:
 def _join(shown: Statistics, result: Statistics, job: Job) -> None:
     """Put new figures of some features in the place of the old ones, in the set that is shown."""
     _check_same_set(shown, job, result)
-    shown.features.filter(index__in=job.features).only("pk").delete()
+    Statistics.objects.select_for_update().get(pk=shown.pk)  # nothing is worked out of rows that go
+    old = shown.features.filter(index__in=job.features)
+    is_whole = carry_over(old, result.features.all())
+    old.only("pk").delete()
     result.features.update(statistics=shown)
     result.delete()
-    Statistics.objects.filter(pk=shown.pk).update(analysed={})  # shown until it is worked out again
+    if not is_whole:
+        Statistics.objects.filter(pk=shown.pk).update(analysed={})  # shown until it is worked out again
     _count_anew(shown)
 
 

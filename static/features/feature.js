@@ -97,7 +97,7 @@ function closeCards() {
 }
 
 /** Number, badges and the link that say which feature it is, and how it is described. */
-function drawHeading({ index, density, dead, dense, twins, swarm, common_direction: common, description }) {
+function drawHeading({ index, density, dead, dense, twins, swarm, common_direction: common, only, description }) {
   byId("heading").textContent = `Feature #${index}`;
   byId("json").href = `${base}${index}.json`;
   byId("badges").replaceChildren(...[
@@ -105,6 +105,7 @@ function drawHeading({ index, density, dead, dense, twins, swarm, common_directi
     dense && element("span", { class: "badge warn", title: `Fires on more than ${percent(dense_above, 2)} of tokens` }, `dense: fires on ${percent(density)} of tokens`),
     twins && element("a", { class: "badge", href: `${base}?twin=${twins.first}`, title: "Decoder cosine or correlation above 0.9, to each other or by way of others" }, `1 of ${count(twins.count)} alike`),
     swarm && element("a", { class: "badge warn", href: `${base}?show=swarm`, title: "Where it is strongest many others are, too: they fire on the same few tokens" }, "in a swarm"),
+    ...(only ?? []).map(([name, words]) => element("a", { class: "badge", href: `${base}?show=${name}` }, words)),
     common && element("a", { class: "badge warn", href: `${base}?show=common`, title: "Its encoder has a cosine above 0.5 with the one direction that many encoders share" }, "common encoder direction"),
   ].filter(Boolean));
   drawDescription({ index, description }, byId("description"));

@@ -59,6 +59,14 @@ class TokenStatistics:
     together: Partners
     next: Partners = field(repr=False)
 
+    @property
+    def is_on_one_token(self) -> bool:
+        return self.commonest >= ONLY
+
+    @property
+    def is_at_one_position(self) -> bool:
+        return self.position[1] >= ONLY
+
 
 @dataclass(frozen=True)
 class Text:

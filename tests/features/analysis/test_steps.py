@@ -12,6 +12,7 @@ from features.engine.model.verdict import TRUSTED
 from features.jobs import leases, lifecycle, worker
 from features.models import SAE, Analysis, Feature, FeatureAnalysis, Import, Job, KeptActivations, Statistics
 from features.storage import verdicts, write
+from features.storage.feature_rows import WORKED_OUT, save
 
 from .. import shown
 from ..ask.conftest import DEAD, PRINT, with_kept
@@ -60,6 +61,15 @@ def test_figures_follow_the_statistics_and_stand_on_the_pages(client, sae):
     assert dead["importance"] is None and dead["nearest"]["tokens"] == 960
     assert dead["nearest"]["gap"] > 0
     told = text_of(client, "/saes/tiny/")
+    assert "One token only 1 of 11 features that fire on at least 20 tokens: nine in ten of their" in told
+    assert "One position only 0 of 11" in told
+    only = [
+        re.findall(r'id="f(\d+)"', client.get(f"/saes/tiny/features/?show={name}").content.decode())
+        for name in ("one-token", "one-position", "bos-only")
+    ]
+    bos = [str(DEAD)] * dead["nearest"]["on_bos"]
+    assert only == [[str(PRINT)], [], bos] and f"BOS only {len(bos)} features fire on BOS" in told
+    assert "one token only" in text_of(client, "/saes/tiny/features/")
     assert "features that fire on at least 20 tokens, 1 fire on one token only" in told
     assert "on 960 tokens of 64 rows drawn evenly" in told and "Token that becomes hard to predict" in told
     assert "script>" not in client.get("/saes/tiny/").content.decode().partition('id="missed"')[2].partition("<h2")[0]
@@ -117,14 +127,60 @@ def test_between_two_steps_what_is_more_urgent_goes_first(sae, monkeypatch):
     assert work.state == "done" and done == ["first", "second", "third"]
 
 
-def test_nothing_is_asked_for_where_nothing_is_kept_and_new_features_are_worked_out_anew(client, sae):
+def test_a_step_that_fails_holds_up_no_other_and_is_tried_again_in_another_version(client, sae, monkeypatch):
+    done = []
+
+    def step(name, version=1):
+        def run(work):
+            if name == "second" and version == 1:
+                raise RuntimeError("index 7 is out of bounds")
+            done.append(name)
+
+        return analysis.Step(name, version, run, f"the {name}")
+
+    monkeypatch.setattr(analysis, "STEPS", (step("first"), step("second"), step("third")))
+    work = analysis.request_analysis(sae)
+    assert not worker.do(leases.claim_next(KINDS), analysis.run_analysis)
+    work.refresh_from_db()
+    assert (work.state, work.error) == ("failed", "The second: RuntimeError: index 7 is out of bounds.")
+    assert done == ["first", "third"] and analysis.lacking(Statistics.objects.get()) == ["second"]
+    assert "It was not worked out: The second: RuntimeError: index 7" in text_of(client, "/saes/tiny/")
+    assert analysis.request_missing() == 0  # as it is, it would fail again
+    monkeypatch.setattr(analysis, "__version__", "0.2.0")
+    assert analysis.request_missing() == 1
+    lifecycle.cancel(Analysis.objects.exclude(pk=work.pk).get())
+    assert analysis.request_missing() == 0
+    monkeypatch.setattr(analysis, "STEPS", (step("first"), step("second", 2), step("third")))
+    assert analysis.request_missing() == 1
+    assert worker.do(leases.claim_next(KINDS), analysis.run_analysis)
+    assert done == ["first", "third", "second"] and analysis.lacking(Statistics.objects.get()) == []
+
+
+def told_of(client, index):
+    found = client.get(f"/saes/tiny/features/{index}.json").json()
+    return found["analysis"], found["description"], found["only"]
+
+
+def test_what_was_worked_out_of_features_that_are_computed_anew_stays(client, sae, monkeypatch):
+    monkeypatch.setattr(analysis, "STEPS", analysis.STEPS[:2])  # without the model
+    do(sae)
+    before, columns = told_of(client, PRINT), Feature.objects.values(*WORKED_OUT, "flags").get(index=PRINT)
+    assert before[0]["tokens"] and before[1] and before[2] == [["one-token", "one token only"]]
+    result = write._new_set(sae, sae.corpus, None, shown.Collected().summary)
+    Statistics.objects.filter(pk=result.pk).update(tokens=sae.statistics.tokens)
+    result.refresh_from_db()
+    save(list(write._rows(sae, result, [next(f for f in shown.Collected().features() if f.index == PRINT)])))
+    anew = result.features.get().pk
+    write._join(SAE.objects.get().statistics, result, Job(sae=sae, corpus=sae.corpus, features=[PRINT]))
+    assert told_of(client, PRINT) == before and Feature.objects.get(index=PRINT).pk == anew
+    assert Feature.objects.values(*WORKED_OUT, "flags").get(index=PRINT) == columns
+    assert analysis.lacking(Statistics.objects.get()) == [] and analysis.request_analysis(sae) is None
+
+
+def test_nothing_is_asked_for_where_nothing_is_kept(client, sae):
     KeptActivations.objects.update(manifest="", why_not="They were freed.")
     assert analysis.request_analysis(sae) is None
     assert "It follows from kept activations, and there are none. They were freed." in text_of(client, "/saes/tiny/")
-    Statistics.objects.update(analysed={step.name: step.version for step in analysis.STEPS})
-    shown_set = SAE.objects.get().statistics
-    result = write._new_set(sae, sae.corpus, None, shown.Collected().summary)
-    Statistics.objects.filter(pk=result.pk).update(tokens=shown_set.tokens)
-    result.refresh_from_db()
-    write._join(shown_set, result, Job(sae=sae, corpus=sae.corpus, features=[1]))
-    assert len(analysis.lacking(Statistics.objects.get())) == len(analysis.STEPS)
+    assert "Which features these are is not worked out yet. It follows" in text_of(
+        client, "/saes/tiny/features/?show=bos-only"
+    )

@@ -5,7 +5,9 @@ import re
 
 import pytest
 
-from features.models import Statistics
+from features.models import Checkpoint, Feature, Run, Statistics
+from features.runs.checkpoint_health import counts
+from features.runs.history import CURVES
 
 from .. import shown
 
@@ -74,3 +76,19 @@ def test_how_many_fire_seldom_is_not_told_from_few_tokens(page):
 def test_a_few_features_have_no_common_direction(page):
     read = page(**HEALTHY | {"common_direction": None, "common_direction_rarest": None})
     assert "Common encoder direction – too few features fired to tell" in read
+
+
+def test_ultra_rare_is_said_only_where_ten_activations_are_expected_of_such_a_feature(page, client):
+    Feature.objects.filter(count__gt=0).update(density=5e-5)
+    untold = "not to be told from 9,600 tokens: 100,000 are needed for a feature of that density to fire 10 times"
+    assert f"Below 1 in 10,000 – {untold}" in page(9600, **HEALTHY)
+    table = client.get("/saes/tiny/features/?show=rare").content.decode()
+    assert f"Which features are ultra-rare is {untold}" in table and 'id="f1"' not in table
+    curve = next(curve for curve in CURVES if curve.key == "rare")
+    moments = [Checkpoint(figures={"tokens": tokens, "health": {"rare": 3, "swarm": 0}}) for tokens in (9_600, 500_000)]
+    assert [curve.value(moment.figures, Run(d_sae=12)) for moment in moments] == [None, 0.25]
+    assert [dict(row[:2] for row in counts(moment))["rare"] for moment in moments] == [None, 3]
+    Feature.objects.update(tokens=500_000)
+    page(500_000, **HEALTHY)
+    table = client.get("/saes/tiny/features/?show=rare").content.decode()
+    assert 'id="f1"' in table and "ultra-rare</span>" in table
