@@ -4,9 +4,10 @@ from django.contrib import admin, messages
 
 from ..engine.claims.words import in_words
 from ..jobs.admin import ReadOnly
-from ..messages import size
+from ..messages import BadRequest, size
 from ..models import SAE, Claim, KeptActivations
 from ..storage import kept_activations
+from ..storage.holdings import rows
 
 
 @admin.register(KeptActivations)
@@ -33,9 +34,13 @@ class KeptActivationsAdmin(ReadOnly):
 
     @admin.action(description="Free the room of selected sets", permissions=["free"])
     def free(self, request, queryset):
-        rows = list(queryset.exclude(manifest=""))
-        freed = sum(map(kept_activations.free, rows))
-        self.message_user(request, f"{size(freed)} of {len(rows)} sets were freed. Statistics stay.")
+        freed = []
+        for row in queryset.exclude(manifest=""):
+            try:
+                freed.append(rows.free(row))
+            except BadRequest as refusal:
+                self.message_user(request, str(refusal), messages.WARNING)
+        self.message_user(request, f"{size(sum(freed))} of {len(freed)} sets were freed. Statistics stay.")
 
     def has_free_permission(self, request):
         return request.user.has_perm("features.delete_keptactivations")

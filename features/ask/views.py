@@ -15,6 +15,7 @@ from ..engine.ask.pattern import PatternError
 from ..engine.ask.scores import METRICS
 from ..patterns.held import look_for
 from ..storage.kept_activations import NothingKept, kept_of
+from ..storage.kept_activations import asked as open_question
 from ..turns import Busy
 from . import admission, question
 from .answer import answer
@@ -83,8 +84,9 @@ def _in_line(sae, request):
 def _looked_for(sae, request):
     try:
         asked, kept = Asked.from_query(request.GET), kept_of(sae)
-        for done in look_for(sae.statistics, kept.tokens, asked.pattern):
-            yield {"done": done, "total": kept.tokens}
+        with open_question(sae.statistics):
+            for done in look_for(sae.statistics, kept.tokens, asked.pattern):
+                yield {"done": done, "total": kept.tokens}
         yield {"ready": True}
     except (ValueError, OSError) as error:  # as the page itself will say it, and where
         yield {"error": str(error)}
@@ -108,5 +110,5 @@ def _told(sae, request) -> dict:
 
 
 def _answer(request, sae, asked):
-    with admission.turn(request):
+    with admission.turn(request), open_question(sae.statistics):
         return answer(sae, asked)

@@ -89,7 +89,7 @@ def _below_root(path: str) -> str:
 class ImportAdmin(QueuedWorkAdmin):
     """Imports that were asked for here, and the page that asks for one."""
 
-    list_display = ["id", "buttons", "path", "progress", "page", "asked"]
+    list_display = ["id", "buttons", "path", "progress", "page", "asked_for"]
 
     def has_add_permission(self, request):
         return request.user.has_perm("features.add_job")
@@ -126,9 +126,11 @@ class ImportAdmin(QueuedWorkAdmin):
             return context
         try:
             chosen = ImportRequest(str(folders.inside(asked)), answers=form.answers())
-            context["detected"] = provenance.detected(chosen)
+            files = provenance.described(chosen)
+            context["detected"] = provenance.detected(files)
+            context["detected"].append(("Will take", job.expected(files)))
             if not form.is_bound:
-                job.look(chosen)
+                context["detected"][-1] = "Will take", job.expected(files, job.look(chosen))
         except Unanswered as unanswered:
             form.ask(unanswered.questions)
         except (ValueError, OSError) as refusal:
@@ -188,7 +190,7 @@ class ImportAdmin(QueuedWorkAdmin):
         except (ValueError, OSError) as refusal:
             form.add_error(None, in_words(refusal))
         else:
-            say_queued(self, request, row, f"Import {row.pk} of {row.path}")
+            say_queued(self, request, row, f"Import {row.pk} of {row.path}", row.expected)
         return form.is_valid()
 
     @admin.display(description="page")

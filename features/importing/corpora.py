@@ -11,7 +11,7 @@ from django.utils.text import slugify
 from ..engine.confined.process import ChildEnded
 from ..engine.corpus import token_rows
 from ..engine.corpus.built_rows import RowsOfText
-from ..engine.corpus.document_table import has_table, open_table
+from ..engine.corpus.document_table import NO_TABLE, open_table, why_not_whole
 from ..engine.corpus.documents import document_files
 from ..engine.files import sha256
 from ..engine.foreign_files import in_words
@@ -111,12 +111,14 @@ def build(
             token_rows.save_rows(file, _rows_of_ids(path, vocabulary, length, context_length(model_path)))
         bos, notes = token_rows.starts_with_bos(token_rows.open_rows(file), vocabulary), []
     else:
-        if not (file.exists() and has_table(file)):
+        wrong = why_not_whole(file) if file.exists() else NO_TABLE
+        if wrong:
             rows = RowsOfText(
                 path, tuple(files or ()), model_path, length, bos, options.field, options.kind, options.special
             )
             _write(rows, file, tick)
-        notes = [*open_table(file).notes, *_said_of_ends(vocabulary, bos)]
+        mended = [f"Damage was found, and the corpus made again. {wrong}"] if wrong not in ("", NO_TABLE) else []
+        notes = [*mended, *open_table(file).notes, *_said_of_ends(vocabulary, bos)]
     notes += links_led([path, *_files_of(path, files)])
     if options.skipped:
         notes.append(

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import logging
 import lzma
 import shutil
 
 from django.conf import settings
 
 from ..engine.corpus import token_rows
-from ..engine.corpus.document_table import DocumentTable, has_table, starts_after_eos
+from ..engine.corpus.document_table import NO_TABLE, DocumentTable, open_table, starts_after_eos, why_not_whole
 from ..engine.corpus.documents import read_documents
 from ..engine.files import sha256, whole_file
 from ..engine.model.config import context_length, dimensions
@@ -16,6 +17,8 @@ from ..engine.model.vocabulary import Vocabulary
 from ..models import SAE, Corpus
 from . import provenance
 from .register import register_corpus, register_sae
+
+log = logging.getLogger(__name__)
 
 BUNDLE = settings.BASE_DIR / "features" / "demo"
 MODEL, CHECKPOINT, TEXTS = BUNDLE / "model", BUNDLE / "sae", BUNDLE / "corpus"
@@ -27,9 +30,12 @@ def load() -> tuple[SAE, bool]:
     """The demo's SAE, and whether anything had to be done for it."""
     before = _stored_rows()
     path = _rows_path()
-    if not path.exists():
+    wrong = why_not_whole(path) if path.exists() else ""
+    if not path.exists() or wrong not in ("", NO_TABLE):
+        if wrong:
+            log.warning("The demo's corpus is made again. %s", wrong)
         _build_rows(path)
-    if not has_table(path):  # rows of earlier versions: the same ones, of which only the documents are not known
+    if open_table(path) is None:  # rows of earlier versions: the same ones, of which only the documents are not known
         _add_documents(path)
     notice = (TEXTS / "NOTICE.md").read_text()
     vocabulary = Vocabulary.load(MODEL)  # here: it is the bundle's own

@@ -3,14 +3,17 @@
 The rows it makes and the end of its own row are one transaction: what was cancelled or lost meanwhile has made none.
 """
 
+from django.conf import settings
 from django.db import transaction
 
-from ..jobs import lifecycle
-from ..models import Import
+from ..engine.corpus.documents import document_files
+from ..jobs import estimate, lifecycle
+from ..models import SAE, Import
 from . import plan
 from .folders import inside
 from .request import ImportRequest
 
+BYTES_A_TOKEN = 4  # of English text, about
 GELU1L = "the real GELU-1L, from the hub"  # stands for a path: no browser can ask for one that is not absolute
 
 
@@ -19,8 +22,26 @@ def request_import(asked: ImportRequest, user=None) -> Import:
 
     The weights are read by a worker; here only headers and configs are.
     """
-    _planned(asked)
-    return lifecycle.enqueue(_requested(user, path=asked.path, asked=asked.to_dict()))
+    planned = _planned(asked)
+    row = lifecycle.enqueue(_requested(user, path=asked.path, asked=asked.to_dict()))
+    row.expected = expected(None, planned)
+    return row
+
+
+def expected(files, planned: plan.ImportPlan | None = None) -> str:
+    """What its computation will take, of SAE files that were looked at (engine.sae.description.Description), or of a
+    plan, which knows the model and the text too."""
+    shape = planned.shape if planned else (files.d_in, files.d_sae)
+    sae = planned and SAE.objects.filter(slug=planned.slug, d_in=shape[0], d_sae=shape[1]).first()
+    sae = sae or SAE(d_in=shape[0], d_sae=shape[1], model_path=str(planned.model_path) if planned else "")
+    tokens, k = planned and planned.tokens or settings.SAEVIZ_TOKENS, planned.k if planned else files.k
+    if planned is None:
+        return estimate.told(sae, tokens, k=k)
+    if planned.corpus:
+        return estimate.told(sae, min(tokens, planned.corpus.tokens), k=k)
+    has = sum(file.stat().st_size for file in document_files(planned.text)) // BYTES_A_TOKEN
+    of = f"Its text has about {has:,} tokens, at {BYTES_A_TOKEN} bytes each; it is tokenised first. "
+    return of + estimate.told(sae, max(1, min(tokens, has)), k=k)
 
 
 def request_gelu1l(user=None) -> Import:
@@ -57,9 +78,10 @@ def _prepared(asked: ImportRequest | None, lease, prepare_gelu1l):
     return lambda: [checked.register()]
 
 
-def look(asked: ImportRequest) -> None:
-    """Raises what stands in the way of an import: Unanswered with all that is open, Outside, what cannot be read."""
-    _planned(asked)
+def look(asked: ImportRequest) -> plan.ImportPlan:
+    """The plan of an import. Raises what stands in its way: Unanswered with all that is open, Outside, what cannot be
+    read."""
+    return _planned(asked)
 
 
 def _planned(asked: ImportRequest, tick=None) -> plan.ImportPlan:

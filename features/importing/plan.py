@@ -53,6 +53,8 @@ class ImportPlan:
     in_files: dict = dataclass_field(default_factory=dict)  # what the files say of model, place and training
     notes: tuple[str, ...] = ()  # of the plan; the engine adds its own
     training: TrainingText = TrainingText()  # what the files say of its text
+    shape: tuple[int, int] = (0, 0)  # d_in, d_sae
+    k: int | None = None  # active features of a token, where the files say it
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def plan_import(
     bos = vocabulary.bos_id is not None and description.subject["prepend_bos"] is not False
     training = TrainingText.of(description.subject, description.in_files)
     corpus, text = (None, built.path) if built else _corpus(request, model_path, bos, training)
+    if corpus and request.tokens:
+        requests.checked_tokens(corpus, request.tokens)
     return ImportPlan(
         path=path,
         model_path=model_path,
@@ -121,6 +125,8 @@ def plan_import(
         built=built,
         in_files=description.in_files,
         training=training,
+        shape=(description.d_in, description.d_sae),
+        k=description.k,
         notes=tuple(notes),
         encoder_b=_encoder_b(request, SAE(name=slug, model_path=str(model_path), hook_point=hook_point)),
     )

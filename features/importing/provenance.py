@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..engine.foreign_files import in_bytes
 from ..engine.model.config import context_length
@@ -12,6 +13,9 @@ from ..storage.verdicts import model_hash
 from . import language_models
 from .folders import sae_inside
 from .request import chosen_sae
+
+if TYPE_CHECKING:
+    from ..engine.sae.description import Description
 
 
 def of_model(model_path, vocabulary: Vocabulary) -> dict:
@@ -53,15 +57,19 @@ def differences(in_files: dict, model_path: Path, hook_point: str) -> dict:
     return differs
 
 
-def detected(request) -> list[tuple[str, str]]:
-    """(name, value) of what the files at a request's path are, from headers and configs alone.
+def described(request) -> "Description":
+    """The files at a request's path, from headers and configs alone.
 
     Raises CheckpointError where they cannot be read as an SAE, Unanswered where they are several, Outside where one
     leads elsewhere.
     """
     request, path = chosen_sae(request.resolved())
     sae_inside(path)
-    told = description_of(path, request.answers)
+    return description_of(path, request.answers)
+
+
+def detected(told: "Description") -> list[tuple[str, str]]:
+    """(name, value) of what such files are."""
     files = told.in_files
     rows = [
         ("Layout", f"{told.format}{f', {told.architecture}' if told.architecture else ''}"),

@@ -128,7 +128,7 @@ class QueuedWorkAdmin(ReadOnly):
         return format_html('<div data-progress="{}" data-state="{}">{}</div>', address, work.state, said)
 
     @admin.display(description="asked for", ordering="created")
-    def asked(self, work):
+    def asked_for(self, work):
         """By whom, how and when, in one column: the buttons have to stay in sight."""
         by = work.requested_by or work.requested_how or "nobody known"
         how = f", {work.requested_how}" if work.requested_by and work.requested_how else ""
@@ -145,7 +145,7 @@ class QueuedWorkAdmin(ReadOnly):
 
 @admin.register(Job)
 class JobAdmin(QueuedWorkAdmin):
-    list_display = ["id", "buttons", "page", "what", "progress", "parts", "asked"]
+    list_display = ["id", "buttons", "page", "what", "progress", "parts", "asked_for"]
     list_filter = ["state", "sae"]
 
     @admin.display(description="features and tokens")
@@ -163,17 +163,17 @@ class JobAdmin(QueuedWorkAdmin):
 
 @admin.register(Verification)
 class VerificationAdmin(QueuedWorkAdmin):
-    list_display = ["id", "buttons", "page", "progress", "asked"]
+    list_display = ["id", "buttons", "page", "progress", "asked_for"]
 
 
 @admin.register(Analysis)
 class AnalysisAdmin(QueuedWorkAdmin):
-    list_display = ["id", "buttons", "page", "progress", "asked"]
+    list_display = ["id", "buttons", "page", "progress", "asked_for"]
 
 
 @admin.register(DecoderMap)
 class DecoderMapAdmin(QueuedWorkAdmin):
-    list_display = ["id", "buttons", "page", "progress", "asked"]
+    list_display = ["id", "buttons", "page", "progress", "asked_for"]
 
     def get_queryset(self, request):
         return super().get_queryset(request).defer("places")

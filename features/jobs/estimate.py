@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from ..messages import size
-from ..models import SAE, Corpus, Job, KeptActivations
+from ..models import SAE, Job, KeptActivations
 from ..storage import verdicts
 from ..templatetags.formatting import duration
 
@@ -17,18 +17,18 @@ ROW = 4_000  # bytes of a feature in the database, about
 USUAL_L0 = 64  # where nobody has measured it
 
 
-def told(sae: SAE, tokens: int, features: list[int] | None = None, corpus: Corpus | None = None) -> str:
-    """Sentences for whoever is about to ask."""
+def told(sae: SAE, tokens: int, features: list[int] | None = None, k: int | None = None) -> str:
+    """Sentences for whoever is about to ask. The SAE may be one that is not imported yet; its files may name `k`."""
     free = _free()
-    entries, why = _entries(sae, tokens)
+    entries, why = _entries(sae, tokens, k)
     disk = entries * ENTRY
     stays = disk if features is None and disk <= settings.SAEVIZ_KEPT_BYTES else 0
     rows = sae.d_sae * ROW if features is None else 0
     needed = disk + stays + rows
     parts = [
         f"For {tokens:,} tokens",
-        f"Time: {_time(sae, tokens)}",
-        f"Memory: {size(_weights(sae))} for weights, and what a pass takes beside them",
+        f"Time: {time(sae, tokens)}",
+        f"Memory: {_memory(sae)}",
         f"Disk: {size(disk)} until it is done ({entries:,} active entries, {why}), {size(stays + rows)} for good; "
         f"{size(free)} are free",
     ]
@@ -42,10 +42,10 @@ def disk(job: Job) -> int:
     return _entries(job.sae, job.tokens)[0] * ENTRY
 
 
-def _time(sae: SAE, tokens: int) -> str:
+def time(sae: SAE, tokens: int) -> str:
     """In proportion to the newest computation of all features of this SAE, else of another."""
     done = Job.objects.filter(state=Job.State.DONE, features__isnull=True).exclude(started=None).exclude(finished=None)
-    like = done.filter(sae=sae).newest_first().first() or done.select_related("sae").newest_first().first()
+    like = done.filter(sae=sae.pk).newest_first().first() or done.select_related("sae").newest_first().first()
     if like is None:
         return "nobody knows before the first computation here"
     took = (like.finished - like.started).total_seconds()
@@ -54,21 +54,29 @@ def _time(sae: SAE, tokens: int) -> str:
     return f"about {duration(max(1, took * scale))}, as {whose} took {duration(took)} for {like.tokens:,}"
 
 
-def _entries(sae: SAE, tokens: int) -> tuple[int, str]:
+def _entries(sae: SAE, tokens: int, k: int | None = None) -> tuple[int, str]:
     """How many (token, feature) pairs are active, and by which measure."""
-    kept = KeptActivations.objects.filter(statistics__sae=sae).exclude(entries=0).select_related("statistics").first()
+    kept = (
+        KeptActivations.objects.filter(statistics__sae=sae.pk).exclude(entries=0).select_related("statistics").first()
+    )
     if kept and kept.statistics.tokens:
         return round(kept.entries / kept.statistics.tokens * tokens), "as many a token as those that are kept"
     l0 = (sae.statistics and sae.statistics.l0) or (sae.self_check or {}).get("l0")
     if l0:
         return round(l0 * tokens), f"{l0:.0f} a token as measured"
+    if k:
+        return k * tokens, f"{k:,} a token as its files say"
     return USUAL_L0 * tokens, f"{USUAL_L0} a token, which nobody has measured"
 
 
-def _weights(sae: SAE) -> int:
-    """Of the SAE as float32, and of the model as its files are."""
+def _memory(sae: SAE) -> str:
+    """For the SAE as float32, and for the model as its files are."""
     own = (2 * sae.d_in * sae.d_sae + sae.d_in + sae.d_sae) * FLOAT32
-    return own + sum(file.stat().st_size for file in verdicts.weight_files(sae.model_path))
+    files = verdicts.weight_files(sae.model_path) if sae.model_path else []
+    if not files:
+        return f"{size(own)} for its weights, beside them its language model's, and what a pass takes"
+    whole = own + sum(file.stat().st_size for file in files)
+    return f"{size(whole)} for weights, and what a pass takes beside them"
 
 
 def _free() -> int:

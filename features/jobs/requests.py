@@ -49,7 +49,7 @@ def request_statistics(
     job = Job(
         sae=sae,
         corpus=corpus,
-        tokens=_checked_tokens(corpus, tokens),
+        tokens=checked_tokens(corpus, tokens),
         device=_checked_device(device),
         features=_checked_features(sae, features),
         encoder_b=same_encoder_b(shown, shown.encoder_b) if shown else _checked_encoder_b(sae),
@@ -109,7 +109,8 @@ def _checked_corpus(sae, corpus):
     return corpus
 
 
-def _checked_tokens(corpus, tokens):
+def checked_tokens(corpus: Corpus, tokens: int) -> int:
+    """Raises BadRequest where the corpus has fewer."""
     has = corpus.tokens
     if tokens < 1:
         raise BadRequest(f"Asked for {tokens:,} tokens; at least 1 is needed, and {has:,} are there.")

@@ -5,7 +5,9 @@ from django.db import transaction
 
 from ..jobs import lifecycle
 from ..models import SAE, DecoderMap
+from ..storage.holdings import registry, row_sizes
 from ..storage.readers import autoencoder_of
+from ..templatetags.formatting import duration
 
 State = DecoderMap.State
 
@@ -44,3 +46,37 @@ def run_map(lease) -> None:
     with transaction.atomic():
         # Of the weights that were read: those of the row may be others by now.
         lease.finish(places=np.asarray(found, "<f4").tobytes())
+
+
+# As something that is kept
+
+
+def _items():
+    for row in DecoderMap.objects.filter(state=State.DONE).defer("places").select_related("sae"):
+        again = f"Asked for on the overview; this one took {duration((row.finished - row.started).total_seconds())}."
+        yield registry.Item(
+            str(row.pk),
+            f"{row}{'' if row.checkpoint_hash == row.sae.checkpoint_hash else ', of other weights'}",
+            lambda row=row: registry.Measured(row_sizes.total(DecoderMap.objects.filter(pk=row.pk), "places")),
+            of=row.sae.name,
+            url=row.sae.get_absolute_url(),
+            made=row.finished,
+            again=lambda again=again: again,
+        )
+
+
+def _remove(key):
+    DecoderMap.objects.filter(pk=key, state=State.DONE).delete()
+
+
+registry.register(
+    registry.Holding(
+        "maps",
+        "Maps",
+        "The map on the SAE's overview.",
+        "Asked for on the overview.",
+        _items,
+        _remove,
+        permission="features.delete_decodermap",
+    )
+)

@@ -152,7 +152,7 @@ class WatchAdmin(admin.ModelAdmin):
 class CheckpointAdmin(QueuedWorkAdmin):
     """Checkpoints as work: how far each is, to be cancelled and tried again."""
 
-    list_display = ["id", "path", "run", "progress", "page", "created", "buttons"]
+    list_display = ["id", "buttons", "run", "page", "progress", "path", "created"]
     list_filter = ["state", "run"]
 
     @admin.display(description="page")
@@ -168,7 +168,7 @@ class CheckpointAdmin(QueuedWorkAdmin):
 class ComparisonAdmin(QueuedWorkAdmin):
     """Whole SAEs beside each other: how far each comparison is."""
 
-    list_display = ["id", "page", "other", "progress", "asked", "buttons"]
+    list_display = ["id", "buttons", "page", "other", "progress", "asked_for"]
 
 
 admin.site.register(Run, ReadOnly)

@@ -9,7 +9,8 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ..engine.store.active_entries import ActiveEntries
 from ..engine.store.kept_entries import KeptEntries, KeptEntriesDamaged, bytes_needed, write_kept
 from ..messages import size
 from ..models import SAE, Job, KeptActivations, Statistics
+from .holdings import questions
 
 ENCODER_A = "encoder_a"  # a shard's folder of the SAE's own entries
 FOLDERS = re.compile(r"(\d+-[0-9a-f]{8})(\.part)?")
@@ -148,6 +150,14 @@ def _check_about(kept: KeptEntries, statistics: Statistics) -> None:
             before, after = (str(each)[:12] for each in (was.get(name), value))
             what = names.get(name, name)
             raise NothingKept(f"The activations are of another {what} ({before}, now {after}). Recompute.")
+
+
+@contextmanager
+def asked(statistics: Statistics | None) -> Iterator[None]:
+    """While a question is answered from them: nobody frees them meanwhile."""
+    row = KeptActivations.objects.filter(statistics=statistics and statistics.pk).exclude(folder="").first()
+    with questions.reading(path_of(row)) if row else nullcontext():
+        yield
 
 
 def check(row: KeptActivations) -> str:

@@ -154,7 +154,7 @@ def _switch(sae: SAE, statistics: Statistics) -> int | None:
 def _remove_after_reading(statistics_id: int | None) -> None:
     if statistics_id:
         time.sleep(READERS_FINISH)
-        _remove(statistics_id)
+        remove_set(statistics_id)
 
 
 def _figures(summary: Summary) -> dict:
@@ -239,10 +239,10 @@ def remove_leftovers(sae: SAE) -> None:
     shown = SAE.objects.values_list("statistics_id", flat=True).get(pk=sae.pk)
     in_work = Job.objects.filter(sae=sae).exclude(result=None).values("result")
     for statistics in sae.all_statistics.exclude(pk=shown).exclude(pk__in=in_work):
-        _remove(statistics.pk)
+        remove_set(statistics.pk)
 
 
-def _remove(statistics_id: int) -> None:
+def remove_set(statistics_id: int) -> None:
     """A batch at a time, so that no other writer waits long."""
     features = Feature.objects.filter(statistics=statistics_id).only("pk")
     while batch := list(features.order_by("index").values_list("pk", flat=True)[:BATCH]):

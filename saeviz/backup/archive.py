@@ -37,6 +37,7 @@ class BackupError(ValueError):
 def write(path: Path, with_activations: bool = False, with_checkpoints: bool = False, say=print) -> dict:
     """Everything of one moment, while the site runs. Returns the manifest. Raises OSError."""
     with whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+        unfinished.chmod(0o600)  # it holds password hashes
         with rows.snapshot():
             manifest = {
                 "format": FORMAT,

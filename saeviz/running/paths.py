@@ -10,7 +10,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
     *("saeviz.sqlite3*", "secret_key", "admin_password", "redis.rdb", "prepared", "running.lock"),
-    *("corpora", "activations", "shards"),
+    *("corpora", "activations", "shards", "backups"),
 )
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107 on Linux, 103 on macOS
 

@@ -60,7 +60,12 @@ PAGES = {  # name of a route -> addresses of it, each with what stands there onc
         (f"{SAE}/prompt/?text=What+are+you+doing?&position=4", ".board"),
     ],
 }
-ADMIN = {"admin:index": "/admin/", "admin:features_import_add": "/admin/features/import/add/"}  # and all changelists
+ADMIN = {  # and all changelists
+    "admin:index": "/admin/",
+    "admin:features_import_add": "/admin/features/import/add/",
+    "kept": "/admin/kept/",
+    "kept-remove": "/admin/kept/remove/?kind=corpus&key=tiny",
+}
 FILES = """health metrics
     features:{ask-near ask-progress ask-json table-file passing-json feature-json explained-json claims-json
     feature-labels labels-findings labels-export training-json run-json grading-item grading-json grading-csv jobs-json

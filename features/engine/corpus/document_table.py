@@ -5,8 +5,10 @@ rows-1a2b3c.documents.npy       one entry a document, in the order of the rows
 rows-1a2b3c.documents.json      the names of files and kinds, and the hash of the rows they belong to
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ ENTRY = np.dtype(
     ],
     align=True,
 )
+NO_TABLE = "There is none"
+MAKE_AGAIN = "Add its text once more (manage.py add_corpus; of the demo: manage.py load_demo): they are made again."
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,14 @@ class DocumentTable:
         said = {"rows_sha256": sha256(rows_path), "entries_sha256": sha256(entries), "size": self.size}
         said |= {"files": self.files, "kinds": self.kinds, "notes": self.notes}
         with whole_file(names) as unfinished:
-            unfinished.write_text(json.dumps(said, indent=1))
+            unfinished.write_text(json.dumps(said | {"said_sha256": _hash_of_said(said)}, indent=1))
 
 
 def open_table(rows_path, rows_sha256: str = "") -> DocumentTable | None:
     """The table beside the rows; None where there is none, as beside rows of earlier versions.
 
-    `rows_sha256`: of the rows it has to belong to. Raises CorpusError where it is of other rows, or damaged.
+    `rows_sha256`: of the rows it has to belong to. Raises CorpusError where it is of other rows, or not as it was
+    written: both files have a hash, and each look of the entries is read for it once a process.
     """
     entries_path, names = _paths(rows_path)
     if not names.is_file():
@@ -102,14 +107,44 @@ def open_table(rows_path, rows_sha256: str = "") -> DocumentTable | None:
         )
         whole = entries.dtype == ENTRY and entries.ndim == 1
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
-        raise CorpusError(f"The documents of {rows_path} cannot be read: {error}. Add the corpus again.") from error
+        raise CorpusError(f"The documents of {rows_path} cannot be read: {error}. {MAKE_AGAIN}") from error
     if not whole or (rows_sha256 and said.get("rows_sha256") != rows_sha256):
-        raise CorpusError(f"{names} is the table of other rows than {rows_path}. Add the corpus again.")
+        raise CorpusError(f"{names} is the table of other rows than {rows_path}. {MAKE_AGAIN}")
+    if damage := _damage(said, entries_path):
+        raise CorpusError(f"The documents of {rows_path} are damaged: {damage}. {MAKE_AGAIN}")
     return table
 
 
-def has_table(rows_path) -> bool:
-    return _paths(rows_path)[1].is_file()
+def why_not_whole(rows_path) -> str:
+    """What is wrong with the table beside rows that are there, or with the rows; empty where both are as written.
+
+    "There is none" beside rows of earlier versions.
+    """
+    try:
+        table = open_table(rows_path, sha256(rows_path))
+    except CorpusError as damage:
+        return str(damage)
+    return "" if table is not None else NO_TABLE
+
+
+def _damage(said: dict, entries: Path) -> str:
+    """How the two files differ from what was written; empty where they do not. Earlier versions kept fewer hashes."""
+    own = said.pop("said_sha256", None)
+    if own is not None and own != _hash_of_said(said):
+        return f"{entries.with_suffix('.json')} has changed since it was written"
+    stat, was = entries.stat(), said.get("entries_sha256")
+    if was is not None and (now := _hash_of(entries, stat.st_size, stat.st_mtime_ns, stat.st_ino)) != was:
+        return f"{entries} has changed since it was written (SHA-256 {now[:12]}, was {str(was)[:12]})"
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _hash_of(file: Path, *look) -> str:
+    return sha256(file)
+
+
+def _hash_of_said(said: dict) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def starts_after_eos(rows: np.ndarray, eos: int, bos: bool) -> np.ndarray:

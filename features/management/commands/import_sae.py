@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from features.importing import hub_saes
 from features.importing.plan import ImportPlan, carry_out, has_figures, plan_import, request_figures
 from features.importing.request import ImportRequest, Unanswered
+from features.jobs import estimate
 from features.management.downloads import TellsDownloads
 
 FACTS = {"model_name": "model", "hook_point": "hook point"}  # that files may name otherwise
@@ -90,6 +91,8 @@ class Command(TellsDownloads, BaseCommand):
             self.stdout.write(page)
         elif how == "queue":
             job = request_figures(sae, tokens, how="import")
+            if job:
+                self.stdout.write(estimate.told(sae, job.tokens))
             state = "are there already" if job is None else f"are job {job.pk}. {getattr(job, 'note', '')}".strip()
             self.stdout.write(f"{page}; its statistics {state}.")
         elif not has_figures(sae, tokens):

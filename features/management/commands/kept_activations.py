@@ -2,9 +2,10 @@
 
 from django.core.management.base import BaseCommand, CommandError
 
-from features.messages import size
+from features.messages import BadRequest, size
 from features.models import SAE, KeptActivations
 from features.storage import kept_activations
+from features.storage.holdings import rows
 
 
 class Command(BaseCommand):
@@ -16,14 +17,14 @@ class Command(BaseCommand):
         parser.add_argument("--free", action="store_true", help="Remove the files. Statistics and pages stay.")
 
     def handle(self, sae, check, free, **options):
-        rows = KeptActivations.objects.select_related("statistics__sae", "statistics__corpus")
+        kept = KeptActivations.objects.select_related("statistics__sae", "statistics__corpus")
         if sae is not None:
-            rows = rows.filter(statistics__sae=_sae(sae))
-        if not rows:
+            kept = kept.filter(statistics__sae=_sae(sae))
+        if not kept:
             self.stdout.write("No activations are kept. A computation of all features keeps them.")
-        wrong = [row for row in rows if not self._tell(row, check, free)]
+        wrong = [row for row in kept if not self._tell(row, check, free)]
         if wrong:
-            raise CommandError(f"{len(wrong)} of {len(rows)} sets are damaged. Recompute their statistics.")
+            raise CommandError(f"{len(wrong)} of {len(kept)} sets are damaged. Recompute their statistics.")
 
     def _tell(self, row, check, free) -> bool:
         """Whether nothing is wrong with it."""
@@ -31,7 +32,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{row.statistics}: none. {row.why_not or 'They are being written.'}")
             return True
         if free:
-            self.stdout.write(f"{row.statistics}: freed {size(kept_activations.free(row))}.")
+            try:
+                self.stdout.write(f"{row.statistics}: freed {size(rows.free(row))}.")
+            except BadRequest as refusal:
+                raise CommandError(str(refusal)) from refusal
             return True
         self.stdout.write(f"{row.statistics}: {size(row.bytes)} in {kept_activations.path_of(row)}.")
         wrong = kept_activations.check(row) if check else ""

@@ -1,21 +1,10 @@
 """manage.py kept: what the site keeps, how large each is, and remove one."""
 
-from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 
-from features.jobs import leftovers  # noqa: F401  (registers what is its own)
 from features.messages import BadRequest, size
-from features.storage import holdings
-
-HUB = settings.DATA_DIR / "hub"
-holdings.register(
-    holdings.Holding(
-        "hub",
-        "a download: an SAE that was imported from it cannot be read",
-        lambda: holdings.folders_below(HUB, "downloaded to"),
-        lambda key: holdings.remove_below(HUB, key),
-    )
-)
+from features.storage.holdings import registry
+from saeviz.kept import kinds
 
 
 class Command(BaseCommand):
@@ -28,14 +17,27 @@ class Command(BaseCommand):
 
     def handle(self, remove, **options):
         if remove:
-            try:
-                gone = holdings.remove(*remove)
-            except (BadRequest, OSError) as refusal:
-                raise CommandError(f"Nothing was removed. {refusal}") from refusal
-            self.stdout.write(f"Removed: {gone.what} ({size(gone.bytes)}).")
+            self._remove(*remove)
             return
-        for name, holding in holdings.REGISTERED.items():
-            items = list(holding.items())
-            self.stdout.write(f"{name}: {size(sum(item.bytes for item in items))}. Without one: {holding.loses}.")
-            for item in items:
-                self.stdout.write(f"  {item.key:>12}  {size(item.bytes):>10}  {item.what}")
+        for name, holding in kinds.registered().items():
+            items = [(item, item.measure()) for item in holding.items()]
+            self.stdout.write(f"{name}: {size(sum(measured.bytes for _, measured in items))}. {holding.title}.")
+            if items:
+                self.stdout.write(f"  Without one: {holding.loses} {holding.again}")
+            for item, measured in items:
+                self.stdout.write(f"  {item.key:>12}  {size(measured.bytes):>10}  {_said(item, measured)}")
+
+    def _remove(self, name, key):
+        try:
+            holding, item = registry.find(name, key)
+            measured = item.measure()
+            registry.remove(name, key)
+        except (BadRequest, OSError) as refusal:
+            raise CommandError(f"Nothing was removed. {refusal}") from refusal
+        again = item.again() if item.again else holding.again
+        self.stdout.write(f"Removed: {item.what} ({size(measured.bytes)}). {again}")
+
+
+def _said(item, measured) -> str:
+    used = item.used or measured.used
+    return "; ".join(filter(None, [item.what, item.of, used and f"last used {used:%Y-%m-%d}"]))

@@ -68,8 +68,9 @@ def test_a_worker_imports_what_was_chosen(client, files, corpus, sent, django_ca
     with django_capture_on_commit_callbacks(execute=True):
         answer = client.post(ADD, asked(files, name="Mine", tokens="300"), follow=True)
     row = Import.objects.get()
+    assert "Asked for 9,999,999 tokens; the corpus" in client.post(ADD, asked(files, tokens="9999999")).content.decode()
     assert sent == ["ring"] and not SAE.objects.exists()
-    assert f"Import {row.pk} of {files.sae} is queued." in answer.content.decode()
+    assert f"Import {row.pk} of {files.sae} is queued. For 300 tokens. Time: nobody knows" in answer.content.decode()
     work(Import)
     row.refresh_from_db()
     assert (row.state, row.error, row.sae.name) == ("done", "", "Mine")

@@ -11,9 +11,10 @@ from django.core.management import CommandError, call_command
 
 from features.engine.confined import process
 from features.engine.corpus.document_table import open_table
+from features.engine.corpus.errors import CorpusError
 from features.importing import corpora
 from features.models import Corpus
-from features.storage import opened
+from features.storage import opened, readers
 from tests.features import checkpoints
 
 MANY = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 2000}  # letters for one
@@ -116,3 +117,24 @@ def test_who_cancels_waits_for_no_file(files, monkeypatch):
         child.load(opened.TEXTS)
     with pytest.raises(Cancelled):
         corpora.build(files.text, files.model, tick=cancel)
+
+
+def test_damage_in_a_corpus_is_found_where_it_is_read_and_made_again_with_its_text(files):
+    corpus = corpora.build(files.text, files.model).register()
+    rows = Path(corpus.path)
+    for ending, place, read in (
+        (".npy", 200, readers.rows_of),
+        (".documents.json", 200, readers.documents_of),
+        (".documents.npy", -40, readers.documents_of),
+    ):
+        damaged = rows.with_suffix(ending)
+        whole = damaged.read_bytes()
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        damaged.write_bytes(flipped)
+        with pytest.raises(CorpusError, match=r"Add its text once more|add the text again"):
+            read(corpus)
+        if ending != ".documents.npy":
+            damaged.write_bytes(whole)
+    assert "Damage was found, and the corpus made again. The documents of" in added(files, files.text)
+    assert damaged.read_bytes() == whole and Corpus.objects.get().sha256 == corpus.sha256

@@ -1,0 +1,1 @@
+"""What importing keeps on disk and in rows, as it is listed and removed."""
