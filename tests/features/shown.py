@@ -94,7 +94,7 @@ def store(sae, collected):
         feature_rows.save(rows)
     before = write._switch(sae, statistics)
     if before:
-        write._remove(before)
+        write.remove_set(before)
     return statistics
 
 

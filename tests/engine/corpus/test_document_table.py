@@ -46,7 +46,7 @@ def test_a_table_opens_as_it_was_and_only_beside_its_rows(built, tmp_path):
     _, packed, _ = built
     path = tmp_path / "rows.npy"
     digest = token_rows.save_rows(path, packed.rows)
-    assert document_table.open_table(path) is None and not document_table.has_table(path)
+    assert document_table.open_table(path) is None and document_table.why_not_whole(path) == document_table.NO_TABLE
     packed.table.save(path)
     table = document_table.open_table(path, digest)
     np.testing.assert_array_equal(table.entries, packed.table.entries)
