@@ -66,8 +66,7 @@ def begin():
     """Once, when a worker starts: ring where rows of earlier versions wait."""
     try:
         waiting = recognition.unrecognised(), move_payloads.unmoved(), twins.ungrouped(), example_tokens.unfilled()
-        waiting = *waiting, encoder_columns.unfilled()
-        lacking = steps.request_missing()
+        lacking = steps.request_missing() or encoder_columns.unfilled()
         if lacking or any(rows.exists() for rows in waiting) or claims.untested():
             doorbell.ring()
     except DatabaseError:

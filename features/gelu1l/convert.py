@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from ..engine.corpus.columns import read_parquet
+from ..engine.corpus.notes import Notes
+from ..engine.corpus.text_field import TextField
+from ..engine.corpus.token_rows import save_rows
 from ..engine.files import whole_folder
 
 PARTS = 20  # pieces that a batch of documents was cut into before it was tokenised
@@ -40,6 +44,12 @@ def convert_model(config, weights, tokenizer, folder) -> Path:
         (part / "config.json").write_text(json.dumps(kept, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
     return folder
+
+
+def write_published_rows(texts: list[Path], folder: Path, target: Path) -> None:
+    """`published_rows` of parquet files, at `target`. Raises CorpusError."""
+    documents = [text for file in texts for text, _ in read_parquet(file, TextField(), Notes())]
+    save_rows(target, published_rows(documents, folder))
 
 
 def published_rows(documents: list[str], folder, length: int = LENGTH) -> np.ndarray:

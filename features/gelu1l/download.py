@@ -2,20 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
-from ..engine.corpus import token_rows
-from ..engine.corpus.columns import read_parquet
-from ..engine.corpus.notes import Notes
-from ..engine.corpus.text_field import TextField
+from ..engine.confined.process import ChildEnded
+from ..engine.corpus.errors import CorpusError
 from ..importing import corpora, hub, plan
 from ..importing.hub_transfer import DownloadProgress
 from ..importing.request import ImportRequest
 from ..models import SAE
-from .convert import TOKENIZER, convert_model, published_rows
+from ..storage.opened import LOOKS, TEXTS, opened
+from .convert import TOKENIZER
 
 MODEL = "NeelNanda/GELU_1L512W_C4_Code"
 TOKENS = "NeelNanda/gpt-neox-tokenizer-digits"
@@ -24,6 +24,7 @@ CORPUS = "datasets/NeelNanda/c4-code-20k"
 RUNS = {"gelu-1l-run1": ("25", "GELU-1L, run 1"), "gelu-1l-run2": ("47", "GELU-1L, run 2")}
 FIRST, SECOND = RUNS  # the second is encoder B of the first
 HOOK = "blocks.0.mlp.hook_post"
+TIMES = 16  # bytes in memory for each of a file's: text unpacked, tokens of Python
 LICENCE = "NeelNanda/c4-code-20k from the Hugging Face hub: documents of C4 (ODC-BY) and public code."
 
 
@@ -67,9 +68,10 @@ def prepare(
     """
     files = download(with_texts=not text, progress=progress)
     say("Converting the model")
-    folder = convert_model(files.config, files.weights, files.tokenizer, settings.DATA_DIR / "models" / "gelu-1l")
-    say("Tokenising the corpus")
-    built = corpora.build(text, folder) if text else _published_corpus(files.texts, folder)
+    folder = settings.DATA_DIR / "models" / "gelu-1l"
+    _in_child("convert_model", [files.weights], files.config, files.weights, files.tokenizer, folder)
+    say(step := "Tokenising the corpus")
+    built = corpora.build(text, folder) if text else _published_corpus(files.texts, folder, partial(say, step))
     new = {slug: path for slug, path in files.checkpoints.items() if not _is_there(slug, path, built)}
     return Prepared(built, tuple(_check(slug, path, folder, built, say) for slug, path in new.items()))
 
@@ -104,12 +106,23 @@ def _parquet_names() -> list[str]:
     return kept.read_text().split("\n")
 
 
-def _published_corpus(texts: list[Path], folder: Path) -> corpora.BuiltCorpus:
+def _published_corpus(texts: list[Path], folder: Path, tick: Callable[[], None]) -> corpora.BuiltCorpus:
     path = settings.DATA_DIR / "corpora" / "c4-code-20k.npy"
     if not path.exists():
-        documents = [text for file in texts for text, _ in read_parquet(file, TextField(), Notes())]
-        token_rows.save_rows(path, published_rows(documents, folder))
+        _in_child("write_published_rows", texts, texts, folder, path, tick=tick)
     return corpora.BuiltCorpus("c4-code-20k", "C4 and code, 20k documents", path, folder, True, LICENCE)
+
+
+def _in_child(function: str, files: list[Path], *arguments, tick=None) -> None:
+    """A function of convert.py, which opens `files`, in a process of its own. Raises CorpusError, and what it does."""
+    module, size = f"{__package__}.convert", sum(file.stat().st_size for file in files)
+    what = f"{', '.join(map(str, files))} ({size:,} bytes)"
+    try:
+        opened(
+            (*LOOKS, *TEXTS, module), f"{module}:{function}", *arguments, what=what, size=size, times=TIMES, tick=tick
+        )
+    except ChildEnded as ended:
+        raise CorpusError(str(ended)) from ended
 
 
 def _is_there(slug: str, path: Path, built: corpora.BuiltCorpus) -> bool:

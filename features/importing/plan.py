@@ -213,9 +213,10 @@ def check_import(
 
     say(f"Loading {plan.model_path.name} and {plan.path.name}")
     device = settings.SAEVIZ_DEVICE
-    found = verdicts.find(plan.model_path)
+    vocabulary = vocabulary_in(plan.model_path)
+    found = verdicts.find(plan.model_path) or verdicts.look(plan.model_path, vocabulary, tick)
     named = plan.model_path, plan.path, plan.hook_point, device, plan.answers or None
-    subject = Subject.load(*named, verdict=found, vocabulary=vocabulary_in(plan.model_path))
+    subject = Subject.load(*named, verdict=found, vocabulary=vocabulary)
     built = plan.built
     if plan.corpus is None and built is None:
         say(f"Tokenising {plan.text.name}")

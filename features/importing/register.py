@@ -109,7 +109,8 @@ def facts_of(path, model_path, answers=None) -> dict:
     from ..engine.subject import Subject
 
     hook_point = description_of(path, answers).subject["hook_point"]
-    found, vocabulary = verdicts.find(model_path), vocabulary_in(model_path)
+    vocabulary = vocabulary_in(model_path)
+    found = verdicts.find(model_path) or verdicts.look(model_path, vocabulary)
     return facts_from(Subject.load(model_path, path, hook_point, "cpu", answers, found, vocabulary), model_path)
 
 

@@ -62,12 +62,13 @@ def subject_of(sae: SAE, device: str = "auto"):
     from ..engine.subject import Subject
 
     device = settings.SAEVIZ_DEVICE if device == "auto" else device
+    vocabulary = vocabulary_of(sae)
     return Subject.load(
         *(sae.model_path, sae.path, sae.hook_point),
         device=device,
         answers=sae.answers or None,
-        verdict=verdicts.known(sae),
-        vocabulary=vocabulary_of(sae),
+        verdict=verdicts.known(sae) or verdicts.look(sae.model_path, vocabulary),
+        vocabulary=vocabulary,
     )
 
 

@@ -1,18 +1,23 @@
 """What was found of a language model, once for its weights and config; rows of SAEs keep it for whoever loads it.
 
-A worker looks (engine/model/model_check.py); the site reads. Files that have changed since are looked at again.
+A worker looks (engine/model/model_check.py), in a child: what config and weights make libraries do has bounds there
+before anybody loads them for good. The site reads. Files that have changed since are looked at again.
 """
 
 import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from ..engine.confined.process import ChildEnded
 from ..engine.files import sha256
 from ..engine.foreign_files import plain_bytes
+from ..engine.model.config import ModelError
 from ..engine.model.hook_points import hook_widths, usual_first
 from ..engine.model.verdict import Verdict
 from ..models import SAE
+from .opened import opened
 
+TIMES = 8  # bytes that a model takes for each of its files', halves made whole and copied as it is read
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
 
 
@@ -27,6 +32,26 @@ def find(model_path) -> Verdict | None:
     """The same of a model that another SAE was read with, wherever that one's lay."""
     same = SAE.objects.filter(verdict__key=_key(model_path)).first()
     return same and _read(same)
+
+
+def look(model_path, vocabulary, tick=None) -> Verdict:
+    """What the check finds of a model, in a child; `tick()` is called while it is waited for. Raises ModelError."""
+    from ..engine.model import language_model, model_check  # and torch with them
+
+    folder = Path(model_path)
+    size = sum(file.stat().st_size for file in weight_files(folder))
+    try:
+        return opened(
+            (*language_model.opened_with(folder), model_check.__name__),
+            f"{model_check.__name__}:find_verdict",
+            *(folder, vocabulary.ids(model_check.TEXT)),
+            what=f"The model in {folder} ({size:,} bytes of weights)",
+            size=size,
+            times=TIMES,
+            tick=tick,
+        )
+    except ChildEnded as ended:
+        raise ModelError(str(ended)) from ended
 
 
 def _read(sae: SAE) -> Verdict | None:

@@ -69,6 +69,12 @@ def load_model(folder, device: str = "auto", ids: Tensor | None = None):
         raise ModelError(f"The model in {folder} cannot be loaded: {said}") from error
 
 
+def opened_with(folder) -> tuple[str, ...]:
+    """Modules that a model in this folder is opened with, slow ones. Raises ModelError."""
+    is_small = OneBlockConfig.read(read_config(folder)) is not None
+    return (__name__,) if is_small else (__name__, f"{__package__}.boot", "transformer_lens.model_bridge")
+
+
 def _refuse_pipes(folder: Path) -> None:
     """Raises ModelError where anything but files and folders lies there: to open a pipe waits for ever."""
     for entry in sorted(folder.iterdir()):

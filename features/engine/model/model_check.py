@@ -29,16 +29,21 @@ TEXT = (  # Lewis Carroll, Alice's Adventures in Wonderland (1865)
 
 def load_checked(folder, device: str, vocabulary: Vocabulary):
     """(model, Verdict). Raises ModelError where it cannot be loaded, or its hook points cannot be relied on."""
-    model = load_model(folder, device, _ids(vocabulary, folder))
+    model = load_model(folder, device, _ids(vocabulary.ids(TEXT), folder))
     verdict = check_model(model)
     model.ids = model.own_logits = None  # as wide as the vocabulary
     return model, verdict
 
 
-def _ids(vocabulary: Vocabulary, folder) -> Tensor:
+def find_verdict(folder, text: list[int]) -> Verdict:
+    """The same without the model, for a process of its own; `text` are the ids of TEXT. Raises ModelError."""
+    return check_model(load_model(folder, "cpu", _ids(text, folder)))
+
+
+def _ids(text: list[int], folder) -> Tensor:
     """Random ids and a row of text, as many tokens of each as the model reads. [2, TOKENS]"""
     length = min(TOKENS, context_length(folder) or TOKENS)
-    text = torch.tensor((vocabulary.ids(TEXT) * TOKENS)[:length])
+    text = torch.tensor((text * TOKENS)[:length])
     generator = torch.Generator().manual_seed(0)
     # Within the text's: a model may have fewer outputs than its tokenizer has tokens.
     random = torch.randint(0, int(text.max()) + 1, (length,), generator=generator)

@@ -2,20 +2,24 @@
 
 They are written with the features. Those of statistics that earlier versions wrote are made from the weights by a
 worker, a batch at a time, to be interrupted anywhere; who is in a swarm is not known there without a computation.
+Weights that could not be read are tried again when their files are others.
 """
 
 import logging
+from pathlib import Path
 
 import numpy as np
 from django.db import transaction
 
 from ...engine.results import Encoders
-from ...models import SAE, Feature, FeatureFlag
+from ...engine.sae.reading.files import find_weights, weight_files
+from ...models import SAE, Feature, FeatureFlag, Statistics
 from ..readers import autoencoder_of
 
 log = logging.getLogger(__name__)
 BATCH = 500  # features: no other writer waits long
 COLUMNS = ("encoder_norm", "encoder_cosine", "flags")
+TRIED = "encoder columns tried"  # in a set's `analysis`: the look of the files that could not be read
 
 
 def set_columns(row: Feature, encoders: Encoders) -> None:
@@ -33,20 +37,36 @@ def set_columns(row: Feature, encoders: Encoders) -> None:
 # Statistics of earlier versions
 
 
-def unfilled():
-    """Features that pages show, of complete sets, without their encoder's figures."""
-    shown = Feature.objects.filter(statistics__in=SAE.objects.exclude(statistics=None).values("statistics"))
-    return shown.filter(encoder_norm=None).exclude(statistics__completed=None)
+def unfilled() -> list[SAE]:
+    """SAEs that show a complete set with features that lack their encoder's figures, of weights not tried yet."""
+    lacking = Feature.objects.filter(encoder_norm=None).exclude(statistics__completed=None)
+    shown = SAE.objects.filter(statistics__in=lacking.values("statistics")).select_related("statistics")
+    return [sae for sae in shown if sae.statistics.is_of(sae) and sae.statistics.analysis.get(TRIED) != _look(sae)]
 
 
 def fill_all() -> None:
-    for sae in SAE.objects.filter(pk__in=unfilled().values("statistics__sae")).select_related("statistics"):
-        if not sae.statistics.is_of(sae):
-            continue
+    for sae in unfilled():
         try:
             _fill(sae)
         except (ValueError, OSError) as problem:  # weights that are gone or cannot be read: the columns stay empty
             log.warning("The encoder's figures of %s are not filled in: %s", sae, problem)
+            _remember(sae)
+
+
+def _remember(sae: SAE) -> None:
+    with transaction.atomic():
+        row = Statistics.objects.select_for_update().get(pk=sae.statistics_id)
+        row.analysis |= {TRIED: _look(sae)}
+        row.save(update_fields=["analysis"])
+
+
+def _look(sae: SAE) -> list:
+    """[name, bytes, time] of the files of its weights; empty where there are none."""
+    try:
+        stats = [(file.name, file.stat()) for file in weight_files(find_weights(Path(sae.path)))]
+    except (ValueError, OSError):
+        return []
+    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
 def _fill(sae: SAE) -> None:

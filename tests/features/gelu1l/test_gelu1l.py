@@ -24,7 +24,7 @@ from features.engine.model.language_model import load_model
 from features.engine.model.vocabulary import Vocabulary
 from features.engine.prompt import analyse
 from features.engine.subject import Subject
-from features.gelu1l import download
+from features.gelu1l import convert, download
 from features.gelu1l.convert import published_rows
 from features.gelu1l.published_numbers import read_published
 from features.importing import demo, hub, hub_transfer, job
@@ -199,7 +199,7 @@ def test_the_converted_model_is_transformer_lens_s_own(served, monkeypatch):
     from transformers import PreTrainedTokenizerFast
 
     files = download.download()
-    folder = download.convert_model(files.config, files.weights, files.tokenizer, files.config.parent / "converted")
+    folder = convert.convert_model(files.config, files.weights, files.tokenizer, files.config.parent / "converted")
     said = json.loads(files.config.read_text())
     names = ("d_model", "n_layers", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab", "act_fn", "attn_only")
     config = TransformerBridgeConfig(

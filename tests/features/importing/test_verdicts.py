@@ -7,13 +7,15 @@ import pytest
 from django.core.management import call_command
 
 from features.engine import subject as engine_subject
+from features.engine.model.config import ModelError
 from features.engine.model.hook_points import hook_widths
 from features.jobs.loaded_job import LoadedJob
 from features.models import SAE, Job
 from features.storage import verdicts
-from features.storage.readers import subject_of
+from features.storage.readers import subject_of, vocabulary_in
 from tests.engine import small
 from tests.engine.model.families import write
+from tests.soak import hostile
 
 from .. import checkpoints
 
@@ -37,9 +39,9 @@ def run(files, model, **options):
 
 @pytest.fixture
 def loads(monkeypatch):
-    """Names of the functions that load a model."""
+    """Names of the functions that look at a model, in a child, and load it."""
     called = []
-    for of, name in ((engine_subject, "load_checked"), (engine_subject.language_model, "load_model")):
+    for of, name in ((verdicts, "look"), (engine_subject.language_model, "load_model")):
         real = getattr(of, name)
         monkeypatch.setattr(of, name, lambda *a, real=real, name=name, **k: (called.append(name), real(*a, **k))[1])
     return called
@@ -60,9 +62,9 @@ def test_figures_that_cannot_be_right_are_left_out_and_the_pages_say_why(files, 
     assert why in client.get(sae.feature_url(feature.index)).content.decode()
     page = client.get(f"{sae.feature_url(feature.index)[:-1]}.json").json()
     assert page["logits"] == {"positive": [], "negative": [], "histogram": None} and page["count"] > 0
-    # Looked at once, by the import; whoever loads it later reads what was found: the computation, and who asks
+    # Looked at once, by the import; whoever loads it reads what was found: the import, the computation, and who asks
     # how near dead features came.
-    assert loads == ["load_checked", "load_model", "load_model"] and subject_of(sae).why_no_effects == why
+    assert loads == ["look", *["load_model"] * 3] and subject_of(sae).why_no_effects == why
 
 
 def test_the_same_weights_are_looked_at_once(files, tmp_path, loads):
@@ -71,7 +73,7 @@ def test_the_same_weights_are_looked_at_once(files, tmp_path, loads):
     (tmp_path / "llama").rename(tmp_path / "moved")
     run(files, tmp_path / "moved", slug="two")
     one, two = SAE.objects.order_by("pk")
-    assert loads == ["load_checked", "load_model"] and one.verdict["found"] == two.verdict["found"]
+    assert loads == ["look", "load_model", "load_model"] and one.verdict["found"] == two.verdict["found"]
     assert two.why_no_effects == "" and two.model_verdict.largest_logit > 0
     # What forms offer is what was found.
     assert verdicts.hooks_of(two.model_path) == hook_widths(two.model_path)
@@ -114,3 +116,15 @@ def test_a_prefix_that_was_taken_off_is_said(files, tmp_path, client):
     said = "begin with `_orig_mod.`, which was taken off."
     assert said in run(files, tmp_path / "llama")
     assert said in client.get(SAE.objects.get().get_absolute_url()).content.decode()
+
+
+def test_weights_that_are_a_trap_are_refused_within_a_bound(tmp_path, settings):
+    """Of a pickle that lacks what its library would make up, 8 GB, and of a header without end."""
+    settings.SAEVIZ_FILE_MEMORY = 100 << 20
+    with pytest.raises(ModelError, match=r"heads .* took \d+ MiB of memory and was ended; 105 MiB are allowed"):
+        verdicts.look(hostile.hollow(tmp_path / "heads", head_dim=1 << 17), vocabulary_in(tmp_path / "heads"))
+    settings.SAEVIZ_FILE_MEMORY = 1 << 20
+    small.write_model(tmp_path / "header", 1)
+    hostile.header(tmp_path / "header" / "model.safetensors", 5_000_000)
+    with pytest.raises(ModelError, match=r"header .* took \d+ MiB of memory and was ended; 39 MiB are allowed"):
+        verdicts.look(tmp_path / "header", vocabulary_in(tmp_path / "header"))

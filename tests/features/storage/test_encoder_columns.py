@@ -54,12 +54,29 @@ def test_sets_of_earlier_versions_are_filled_from_the_weights_and_say_what_is_no
     monkeypatch.setattr(health, "LEAST_FEATURES", 5)
     sae.statistics.health = {"swarm": 3}
     sae.statistics.save()
-    assert encoder_columns.unfilled().count() == 8
+    assert encoder_columns.unfilled() == [sae]
     encoder_columns.fill_all()
-    assert not encoder_columns.unfilled().exists()
+    assert encoder_columns.unfilled() == []
     for row in Feature.objects.shown_of(sae):
         column, decoder = weights.W_enc[:, row.index].double(), weights.W_dec[row.index].double()
         assert row.encoder_norm == pytest.approx(float(column.norm()), rel=1e-6)
         cosine = float(column @ decoder / column.norm() / decoder.norm())
         assert row.encoder_cosine == pytest.approx(cosine, abs=1e-6)
     assert "3 features are in a swarm; which ones" in client.get("/saes/tiny/features/?show=swarm").content.decode()
+
+
+def test_weights_that_cannot_be_read_are_tried_again_when_their_files_are_others(sae, tmp_path, monkeypatch):
+    weights, reads = tmp_path / "half.pt", []
+    weights.write_bytes(b"half")
+    sae.path = str(weights)
+    sae.save()
+    monkeypatch.setattr(encoder_columns, "autoencoder_of", lambda sae: (reads.append(1), int("no weights")))
+    for _ in range(2):
+        encoder_columns.fill_all()
+    assert len(reads) == 1 and encoder_columns.unfilled() == []
+    weights.write_bytes(b"another half")
+    assert encoder_columns.unfilled() == [sae]
+    weights.unlink()
+    assert encoder_columns.unfilled() == [sae]
+    encoder_columns.fill_all()
+    assert encoder_columns.unfilled() == []
