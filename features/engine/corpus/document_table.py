@@ -27,7 +27,7 @@ ENTRY = np.dtype(
     align=True,
 )
 NO_TABLE = "There is none"
-MAKE_AGAIN = "Add its text once more (manage.py add_corpus; of the demo: manage.py load_demo): they are made again."
+MAKE_AGAIN = "Add the corpus again (manage.py add_corpus with its text; the demo's: manage.py load_demo)."
 
 
 @dataclass(frozen=True)
