@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from ..engine.foreign_files import in_words
 from ..jobs.admin import QueuedWorkAdmin, say_queued
+from ..messages import sentence
 from ..models import SAE, Corpus, Import
 from . import folders, job, language_models, provenance, uploads
 from .request import ImportRequest, Unanswered
@@ -147,14 +148,18 @@ class ImportAdmin(QueuedWorkAdmin):
         self._only_for(request)
         if request.method != "POST":
             return HttpResponseRedirect(reverse("admin:features_import_add"))
-        receiver = None
+        receiver, length = None, int(request.META.get("CONTENT_LENGTH") or 0)
         try:
-            uploads.refuse_by_size(int(request.META.get("CONTENT_LENGTH") or 0))
+            uploads.refuse_by_size(length)
             receiver = uploads.Receiver(request)
             request.upload_handlers = [receiver]
             return csrf_protect(lambda request: self._kept(request, receiver))(request)
-        except (uploads.UploadRefused, OSError) as refusal:
+        except uploads.UploadRefused as refusal:
             return self._upload_refused(request, str(refusal))
+        except OSError as error:
+            return self._upload_refused(
+                request, f"Nothing was kept. {sentence(error, needed=length, folder=uploads.root())}"
+            )
         finally:
             if receiver:
                 receiver.discard()
@@ -166,10 +171,10 @@ class ImportAdmin(QueuedWorkAdmin):
             return HttpResponseRedirect(address)
         return JsonResponse({"url": address})
 
-    def _upload_refused(self, request, sentence: str):
+    def _upload_refused(self, request, why: str):
         if not request.accepts("text/html"):
-            return JsonResponse({"error": sentence}, status=400)
-        self.message_user(request, sentence, messages.ERROR)
+            return JsonResponse({"error": why}, status=400)
+        self.message_user(request, why, messages.ERROR)
         return HttpResponseRedirect(reverse("admin:features_import_add"))
 
     def _request_gelu1l(self, request):

@@ -1,5 +1,7 @@
 """Pages of training runs: which there are, how one goes, what a checkpoint is like, and a feature through them."""
 
+from pathlib import Path
+
 from django.core.paginator import Paginator
 from django.db.models import Count, F, Q
 from django.http import Http404, HttpResponseForbidden, JsonResponse
@@ -9,7 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from ..jobs.views import STAFF_ONLY, may_compute
-from ..messages import BadRequest, size
+from ..messages import BadRequest, sentence, size
 from ..models import SAE, Checkpoint, Run, Watch
 from . import checkpoint_health, history, lists, panels, records, trainer_log, warnings
 from .claims import held
@@ -169,8 +171,12 @@ def upload(request, step, name=None):
         raise uploads.Refused("PUT sends a file to STEP/NAME, POST to STEP/ says that all have come.", 405)
     except uploads.Refused as refusal:
         return JsonResponse({"error": str(refusal)}, status=refusal.status)
+    except (TimeoutError, ConnectionError) as error:
+        return JsonResponse({"error": f"It did not come whole: {error or 'silence'}. Send it again."}, status=408)
     except OSError as error:
-        return JsonResponse({"error": f"It cannot be written: {error.strerror}."}, status=507)
+        length, folder = int(request.META.get("CONTENT_LENGTH") or 0), Path(token.watch.path)
+        told = sentence(error, needed=length, folder=folder)
+        return JsonResponse({"error": f"{told} The file was not kept: send it again then."}, status=507)
 
 
 def _run_or_404(slug: str) -> Run:

@@ -5,6 +5,7 @@ from django.db import DatabaseError
 
 from features.importing import corpora, hub_datasets, language_models
 from features.management.downloads import TellsDownloads
+from features.messages import is_disk_full, sentence
 
 MOST_KINDS = 12  # that are named
 
@@ -47,8 +48,10 @@ class Command(TellsDownloads, BaseCommand):
                 path, given = self._fetched(path, options["files"], given)
             corpus = corpora.build(path, folder, bos=False if no_bos else None, **given).register()
         except (ValueError, OSError) as error:
-            raise CommandError(f"No corpus was added. {error}") from error
+            raise CommandError(f"No corpus was added. {sentence(error)}") from error
         except DatabaseError as error:
+            if is_disk_full(error):
+                raise CommandError(f"No corpus was added. {sentence(error)}") from error
             way_out = "Run `manage.py migrate` first, or `make run`, which does."
             raise CommandError(f"No corpus was added. The database is not ready ({error}). {way_out}") from error
         self.stdout.write(
@@ -63,8 +66,8 @@ class Command(TellsDownloads, BaseCommand):
             more = f" and {len(corpus.kinds) - len(first):,} more" if len(corpus.kinds) > len(first) else ""
             ends = f", each ends with {corpus.eos}" if corpus.eos else ""
             self.stdout.write(f"{corpus.documents:,} documents{ends}; kinds: {', '.join(first)}{more}.")
-        for sentence in corpus.notes:
-            self.stdout.write(sentence)
+        for note in corpus.notes:
+            self.stdout.write(note)
 
     def _fetched(self, dataset, pattern, given):
         """Where a dataset's texts lie by now, and what is said of them."""

@@ -13,6 +13,7 @@ from features.importing.plan import ImportPlan, carry_out, has_figures, plan_imp
 from features.importing.request import ImportRequest, Unanswered
 from features.jobs import estimate
 from features.management.downloads import TellsDownloads
+from features.messages import is_disk_full, sentence
 
 FACTS = {"model_name": "model", "hook_point": "hook point"}  # that files may name otherwise
 MUCH_VARIANCE = 0.1  # share from which on it is told where the variance lies
@@ -48,8 +49,10 @@ class Command(TellsDownloads, BaseCommand):
                 path = str(hub_saes.fetch_sae(path, self.received))
             sae = carry_out(_plan(ImportRequest(path, **given, answers=_answers(answer))), self._say)
         except (ValueError, OSError) as error:
-            raise CommandError(f"Nothing was imported. {error}") from error
+            raise CommandError(f"Nothing was imported. {sentence(error)}") from error
         except DatabaseError as error:
+            if is_disk_full(error):
+                raise CommandError(f"Nothing was imported. {sentence(error)}") from error
             way_out = "Run `manage.py migrate` first, or `make run`, which does."
             raise CommandError(f"Nothing was imported. The database is not ready ({error}). {way_out}") from error
         self._tell(sae)

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from ...engine.files import sha256
+from ...engine.files import give_name, sha256, whole_file
 from ...messages import size
 from ...models import RunToken, Watch
 
@@ -73,18 +73,19 @@ def receive(token: RunToken, step: str, name: str, request) -> None:
         raise Refused(f"{name} has {size(length)}, and {size(free)} are free on the site's disk. Make room there.", 507)
     folder.mkdir(parents=True, exist_ok=True)
     come = 0
-    with (folder / name).open("wb") as file:
+    with whole_file(folder / name) as unfinished, unfinished.open("wb") as file:
         while come < length and (part := request.read(min(CHUNK, length - come))):
             file.write(part)
             come += len(part)
-    if come < length:
-        (folder / name).unlink()
-        raise Refused(f"Of {name} came {size(come)} of {size(length)}. Send it again.")
+        if come < length:
+            raise Refused(f"Of {name} came {size(come)} of {size(length)}. Send it again.")
 
 
 def finish(token: RunToken, step: str) -> str:
     """All files are there: the checkpoint appears, whole. A sentence. Raises Refused."""
     folder, final = _unfinished(token, step), Path(token.watch.path) / step
+    for left in folder.glob("*.part"):  # by a process that was killed
+        left.unlink()
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     if not any(file.suffix != ".json" for file in files):
         raise Refused(f"No weights of step {step} have come. Send its files first.")
@@ -98,7 +99,7 @@ def finish(token: RunToken, step: str) -> str:
                 409,
             )
         return f"Step {step} was here already."
-    folder.replace(final)
+    give_name(folder, final)
     return f"Step {step} is taken."
 
 
