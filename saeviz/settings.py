@@ -112,6 +112,7 @@ SAEVIZ_SCREEN = env.choice("SAEVIZ_SCREEN")  # of the encoder: auto (measured), 
 SAEVIZ_TOKENS = env.number("SAEVIZ_TOKENS")  # tokens counted unless a job says otherwise
 SAEVIZ_QUICK_TOKENS = env.number("SAEVIZ_QUICK_TOKENS")  # that quick results are of, where twice as many are counted
 SAEVIZ_RUN_TOKENS = env.number("SAEVIZ_RUN_TOKENS")  # that each checkpoint of a run is read on
+SAEVIZ_RUN_KEPT = env.number("SAEVIZ_RUN_KEPT")  # bytes of activations on such rows that stay for later checkpoints
 SAEVIZ_PROMPT_TOKENS = env.number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
 SAEVIZ_PROMPT_BYTES = env.number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
 SAEVIZ_PROMPTS = env.choice("SAEVIZ_PROMPTS")  # who may ask the model: everyone, or users, who have logged in

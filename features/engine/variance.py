@@ -23,15 +23,18 @@ class VarianceShares:
     explained_without: float  # NaN where nothing is left, or it does not vary
 
 
-def variance_shares(sae: SparseAutoencoder, h: Tensor, is_first: Tensor) -> VarianceShares:
-    """Of activations h [tokens, d_in]; is_first [tokens] bool.
+def variance_shares(
+    sae: SparseAutoencoder, h: Tensor, is_first: Tensor, rebuilt: Tensor | None = None
+) -> VarianceShares:
+    """Of activations h [tokens, d_in]; is_first [tokens] bool; `rebuilt` h' where it is known.
 
     Same as reference.variance_shares: float32 rounding of h'.
     """
     error = h.new_zeros(len(h)).double()
     for start in range(0, len(h), TOKENS_AT_ONCE):
         part = h[start : start + TOKENS_AT_ONCE]
-        difference = part.double() - sae.decode(sae.encode(part), part).double()
+        again = sae.decode(sae.encode(part), part) if rebuilt is None else rebuilt[start : start + TOKENS_AT_ONCE]
+        difference = part.double() - again.double()
         error[start : start + TOKENS_AT_ONCE] = difference.square().sum(-1)
     h = h.double()
     squares = (h - h.mean(0)).square().sum(-1)  # [tokens]

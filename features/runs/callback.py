@@ -52,6 +52,18 @@ class Saeviz:
             return False
         return self.save(step, sae, tokens)
 
+    def follow(self, trainer):
+        """Of SAELens's SAETrainer, before `trainer.fit()`: it is called after each of its steps."""
+        step = trainer.step
+
+        def then(batch):
+            output = step(batch)
+            self(trainer.n_training_steps + 1, trainer.sae, tokens=trainer.n_training_samples)
+            return output
+
+        trainer.step = then
+        return self
+
     def save(self, step, sae, tokens=None):
         """The same whatever the step is: for the last one."""
         name = str(int(step if tokens is None else tokens))
@@ -84,12 +96,22 @@ class Saeviz:
     def _write(self, folder, sae, step, tokens):
         """Weights and config as the SAE's own library lays them out."""
         seen = {"step": int(step)} | ({} if tokens is None else {"n_training_samples": int(tokens)})
+        if hasattr(sae, "save_inference_model"):
+            return self._write_trained(folder, sae, seen)
         state = sae if isinstance(sae, dict) else sae.state_dict()
         state = {key: value.detach().cpu().contiguous() for key, value in state.items() if hasattr(value, "detach")}
         if hasattr(sae, "activation_dim") and hasattr(sae, "dict_size"):
             self._write_dictionary(folder, sae, state, seen)
         else:
             self._write_saelens(folder, sae, state, seen)
+
+    def _write_trained(self, folder, sae, seen):
+        """Of SAELens while it trains: as it would publish the SAE, thresholds and norms in their place."""
+        sae.save_inference_model(folder)
+        config = json.loads((folder / "cfg.json").read_text())
+        others = {name: value for name, value in self.config.items() if name not in OF_SAE}
+        config["metadata"] = {**_plain(config.get("metadata")), **others}
+        _write_json(folder / "cfg.json", config | seen)
 
     def _write_dictionary(self, folder, sae, state, seen):
         """Of dictionary_learning: ae.pt and config.json."""

@@ -1,13 +1,17 @@
 """Of which checkpoints can features be read? First, last, starred and every tenth keep panels; others give way."""
 
 import logging
+from pathlib import Path
+
+from django.db.models import F, Q
 
 from ..jobs import requests
 from ..jobs.lifecycle import Unfinished
 from ..messages import BadRequest
-from ..models import SAE, Checkpoint, Run
+from ..models import SAE, Checkpoint, Run, Watch
 from ..models.runs import OF_RUNS
 from ..storage.write import remove_leftovers
+from .intake.discovery import run_folder
 
 WITH = ("sae__statistics", "sae__corpus", "run__rows")
 log = logging.getLogger(__name__)
@@ -15,13 +19,39 @@ log = logging.getLogger(__name__)
 
 def kept(run: Run) -> list[Checkpoint]:
     """Those that keep theirs, in order of training."""
-    return chosen(run, list(run.in_order().filter(state=Checkpoint.State.DONE).select_related(*WITH).defer("figures")))
+    return [each for each in chosen(run, expected(run)) if each.state == Checkpoint.State.DONE]
+
+
+def keeps(checkpoint: Checkpoint) -> bool:
+    """Whether one that is being read will."""
+    return checkpoint.pk in {each.pk for each in chosen(checkpoint.run, expected(checkpoint.run))}
+
+
+def expected(run: Run) -> list[Checkpoint]:
+    """Its checkpoints that are done, and those of its folder that are being read or wait to be: which is first, last
+    and every so manieth does not change with each of them. In order of training, as far as names say it."""
+    waiting = Q(state__in=Checkpoint.UNFINISHED) & (Q(run=run) | Q(run=None, watch=run.watch))
+    found = Checkpoint.objects.filter(waiting | Q(run=run, state=Checkpoint.State.DONE), same_as=None)
+    found = found.order_by(F("step").asc(nulls_last=True), "appeared", "pk")
+    root = Path(run.watch.path)
+    return [
+        each
+        for each in found.select_related(*WITH).defer("figures")
+        if each.run_id or str(run_folder(Path(each.path), root)) == run.folder
+    ]
 
 
 def chosen(run: Run, every: list[Checkpoint]) -> list[Checkpoint]:
     """The same of all that are done, in order of training."""
     last, step = len(every) - 1, max(1, run.watch.panels_every)
     return [each for n, each in enumerate(every) if n in (0, last) or n % step == 0 or each.starred]
+
+
+def settle_all(watch: Watch, without: Checkpoint | None = None) -> None:
+    """Once nothing of it waits, but one that has just failed, and what was expected has come."""
+    if not watch.checkpoints.unfinished().exclude(pk=without and without.pk).exists():
+        for run in watch.runs.select_related("watch", "rows"):
+            settle(run)
 
 
 def settle(run: Run) -> None:

@@ -12,12 +12,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from ..engine.results import Progress
+from ..engine.results import Health, Progress
 from ..models import Checkpoint
 from ..storage.readers import autoencoder_of, rows_of, subject_of
-from . import panels, records, warnings
+from . import first_pages, panels, records, warnings
 from .claims import held as claims
-from .intake import reading
+from .intake import fixed_rows, overwritten, reading
 
 PREFIX, LEFT_AFTER = "checkpoint-", 3600.0  # of folders, and seconds since one was written to
 
@@ -26,42 +26,60 @@ def run_checkpoint(lease) -> None:
     """Carry out a Checkpoint that this process has the lease of. Health is shown as soon as it is known."""
     lease.phase("reading its files")
     row = Checkpoint.objects.select_related("watch", "run").get(pk=lease.work.pk)
+    if overwritten.is_superseded(row):
+        row.delete()
+        return
+    try:
+        checkpoint = _read(lease, row)
+    except Exception:
+        panels.settle_all(row.watch, without=row)  # others kept no panels for its sake
+        raise
+    if checkpoint is None:
+        return
+    panels.settle(checkpoint.run)
+    panels.settle_all(checkpoint.watch)
+    if checkpoint.same_as is None:
+        warnings.tell(checkpoint)
+
+
+def _read(lease, row: Checkpoint) -> Checkpoint | None:
+    """The checkpoint, complete; None where a later state of its files was complete sooner."""
     checkpoint = reading.read(row, lambda step: lease.phase(step), lease.check)
     if checkpoint.same_as is None:
         _measure(lease, checkpoint)
     with transaction.atomic():
         if checkpoint.same_as:
             lease.finish()
-        older = Checkpoint.objects.filter(watch=checkpoint.watch_id, path=checkpoint.path, pk__lt=checkpoint.pk)
-        older.exclude(state=Checkpoint.State.RUNNING).delete()  # what was read of this path before
         if checkpoint.step is not None:  # a state with these weights was read before the step that it is
             states = checkpoint.run.checkpoints.filter(step=None, sae__checkpoint_hash=checkpoint.sae.checkpoint_hash)
             states.update(same_as=checkpoint)
-    panels.settle(checkpoint.run)
-    if checkpoint.same_as is None:
-        checkpoint.refresh_from_db()
-        warnings.tell(checkpoint)
+    overwritten.forget_before(checkpoint)
+    return Checkpoint.objects.select_related("run__watch", "run__rows", "watch").filter(pk=checkpoint.pk).first()
 
 
 def _measure(lease, checkpoint: Checkpoint) -> None:
-    from ..engine.training import measure  # brings torch
+    from ..engine.training import measure, rows_pass  # brings torch
 
     sae, corpus = checkpoint.sae, checkpoint.run.rows
     lease.phase("loading the model")
     subject = subject_of(sae)
     with _folder() as folder:
-        read = measure.read_rows(
+        read = rows_pass.read_rows(
             subject,
             rows_of(corpus),
             folder,
             bos=corpus.bos,
             skipped=corpus.skipped,
             screen=settings.SAEVIZ_SCREEN,
+            kept=fixed_rows.kept_beside(corpus, sae),
             progress=lambda now: _tell(lease, now),
         )
+        overwritten.refuse_changed(checkpoint)
         lease.phase("health")
         figures = measure.health_of(read)
         lease.check(figures=asdict(figures), measured=timezone.now(), phase="features")
+        if sae.corpus_id == corpus.pk and panels.keeps(checkpoint):
+            first_pages.show(lease, checkpoint, read, Health(**figures.health))
         counts, found = measure.records_of(read, progress=lambda done, total: lease.phase("features", done, total))
         tests = claims.tests_at(checkpoint, read, lease.phase)
     figures = measure.with_records(figures, found)

@@ -4,11 +4,13 @@ from ..messages import BadRequest
 from ..models import SAE, Checkpoint, Comparison, Corpus, Job, Run, Watch
 from ..storage.holdings import registry, row_sizes
 from . import panels, records
+from .intake import fixed_rows
 
 
 def taken(watch: Watch) -> tuple[int, int]:
-    """Bytes of records, and SAEs whose panels are there."""
-    read = sum(records.bytes_of(run) for run in watch.runs.all())
+    """Bytes of records and of activations on the rows, and SAEs whose panels are there."""
+    rows = {run.rows for run in watch.runs.select_related("rows")}
+    read = sum(records.bytes_of(run) for run in watch.runs.all()) + sum(map(fixed_rows.kept_of, rows))
     return read, _saes(watch).exclude(statistics=None).count()
 
 
@@ -24,6 +26,7 @@ def remove(watch: Watch) -> None:
     watch.delete()
     for corpus in Corpus.objects.filter(pk__in=rows, saes=None).exclude(pk__in=Run.objects.values("rows")):
         if corpus.slug.startswith("run-rows-"):
+            fixed_rows.free(corpus)
             corpus.delete()
 
 

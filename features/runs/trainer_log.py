@@ -1,7 +1,9 @@
-"""What did the trainer itself write down? Curves of the logs that lie in a run's folder, to be laid beside ours.
+"""What did the trainer itself write down? Curves of the logs in or beside a run's folder, to be laid beside ours.
 
-Read are wandb's local files as far as they are text, *.jsonl and *.csv. They are strangers' files: lengths, lines,
-columns and folders are bounded, no link is followed out of the folder, and what is no number is left out.
+Read are wandb's local files as far as they are text, *.jsonl and *.csv: in the run's folder, then in those above it as
+far as they are watched or lie below SAEVIZ_FOLDERS, and in their wandb and logs folders. They are strangers' files:
+lengths, lines, columns and folders are bounded, no link is followed out of the folder, and what is no number is left
+out.
 """
 
 import csv
@@ -9,18 +11,20 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 
 from ..engine.foreign_files import Unreadable, in_bytes, in_words, opened_plain
+from ..importing.folders import roots
 from ..models import Run
 from .intake.identity import STEP_KEYS, TOKEN_KEYS
 
 SUMMARY = "wandb-summary.json"
 DEEPEST, MOST_ENTRIES, MOST_FILES = 4, 5_000, 20  # folders below the run's, names looked at, logs read
 MOST_BYTES, MOST_LINE, MOST_SERIES, MOST_POINTS = 1 << 24, 1 << 17, 300, 2_000
+UP, BESIDE = 3, ("wandb", "logs", "log", "metrics")  # folders above the run's that are looked into, and in each of them
 STEPS = (*STEP_KEYS, "_step", "global_step", "steps", "iter", "epoch")
 TOKENS = (*TOKEN_KEYS, "tokens", "n_tokens", "samples")
 
@@ -29,7 +33,7 @@ TOKENS = (*TOKEN_KEYS, "tokens", "n_tokens", "samples")
 class Log:
     """A file: its curves over its own steps, and what was left out of it."""
 
-    path: str  # below the run's folder
+    path: str  # from the run's folder on
     unit: str = ""  # "tokens" or "steps"
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # (step, value) in order
     notes: list[str] = field(default_factory=list)
@@ -37,18 +41,40 @@ class Log:
 
 def logs_of(run: Run) -> list[Log]:
     """Those in its folder that have steps and numbers, or of which something is to be told."""
-    found = [_read(path, Path(run.folder)) for path in _files(run)]
-    return [log for log in found if log.curves or log.notes]
+    own, others = Path(run.folder), set(Run.objects.exclude(pk=run.pk).values_list("folder", flat=True))
+    found = []
+    for place, deepest in _places(run):
+        beside = (
+            "" if place == own else f"It lies in {in_words(place)}, outside the run's folder: of this run or another."
+        )
+        for path in _files(place, deepest, others)[: MOST_FILES - len(found)]:
+            log = _read(path, place, own)
+            if log.curves or log.notes:
+                found.append(replace(log, notes=[*filter(None, [beside]), *log.notes]))
+    return found
 
 
-def _files(run: Run) -> list[Path]:
-    root = Path(run.folder)
-    others = {str(Path(folder)) for folder in run.watch.runs.exclude(pk=run.pk).values_list("folder", flat=True)}
+def _places(run: Run) -> Iterator[tuple[Path, int]]:
+    """Folders to be looked into, and how many below each."""
+    folder, allowed = Path(run.folder), [Path(run.watch.path), *roots()]
+    yield folder, DEEPEST
+    for above in folder.parents[:UP]:
+        if not any(above.is_relative_to(each) for each in allowed):
+            return
+        yield above, 0
+        for name in BESIDE:
+            if (above / name) != folder and not (above / name).is_symlink():
+                yield above / name, DEEPEST
+
+
+def _files(root: Path, deepest: int, others: set[str]) -> list[Path]:
+    """Logs below a folder, of later names first where folders are many; those of other runs are left out."""
     found, seen = [], 0
     for name, inner, files in os.walk(root):
         folder = Path(name)
-        deep = len(folder.relative_to(root).parts) >= DEEPEST
-        inner[:] = [] if deep else sorted(n for n in inner if not n.startswith(".") and str(folder / n) not in others)
+        deep = len(folder.relative_to(root).parts) >= deepest
+        inner[:] = [] if deep else [n for n in inner if not n.startswith(".") and str(folder / n) not in others]
+        inner.sort(reverse=True)
         seen += len(files)
         logs = (each for each in sorted(files) if each == SUMMARY or each.endswith((".jsonl", ".csv", ".wandb")))
         found += [folder / each for each in logs]
@@ -57,23 +83,21 @@ def _files(run: Run) -> list[Path]:
     return found[:MOST_FILES]
 
 
-def _read(path: Path, root: Path) -> Log:
+def _read(path: Path, place: Path, root: Path) -> Log:
+    """`place`: that it was found in and must not lead out of; `root`: that its name begins at."""
+    name = in_words(os.path.relpath(path, root))
     try:
         stat = path.stat()
-        if not path.resolve().is_relative_to(root.resolve()):
-            return Log(_name(path, root), notes=["It leads out of the run's folder and is not read."])
+        if not path.resolve().is_relative_to(place.resolve()):
+            return Log(name, notes=["It leads out of the run's folder and is not read."])
     except OSError as error:
-        return Log(_name(path, root), notes=[f"It cannot be read: {error.strerror}."])
-    return _read_once(path, root, stat.st_size, stat.st_mtime_ns)
-
-
-def _name(path: Path, root: Path) -> str:
-    return in_words(path.relative_to(root))
+        return Log(name, notes=[f"It cannot be read: {error.strerror}."])
+    return _read_once(path, name, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)  # a log that has grown is read anew
-def _read_once(path: Path, root: Path, size: int, modified: int) -> Log:
-    log = Log(_name(path, root))
+def _read_once(path: Path, name: str, size: int, modified: int) -> Log:
+    log = Log(name)
     if path.suffix == ".wandb":
         log.notes.append("Only wandb reads its own binary log: `wandb.Api().run(...).history()` writes it as CSV.")
         return log

@@ -16,7 +16,7 @@ from ..models import SAE, Checkpoint, Run, Watch
 from . import checkpoint_health, history, lists, panels, records, trainer_log, warnings
 from .claims import held
 from .claims import history as claims
-from .intake import uploads
+from .intake import fixed_rows, uploads
 from .intake.identity import differences
 
 PER_PAGE = 100
@@ -61,6 +61,7 @@ def run(request, slug):
         "kept": {each.pk for each in panels.chosen(run, [each for each in measured if each.state == "done"])},
         "warnings": warnings.of_run(run, measured),
         "takes": size(records.bytes_of(run)),
+        "kept_rows": size(fixed_rows.kept_of(run.rows)),
         "choices": Run.objects.exclude(pk__in=[run.pk, *(other.pk for other in others)]),
         "with": ",".join(other.slug for other in others),
         "may_compute": may_compute(request.user),

@@ -71,15 +71,18 @@ def wants_quick_results(sae: SAE) -> bool:
     return shown is None or shown.quick or not shown.is_of(sae)
 
 
-def show_quick(lease, summary: Summary, features: Iterable[FeatureStatistics]) -> Statistics | None:
+def show_quick(
+    lease, summary: Summary, features: Iterable[FeatureStatistics], of: tuple[SAE, Corpus, None] | None = None
+) -> Statistics | None:
     """Show a new set that has these features, and what is known of the SAE as a whole; None where readers see better
-    by now. Raises LeaseLost."""
+    by now. `of`: what it is of, where the lease is not of a job. Raises LeaseLost."""
     with transaction.atomic():
-        sae = SAE.objects.select_for_update().select_related(None).get(pk=lease.job.sae_id)
+        of = of or _of_job(lease.job)
+        sae = SAE.objects.select_for_update().select_related(None).get(pk=of[0].pk)
         lease.check()
         if not wants_quick_results(sae):
             return None
-        statistics = _new_set(*_of_job(lease.job), summary, quick=True)
+        statistics = _new_set(*of, summary, quick=True)
         save(list(_rows(sae, statistics, features)))
         _switch(sae, statistics)
     return statistics
@@ -87,7 +90,7 @@ def show_quick(lease, summary: Summary, features: Iterable[FeatureStatistics]) -
 
 def add_quick(lease, statistics: Statistics, features: Iterable[FeatureStatistics]) -> None:
     """More features for a set that is shown already. Raises LeaseLost."""
-    for rows in _batches(_rows(lease.job.sae, statistics, features)):
+    for rows in _batches(_rows(statistics.sae, statistics, features)):
         with transaction.atomic():
             lease.check()
             save(rows)

@@ -12,7 +12,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = {"PEER_PYTHON_SAE_VIS": "sae_vis", "PEER_PYTHON_SAEDASHBOARD": "sae_dashboard"}
+PEERS = {
+    "PEER_PYTHON_SAE_VIS": "sae_vis",
+    "PEER_PYTHON_SAEDASHBOARD": "sae_dashboard",
+    "PEER_PYTHON_SAE_LENS": "sae_lens",
+    "PEER_PYTHON_DICTIONARY_LEARNING": "dictionary_learning",
+}
 DO_NOT_LOAD = ("torchvision", "torchaudio")  # beside a build of torch for CPUs
 
 

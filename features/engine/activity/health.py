@@ -13,17 +13,26 @@ from . import strongest
 from .top_examples import TokenLayout
 
 
-def health(subject: Subject, entries: ActiveEntries, layout: TokenLayout) -> Health:
-    """Of a pass over the rows of `layout`."""
-    return health_and_encoders(subject, entries, layout)[0]
+def health(
+    subject: Subject, entries: ActiveEntries, layout: TokenLayout, on_all_rows: strongest.Strongest | None = None
+) -> Health:
+    """Of a pass over the rows of `layout`; `on_all_rows`: what is strongest on all of them, where it is known."""
+    return _health(subject, entries, layout, on_all_rows)[0]
 
 
 def health_and_encoders(subject: Subject, entries: ActiveEntries, layout: TokenLayout) -> tuple[Health, Encoders]:
     """Of a pass over the rows of `layout`: of the dictionary, and of each feature's encoder."""
+    figures, swarm = _health(subject, entries, layout)
+    return figures, weights.encoders(subject.sae, np.flatnonzero(entries.counts), swarm)
+
+
+def _health(subject, entries, layout, on_all_rows=None) -> tuple[Health, np.ndarray]:
+    """And which features are of a swarm. [n]"""
     special = subject.vocabulary.special
     counted = counted_tokens(layout.rows, special)
     drawn = strongest.drawn_rows(layout.rows, special)
-    found = strongest.strongest(entries, layout, drawn)
+    are_all = on_all_rows is not None and len(drawn) == len(layout.rows)
+    found = on_all_rows if are_all else strongest.strongest(entries, layout, drawn)
     swarm = strongest.swarm(found)
     figures = replace(
         weights.of_weights(subject.sae, entries, int(counted.sum())),
@@ -32,4 +41,4 @@ def health_and_encoders(subject: Subject, entries: ActiveEntries, layout: TokenL
         swarm=len(swarm),
         agree=len(strongest.agreeing(found, layout)),
     )
-    return figures, weights.encoders(subject.sae, np.flatnonzero(entries.counts), swarm)
+    return figures, swarm

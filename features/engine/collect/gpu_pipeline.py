@@ -56,7 +56,7 @@ class Pipeline:
 
     def _copy(self, number: int, hook: Tensor, indices: Tensor) -> AsyncHostCopy:
         finder = self.finders[number]
-        entries = finder(hook, self.sums.fh.whole if number == 0 else None)
+        entries = finder(hook, self.sums.fh.whole if number == 0 and self.sums.fh else None)
         if number == 0:
             # Whether the buffers fit is a number on the GPU: a chunk that overflowed adds zeros.
             self.sums.add(self.sums.of_chunk(hook, finder.squared_error(hook, entries)), entries.fits)

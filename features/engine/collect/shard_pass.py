@@ -25,10 +25,18 @@ ENCODERS = ("encoder_a", "encoder_b")  # folders of the entries of the SAE, and 
 class ShardPass:
     """What every chunk of a corpus goes through. Good for any number of shards."""
 
-    def __init__(self, subject: Subject, bos: int, encoder_b: SparseAutoencoder | None = None, screen: str = "auto"):
+    def __init__(
+        self,
+        subject: Subject,
+        bos: int,
+        encoder_b: SparseAutoencoder | None = None,
+        screen: str = "auto",
+        with_products: bool = True,
+    ):
         """`bos` positions at the beginning of each row are not counted: a BOS, or more; `encoder_b` is a second SAE on
-        the same hook point; `screen` as in `Encoder`."""
-        self.subject, self.first = subject, int(bos)
+        the same hook point; `screen` as in `Encoder`; `with_products`: sums for correlated neurons are taken,
+        too."""
+        self.subject, self.first, self.with_products = subject, int(bos), with_products
         self.encoders = [Encoder(sae, screen) for sae in (subject.sae, encoder_b) if sae is not None]
         self.special = sorted(subject.vocabulary.special)
         self.use_triton = runs_triton(subject.device)
@@ -43,7 +51,7 @@ class ShardPass:
     def run(self, rows: np.ndarray, span: tuple[int, int], rows_per_chunk: int, folder: Path, progress) -> None:
         """Writes entries and sums of rows span[0] to span[1] into the folder; `progress(tokens)` after each chunk."""
         sae = self.subject.sae
-        sums = StreamingSums(sae.config.d_sae, sae.config.d_in, self.subject.device)
+        sums = StreamingSums(sae.config.d_sae, sae.config.d_in, self.subject.device, self.with_products)
         self._calibrate(rows, span, rows_per_chunk)
         parts = (
             (rows[start : min(start + rows_per_chunk, span[1])], start) for start in range(*span, rows_per_chunk)
@@ -122,7 +130,8 @@ class ShardPass:
                 # Sums are of the first SAE alone: a second one is only correlated with.
                 offsets = csr_offsets(features, encoder.sae.config.d_sae)
                 chunk_sums = sums.of_chunk(hook, squared_error(encoder.sae, hook, features, tokens, values))
-                sums.fh.add(hook, offsets, tokens, values)
+                if sums.fh:
+                    sums.fh.add(hook, offsets, tokens, values)
             # Tokens were numbered among the counted ones; on disk they are numbered among all of the chunk's.
             entries = (part.cpu().numpy() for part in (features, indices[tokens], values))
             chunks.append(Chunk.of(start * width, rows.shape[0] * width, encoder.sae.config.d_sae, *entries))

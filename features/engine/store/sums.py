@@ -27,7 +27,7 @@ class CorpusSums:
     tokens: int
     h: np.ndarray  # [d_in]
     hh: np.ndarray  # [d_in]
-    fh: MatrixFile  # [d_sae, d_in]
+    fh: MatrixFile | None  # [d_sae, d_in]; None of a pass that left it out
     error: float
 
     @property
@@ -41,7 +41,8 @@ class CorpusSums:
         """f h stays on disk."""
         with np.load(folder / "sums.npz") as small:
             tokens, h, hh, error = int(small["tokens"]), small["h"], small["hh"], float(small["error"])
-        return cls(tokens, h, hh, MatrixFile(folder / "fh.npy"), error)
+        path = folder / "fh.npy"
+        return cls(tokens, h, hh, MatrixFile(path) if path.exists() else None, error)
 
     @classmethod
     def merge(cls, folders: list[Path], folder: Path) -> None:
@@ -108,11 +109,12 @@ ChunkSums = tuple[int, Tensor, Tensor, Tensor]  # tokens, error [], h [d_in], h^
 class StreamingSums:
     """Takes chunks of a corpus; their products f h from several threads at once."""
 
-    def __init__(self, d_sae: int, d_in: int, device):
+    def __init__(self, d_sae: int, d_in: int, device, with_products: bool = True):
+        """`with_products`: f h is added up, too."""
         self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self.error = torch.zeros((), dtype=torch.float64, device=device)
         self.h, self.hh = (torch.zeros(d_in, dtype=torch.float64, device=device) for _ in range(2))
-        self.fh = StreamingProducts(d_sae, d_in, device)
+        self.fh = StreamingProducts(d_sae, d_in, device) if with_products else None
 
     @staticmethod
     def of_chunk(hook: Tensor, error: Tensor) -> "ChunkSums":
@@ -137,4 +139,5 @@ class StreamingSums:
     def save(self, folder: Path) -> None:
         """As `CorpusSums.load` reads them."""
         _save(folder, int(self.tokens), self.h.cpu().numpy(), self.hh.cpu().numpy(), float(self.error))
-        self.fh.write(_map_fh(folder, len(self.fh.tiles[0]), self.fh.width))
+        if self.fh:
+            self.fh.write(_map_fh(folder, len(self.fh.tiles[0]), self.fh.width))

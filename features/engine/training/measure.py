@@ -1,29 +1,20 @@
-"""One checkpoint's pass over the rows of its run: its health first, then 64 bytes of each feature."""
+"""What does a checkpoint's pass over the rows of its run say? Its health first, then 64 bytes of each feature."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..activity import strongest
 from ..activity.health import health
-from ..activity.top_examples import TokenLayout
-from ..collect import shards
-from ..collect.shard_pass import ENCODERS, ShardPass
-from ..corpus.token_rows import counted_tokens
-from ..results import QUICK_LOSS_ROWS, Progress
 from ..sae.sae import SparseAutoencoder
-from ..store.active_entries import ActiveEntries
-from ..store.sums import CorpusSums
-from ..subject import Subject
 from ..variance import variance_shares
 from ..weights import summary
 from ..weights.decoder_neighbours import DecoderRows
-from ..weights.health import encoder_decoder_cosine
 from .measure_bins import DENSITIES
+from .rebuilt_rows import RebuiltRows
 from .record import BOS_ONLY, COUNT, FEW, ONE_POSITION, ONE_TOKEN, RECORD, TOPS
+from .rows_pass import Reading
 
 TWIN = 0.9  # decoder cosine above which two features are near-twins
 ONLY = 0.9  # share of a feature's activations on one token, or at one position
@@ -74,53 +65,6 @@ class CheckpointFigures:
     bos_only: int | None = None
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a pass over the rows left: enough for all figures."""
-
-    subject: Subject
-    rows: np.ndarray  # [rows, length]
-    plan: shards.ShardPlan
-    shard_pass: ShardPass
-    entries: ActiveEntries
-    sums: CorpusSums
-    losses: np.ndarray  # [rows measured, 4]
-
-    @property
-    def layout(self) -> TokenLayout:
-        return TokenLayout(np.asarray(self.rows), self.plan.first)
-
-
-def read_rows(
-    subject: Subject,
-    rows: np.ndarray,
-    folder: Path,
-    *,
-    bos: bool,
-    skipped: int = 0,
-    screen: str = "auto",
-    progress: Callable[[Progress], None] | None = None,
-) -> Reading:
-    """All of `rows` [n, length] through the model and the SAE; entries lie in `folder` while the Reading is used.
-    `progress` may raise to stop. Raises NotEnoughTokens where no token counts."""
-    special = subject.vocabulary.special
-    tokens = max(1, int(counted_tokens(rows[:, int(bos) + skipped :], special).sum()))
-    plan = shards.plan_shards(
-        rows,
-        tokens=tokens,
-        bos=bos,
-        special=special,
-        skipped=skipped,
-        shard_tokens=rows.size,
-        loss_rows=QUICK_LOSS_ROWS,
-    )
-    shard_pass = ShardPass(subject, plan.first, None, screen)
-    shards.collect_shard(shard_pass, rows, plan, 0, folder, progress=progress)
-    shard = shards.shard_folder(folder, 0)
-    entries, sums = ActiveEntries([shard / ENCODERS[0]]), CorpusSums.load(shard)
-    return Reading(subject, rows[: plan.used_rows], plan, shard_pass, entries, sums, np.load(shard / "losses.npy"))
-
-
 def health_of(reading: Reading) -> CheckpointFigures:
     """Everything but what takes a look at each feature."""
     sae, counts = reading.subject.sae, reading.entries.counts
@@ -153,9 +97,9 @@ def health_of(reading: Reading) -> CheckpointFigures:
         encoder_norm=float(np.median(encoder)),
         decoder_norms=_histogram(decoder),
         encoder_norms=_histogram(encoder),
-        encoder_decoder=_histogram(encoder_decoder_cosine(sae), (-1, 1)),
+        encoder_decoder=_histogram(reading.encoder_decoder, (-1, 1)),
         bias_norm=float(sae.b_dec.norm()),
-        health=asdict(health(reading.subject, reading.entries, reading.layout)),
+        health=asdict(health(reading.subject, reading.entries, reading.layout, reading.strongest)),
     )
     return _without_nan(figures)
 
@@ -174,7 +118,7 @@ def records_of(
     records = np.zeros(d_sae, RECORD)
     records["encoder_norm"] = sae.W_enc.norm(dim=0).cpu().numpy()
     records["decoder_norm"] = sae.W_dec.norm(dim=1).cpu().numpy()
-    records["encoder_decoder"] = encoder_decoder_cosine(sae)
+    records["encoder_decoder"] = reading.encoder_decoder
     records["before"] = np.nan
     decoder = DecoderRows(sae.W_dec)
     for start in range(0, d_sae, AT_ONCE):
@@ -231,9 +175,17 @@ def _margin_over_rows(reading: Reading, by_token: np.ndarray) -> float:
 
 @torch.no_grad()
 def _variance(reading: Reading):
-    hook, indices = reading.shard_pass.hook(reading.rows[:VARIANCE_ROWS])
-    width = reading.rows.shape[1] - reading.plan.first
-    return variance_shares(reading.subject.sae, hook, indices % width == 0)
+    """On the first VARIANCE_ROWS rows."""
+    subject, first = reading.subject, reading.plan.first
+    rows = np.arange(min(VARIANCE_ROWS, len(reading.rows)))
+    h = subject.activations(reading.rows[rows].astype(np.int64)).float()  # [n, length, d_in]
+    encoder = reading.shard_pass.encoders[0]
+    rebuilt = RebuiltRows(encoder, reading.entries, reading.layout, subject.vocabulary.special, rows)
+    again = rebuilt(range(len(rows)), h)
+    counted = torch.from_numpy(_is_counted(reading)[rows]).to(h.device)  # [n, width]
+    is_first = torch.zeros_like(counted)
+    is_first[:, 0] = True
+    return variance_shares(subject.sae, h[:, first:][counted], is_first[counted], again[:, first:][counted])
 
 
 def _histogram(values: np.ndarray, span: tuple[float, float] | None = None) -> dict:
@@ -276,7 +228,7 @@ def _is_mostly_one(values: np.ndarray) -> bool:
 
 def _tops(reading: Reading, records: np.ndarray) -> None:
     """The TOPS strongest positions of each feature, one a row."""
-    found = strongest.strongest(reading.entries, reading.layout, np.arange(len(reading.rows)))
+    found = reading.strongest
     kept = found.ranks < TOPS
     features, tokens, ranks = found.features[kept], found.tokens[kept].astype(np.uint16), found.ranks[kept]
     first = np.zeros(len(records), np.uint16)

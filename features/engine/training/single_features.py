@@ -11,7 +11,7 @@ from ..collect.shown_entries import shown_entries
 from ..results import FeatureStatistics, Neighbours, Relatives, ShownRows, no_correlates
 from ..weights import logit_tables
 from ..weights.loss_effects import effects_at
-from .measure import Reading
+from .rows_pass import Reading
 
 SEED = 0  # of the examples drawn
 

@@ -4,11 +4,12 @@ Loss recovered as in Bricken et al. (2023), "Towards Monosemanticity", between z
 a percentile bootstrap over rows (Efron, 1979): the tokens of a row are not independent.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..encoder.encoder import Encoder
 from ..encoder.reconstruction import reconstruct
@@ -87,10 +88,17 @@ def losses(
 
 
 def losses_by_row(
-    subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Collection[int] | None = None
+    subject: Subject,
+    encoder: Encoder,
+    rows: np.ndarray,
+    uncounted: Collection[int] | None = None,
+    baselines: np.ndarray | None = None,
+    rebuilt: Callable[[range, Tensor], Tensor] | None = None,
 ) -> np.ndarray:
     """Of each row the sums of the loss over its predicted tokens: clean, with the hook's activations reconstructed,
-    with them zero; and the number of tokens. `uncounted` ids, if not given the special ones, are no predictions.
+    with them zero; and the number of tokens. `uncounted` ids, if not given the special ones, are no predictions;
+    `baselines`: clean and zero losses [rows, 2] where they are known, which are not measured again;
+    `rebuilt(places, h)`: the reconstruction of these rows, where entries are known already.
     Same as reference.losses: float32 rounding. No row where the model's losses could not be read. [rows, 4]"""
     if subject.why_no_losses:
         return np.zeros((0, 4))
@@ -98,8 +106,16 @@ def losses_by_row(
     cores = torch.get_num_threads() if subject.device.type == "cpu" else 1
     size = max(1, min(ROWS_AT_ONCE, -(-len(rows) // cores)))  # work for every core
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
-    tasks = [partial(_losses, subject, encoder, batch, uncounted) for batch in batches]
-    return np.concatenate([np.empty((0, 4)), *run_all(tasks, subject.device)])
+    rebuild = [partial(_reconstruction, encoder) for _ in batches]
+    if rebuilt:
+        rebuild = [partial(rebuilt, range(size * n, size * n + len(batch))) for n, batch in enumerate(batches)]
+    wanted = [rebuild] if baselines is not None else [[None] * len(batches), rebuild, [torch.zeros_like] * len(batches)]
+    tasks = [partial(_losses, subject, batch, uncounted, each) for batch, *each in zip(batches, *wanted, strict=True)]
+    found = np.concatenate([np.empty((0, len(wanted) + 1)), *run_all(tasks, subject.device)])
+    if baselines is None:
+        return found
+    reconstructed, tokens = found.T  # [rows] each
+    return np.stack([baselines[:, 0], reconstructed, baselines[:, 1], tokens], 1)
 
 
 @torch.no_grad()
@@ -118,7 +134,8 @@ def losses_by_token(subject: Subject, encoder: Encoder, rows: np.ndarray) -> tup
 
 
 @torch.no_grad()
-def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Collection[int]) -> np.ndarray:
+def _losses(subject: Subject, rows: np.ndarray, uncounted: Collection[int], replacements: list) -> np.ndarray:
+    """With each replacement of the hook's activations (none: as they are), and the number of tokens. [rows, n + 1]"""
     skipped = torch.tensor(sorted(uncounted), device=subject.device, dtype=torch.long)
     ids = subject.tokens(rows.astype(np.int64))
     # Position t predicts the token at t + 1: the last position predicts nothing.
@@ -127,11 +144,11 @@ def _losses(subject: Subject, encoder: Encoder, rows: np.ndarray, uncounted: Col
     # The row of each prediction: every row makes as many.
     row = np.repeat(np.arange(len(rows)), ids.shape[1] - 1)[counted.cpu().numpy()]  # [counted]
     sums = []
-    for replace in (None, lambda h: _reconstruction(encoder, h), torch.zeros_like):
+    for replace in replacements:
         x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
         losses = subject.model.unembedding.losses(x[counted], targets[counted]).cpu().numpy()
         sums.append(np.bincount(row, losses.astype(np.float64), minlength=len(rows)))
-    return np.stack([*sums, np.bincount(row, minlength=len(rows))], 1)  # [rows, 4]
+    return np.stack([*sums, np.bincount(row, minlength=len(rows))], 1)
 
 
 def _reconstruction(encoder: Encoder, h):

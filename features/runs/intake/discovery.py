@@ -96,6 +96,11 @@ def _below(root: Path, problems: list[str]) -> Iterator[Path]:
         yield from [folder] if whole and not weights[0].name.startswith("ae.") else weights
 
 
+def signature_of(path: Path) -> str:
+    """Of a checkpoint's files as they are now. Raises OSError, CheckpointError."""
+    return _found(path).signature
+
+
 def _found(path: Path) -> Found:
     weights = weights_in(path)[0] if path.is_dir() else path
     files = sorted({*weight_files(weights), *find_configs(weights)})

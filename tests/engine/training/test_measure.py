@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from features.engine.training import measure
+from features.engine.training import measure, rows_pass
 from features.engine.training.record import BOS_ONLY, ONE_POSITION, ONE_TOKEN
 
 from .. import small
@@ -13,7 +13,7 @@ from .. import small
 @pytest.fixture(scope="module")
 def read(subject, tmp_path_factory):
     rows = small.corpus_rows(subject.vocabulary.size)
-    return measure.read_rows(subject, rows, tmp_path_factory.mktemp("pass"), bos=True)
+    return rows_pass.read_rows(subject, rows, tmp_path_factory.mktemp("pass"), bos=True)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.engine.collect.collect import collect
-from features.engine.training import measure
+from features.engine.training import rows_pass
 from features.engine.training.single_features import single_features
 
 from .. import small
@@ -12,7 +12,7 @@ from .. import small
 
 def test_examples_logits_and_effects_are_those_of_a_computation(subject, tmp_path):
     rows = small.corpus_rows(subject.vocabulary.size)
-    read = measure.read_rows(subject, rows, tmp_path, bos=True)
+    read = rows_pass.read_rows(subject, rows, tmp_path, bos=True)
     first, second, third = features = sorted(np.argsort(-read.entries.counts)[:3].tolist())
     found = list(single_features(read, features, with_effects=(first, third)))
     whole = collect(subject, rows, tokens=read.plan.tokens, features=features)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from features.messages import BadRequest
-from features.models import SAE, Checkpoint
-from features.runs.intake import identity, reading
+from features.models import SAE, Checkpoint, Claim
+from features.runs.intake import discovery, identity, overwritten, reading
 
 pytestmark = pytest.mark.django_db
 
@@ -19,10 +19,12 @@ def new(made_run, tiny):
 
     def make(step, weights="new", path="/made/new.pt"):
         own = {name: getattr(tiny, name) for name in names}
-        sae = SAE.objects.create(slug=f"s{SAE.objects.count()}", checkpoint_hash=weights, path=path, **own)
+        sae = SAE.objects.create(
+            slug=f"s{SAE.objects.count()}-{weights[:9]}", checkpoint_hash=weights, path=path, **own
+        )
         appeared = run.in_order().last().appeared + timedelta(hours=1)
         return Checkpoint.objects.create(
-            watch=run.watch, run=run, sae=sae, path=path, signature="new", step=step, unit="tokens", appeared=appeared
+            watch=run.watch, run=run, sae=sae, path=path, signature=weights, step=step, unit="tokens", appeared=appeared
         )
 
     return make
@@ -51,3 +53,21 @@ def test_settings_of_a_run_leave_out_what_tells_its_checkpoints_apart():
     config = {"lr": 0.1, "trainer.k": 4, "metadata.training_tokens": 5, "n_training_samples": 7, "dtype": "float16"}
     assert identity.settings_of(config) == {"lr": 0.1, "trainer.k": 4}
     assert identity._first(config, identity.TOKEN_KEYS) == 7
+
+
+def test_only_the_newest_state_of_an_overwritten_file_stays(new, monkeypatch):
+    path = "/made/last.pt"
+    first, second, third = (new(None, weights, path) for weights in ("one", "two", "three"))
+    for row, signature in ((first, "1"), (second, "2"), (third, "3")):
+        Checkpoint.objects.filter(pk=row.pk).update(signature=signature, state="done")
+        SAE.objects.filter(pk=row.sae_id).update(corpus=row.run.rows)
+    Claim.objects.create(checkpoint_hash="two", index=1, says={"kind": "density"})
+    overwritten.forget_before(third)
+    there = SAE.objects.filter(path=path).values_list("checkpoint_hash", flat=True)
+    assert list(third.watch.checkpoints.filter(path=path)) == [third] and set(there) == {"two", "three"}
+    # One that waited while its files were overwritten is read as they are now, once.
+    monkeypatch.setattr(discovery, "signature_of", lambda path: "3")
+    late = new(None, "late", path)
+    assert overwritten.is_superseded(late)
+    monkeypatch.setattr(discovery, "signature_of", lambda path: "4")
+    assert not overwritten.is_superseded(late) and Checkpoint.objects.get(pk=late.pk).signature == "4"

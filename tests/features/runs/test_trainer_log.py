@@ -49,6 +49,24 @@ def test_curves_are_listed_and_laid_over_the_steps_of_the_run(client, run, tmp_p
     assert f'data-log="{address}"' in client.get(f"/runs/{run.slug}/").content.decode()
 
 
+def test_logs_beside_the_run_are_found_as_far_as_folders_allow(run, tmp_path, settings):
+    Run.objects.filter(pk=run.pk).update(folder=str(tmp_path / "project" / "checkpoints" / "abc"))
+    run.refresh_from_db()
+    settings.SAEVIZ_FOLDERS = [str(tmp_path / "project")]
+    project = tmp_path / "project"
+    (project / "wandb" / "run-1" / "files").mkdir(parents=True)
+    (project / "checkpoints" / "abc").mkdir(parents=True)
+    (project / "wandb" / "run-1" / "files" / "wandb-history.jsonl").write_text('{"_step": 1, "mse": 2}')
+    for folder in (project / "checkpoints", project / "other", tmp_path):
+        folder.mkdir(exist_ok=True)
+        (folder / "log.csv").write_text("step,l0\n1,2\n")
+    found = {log.path: log.notes for log in trainer_log.logs_of(run)}
+    assert list(found) == ["../log.csv", "../../wandb/run-1/files/wandb-history.jsonl"]
+    assert f"It lies in {project / 'checkpoints'}, outside the run's folder" in found["../log.csv"][0]
+    settings.SAEVIZ_FOLDERS = []
+    assert not trainer_log.logs_of(run)
+
+
 def test_a_log_without_end_is_read_within_bounds(run, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_log, "MOST_BYTES", 2000)
     monkeypatch.setattr(trainer_log, "MOST_SERIES", 3)
