@@ -85,6 +85,11 @@ def quick_note(sae: SAE) -> str:
     statistics = sae.statistics
     if statistics is None or not statistics.quick:
         return ""
+    if statistics.tokens >= statistics.corpus.tokens:  # of a checkpoint, see runs/first_pages.py
+        now = f"First pages, on all {statistics.tokens:,} tokens of the run's rows, without loss effects and without "
+        now = f"{now}features that go together"
+        waits = sae.jobs.unfinished().exists() or not sae.jobs.exists()
+        return f"{now}; these follow." if waits else f"{now}: their computation has ended early. Try it again."
     now = f"Quick results, on the first {statistics.tokens:,} tokens"
     if sae.jobs.unfinished().filter(features__isnull=True, cancel_requested=False).exists():
         return f"{now}; the whole corpus follows."

@@ -80,7 +80,11 @@ def test_a_training_is_read_as_it_goes_and_a_killed_one_stays_readable(
     worker.work({Checkpoint: quick_pass.run_checkpoint})
     assert [each.label for each in Run.objects.get().in_order()] == ["25,600 tokens", "51,200 tokens", "76,800 tokens"]
     assert not Checkpoint.objects.exclude(state="done").exists() and not watching.look(row)
-    page.reload()
+    newest = Run.objects.get().in_order().last().sae
+    assert newest.statistics.quick and newest.statistics.features.count() == newest.d_sae
+    page.goto(f"{live_server.url}{newest.feature_url(1)}")
+    page.get_by_text("First pages, on all").wait_for()
+    page.goto(f"{live_server.url}/runs/")
     page.get_by_role("link", name="live").click()
     page.get_by_role("group", name="Loss recovered").wait_for()
     page.get_by_role("group", name="L0").get_by_role("link").nth(2).click()
