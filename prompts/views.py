@@ -19,7 +19,7 @@ from .sample_prompts import sample_prompts_for
 PATIENCE = 2  # seconds a page waits for its model, and for its turn; what takes longer is shown, and the answer fetched
 LONGEST_TICKET = 64  # characters
 LONGEST_ADDRESS = 3500  # characters; servers and proxies may refuse more than 4,094 in a request line
-SHARED_MODULES = ("card", "colours", "histogram", "keys", "links", "logits", "progress", "sequences", "text")
+SHARED_MODULES = ("card", "colours", "histogram", "keys", "links", "logits", "parts", "progress", "sequences", "text")
 PROMPT_MODULES = ("asking", "dashboard", "heatmap", "question", "side_by_side", "token_card", "tokens", "without")
 NO_ANSWER = (runtime.Unavailable, Busy)
 # What the page's script imports, so that the browser fetches all at once instead of one after the other.

@@ -7,30 +7,37 @@ import { activeAt, effectScale, legend, oneStop, sequenceRow, tokenAt, uncounted
 import { column, count, element, figure, loneToken, percent, quantileText, signed } from "../shared/text.js";
 
 const CONTRIBUTIONS = 5; // logits named at each end of a card
+const FIRST = 10; // lines that are drawn at once
 
 /** All sequences of a feature in the order they stand. */
 const allSequences = ({ top, random = [], intervals = [] }) => [...top, ...random, ...intervals.flatMap(({ sequences }) => sequences)];
 
 /**
- * Draws legend, top activations and the headings of the other groups; `context` as in sequenceRow. Returns a function
- * for each other group, which draws its lines.
+ * Draws legend, the first top activations and the headings of all groups, then, part by part, the other lines; a
+ * generator, as partsDrawer takes. `context` as in sequenceRow.
  */
-export function drawExamples(data, context) {
+export function* drawExamples(data, context) {
   const section = document.getElementById("examples");
   section.hidden = data.missing || data.dead;
   const groups = section.querySelector(".groups");
   groups.dataset.context = context;
-  if (section.hidden) return groups.replaceChildren(), [];
+  if (section.hidden) return groups.replaceChildren();
   const draw = drawsLines(data, context);
-  const { random, intervals } = data.sequences;
-  if (data.count < few) return groups.replaceChildren(allOf(data, draw)), [];
+  const { top, random, intervals } = data.sequences;
+  if (data.count < few) return groups.replaceChildren(allOf(data, draw));
+  const first = topGroup(data, top.slice(0, FIRST).map(draw), top.length);
   const later = [
     group("Random positives", `drawn from all ${count(data.count)}`, [], null, random.length),
     ...intervals.map(({ low, high, count: held, share, sequences }) =>
       group(`Activation ${figure(low)} to ${figure(high)}`, `${percent(share)} of all tokens`, [], held ? null : "No token lies in it.", sequences.length)),
   ];
-  groups.replaceChildren(topGroup(data, draw), ...later);
-  return [random, ...intervals.map(({ sequences }) => sequences)].map((sequences, i) => () => add(later[i], sequences.map(draw)));
+  groups.replaceChildren(first, ...later);
+  yield;
+  add(first, top.slice(FIRST).map(draw));
+  for (const [i, sequences] of [random, ...intervals.map(({ sequences }) => sequences)].entries()) {
+    yield;
+    add(later[i], sequences.map(draw));
+  }
 }
 
 /** While the slider passes a feature: legend and top lines, in place of those of the one before. */
@@ -39,19 +46,19 @@ export function drawTopLines(data, context) {
   section.hidden = data.missing || data.dead;
   const groups = section.querySelector(".groups");
   if (section.hidden) return groups.replaceChildren();
-  const drawn = topGroup(data, drawsLines(data, context === "whole" ? "short" : context, true));
+  const drawn = topGroup(data, data.sequences.top.map(drawsLines(data, context === "whole" ? "short" : context)));
   if (groups.firstChild) groups.firstChild.replaceWith(drawn);
   else groups.append(drawn);
 }
 
-/** What draws a sequence of this feature; draws the legend that goes with it. `fleeting`: nobody will point at it. */
-function drawsLines(data, context, fleeting = false) {
+/** What draws a sequence of this feature; draws the legend that goes with it. */
+function drawsLines(data, context) {
   const scale = Math.max(data.largest_effect ?? 0, effectScale(allSequences(data.sequences)));
   document.getElementById("legend").replaceChildren(legend(data.maximum, scale));
-  return (sequence) => sequenceRow(sequence, { maximum: data.maximum, scale, context, fleeting });
+  return (sequence) => sequenceRow(sequence, { maximum: data.maximum, scale, context });
 }
 
-const topGroup = (data, draw) => group("Top activations", `max ${figure(data.maximum)}`, data.sequences.top.map(draw));
+const topGroup = (data, rows, lines = rows.length) => group("Top activations", `max ${figure(data.maximum)}`, rows, null, lines);
 
 /** Of a feature that is hardly ever active: each of its examples once, the strongest first. */
 function allOf(data, draw) {

@@ -1,6 +1,6 @@
 // A pattern drawn on a feature's examples: on which of their tokens it holds, and which examples it explains.
 
-import { tokenAt } from "../shared/sequences.js";
+import { tokenAt, woken } from "../shared/sequences.js";
 import { count, figure, percent } from "../shared/text.js";
 
 /**
@@ -37,6 +37,7 @@ export function drawnPattern(form, examples) {
   const holdsOn = ({ row, start = 0, position }) => answer.holds[row]?.includes(start + position) ?? false;
 
   function mark() {
+    if (answer) examples.querySelectorAll(".sequence").forEach(woken);
     for (const node of examples.querySelectorAll(".token")) {
       const place = tokenAt(node);
       node.classList.toggle("explained", Boolean(answer && place && holdsOn({ ...place.sequence, position: place.position })));

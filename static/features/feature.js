@@ -5,7 +5,7 @@ import { claimForm, claimsPanel } from "./claims.js";
 import { drawDescription } from "./description.js";
 import { drawnPattern } from "./explained.js";
 import { drawExamples, drawTopLines, tokenCards } from "./examples.js";
-import { drawDensity, drawFigures } from "./figures.js";
+import { drawActivations, drawDensity, drawLogits, drawRelatives } from "./figures.js";
 import { drawTokens } from "./tokens.js";
 import { traveller } from "./travel.js";
 import { dense_above } from "../shared/definitions.js";
@@ -39,9 +39,10 @@ const pattern = drawnPattern(asking, byId("examples"));
 
 const inParts = partsDrawer((busy) => byId("columns").setAttribute("aria-busy", String(busy)));
 
-/** A whole feature: what a reader looks at first at once, the other groups of examples after it was painted. */
+/** A whole feature: what a reader looks at first at once, all else in parts once that was painted. */
 function show(next) {
   data = next;
+  marks = {};
   closeCards();
   byId("main").classList.remove("passing");
   byId("trouble").hidden = true;
@@ -52,35 +53,39 @@ function show(next) {
   byId("problem").textContent = data.problem ?? "";
   byId("problem").hidden = !data.problem;
   byId("missing").lastElementChild.hidden = Boolean(data.problem); // figures are there, only not to be read now
-  let groups = [];
-  inParts([
-    () => {
-      groups = data.missing ? [] : drawExamples(data, context);
-      if (!data.missing) {
-        marks = drawFigures(data, base, query);
-        drawAnalysis(data);
-        drawTokens(data, base, query);
-      }
-      drawHead();
-      drawAddress();
-      judge.show(data.index);
-      claims.show(data);
-      byId("claims").hidden = data.missing;
-      asking.action = `${base}${data.index}/claims/`;
-      tried?.show(data);
-      training?.show(data);
-    },
-    () => {
-      for (const draw of groups) draw();
-      pattern.show(data, base);
-    },
-  ]);
+  inParts(parts);
+}
+
+function* parts() {
+  drawHead();
+  drawAddress();
+  judge.show(data.index);
+  byId("claims").hidden = data.missing;
+  if (!data.missing) {
+    marks.activation = drawActivations(data);
+    const examples = drawExamples(data, context);
+    examples.next();
+    yield;
+    claims.show(data);
+    asking.action = `${base}${data.index}/claims/`;
+    marks.logit = drawLogits(data);
+    yield;
+    drawAnalysis(data);
+    drawTokens(data, base, query);
+    yield;
+    drawRelatives(data, base, query);
+    yield* examples;
+  }
+  yield;
+  tried?.show(data);
+  training?.show(data);
+  pattern.show(data, base);
 }
 
 /** A feature that the slider passes: heading, density and top lines; all else is hidden until the slider rests. */
 function pass(next) {
   closeCards();
-  if (!byId("main").classList.contains("passing")) inParts([() => byId("main").classList.add("passing")]); // no part of the one before comes after this
+  if (!byId("main").classList.contains("passing")) inParts(function* () { byId("main").classList.add("passing"); }); // no part of the one before comes after this
   byId("columns").classList.toggle("bare", next.missing);
   marks = {};
   if (!next.missing) {
@@ -206,11 +211,10 @@ for (const [name, text] of Object.entries(CONTEXTS)) {
     for (const other of byId("context").children) other.setAttribute("aria-pressed", String(other === button));
     if (WIDER.indexOf(data.context) < WIDER.indexOf(name)) return travel.reload(data.index); // more of the rows
     closeCard();
-    const groups = drawExamples(data, context);
-    inParts([() => {}, () => {
-      for (const draw of groups) draw();
+    inParts(function* () {
+      yield* drawExamples(data, context);
       pattern.mark();
-    }]);
+    });
   });
   byId("context").append(button);
 }

@@ -18,8 +18,8 @@ export function fill(id, ...nodes) {
   section.querySelector(".fill").replaceChildren(...shown);
 }
 
-/** Draws all of it; returns the two histograms, on which a token's values are marked: `{activation, logit}`. */
-export function drawFigures(data, base, query) {
+/** Draws the tables of neurons and features that go along with this one, and where the figures come from. */
+export function drawRelatives(data, base, query) {
   const link = ({ feature }) => featureLink(base, feature, data.previews[feature], query);
   fill("neuron-alignment", relatives(data.neuron_alignment,
     [["Index", ({ neuron }) => String(neuron)], ["Value", ({ value }) => column(value)], ["% of L1", ({ share }) => percent(share, 2)]]));
@@ -30,7 +30,6 @@ export function drawFigures(data, base, query) {
   fill("correlated-b", ...encoderB(data));
   fill("neighbours", relatives(data.neighbours, [["Feature", link], ["Cosine", ({ cosine }) => column(cosine)]]));
   fill("reproduce", element("p", { class: "muted" }, provenance(data)), element("pre", {}, data.reproduce));
-  return { activation: activations(data), logit: logits(data) };
 }
 
 /** What of encoder B goes along with this feature; links where its pages show the SAE that was correlated with. */
@@ -80,8 +79,8 @@ export function drawDensity(data) {
   else fill("activations", densityLine(data));
 }
 
-/** Density with its population, and the histogram with its log switch. */
-function activations(data) {
+/** Density with its population, and the histogram with its log switch; the histogram, for marks on it, or null. */
+export function drawActivations(data) {
   const { tokens, corpus, checkpoint } = data.population;
   const where = element("p", { class: "muted population" },
     data.dead || data.count >= few ? `on ${count(data.count)} of ${count(tokens)} tokens of ${corpus}, checkpoint ` : `of ${corpus}, checkpoint `, element("code", { title: checkpoint }, checkpoint.slice(0, 10)));
@@ -103,8 +102,8 @@ function activations(data) {
   return { mark: (...values) => drawn.mark(...values), clear: () => drawn.clear() };
 }
 
-/** Negative and positive logits side by side, and all of them as a histogram. */
-function logits(data) {
+/** Negative and positive logits side by side, and all of them as a histogram, which is returned for marks on it. */
+export function drawLogits(data) {
   const { positive, negative } = data.logits;
   const scale = logitScale(data.logits);
   const side = (title, entries) => element("div", {}, element("h3", {}, title), logitTable(entries, scale));

@@ -3,12 +3,14 @@
 import { drawExamples } from "../features/examples.js";
 import { bindKeys } from "../shared/keys.js";
 import { chip, logitScale } from "../shared/logits.js";
-import { sequenceRow, tokenKeys } from "../shared/sequences.js";
+import { partsDrawer } from "../shared/parts.js";
+import { sequenceRow, tokenKeys, woken } from "../shared/sequences.js";
 import { count, element, figure, percent } from "../shared/text.js";
 
 const byId = (id) => document.getElementById(id);
 const { base, first, total, csrf } = byId("main").dataset;
 const grades = [...document.querySelectorAll("[data-grade]")];
+const inParts = partsDrawer();
 let item = null;
 let busy = false;
 
@@ -74,7 +76,7 @@ function draw(found) {
 /** A line without colour, its token boxed. */
 function line({ tokens, position }, at) {
   const sequence = { tokens, position, special: [], active: [], copies: 1 };
-  const row = sequenceRow(sequence, { maximum: 1, scale: 1 });
+  const row = woken(sequenceRow(sequence, { maximum: 1, scale: 1 }));
   for (const token of row.querySelectorAll("[tabindex]")) token.removeAttribute("tabindex"); // the button is the stop
   return element("li", {}, element("button", { type: "button", onclick: () => pick(at) }, element("kbd", {}, String(at + 1)), row));
 }
@@ -88,7 +90,7 @@ function drawPanels({ panel, why_none: whyNone }) {
   const scale = logitScale(panel.logits);
   const end = (name, entries) => element("p", { class: "ends" }, element("span", { class: "muted" }, name), entries.map((entry) => chip(entry, scale)));
   byId("ends").replaceChildren(end("makes likelier", panel.logits.positive), end("makes less likely", panel.logits.negative));
-  for (const group of drawExamples(panel, "short")) group();
+  inParts(() => drawExamples(panel, "short"));
 }
 
 const forward = () => item && (item.number + 1 < item.total ? go(item.number + 1) : location.assign(`${base}result/`));

@@ -3,7 +3,7 @@
 import { histogram, logitHue } from "../shared/histogram.js";
 import { featureUrl } from "../shared/links.js";
 import { logitScale, logitTable } from "../shared/logits.js";
-import { asSequence, effectScale, oneStop, sequenceRow } from "../shared/sequences.js";
+import { asSequence, effectScale, oneStop, sequenceRow, woken } from "../shared/sequences.js";
 import { count, element, figure, ofTokens, quantileText, signed } from "../shared/text.js";
 
 export const METRICS = {
@@ -14,28 +14,32 @@ export const METRICS = {
 
 /**
  * A feature as a column: `score` is its entry in the ranking, `board` its dashboard, `answer` the whole answer. With
- * `remove` it was named beside the ranking, and can be taken away again.
- * Returns `{node, board, mark(activation), unmark(), point(position)}`.
+ * `remove` it was named beside the ranking, and can be taken away again. Its heading and its line of the prompt are there at
+ * once, the extract of its page after `drawStored()`.
+ * Returns `{node, board, drawStored(), mark(activation), unmark(), point(position)}`.
  */
 export function dashboard(answer, score, board, features, remove = null) {
   const scale = effectScale([promptOf(answer, board), ...(board.top ?? [])]);
   const options = { maximum: board.maximum || 1, scale };
-  const line = sequenceRow({ ...promptOf(answer, board), position: answer.position }, { ...options, context: "whole" });
+  const line = woken(sequenceRow({ ...promptOf(answer, board), position: answer.position }, { ...options, context: "whole" }));
   line.classList.add("prompt-line");
   for (const p of answer.positions) line.querySelectorAll(".token")[p].classList.add("chosen");
-  const plot = board.activation_histogram &&
-    histogram(board.activation_histogram, { height: 64, name: `Activations of feature ${board.feature}` });
+  let plot = null;
+  const extract = element("div", { class: "stored" });
   const node = element("article", { class: "board", "data-feature": board.feature, "aria-label": `Feature ${board.feature}` },
-    head(answer, score, board, features, remove), line,
-    board.missing ? element("p", { class: "muted" }, board.why)
-      : stored(board, plot, options));
+    head(answer, score, board, features, remove), line, board.missing ? element("p", { class: "muted" }, board.why) : extract);
   oneStop(node);
   const here = answer.positions.length === 1 ? score.activation ?? null : null; // a sum has no place among activations
   const unmark = () => plot && (here === null ? plot.clear() : plot.mark(Math.abs(here), figure(here, 3)));
-  unmark();
   return {
     node,
     board,
+    drawStored() {
+      if (board.missing) return;
+      plot = board.activation_histogram && histogram(board.activation_histogram, { height: 64, name: `Activations of feature ${board.feature}` });
+      extract.replaceChildren(...stored(board, plot, options).filter(Boolean));
+      unmark();
+    },
     mark: (activation) => plot && (activation ? plot.mark(Math.abs(activation), figure(activation, 3)) : plot.clear()),
     unmark,
     point(position) {

@@ -2,6 +2,7 @@
 
 import { hoverCard } from "../shared/card.js";
 import { bindKeys } from "../shared/keys.js";
+import { partsDrawer } from "../shared/parts.js";
 import { followWork } from "../shared/progress.js";
 import { legend, tokenAt, tokenKeys } from "../shared/sequences.js";
 import { count, element, figure, ordinal, percent, visible } from "../shared/text.js";
@@ -26,6 +27,7 @@ let asking = null; // the latest question's AbortController
 let buttons = null;
 let boards = [];
 let heat = null;
+const inParts = partsDrawer((busy) => byId("answer").setAttribute("aria-busy", String(busy)));
 
 // Questions
 
@@ -115,6 +117,7 @@ const noteUnsent = () => (byId("unsent").hidden = !answer || !unsent());
 
 // The page
 
+/** An answer: tokens and the ranking, with what each feature does in the prompt, at once; all else in parts after that was painted. */
 function show(found) {
   answer = found;
   wanted = { ...questionOf(found), add: found.add ?? [] };
@@ -132,18 +135,28 @@ function show(found) {
   else fill(found.text);
   setDensity(found.max_density);
   showLook();
+  byId("json").href = `?${queryOf(found)}&format=json`;
+  byId("json").hidden = false;
+  document.title = `${visible(found.text).slice(0, 40)} – ${METRICS[found.rank].name} – saeviz`;
+  inParts(parts);
+}
+
+function* parts() {
+  byId("boards").style.minHeight = `${byId("boards").offsetHeight}px`; // what stands below stays where it is
   showTokens();
   showRanks();
   showWanted();
   showSummary();
   showBoards();
   showMore();
+  yield;
+  for (const board of boards) {
+    board.drawStored();
+    yield;
+  }
+  byId("boards").style.minHeight = "";
   showOverview();
   showCompared();
-  byId("overview").hidden = !found.overview.features.length;
-  byId("json").href = `?${queryOf(found)}&format=json`;
-  byId("json").hidden = false;
-  document.title = `${visible(found.text).slice(0, 40)} – ${METRICS[found.rank].name} – saeviz`;
 }
 
 /** What to look at, as long as the text is that of an example. */
@@ -231,6 +244,7 @@ async function showCompared() {
 
 /** Drawn anew; a cell that had the focus has it again. */
 function showOverview() {
+  byId("overview").hidden = !answer.overview.features.length;
   const at = heat?.focused() ?? null;
   heat = heatmap(answer, features, (positions) => change({ positions }));
   byId("overview").querySelector(".fill").replaceChildren(heat.node);
@@ -262,7 +276,7 @@ function legendOf() {
 
 function pointToken(p) {
   buttons.point(p);
-  heat.point(p);
+  heat?.point(p);
   for (const board of boards) {
     const activation = p === null ? 0 : board.board.activations[p] ?? 0;
     board.point(p);
@@ -276,7 +290,7 @@ function pointFeature(feature) {
   const at = answer.overview.features.indexOf(feature);
   buttons.colour(found?.activations ?? answer.overview.activations[at], found?.maximum ?? answer.overview.maxima[at]);
   for (const { node, board } of boards) node.classList.toggle("pointed", board.feature === feature);
-  for (const row of heat.node.querySelectorAll("tr[data-feature]")) row.classList.toggle("pointed", Number(row.dataset.feature) === feature);
+  for (const row of byId("overview").querySelectorAll("tr[data-feature]")) row.classList.toggle("pointed", Number(row.dataset.feature) === feature);
 }
 
 /** Token button, token of a prompt line or cell of the overview -> its position in the prompt; else null. */

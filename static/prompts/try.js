@@ -1,7 +1,7 @@
 // Where does this feature fire on a text of one's own? The box on the feature page.
 
 import { recall, remember } from "../shared/memory.js";
-import { asSequence, effectScale, oneStop, sequenceRow, tokenKeys } from "../shared/sequences.js";
+import { asSequence, effectScale, oneStop, sequenceRow, tokenKeys, woken } from "../shared/sequences.js";
 import { element, figure } from "../shared/text.js";
 
 const WAIT = 300; // ms without typing before the model is asked
@@ -58,7 +58,7 @@ function drawn({ tokens, token_ids: ids, special, activations, loss_effects: los
   const sequence = asSequence({ tokens, ids, activations, lossEffects, special });
   const most = Math.max(0, ...activations.map(Math.abs));
   return [
-    sequenceRow(sequence, { maximum: maximum || most || 1, scale: effectScale([sequence]), context: "whole" }),
+    woken(sequenceRow(sequence, { maximum: maximum || most || 1, scale: effectScale([sequence]), context: "whole" })),
     element("p", { class: "muted" }, most > 0 ? `Strongest here: ${figure(most)}${maximum ? ` of ${figure(maximum)} in the corpus` : ""}.` : "It does not fire on this text."),
   ];
 }

@@ -29,9 +29,18 @@ function inkOn(background, scheme) {
   return contrast(background, [0, 0, 0]) > contrast(background, [255, 255, 255]) ? [0, 0, 0] : [255, 255, 255];
 }
 
+const FINEST = 512; // steps of a fill: twice as many as a colour has
+const fills = new Map(); // hue and step -> style
+
 /** Style of a box whose fill shows `share` (0..1) of a hue ("orange", "blue", "red"), right in both schemes. */
 export function fill(share, hue = "orange") {
-  const amount = share <= 0 ? 0 : 0.1 + 0.9 * Math.min(1, share); // the faintest still differs from nothing
+  const step = share <= 0 ? 0 : Math.round(FINEST * (0.1 + 0.9 * Math.min(1, share))); // the faintest still differs from nothing
+  const key = `${hue} ${step}`;
+  if (!fills.has(key)) fills.set(key, filled(step / FINEST, hue));
+  return fills.get(key);
+}
+
+function filled(amount, hue) {
   const [light, dark] = ["light", "dark"].map((scheme) => {
     const background = mix(PAGE[scheme], HUES[hue][scheme], amount);
     return { background: css(background), ink: css(inkOn(background, scheme)) };

@@ -46,14 +46,19 @@ export function histogram({ edges, counts }, { hue = () => "orange", log = false
     class: hue((edges[i] + edges[i + 1]) / 2),
     x: along(edges[i]) + 0.1, width: Math.max(0.2, along(edges[i + 1]) - along(edges[i]) - 0.2),
     y: 100 - (n ? Math.max(1.2, 100 * tall(n)) : 0), height: n ? Math.max(1.2, 100 * tall(n)) : 0, // one is seen too
-  }, svg("title", {}, `${writeEdge(edges[i])} to ${writeEdge(edges[i + 1])}: ${count(n)}`)));
+  }));
+  const drawn = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars);
+  drawn.addEventListener("pointerover", ({ target }) => { // a title for the bar that is pointed at: fifty are half of the work
+    const i = bars.indexOf(target);
+    if (i >= 0 && !target.firstChild) target.append(svg("title", {}, `${writeEdge(edges[i])} to ${writeEdge(edges[i + 1])}: ${count(counts[i])}`));
+  });
   const line = element("div", { class: "mark", hidden: true }, element("span", {}));
   const axis = ticks(low, low + span).filter((value) => !whole || Number.isInteger(value)).map((value) =>
     element("span", { style: { left: `${along(value)}%` }, class: along(value) < 4 ? "first" : along(value) > 94 ? "last" : "" },
       write(value)));
   const node = element("div", { class: "histogram", role: "img", "aria-label": `${name}, ${write(low)} to ${write(low + span)}` },
     element("div", { class: "bars", style: { height: `${height}px` } },
-      svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars),
+      drawn,
       element("span", { class: "most" }, `peak ${count(most)}`), line),
     element("div", { class: "axis" }, axis));
   return {

@@ -5,7 +5,9 @@ import { short_context } from "./definitions.js";
 import { element, figure, visible } from "./text.js";
 
 const WINDOWS = { short: short_context, medium: [32, 24], whole: [Infinity, Infinity] }; // tokens left and right
+const FROM_THE_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]|[\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 const places = new WeakMap(); // token node -> { sequence, position }
+const asleep = new WeakMap(); // line -> functions that make tokens of its plain text
 
 /** Which token a drawn node stands for: `{sequence, position}`, or undefined. */
 export const tokenAt = (node) => places.get(node);
@@ -40,38 +42,63 @@ export function asSequence({ tokens, ids, activations, lossEffects = [], special
 /**
  * One sequence as a line of tokens. `maximum`: activation of full orange. `scale`: loss effect of full underline
  * (see effectScale). `context`: "short" and "medium" put the chosen token on one vertical line and clip at both
- * sides; "whole" shows every token as a paragraph. Tokens are found again with tokenAt; not those of a `fleeting` line,
- * in which tokens without colour are plain text.
+ * sides; "whole" shows every token as a paragraph. Tokens are found again with tokenAt. Tokens without colour are plain
+ * text until the pointer or the focus comes to their line, or `woken` makes them nodes: most of a page is silent.
  */
-export function sequenceRow(sequence, { maximum, scale, context = "short", fleeting = false }) {
+export function sequenceRow(sequence, { maximum, scale, context = "short" }) {
   const activations = new Map(sequence.active.map((entry) => [entry.position, entry.activation]));
   const effects = new Map(sequence.active.map((entry) => [entry.position + 1, entry.loss_effect]));
+  const told = (p) => token(sequence, p, activations.get(p) ?? 0, effects.get(p) ?? null, { maximum, scale });
+  const silent = [];
   const draw = (from, to) => {
     const nodes = [];
-    for (let p = Math.max(0, from); p < Math.min(sequence.tokens.length, to); p++)
-      if (fleeting && p !== sequence.position && !activations.has(p) && !effects.has(p)) nodes.push(visible(sequence.tokens[p]));
-      else nodes.push(token(sequence, p, activations.get(p) ?? 0, effects.get(p) ?? null, { maximum, scale }));
+    const last = Math.min(sequence.tokens.length, to);
+    for (let p = Math.max(0, from); p < last; p++) {
+      const start = p;
+      while (p < last && p !== sequence.position && !activations.has(p) && !effects.has(p) && isPlain(sequence, p)) p++;
+      if (p > start) {
+        const text = document.createTextNode(sequence.tokens.slice(start, p).map(visible).join(""));
+        silent.push(() => text.replaceWith(...Array.from({ length: p - start }, (_, i) => told(start + i))));
+        nodes.push(text);
+      }
+      if (p < last) nodes.push(told(p));
+    }
     return nodes;
   };
   const chosen = sequence.position;
-  if (context === "whole" || chosen === null)
-    return element("div", { class: "sequence whole" }, chosen !== null && element("span", { class: "heard" }, heard(sequence)), draw(0, sequence.tokens.length));
   const [left, right] = WINDOWS[context];
-  return element("div", { class: `sequence ${context}` },
-    !fleeting && element("span", { class: "heard" }, heard(sequence)),
-    element("div", { class: "before" }, element("div", {}, draw(chosen - left, chosen))),
-    element("div", { class: "after" }, draw(chosen, chosen + 1 + right)),
-    sequence.copies > 1 && element("span", { class: "copies", title: `${sequence.copies} windows with this text, or nearly this` },
-      `×${sequence.copies}`));
+  const line = context === "whole" || chosen === null
+    ? element("div", { class: "sequence whole" }, draw(0, sequence.tokens.length))
+    : element("div", { class: `sequence ${context}` },
+      element("div", { class: "before" }, element("div", {}, draw(chosen - left, chosen))),
+      element("div", { class: "after" }, draw(chosen, chosen + 1 + right)),
+      sequence.copies > 1 && element("span", { class: "copies", title: `${sequence.copies} windows with this text, or nearly this` },
+        `×${sequence.copies}`));
+  asleep.set(line, silent);
+  return line;
 }
 
-/** What a line says to whoever does not see its colours. */
+/** Whether a token looks the same as part of a longer text: special ones are muted, those written from right to left isolated. */
+const isPlain = ({ tokens, special }, p) => !special.includes(p) && !FROM_THE_RIGHT.test(tokens[p]);
+
+/** The line, each of its tokens a node. */
+export function woken(line) {
+  for (const wake of asleep.get(line) ?? []) wake();
+  asleep.delete(line);
+  return line;
+}
+
+/** A line wakes before anybody can mean one of its tokens. */
+for (const arrival of ["pointerover", "pointerdown", "focusin"])
+  document.addEventListener(arrival, ({ target }) => woken(target.closest?.(".sequence")), true);
+
+/** What the chosen token says of its line: "“2”, activation 3.130, helps the next token by 0.1 nats; next comes “ is”". */
 function heard(sequence) {
-  const { position, tokens } = sequence;
-  return `${spoken(sequence, position)}${tokens[position + 1] === undefined ? "" : `; next comes “${visible(tokens[position + 1])}”`}: `;
+  const next = sequence.tokens[sequence.position + 1];
+  return `${spoken(sequence, sequence.position)}${next === undefined ? "" : `; next comes “${visible(next)}”`}`;
 }
 
-/** "“2”, activation 3.130, helps the next token". */
+/** What a token says to whoever does not see its colours: "“2”, activation 3.130, helps the next token by 0.1 nats". */
 function spoken(sequence, position) {
   const active = activeAt(sequence, position);
   const effect = active?.loss_effect;
@@ -86,7 +113,7 @@ function token(sequence, position, activation, effect, { maximum, scale }) {
   const node = element("span", {
     class: "token" + (chosen ? " chosen" : "") + (special ? " special" : ""),
     tabindex: "-1",
-    ...(chosen ? { role: "button", "aria-label": spoken(sequence, position) } : {}),
+    ...(chosen ? { role: "button", "aria-label": heard(sequence) } : {}),
     style: { ...activationFill(activation, maximum), ...(effect === null ? {} : underline(effect, scale)) },
   }, visible(sequence.tokens[position]));
   places.set(node, { sequence, position });

@@ -25,6 +25,7 @@ def page(live_server, sae, made_up_model, browser):  # noqa: F811
 def goto(page, address):
     page.goto(address, timeout=60_000)  # the first one loads the libraries of models
     page.evaluate("window.same = true")  # gone after a reload
+    page.wait_for_function("() => answer.ariaBusy !== 'true'")  # all of it drawn
 
 
 def asked(page):
@@ -202,7 +203,7 @@ def test_pointing_at_a_token_marks_it_in_every_feature(page):
     page.ask(f"?text={TEXT}&position=4")
     page.hover(".pick[data-position='2']")
     assert page.locator(".prompt-line .token.pointed").all_inner_texts() == [" are"] * 10
-    assert page.locator(".heat th.pointed").inner_text() == "are"
+    assert page.locator(".heat th.pointed").text_content() == "are"
     page.mouse.move(0, 0)
     assert page.locator(".pointed").count() == 0
 

@@ -219,6 +219,8 @@ def test_the_underline_stands_under_the_predicted_token(page, site):  # noqa: F8
         page.get_by_role("button", name="whole row").click()
     assert len(data["sequences"]["top"][0]["tokens"]) < made_up.LENGTH
     sequence = whole.value.json()["sequences"]["top"][0]
+    page.wait_for_function("() => document.querySelectorAll('.sequence.whole').length")
+    page.locator(".group .sequence").first.hover()  # its silent tokens are text until then
     page.wait_for_function(
         "n => document.querySelector('.group .sequence').querySelectorAll('.token').length === n", arg=made_up.LENGTH
     )
