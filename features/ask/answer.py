@@ -13,7 +13,7 @@ from ..browse import feature_json
 from ..engine.ask.intervals import PrecisionIntervals
 from ..engine.ask.scores import Ranking, Scores, rank, scores
 from ..engine.ask.suspects import Suspects, suspects
-from ..engine.ask.thresholds import Threshold
+from ..engine.ask.thresholds import ActiveFrom, Threshold
 from ..engine.results import ExampleGroup
 from ..engine.store.active_entries import FeatureEntries
 from ..engine.store.kept_entries import KeptEntries
@@ -27,7 +27,7 @@ from .question import Asked
 SHOWN = 50  # features
 LINES = 10  # of each kind of text
 MOST_THRESHOLDS = 16  # remembered of each set of kept entries
-_thresholds: WeakKeyDictionary[KeptEntries, dict[Threshold, np.ndarray]] = WeakKeyDictionary()
+_thresholds: WeakKeyDictionary[KeptEntries, dict[Threshold, ActiveFrom]] = WeakKeyDictionary()
 COLUMNS = ("precision", "recall", "f1", "lift", "correlation", "weighted_precision")
 
 
@@ -52,8 +52,8 @@ def answer(sae: SAE, asked: Asked) -> dict:
 
 
 def _ranked(sae: SAE, kept: KeptEntries, held: Held, asked: Asked) -> dict:
-    least = _least(kept, asked.threshold, held.counted)
-    found = scores(kept, held.tokens, held.counted, asked.threshold, least)
+    active_from = _active_from(kept, asked.threshold, held.counted)
+    least, found = active_from.least, scores(kept, held.tokens, held.counted, active_from)
     width = sae.statistics.corpus.row_length - sae.statistics.corpus.first
     ranking = rank(found, asked.metric, PrecisionIntervals(kept, held.tokens, least, width), SHOWN)
     if not len(ranking.order):
@@ -68,13 +68,13 @@ def _ranked(sae: SAE, kept: KeptEntries, held: Held, asked: Asked) -> dict:
     }
 
 
-def _least(kept: KeptEntries, threshold: Threshold, counted: int) -> np.ndarray:
-    """The smallest size that counts, of each feature: the same for every pattern. [d_sae]"""
+def _active_from(kept: KeptEntries, threshold: Threshold, counted: int) -> ActiveFrom:
+    """The same for every pattern."""
     known = _thresholds.setdefault(kept, {})
     if threshold not in known:
         if len(known) >= MOST_THRESHOLDS:
             known.clear()
-        known[threshold] = threshold.least(kept, counted)
+        known[threshold] = threshold.of(kept, counted)
     return known[threshold]
 
 

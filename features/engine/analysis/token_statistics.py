@@ -120,7 +120,9 @@ class Sweep:
         self.occurrences = {name: _counts(ids, vocabulary) for name, ids in self.places.items()}
         self.offsets, self.features = np.asarray(kept.token_offsets), np.asarray(kept.token_features)
         self.counts, self.sums = np.zeros(vocabulary, np.int64), np.zeros(vocabulary)
-        self.met, self.seen = np.zeros(kept.d_sae, np.int32), np.empty(max(vocabulary, kept.d_sae), np.int32)
+        self.met, self.seen = np.zeros(kept.d_sae, np.int32), np.empty(vocabulary, np.int32)
+        if len(self.features) and self.features.max() >= kept.d_sae:
+            raise KeptEntriesDamaged(f"{kept.folder / 'token_features'} names features beyond {kept.d_sae - 1:,}.")
         self.bins = min(BINS, text.width)
         position = np.arange(text.width) * self.bins // text.width  # [width] bin of each position
         self.bin_of = position
@@ -178,16 +180,12 @@ class Sweep:
     def _partners(self, index: int, tokens, later: int) -> Partners:
         from ..kernels.numba.token_counts import count_features
 
-        layout = self.text.width, self.offsets, self.features
-        found = count_features(tokens, later, *layout, self.met, self.seen)
-        if found < 0:
-            file, last = self.kept.folder / "token_features", len(self.met) - 1
-            raise KeptEntriesDamaged(f"{file} names features beyond {last:,}.")
-        others = np.sort(self.seen[:found])
+        self.met[:] = 0
+        count_features(tokens, later, self.text.width, self.offsets, self.features, self.met)
+        if not later:
+            self.met[index] = 0  # itself
+        others = np.flatnonzero(self.met >= LEAST_MEETINGS)
         meetings = self.met[others].astype(np.int64)
-        self.met[others] = 0
-        listed = (meetings >= LEAST_MEETINGS) & ((others != index) | (later > 0))
-        others, meetings = others[listed], meetings[listed]
         forward, back = meetings / self.kept.counts[index], meetings / self.kept.counts[others]
         best = _highest(np.minimum(forward, back), PARTNERS)
         lift = forward / (self.kept.counts[others] / self.tokens)

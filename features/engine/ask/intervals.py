@@ -5,9 +5,11 @@ nothing - each activation in a row of its own, or all of them hits, or none - it
 activations in the first case, of the rows that have any in the others.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
-from ..store.kept_entries import KeptEntries
+from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
 
 DRAWS, AT_ONCE = 1000, 100
 Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
@@ -29,6 +31,14 @@ def draws(rows: int, seed: int, size: int = DRAWS) -> np.ndarray:
     return np.stack([np.bincount(rng.integers(rows, size=rows), minlength=rows) for _ in range(size)]).astype("f4")
 
 
+REMEMBERED = 1 << 23  # draws of a row, 32 MB, for the next question; of larger corpora they are made anew
+
+
+@lru_cache(maxsize=2)
+def _remembered(rows: int, seed: int) -> np.ndarray:
+    return draws(rows, seed)
+
+
 class PrecisionIntervals:
     """Of features with one pattern."""
 
@@ -42,12 +52,7 @@ class PrecisionIntervals:
         exact."""
         if not len(features):
             return np.zeros((0, 2))
-        hits, active = np.zeros((2, self.rows, len(features)), np.float32)  # counts in each row: exact
-        for n, index in enumerate(features.tolist()):
-            entries = self.kept.feature(index)
-            tokens = entries.tokens[np.abs(entries.values) >= self.least[index]]
-            active[:, n] = np.bincount(tokens // self.width, minlength=self.rows)
-            hits[:, n] = np.bincount(tokens // self.width, self.held[tokens], self.rows)
+        hits, active = self._in_rows(features)
         ends = self._bootstrapped(hits, active)
         alone, with_any = active.max(0) <= 1, (active > 0).sum(0)  # [n]
         all_hits, all_active = hits.sum(0), active.sum(0)
@@ -56,8 +61,20 @@ class PrecisionIntervals:
         ends[alone] = wilson(all_hits, all_active).T[alone]
         return ends
 
+    def _in_rows(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Hits and activations of each feature in each row. [rows, n] float32 twice, of whole numbers: exact"""
+        from ..kernels.numba.token_sums import count_in_rows  # numba takes a second
+
+        hits, active = np.zeros((2, len(features), self.rows), np.float32)
+        for n, index in enumerate(features.tolist()):
+            least = self.least[index], self.held, self.width
+            if not count_in_rows(*self.kept.feature_by_chunk(index), *least, active[n], hits[n]):
+                raise KeptEntriesDamaged(f"{self.kept.folder / 'feature_tokens'} names tokens that are not there.")
+        return hits.T, active.T
+
     def _bootstrapped(self, hits: np.ndarray, active: np.ndarray) -> np.ndarray:
-        drawn = draws(self.rows, self.seed)
+        few = self.rows * DRAWS <= REMEMBERED
+        drawn = _remembered(self.rows, self.seed) if few else draws(self.rows, self.seed)
         shares = np.empty((len(drawn), hits.shape[1]))  # [draws, n]
         for first in range(0, len(drawn), AT_ONCE):
             part = slice(first, first + AT_ONCE)

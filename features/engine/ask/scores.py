@@ -10,7 +10,7 @@ import numpy as np
 
 from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
 from .intervals import PrecisionIntervals, wilson
-from .thresholds import Threshold
+from .thresholds import ActiveFrom
 
 METRICS = ("f1", "precision", "recall", "lift", "correlation")
 INTERVALS = 128  # features whose intervals are bootstrapped where they are ordered by: those with the best by Wilson
@@ -37,19 +37,15 @@ class Scores:
         return self.held / self.tokens
 
 
-def scores(kept: KeptEntries, held: np.ndarray, counted: int, threshold: Threshold, least: np.ndarray) -> Scores:
-    """`held` [tokens] bool where the pattern holds, `counted` tokens in all; `least` [d_sae] as `threshold` has it.
+def scores(kept: KeptEntries, held: np.ndarray, counted: int, active_from: ActiveFrom) -> Scores:
+    """`held` [tokens] bool where the pattern holds, `counted` tokens in all.
 
     Raises KeptEntriesDamaged where an entry is of no feature.
     """
-    from ..kernels.numba.token_sums import add_at_tokens  # numba takes a second: with the first question, not the site
-
-    active, m = threshold.counts(kept, least), int(held.sum())
-    hits, sums, sizes = np.zeros(kept.d_sae, np.int64), np.zeros(kept.d_sae), np.zeros(kept.d_sae)
-    arrays = (kept.token_offsets, kept.token_features, kept.token_values)
-    if not add_at_tokens(np.flatnonzero(held), *map(np.asarray, arrays), least, hits, sums, sizes):
-        raise KeptEntriesDamaged(f"{kept.folder / 'token_features'} names features beyond {kept.d_sae - 1:,}.")
+    active, m = active_from.counts, int(held.sum())
     all_sums, all_sizes, squares = kept.sums
+    signed = bool((all_sums != all_sizes).any())  # else all sizes are the values themselves
+    hits, sums, sizes = at_tokens(kept, np.flatnonzero(held), active_from.least, signed)
     with np.errstate(divide="ignore", invalid="ignore"):
         precision = hits / active
         recall = np.where(active > 0, hits / m if m else np.nan, np.nan)
@@ -71,6 +67,20 @@ def scores(kept: KeptEntries, held: np.ndarray, counted: int, threshold: Thresho
             correlation=np.where(active > 0, correlation, np.nan),
             weighted_precision=np.where(active > 0, sizes / all_sizes, np.nan),
         )
+
+
+def at_tokens(
+    kept: KeptEntries, tokens: np.ndarray, least: np.ndarray, signed: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each feature: on how many of some tokens [m] it is at least `least` in size, the sums of its values and of
+    their sizes there. [d_sae] int64, float64, float64. Raises KeptEntriesDamaged."""
+    from ..kernels.numba.token_sums import add_at_tokens  # numba takes a second: with the first question, not the site
+
+    counts, sums, sizes = np.zeros(kept.d_sae, np.int64), np.zeros(kept.d_sae), np.zeros(kept.d_sae if signed else 0)
+    arrays = (kept.token_offsets, kept.token_features, kept.token_values)
+    if not add_at_tokens(tokens, *map(np.asarray, arrays), least, counts, sums, sizes):
+        raise KeptEntriesDamaged(f"{kept.folder / 'token_features'} names features beyond {kept.d_sae - 1:,}.")
+    return counts, sums, sizes if signed else sums
 
 
 @dataclass(frozen=True)

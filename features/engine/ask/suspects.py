@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
+from ..store.kept_entries import KeptEntries
+from .scores import at_tokens
 
 FEWEST = 2  # misses on which a feature has to be active to be named
 
@@ -27,12 +28,7 @@ def suspects(
 ) -> Suspects:
     """`missed` [m] tokens; `active` [d_sae] int64 on how many of the `counted` tokens each feature is, from the size
     `least` [d_sae] on. Same as reference_questions.fired_instead: exact. Raises KeptEntriesDamaged."""
-    from ..kernels.numba.token_sums import add_at_tokens  # numba takes a second: with the first question, not the site
-
-    hits, sums, sizes = np.zeros(kept.d_sae, np.int64), np.zeros(kept.d_sae), np.zeros(kept.d_sae)
-    arrays = (kept.token_offsets, kept.token_features, kept.token_values)
-    if not add_at_tokens(missed.astype(np.int64), *map(np.asarray, arrays), least, hits, sums, sizes):
-        raise KeptEntriesDamaged(f"{kept.folder / 'token_features'} names features beyond {kept.d_sae - 1:,}.")
+    hits, _, _ = at_tokens(kept, missed.astype(np.int64), least)
     features = np.flatnonzero(hits >= FEWEST)
     # share / (n(a_j) / n(T)), of whole numbers: above 1 exactly where the feature is active there more than elsewhere.
     lift = hits[features] * counted / (len(missed) * active[features]) if len(features) else np.zeros(0)

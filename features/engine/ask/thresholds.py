@@ -11,6 +11,14 @@ WRITTEN = re.compile(r"(?P<quantile>q)?(?P<number>\d*\.?\d+(?:e-?\d+)?)")
 
 
 @dataclass(frozen=True)
+class ActiveFrom:
+    """A threshold with some kept entries. [d_sae] each"""
+
+    least: np.ndarray  # float32, the smallest size that counts
+    counts: np.ndarray  # int64, tokens on which a feature is at least so large
+
+
+@dataclass(frozen=True)
 class Threshold:
     """Any activation, one of this size at least, or one whose act quantile is this at least."""
 
@@ -37,15 +45,22 @@ class Threshold:
             return f"q{self.quantile:g}"
         return f"{self.value:g}" if self.value else "any"
 
-    def least(self, kept: KeptEntries, counted: int) -> np.ndarray:
-        """The smallest size that counts, of each feature. [d_sae] float32"""
-        if self.quantile is None:
-            return np.full(kept.d_sae, np.float32(self.value))
-        least, most = np.zeros(kept.d_sae, np.float32), self._most(counted)
-        values, offsets = kept.feature_values, kept.feature_offsets
-        for index in np.flatnonzero(kept.counts > most).tolist():
-            least[index] = _least_of(values[offsets[index] : offsets[index + 1]], most)
-        return least
+    def of(self, kept: KeptEntries, counted: int) -> "ActiveFrom":
+        """From which size on each feature counts, and on how many of the `counted` tokens it does."""
+        if self.quantile is None and not self.value:
+            return ActiveFrom(np.zeros(kept.d_sae, np.float32), kept.counts)
+        from ..kernels.numba.token_sums import count_large, sizes_exceeded
+
+        values, offsets = np.asarray(kept.feature_values), kept.feature_offsets
+        least = np.full(kept.d_sae, np.float32(self.value))
+        if self.quantile is not None:
+            too_small, most = np.zeros(kept.d_sae, np.uint32), self._most(counted)
+            sizes_exceeded(values.view(np.uint32), offsets, most, too_small)
+            too_small = np.nextafter(too_small.view(np.float32), np.float32(np.inf))
+            least = np.where(kept.counts > most, too_small, np.float32(0))
+        counts = np.zeros(kept.d_sae, np.int64)
+        count_large(values, offsets, least, counts)
+        return ActiveFrom(least, counts)
 
     def least_of(self, values: np.ndarray, counted: int) -> np.float32:
         """The same of one feature, by its active values. [n]"""
@@ -57,16 +72,6 @@ class Threshold:
     def _most(self, counted: int) -> int:
         """On so many tokens a feature may be as large. Same as reference_questions.active_from: exact."""
         return int(np.floor((1 - self.quantile) * counted + 1e-9))
-
-    def counts(self, kept: KeptEntries, least: np.ndarray) -> np.ndarray:
-        """On how many tokens each feature is at least so large. [d_sae] int64"""
-        if not least.any():
-            return kept.counts
-        from ..kernels.numba.token_sums import count_large
-
-        counts = np.zeros(kept.d_sae, np.int64)
-        count_large(np.asarray(kept.feature_values), kept.feature_offsets, least, counts)
-        return counts
 
 
 def _least_of(values: np.ndarray, most: int) -> np.float32:

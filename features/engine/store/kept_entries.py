@@ -206,6 +206,13 @@ class KeptEntries:
         """Of each feature's values, of their sizes, of their squares. [3, d_sae] float64"""
         return self._arrays["sums"]
 
+    def feature_by_chunk(self, index: int) -> tuple[np.ndarray, ...]:
+        """A feature's tokens, numbered from their chunk's first on, and values [n]; each chunk's first token, and how
+        many of the entries lie in it [chunks]."""
+        part = slice(*self.feature_offsets[index : index + 2])
+        of_chunks = self._arrays["chunk_firsts"], self._arrays["feature_counts"][index]
+        return tuple(map(np.asarray, (self._arrays["feature_tokens"][part], self.feature_values[part], *of_chunks)))
+
     def feature(self, index: int) -> FeatureEntries:
         """A feature's entries in corpus order."""
         part = slice(*self.feature_offsets[index : index + 2])

@@ -42,8 +42,8 @@ THRESHOLDS = ["any", "1.0", "q0.9", "q0.97", "q0"]
 
 def asked(kept, held, text, threshold):
     threshold, counted = Threshold.read(threshold), int(text.counted.sum())
-    least = threshold.least(kept, counted)
-    return scores(kept, held, counted, threshold, least), PrecisionIntervals(kept, held, least, text.width)
+    active = threshold.of(kept, counted)
+    return scores(kept, held, counted, active), PrecisionIntervals(kept, held, active.least, text.width)
 
 
 def active(f_i, threshold):

@@ -26,7 +26,7 @@ def test_suspects_are_those_of_the_dense_activations(text, tmp_path, written):
     dense[held & (dense[:, 7] == 0), 8] = 2  # and 8 fires there instead, with 9 alike
     dense[:, 9] = dense[:, 8]
     kept = made.keep(dense, tmp_path)
-    least = threshold.least(kept, counted)
+    least = threshold.of(kept, counted).least
     a = torch.from_numpy((np.abs(dense) >= least) & (dense != 0))[text.counted]
     for i in range(made.D_SAE):
         missed = np.flatnonzero(held & ~((np.abs(dense[:, i]) >= least[i]) & (dense[:, i] != 0)))

@@ -25,24 +25,16 @@ def count_classes(classes, tokens, sizes, counts, sums, seen):
 
 
 @njit(nogil=True, cache=True)
-def count_features(tokens, later, width, offsets, features, counts, seen):
-    """counts[j] += 1 for each feature j that is active `later` tokens behind each of the tokens, in the same row; the
-    distinct ones into `seen`. How many those are; -1 where an entry is of no feature.
+def count_features(tokens, later, width, offsets, features, counts):
+    """counts[j] += 1 for each feature j that is active `later` tokens behind each of the tokens, in the same row.
 
-    tokens [n], numbered in rows of `width`; all entries by token in CSR: offsets [all tokens + 1], features [entries];
-    counts [d_sae] int32, 0 where nothing was counted; seen [d_sae] int32.
+    tokens [n], numbered in rows of `width`; all entries by token in CSR: offsets [all tokens + 1], features [entries],
+    none of them `counts` or above: nothing here looks. counts [d_sae] int32, added to.
     """
-    found = 0
     for n in range(len(tokens)):
         t = np.int64(tokens[n])
-        if t % width + later >= width:
+        if later and t % width + later >= width:
             continue
+        # No branch on what was counted before: this line runs for every pair of activations on a token.
         for e in range(offsets[t + later], offsets[t + later + 1]):
-            j = features[e]
-            if j >= len(counts):
-                return -1
-            if counts[j] == 0:
-                seen[found] = j
-                found += 1
-            counts[j] += 1
-    return found
+            counts[np.intp(features[e])] += 1
