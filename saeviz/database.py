@@ -44,6 +44,8 @@ def problem(url: str) -> str:
         return f"DATABASE_URL={masked(url)} cannot be read. {QUOTE}"
     if not found["NAME"]:
         return f"DATABASE_URL={masked(url)} names no database after the last /. {QUOTE}"
+    if kind == "sqlite" and found["NAME"] == ":memory:":
+        return f"DATABASE_URL={url} names no file, and nothing would be kept. Write sqlite:////folder/saeviz.sqlite3."
     return ""
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -48,6 +49,8 @@ SWITCHES = {"SAEVIZ_BEHIND_TLS", "SAEVIZ_WARM", "DEBUG", "VERBOSE"}
 ORIGINS = {"CSRF_TRUSTED_ORIGINS"}
 ORIGIN = re.compile(r"https?://(\*\.)?[\w.-]+(:\d+)?|https?://\[[0-9a-fA-F:.]+\](:\d+)?")
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+HOST = re.compile(r"\*|\.?[\w.-]+|\[[0-9a-fA-F:.]+\]")
+REDIS = ("redis", "rediss", "redis+socket")
 PREFIX = re.compile(r"(/[\w.~@-]+)*")
 OWN_ADDRESSES = {"saes", "admin", "static", "health", "metrics"}
 OTHERS = {  # read elsewhere; here so that a name that nobody reads is noticed
@@ -76,6 +79,7 @@ def problems() -> list[str]:
     readers = [(number, DEFAULTS), (share, SHARES), (choice, CHOICES), (switch, SWITCHES), (origins, ORIGINS)]
     looks = [(reader, name) for reader, names in readers for name in names]
     looks += [(prefix, "SAEVIZ_PREFIX"), (_device, "SAEVIZ_DEVICE"), (_zone, "TZ_NAME"), (_database, "DATABASE_URL")]
+    looks += [(_hosts, "ALLOWED_HOSTS"), (_redis, "REDIS_URL"), (_webhook, "SAEVIZ_WEBHOOK")]
     found = []
     for reader, name in looks:
         try:
@@ -168,6 +172,36 @@ def _zone(name: str) -> None:
         ZoneInfo(_said(name) or "UTC")
     except (ValueError, OSError, KeyError) as error:
         raise InvalidSetting(f"{name}={_said(name)} is no time zone. Say UTC, or one like Europe/Berlin.") from error
+
+
+def _hosts(name: str) -> None:
+    for host in filter(None, (part.strip() for part in _said(name).split(","))):
+        if not HOST.fullmatch(host):
+            fits = "Give names or addresses alone, without scheme, port or path, with commas: localhost,sae.example.org"
+            raise InvalidSetting(f"{name}: {host} is no host. {fits}")
+
+
+def _redis(name: str) -> None:
+    url = _said(name)
+    kind, _, rest = url.partition("://")
+    try:
+        fits = kind in REDIS and bool(rest if kind == "redis+socket" else urlsplit(url).hostname)
+        fits = fits and (kind == "redis+socket" or urlsplit(url).port != 0)
+    except ValueError:  # a port that is none
+        fits = False
+    if url and not fits:
+        shown = re.sub(r"(://[^:/@]*:).*@", r"\1...@", url)
+        how = "Write redis://host:6379/0, or redis+socket:///path/to/redis.sock for a socket."
+        raise InvalidSetting(f"{name}={shown} names no Redis. {how}")
+
+
+def _webhook(name: str) -> None:
+    try:
+        fits = urlsplit(_said(name)).scheme in ("http", "https") and urlsplit(_said(name)).hostname
+    except ValueError:
+        fits = False
+    if _said(name) and not fits:
+        raise InvalidSetting(f"{name}={_said(name)} is no address. Give one that begins with https:// or http://.")
 
 
 def _database(name: str) -> None:

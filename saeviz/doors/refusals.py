@@ -1,5 +1,7 @@
 """What somebody reads whose form or log-in is refused: what was seen, and which setting lets it in."""
 
+from urllib.parse import urlsplit
+
 from django.conf import settings
 from django.http import JsonResponse
 from django.middleware.csrf import (
@@ -22,9 +24,11 @@ STALE = "The page is older than your session. Reload it and try again."
 @requires_csrf_token
 def csrf_failure(request, reason=""):
     """Of the views that check where a form comes from (CSRF_FAILURE_VIEW)."""
-    seen = {"origin": request.headers.get("Origin") or request.headers.get("Referer", ""), "host": _host(request)}
-    wrong_origin = any(_is_a(reason, known) for known in ORIGIN_IS_WRONG)
-    sentence = "" if wrong_origin else SENTENCES.get(reason, STALE)
+    seen = {"origin": request.headers.get("Origin") or _origin_of(request.headers.get("Referer", ""))}
+    seen["host"] = _host(request)
+    hidden = seen["origin"] == "null"  # no setting lets it in
+    wrong_origin = not hidden and any(_is_a(reason, known) for known in ORIGIN_IS_WRONG)
+    sentence = "" if wrong_origin else SENTENCES.get(REASON_NO_REFERER if hidden else reason, STALE)
     if wrong_origin:
         said = f"The form came from {seen['origin'] or 'nowhere'}, the site is asked as {seen['host']}."
     else:
@@ -41,6 +45,15 @@ def csrf_failure(request, reason=""):
         "behind_tls": settings.SAEVIZ_BEHIND_TLS,
     }
     return render(request, "403_csrf.html", context, status=403)
+
+
+def _origin_of(address: str) -> str:
+    """Scheme, host and port of a page's address: what CSRF_TRUSTED_ORIGINS takes."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 def _is_a(reason: str, template: str) -> bool:

@@ -3,7 +3,9 @@
 import argparse
 import os
 import socket
+import sys
 
+from .. import env
 from . import static_files
 from .server import THREADS, server
 
@@ -16,6 +18,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--access-log", action="store_true")
     given = parser.parse_args()
+    try:
+        env.check()
+    except env.InvalidSetting as wrong:
+        sys.exit(str(wrong))
     sockets = None if given.fd is None else [socket.socket(fileno=given.fd)]
     if made := static_files.folder():
         os.environ["SAEVIZ_STATIC_ROOT"] = str(made)  # before the settings are read

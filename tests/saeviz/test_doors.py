@@ -43,6 +43,7 @@ def test_a_form_of_another_origin_is_refused_by_the_name_of_the_setting_that_let
     settings.CSRF_TRUSTED_ORIGINS = ["https://a.example"]
     assert logged_in_with(Client(enforce_csrf_checks=True), "https://a.example").status_code == 200
     assert "sent no cookie" in Client(enforce_csrf_checks=True).post(LOGIN, WRONG).content.decode()
+    assert "does not say from which page" in logged_in_with(Client(enforce_csrf_checks=True), "null").content.decode()
 
 
 @pytest.mark.django_db
