@@ -8,7 +8,7 @@ PROCESSES ?= 2
 SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest -n $(PROCESSES) \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help run check test test-peers lint bench bench-engine clean
+.PHONY: help run check test soak test-peers lint bench bench-engine clean
 
 help:           ## this list
 	@sed -n 's|^\([a-z-]*\):.*## \(.*\)|  make \1  \2|p' Makefile
@@ -21,6 +21,9 @@ test: lint      ## every test that can run here; what cannot says why
 
 check: lint     ## in a minute: form, linter, arrows, the engine against its definitions
 	@$(SIDE_BY_SIDE) tests/saeviz/test_arrows.py tests/saeviz/test_docs.py tests/engine $(ARGS)
+
+soak:           ## attacks and faults against a site of its own on this machine, and what became of each (some ten minutes)
+	@$(IN_ENVIRONMENT) requirements-dev.txt -m tests.soak $(ARGS)
 
 test-peers:     ## the same figures by other tools, each in an environment of its own (minutes, some GB)
 	@$(IN_ENVIRONMENT) requirements-dev.txt -m tests.bench.peer_environments $(ARGS)

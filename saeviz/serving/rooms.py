@@ -1,7 +1,8 @@
 """Which threads answer which request? Pages have threads of their own, which no question, download or upload takes.
 
-Questions (prompts, patterns) are computed; files are as long as their reader is slow. Each kind has its threads, and
-some room to wait for one. Beyond that a request is answered at once, without a thread: come again.
+Questions (prompts, patterns) are computed; files are as long as their reader is slow; passwords are slow to check by
+intent. Each kind has its threads, and some room to wait for one. Beyond that a request is answered at once, without a
+thread: come again.
 """
 
 import json
@@ -12,6 +13,8 @@ from a2wsgi import WSGIMiddleware
 
 ASKED = r"/saes/[^/]+/(prompt/|ask(/|\.)|features/-?\d+/(try/|without/|explained\.json))"
 FILES = r"/saes/[^/]+/(features|labels)\.(csv|json|parquet)$|/grading/[^/]+/answers\.|/runs/upload/|/admin/.*/upload/"
+
+LOG_IN = r"/admin/login/$"
 
 
 @dataclass
@@ -34,7 +37,9 @@ class Rooms:
         self.pages = room(pages, 1_000_000, 5)  # as many as there may be connections
         self.questions = room(questions, 4 * questions, 5)
         self.files = room(files, 4 * files, 30)
-        self.kinds = [(re.compile(ASKED), self.questions), (re.compile(FILES), self.files)]
+        self.doors = room(1, 8, 5)
+        kinds = (ASKED, self.questions), (FILES, self.files), (LOG_IN, self.doors)
+        self.kinds = [(re.compile(addresses), its) for addresses, its in kinds]
 
     async def __call__(self, scope, receive, send):
         room = self._room_of(scope["path"])

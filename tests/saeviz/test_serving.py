@@ -109,3 +109,26 @@ def test_bodies_come_whole_and_what_is_too_long_or_in_disguise_is_refused(port):
     assert asked(port)[0] == 200
     assert asked(port, X_Real="1.2.3.4") == (200, "nothing", b"0")
     assert asked(port, **{"X-Real": "1.2.3.4"}) == (200, "1.2.3.4", b"0")
+
+
+def test_what_is_long_to_take_apart_is_refused_before_it_is(port):
+    """A head of many lines and a body in pieces, in one packet or two; a body of many lines is none of these."""
+    lines = HALF_HEAD + b": x\r\na: b" * 400
+    pieces = HALF_BODY.replace(b"Content-Length: 1000", b"transfer-encoding: chunked")
+    for sent, status in (
+        ([lines], b"431"),
+        ([lines[:2000], lines[2000:]], b"431"),
+        ([pieces], b"411"),
+        ([pieces[:40], pieces[40:]], b"411"),
+    ):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as each:
+            for part in sent:
+                each.sendall(part)
+                time.sleep(0.05)
+            assert each.recv(12) == b"HTTP/1.1 " + status
+    assert asked(port, "POST", body=b"a\n" * 100_000) == (200, "nothing", b"200000")
+    kept = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    for _ in range(connections.HEAD_LINES // 10):  # of one connection every request has its own lines
+        kept.request("GET", "/", headers={f"A{number}": "b" for number in range(20)})
+        assert kept.getresponse().read() == b"0"
+    assert asked(port, path="/below/admin/login/") == (200, "nothing", b"0")
