@@ -7,9 +7,10 @@ from celery import shared_task
 from django.db import DatabaseError, connections
 
 from .analysis import steps
+from .autointerp import job as autointerp
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
-from .models import Analysis, Checkpoint, Comparison, DecoderMap, Import, Job, Verification
+from .models import Analysis, AutoInterp, Checkpoint, Comparison, DecoderMap, Import, Job, Verification
 from .overview import maps
 from .patterns import claims
 from .runs import quick_pass
@@ -36,6 +37,7 @@ KINDS = {  # in this order
     Comparison: dictionaries.run_comparison,
     Job: worker.run_part,
     DecoderMap: maps.run_map,
+    AutoInterp: autointerp.run_autointerp,
     Analysis: steps.run_analysis,
 }
 

@@ -8,6 +8,7 @@ from .ask import live as live_views
 from .ask import views as ask_views
 from .ask.by_examples import by_examples
 from .ask.explained import explained_json
+from .autointerp import views as autointerp_views
 from .browse import views
 from .grading import views as grading_views
 from .jobs import status
@@ -54,6 +55,9 @@ urlpatterns = [
     path("saes/<slug:slug>/labels/", judge_views.labels, name="labels"),
     path("saes/<slug:slug>/labels/<number:index>.json", judge_views.feature_labels, name="feature-labels"),
     path("saes/<slug:slug>/labels/stars.json", judge_views.stars, name="stars"),
+    path("saes/<slug:slug>/labels/<number:index>/reject/", judge_views.reject, name="label-reject"),
+    path("saes/<slug:slug>/autointerp/", autointerp_views.autointerp, name="autointerp"),
+    path("saes/<slug:slug>/autointerp/<int:id>/go-on/", autointerp_views.go_on, name="autointerp-go-on"),
     path("saes/<slug:slug>/labels/import/", judge_views.bring, name="labels-import"),
     path("saes/<slug:slug>/labels/findings/", judge_views.write_findings, name="labels-write-findings"),
     path("saes/<slug:slug>/labels/findings.json", judge_views.findings, name="labels-findings"),

@@ -25,6 +25,7 @@ DEFAULTS = {
     "SAEVIZ_MEMORY": 0,
     "SAEVIZ_PROMPT_RATE": 120,
     "SAEVIZ_ASK_RATE": 60,
+    "SAEVIZ_LLM_SECONDS": 120,
     "WORKERS": 1,
 }
 MAY_BE_0 = {
@@ -60,6 +61,10 @@ OTHERS = {  # read elsewhere; here so that a name that nobody reads is noticed
     "SAEVIZ_KEPT",
     "SAEVIZ_METRICS_TOKEN",
     "SAEVIZ_WEBHOOK",
+    "SAEVIZ_LLM",
+    "SAEVIZ_LLM_MODEL",
+    "SAEVIZ_LLM_KEY",
+    "SAEVIZ_LLM_HOSTS",
     "SAEVIZ_PREFIX",
 }
 

@@ -129,6 +129,12 @@ SAEVIZ_FILE_SECONDS = env.number("SAEVIZ_FILE_SECONDS")  # own size several time
 SAEVIZ_MAX_UPLOAD = env.number("SAEVIZ_MAX_UPLOAD")  # bytes that a browser may send at once; 0: none
 SAEVIZ_COMMON_DIRECTION = env.share("SAEVIZ_COMMON_DIRECTION")  # of encoder columns; pages warn above it
 SAEVIZ_WEBHOOK = os.environ.get("SAEVIZ_WEBHOOK", "")  # address that hears of warnings about checkpoints
+# Labels by a language model: an address like http://127.0.0.1:11434/v1, the model's name there, a key that only this
+# address gets, hosts that staff may enter beside it (none named: any), and seconds that one answer may take.
+SAEVIZ_LLM = os.environ.get("SAEVIZ_LLM", "").strip()
+SAEVIZ_LLM_MODEL = os.environ.get("SAEVIZ_LLM_MODEL", "").strip()
+SAEVIZ_LLM_HOSTS = os.environ.get("SAEVIZ_LLM_HOSTS", "").replace(",", " ").lower().split()
+SAEVIZ_LLM_SECONDS = env.number("SAEVIZ_LLM_SECONDS")
 SAEVIZ_NICE = env.number("SAEVIZ_NICE")  # niceness of workers: 19 beside a training that comes first
 SAEVIZ_MEMORY = env.number("SAEVIZ_MEMORY")  # bytes that a worker may take for what it computes; 0: any number
 SAEVIZ_SILENT_AFTER = env.number("SAEVIZ_SILENT_AFTER")  # seconds until a worker counts as gone
@@ -136,6 +142,7 @@ SAEVIZ_ATTEMPTS = env.number("SAEVIZ_ATTEMPTS")  # times a job is picked up agai
 # Whether labels may be kept without signing in, by one local reader: "auto", where only this machine is answered.
 _labels = env.choice("SAEVIZ_LABELS")
 SAEVIZ_LOCAL_READER = _labels == "everyone" or _labels == "auto" and hosts.only_here()
+SAEVIZ_ONLY_HERE = hosts.only_here()  # one person uses the site, who may have done what spends their own money
 # Files that the parts of a job leave for each other, and whether workers find them there or in the database.
 SAEVIZ_SHARDS = Path(os.environ.get("SAEVIZ_SHARDS") or DATA_DIR / "shards")
 SAEVIZ_SHARE = env.choice("SAEVIZ_SHARE")  # folder: one machine, or a folder that all see; database

@@ -12,7 +12,7 @@ from django.utils.timezone import localtime
 
 from ..engine.results import LOSS_ROWS
 from ..messages import BadRequest
-from ..models import Analysis, Corpus, DecoderMap, Job, Verification
+from ..models import Analysis, AutoInterp, Corpus, DecoderMap, Job, Verification
 from . import estimate, lifecycle, requests, status
 
 
@@ -177,3 +177,21 @@ class DecoderMapAdmin(QueuedWorkAdmin):
 
     def get_queryset(self, request):
         return super().get_queryset(request).defer("places")
+
+
+@admin.register(AutoInterp)
+class AutoInterpAdmin(QueuedWorkAdmin):
+    list_display = ["id", "buttons", "page", "what", "progress", "spent", "asked_for"]
+    list_filter = ["state", "model"]
+
+    @admin.display(description="features and model")
+    def what(self, work):
+        address = reverse("features:autointerp", args=[work.sae.slug])
+        what = f"{len(work.features):,} by {work.model} at {work.address}"
+        return format_html('<a href="{}?job={}">{}</a>', address, work.pk, what)
+
+    @admin.display(description="spent", ordering="calls")
+    def spent(self, work):
+        cost = "" if work.cost is None else f", {work.cost:.4g}"
+        failed = f" ({work.failed_calls:,} failed)" if work.failed_calls else ""
+        return f"{work.calls:,} of {work.most_calls:,} calls{failed}, {work.tokens:,} tokens{cost}"

@@ -4,7 +4,18 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from ..models import Analysis, Checkpoint, Comparison, DecoderMap, Import, Job, QueuedWork, Statistics, Verification
+from ..models import (
+    Analysis,
+    AutoInterp,
+    Checkpoint,
+    Comparison,
+    DecoderMap,
+    Import,
+    Job,
+    QueuedWork,
+    Statistics,
+    Verification,
+)
 from ..templatetags.formatting import duration
 
 KINDS = {  # as addresses name them
@@ -15,6 +26,7 @@ KINDS = {  # as addresses name them
     "comparison": Comparison,
     "analysis": Analysis,
     "decodermap": DecoderMap,
+    "autointerp": AutoInterp,
 }
 WORDS = {
     Job: "computation",
@@ -24,6 +36,7 @@ WORDS = {
     Comparison: "comparison",
     Analysis: "analysis",
     DecoderMap: "map",
+    AutoInterp: "labelling",
 }
 PHASES = {  # of a computation: what is done, and what is counted
     "loading": ("loading the model", ""),
@@ -34,6 +47,8 @@ PHASES = {  # of a computation: what is done, and what is counted
     "loss effects": ("computing loss effects", "tokens"),
     "features": ("working out features", "features"),
     "decoder map": ("laying decoders flat", "steps"),
+    # of labels by a language model
+    "labelling": ("asking the language model", "questions"),
     # of an analysis
     "descriptions": ("describing features by simple patterns", "features"),
     "token statistics": ("counting tokens and pairs of features", "features"),

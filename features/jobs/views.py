@@ -2,13 +2,14 @@
 
 from contextlib import suppress
 
+from django.conf import settings
 from django.http import HttpResponseForbidden, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from ..messages import BadRequest
-from ..models import SAE, Import
+from ..models import SAE, AutoInterp, Import
 from . import lifecycle, status, verification
 
 STAFF_ONLY = "Only staff who may compute statistics can do this. Log in first."
@@ -42,11 +43,11 @@ def retry(request, kind, id):
 
 
 def _changed(request, kind, id, change):
-    if not may_compute(request.user):
+    if not may_change(request.user, status.KINDS[kind]):
         return JsonResponse({"error": STAFF_ONLY}, status=403)
-    work = _work_or_404(kind, id)
+    work, user = _work_or_404(kind, id), request.user if request.user.is_authenticated else None
     try:
-        return JsonResponse(_answer(request, change(work, request.user)))
+        return JsonResponse(_answer(request, change(work, user)))
     except lifecycle.Unfinished as refusal:
         return JsonResponse({"error": str(refusal), "job": refusal.job.pk}, status=409)
 
@@ -66,9 +67,15 @@ def may_compute(user):
     return user.is_active and user.is_staff and user.has_perm("features.add_job")
 
 
+def may_change(user, kind) -> bool:
+    """Whether a kind of work may be asked for, stopped and tried again: by staff; labels by a language model also by
+    the one person of a site that only this machine reaches."""
+    return may_compute(user) or (kind is AutoInterp and settings.SAEVIZ_ONLY_HERE)
+
+
 def _answer(request, work):
     """The work, with the buttons that this user may press."""
-    answer, may = status.to_dict(work), may_compute(request.user)
+    answer, may = status.to_dict(work), may_change(request.user, type(work))
     return answer | {"can_cancel": answer["can_cancel"] and may, "can_retry": answer["can_retry"] and may}
 
 

@@ -34,11 +34,14 @@ def own_of(row: Judgement | None) -> dict:
 
 def _other(row: Judgement) -> dict:
     changed = row.changed.isoformat(timespec="seconds")
-    return {**said(row), "author": row.author, "kind": row.kind, "id": row.pk, "changed": changed}
+    about = {"author": row.author, "kind": row.kind, "id": row.pk, "changed": changed}
+    return {**said(row), **about, "machine": row.machine, "rejected_by": row.rejected_by}
 
 
 def _change(change: JudgementChange) -> dict:
     """What stands after it; fields that say nothing are left out."""
     told = {name: change.said.get(name) for name in FIELDS if change.said.get(name)}
+    if "rejected" in change.said:
+        told["rejected"] = change.said["rejected"]
     at = change.at.isoformat(timespec="seconds")
     return {"at": at, "by": change.by, "author": change.judgement.author, "said": told}

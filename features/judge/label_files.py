@@ -13,11 +13,12 @@ from django.utils.timezone import is_naive, make_aware, now
 from ..messages import BadRequest, size
 from ..models import SAE, Judgement
 from .fields import EMPTY, FIELDS, checked, said
+from .machine import FACTS, facts_of
 
 FORMAT = 1
 MOST_BYTES = 50_000_000
 MOST_LABELS = 200_000
-COLUMNS = ("weights", "width", "feature", "author", "kind", *FIELDS, "changed")
+COLUMNS = ("weights", "width", "feature", "author", "kind", *FIELDS, "changed", *FACTS, "rejected_by")
 TRUE, FALSE = ("true", "1", "yes", "★"), ("", "false", "0", "no")
 
 
@@ -33,6 +34,8 @@ class Read:
     kind: str
     said: dict
     changed: datetime
+    machine: dict = field(default_factory=dict)  # how good a machine's label is
+    rejected_by: str = ""
 
 
 @dataclass
@@ -50,7 +53,10 @@ def records(rows: Iterable[Judgement]) -> Iterator[dict]:
     for row in rows:
         changed = row.changed.isoformat(timespec="seconds")
         about = {"weights": row.weights, "width": row.width, "feature": row.index}
-        yield {**about, "author": row.author, "kind": row.kind, **said(row), "changed": changed}
+        told = {**about, "author": row.author, "kind": row.kind, **said(row), "changed": changed}
+        if row.kind == Judgement.Kind.MACHINE:
+            told |= {"machine": row.machine, "rejected_by": row.rejected_by}
+        yield told
 
 
 def as_json(rows: Iterable[Judgement]) -> str:
@@ -64,7 +70,8 @@ def as_csv(rows: Iterable[Judgement]) -> str:
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
     for record in records(rows):
-        writer.writerow(record | {"tags": ", ".join(record["tags"]), "star": str(record["star"]).lower()})
+        record |= {"tags": ", ".join(record["tags"]), "star": str(record["star"]).lower()}
+        writer.writerow(record | record.pop("machine", {}))
     return text.getvalue()
 
 
@@ -140,7 +147,11 @@ def _read(where: str, entry, sae: SAE, author: str) -> Read:
     kind = entry.get("kind") or Judgement.Kind.PERSON
     if kind not in Judgement.Kind.values:
         raise BadRequest(f"kind is {', '.join(Judgement.Kind.values)}, not {str(kind)[:20]!r}")
-    return Read(where, weights, width, index, _author(entry, author), kind, _said(entry), _changed(entry))
+    is_machine = kind == Judgement.Kind.MACHINE
+    machine, rejected = (facts_of(entry), _author({"author": entry.get("rejected_by")}, "")) if is_machine else ({}, "")
+    return Read(
+        where, weights, width, index, _author(entry, author), kind, _said(entry), _changed(entry), machine, rejected
+    )
 
 
 def _said(entry: dict) -> dict:

@@ -93,9 +93,12 @@ def _take(labels: list[Read], reader: Reader, report: Report) -> None:
         for name, value in label.said.items():
             setattr(row, name, value)
         row.changed, row.revision = label.changed, row.revision + 1
+        row.machine, row.rejected_by = label.machine, label.rejected_by
     Judgement.objects.bulk_create([row for _, row in placed if row.pk is None])
     Judgement.objects.bulk_update(
-        [row for _, row in placed if row.revision > 1], [*EMPTY, "changed", "revision"], batch_size=100
+        [row for _, row in placed if row.revision > 1],
+        [*EMPTY, "changed", "revision", "machine", "rejected_by"],
+        batch_size=100,
     )
     JudgementChange.objects.bulk_create([change_of(row, f"import by {reader.name}") for _, row in placed])
 

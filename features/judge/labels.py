@@ -2,13 +2,14 @@
 no other."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from django.db.models import Count, Max
 
 from ..models import SAE, Judgement, JudgementChange
 from ..storage.findings_file import findings_of
+from ..templatetags.formatting import whole_percent
 from .reader import Reader
 
 FINDING = "finding"  # of findings.json: a kind beside those of Judgement.Kind
@@ -26,6 +27,7 @@ class Label:
     star: bool = False
     grade: str = ""
     tags: tuple[str, ...] = ()
+    machine: dict = field(default_factory=dict)  # how good a machine's is: see judge/machine.py
 
     @property
     def is_machine(self) -> bool:
@@ -37,6 +39,9 @@ class Label:
         """Said beside it, where it is not the reader's own."""
         if self.kind == FINDING:
             return "findings.json"
+        if self.is_machine and "score" in self.machine:
+            score, control = (whole_percent(self.machine.get(name)) for name in ("score", "control"))
+            return f"{self.author} (machine): detection {score}, shuffled control {control}"
         return f"{self.author} ({self.get_kind()})" if self.kind != Judgement.Kind.PERSON else self.author
 
     def get_kind(self) -> str:
@@ -62,8 +67,8 @@ def starred_by(sae: SAE, reader: Reader | None) -> int:
 
 def _state(sae: SAE) -> tuple:
     """Another after every change, and where rows were removed or added."""
-    rows = Judgement.objects.of(sae).aggregate(count=Count("pk"), newest=Max("pk"))
-    return rows["count"], rows["newest"], JudgementChange.objects.aggregate(newest=Max("pk"))["newest"]
+    rows = Judgement.objects.of(sae).aggregate(count=Count("pk"), newest=Max("pk"), changed=Max("changed"))
+    return rows["count"], rows["newest"], rows["changed"], JudgementChange.objects.aggregate(newest=Max("pk"))["newest"]
 
 
 @lru_cache(maxsize=8)
@@ -73,20 +78,26 @@ def _all_labels(weights: str, own: str | None, findings: tuple, state: tuple) ->
 
 
 def _labels(rows, findings: tuple[tuple[int, str], ...], own: str | None) -> dict[int, Label]:
-    columns = ("index", "author", "kind", "label", "star", "grade", "tags")
+    """What a machine said and a person has rejected is left out."""
+    columns = ("index", "author", "kind", "machine", "label", "star", "grade", "tags")
     found = [
-        (0 if author == own and kind == Judgement.Kind.PERSON else ORDER[kind], *rest, author, kind)
-        for *rest, author, kind in (
-            (index, label, star, grade, tags, author, kind)
-            for index, author, kind, label, star, grade, tags in rows.order_by("-changed").values_list(*columns)
+        (0 if author == own and kind == Judgement.Kind.PERSON else ORDER[kind], *rest, author, kind, machine)
+        for *rest, author, kind, machine in (
+            (index, label, star, grade, tags, author, kind, machine)
+            for index, author, kind, machine, label, star, grade, tags in rows.filter(rejected_by="")
+            .order_by("-changed")
+            .values_list(*columns)
         )
     ]
-    found += [(ORDER[FINDING], feature, name, False, "", [], "findings.json", FINDING) for feature, name in findings]
+    found += [
+        (ORDER[FINDING], feature, name, False, "", [], "findings.json", FINDING, {}) for feature, name in findings
+    ]
     labels: dict[int, Label] = {}
-    for rank, index, text, star, grade, tags, author, kind in sorted(found, key=lambda one: one[0]):
+    for rank, index, text, star, grade, tags, author, kind, machine in sorted(found, key=lambda one: one[0]):
         label = labels.setdefault(index, Label())
         if text and not label.text:
             label.text, label.author, label.kind = text, author if rank else "", kind
+            label.machine = machine
         label.star |= star and not rank
         label.grade = label.grade or grade
         label.tags += tuple(tag for tag in tags if tag not in label.tags)

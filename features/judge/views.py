@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from ..jobs.views import STAFF_ONLY, may_compute
 from ..messages import BadRequest
 from ..models import SAE, Judgement, JudgementChange
-from . import findings_out, keep, label_files, label_import
+from . import findings_out, keep, label_files, label_import, machine
 from .feature_judgements import judgements
 from .reader import NOT_SIGNED_IN, reader_of, sign_in
 
@@ -47,6 +47,22 @@ def feature_labels(request, slug, index):
     if reader is None:
         answer["sign_in"] = sign_in(sae.feature_url(index))
     return JsonResponse(answer | {"csrf": get_token(request)})
+
+
+@require_POST
+def reject(request, slug, index):
+    """A machine's label, or no longer: {"id": 7, "rejected": true}."""
+    sae, reader = _sae_or_404(slug), reader_of(request)
+    if reader is None:
+        return _not_signed_in(request, slug)
+    try:
+        asked = _object(request)
+        if type(asked.get("id")) is not int or type(asked.get("rejected")) is not bool:
+            raise BadRequest('A rejection is {"id": 7, "rejected": true}.')
+        machine.reject(sae, index, reader, asked["id"], asked["rejected"])
+    except BadRequest as problem:
+        return JsonResponse({"error": str(problem)}, status=400)
+    return JsonResponse(judgements(sae, index, reader) | {"csrf": get_token(request)})
 
 
 @require_POST

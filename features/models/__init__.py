@@ -1,6 +1,7 @@
 """Rows and their named queries: what the site knows without touching a model or a weight."""
 
 from .analysis import Analysis, FeatureAnalysis
+from .autointerp import AutoInterp, AutoInterpFeature
 from .claims import Claim, ClaimTest
 from .corpus import Corpus
 from .descriptions import FeatureDescription
@@ -28,6 +29,8 @@ from .statistics import Feature, FeatureExamples, FeatureFlag, FeaturePayload, F
 __all__ = [
     "SAE",
     "Analysis",
+    "AutoInterp",
+    "AutoInterpFeature",
     "Checkpoint",
     "CheckpointBlock",
     "CheckpointCounts",

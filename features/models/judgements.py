@@ -45,6 +45,10 @@ class Judgement(models.Model):
     note = models.TextField(blank=True)
     tags = models.JSONField(default=list, blank=True)
     grade = models.CharField(max_length=8, choices=Grade, blank=True)
+    machine = models.JSONField(
+        default=dict, blank=True, help_text="Of a machine's label: model, detection score, its shuffled control."
+    )
+    rejected_by = models.CharField(max_length=200, blank=True, help_text="Who has rejected a machine's label.")
     taken_from = models.CharField(max_length=220, blank=True, help_text="Whose label was confirmed.")
     revision = models.PositiveIntegerField(default=0, help_text="Changes so far.")
     changed = models.DateTimeField(default=timezone.now)

@@ -42,6 +42,12 @@ def percent(share, digits=3) -> str:
     return f"{number}\u00a0%"  # never broken before the sign
 
 
+@register.filter
+def whole_percent(share) -> str:
+    """Of few cases, where no digit behind the point says anything."""
+    return "–" if share is None else f"{share * 100:.0f}\u00a0%".replace("-", "−")
+
+
 def with_margin(value: float, margin: float) -> str:
     """A value and half of its 95 % interval: the margin to one significant digit, the value to no digit behind it."""
     decimals = min(8, max(0, -math.floor(math.log10(margin))))

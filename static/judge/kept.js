@@ -45,5 +45,7 @@ export function server(labels) {
     }
   }
 
-  return { read, change, addStars: (stars) => ask("stars.json", { stars }) };
+  const reject = (index, id, rejected) => ask(`${index}/reject/`, { id, rejected });
+
+  return { read, change, reject, addStars: (stars) => ask("stars.json", { stars }) };
 }

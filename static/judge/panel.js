@@ -34,6 +34,7 @@ export function judgePanel(slug) {
     if (next === index) return;
     send();
     index = next;
+    byId("machine").href = `${byId("machine").dataset.address}?feature=${next}`;
     answer = null;
     pending = {};
     form.classList.add("stale");
@@ -101,17 +102,40 @@ export function judgePanel(slug) {
   }
 
   function other(row) {
-    const by = row.kind === "person" ? row.author : `${row.author} (${row.kind === "import" ? "imported" : "machine, not confirmed"})`;
-    const more = [row.grade, row.tags.join(", "), row.note].filter(Boolean).join(" · ");
-    return element("li", {}, element("span", { class: row.kind === "machine" ? "machine" : null }, row.star ? "★ " : "", row.label),
+    const isMachine = row.kind === "machine";
+    const standing = row.rejected_by ? `rejected by ${row.rejected_by}` : "machine, not confirmed";
+    const by = row.kind === "person" ? row.author : `${row.author} (${isMachine ? standing : "imported"})`;
+    const more = [row.grade, row.tags.join(", "), row.note, isMachine ? scored(row.machine) : ""].filter(Boolean).join(" · ");
+    return element("li", {}, element(row.rejected_by ? "s" : "span", { class: isMachine ? "machine" : null }, row.star ? "★ " : "", row.label),
       element("span", { class: "muted" }, ` ${more ? `${more} ` : ""}– ${by} `),
-      row.label && answer.reader && row.label !== current().label
-        ? button(row.kind === "machine" ? "Confirm" : "Take it", () => put({ label: row.label }, by)) : null);
+      row.label && answer.reader && row.label !== current().label && !row.rejected_by
+        ? button(isMachine ? "Confirm" : "Take it", () => put({ label: row.label }, by)) : null, " ",
+      isMachine && answer.reader ? button(row.rejected_by ? "Take the rejection back" : "Reject", () => reject(row)) : null);
+  }
+
+  /** A score says something beside its control alone. */
+  function scored({ score, score_low, score_high, control, control_low, control_high, unanswered, why_unscored } = {}) {
+    const share = (value) => `${Math.round(100 * value)} %`;
+    const failed = unanswered ? `, ${share(unanswered)} of its questions failed` : "";
+    if (score == null || control == null) return why_unscored ? `not scored: ${why_unscored}${failed}` : "not scored";
+    return `detection ${share(score)} (${share(score_low)} to ${share(score_high)}), shuffled control ${share(control)} (${share(control_low)} to ${share(control_high)})${failed}`;
+  }
+
+  async function reject(row) {
+    const at = index;
+    try {
+      const found = await kept.reject(at, row.id, !row.rejected_by);
+      if (at !== index) return;
+      answer = found;
+      draw();
+    } catch (error) {
+      if (at === index) trouble([`${error.message} `]);
+    }
   }
 
   const change = ({ at, by, author, said }) => element("li", {},
     element("span", { class: "muted" }, `${at.slice(0, 16).replace("T", " ")}, ${by === author ? by : `${author}, ${by}`}: `),
-    [said.star ? "★" : "", said.label, said.grade, said.tags?.join(", "), said.note].filter(Boolean).join(" · ") || "nothing any more");
+    [said.star ? "★" : "", said.label, said.grade, said.tags?.join(", "), said.note, said.rejected == null ? "" : said.rejected ? "rejected" : "no longer rejected"].filter(Boolean).join(" · ") || "nothing any more");
 
   const button = (text, onclick) => element("button", { type: "button", onclick }, text);
 

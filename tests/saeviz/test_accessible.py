@@ -16,6 +16,7 @@ from features.jobs.status import KINDS
 from features.models import GradingSample
 from tests.browser import browser, close  # noqa: F401
 from tests.features.ask.conftest import with_kept
+from tests.features.autointerp.made import finished
 from tests.features.runs import made
 from tests.prompts.made_up_prompt import MadeUpPrompt
 
@@ -44,6 +45,7 @@ PAGES = {  # name of a route -> addresses of it, each with what stands there onc
         (f"{SAE}/features/3/", "#activations p"),  # dead
         (f"{SAE}/features/11/", "#missing"),  # without statistics
     ],
+    "features:autointerp": [(f"{SAE}/autointerp/", "#job")],
     "features:labels": [(f"{SAE}/labels/", "h1")],
     "features:beside": [(f"{SAE}/features/0/beside/", "h1")],
     "features:compare": [(f"{SAE}/features/0/compare/?with=1", "h1")],
@@ -71,7 +73,8 @@ FILES = """health metrics
     feature-labels labels-findings labels-export training-json run-json grading-item grading-json grading-csv jobs-json
     overview-listed overview-column overview-map run-log} prompts:{without model-json try}"""
 ACTIONS = """features:{random claim claim-remove stars dictionaries-compare labels-import labels-write-findings
-    overview-request-map run-upload run-upload-file run-claims checkpoint-star grading-labels verify}
+    overview-request-map run-upload run-upload-file run-claims checkpoint-star grading-labels verify autointerp-go-on
+    label-reject}
     admin:features_import_upload"""
 OF_WORK = {f"features:{kind}-{what}" for kind in KINDS for what in ("json", "cancel", "retry")}
 DJANGOS_OWN = re.compile(
@@ -108,6 +111,7 @@ def test_every_route_is_audited_or_named_as_no_page():
 def visit(live_server, transactional_db, tmp_path, client, monkeypatch, browser):  # noqa: F811
     """visit(address, drawn): a window at 1440 pixels, in which axe is at hand, of somebody who may do everything."""
     sae = with_kept(tmp_path)[0]
+    finished(sae)
     run = made.run(sae, checkpoints=3, d_sae=sae.d_sae)
     monkeypatch.setattr(sample, "_silence_of", lambda sae: lambda index: lambda *place: True)
     monkeypatch.setattr(runtime, "_subject", lambda sae: sae)

@@ -18,7 +18,7 @@ LEVELS = [
     "features/apps.py features/management",
     "features/urls.py features/admin.py features/checks.py features/tasks.py",
     "features/gelu1l",
-    "features/ask features/runs features/grading features/overview",
+    "features/ask features/runs features/grading features/overview features/autointerp",
     "features/browse features/importing features/demo",
     "features/judge",
     "features/jobs",
