@@ -1,5 +1,8 @@
 """Rows of training runs: folders that are watched, the runs found there, their checkpoints and what is kept of each."""
 
+import re
+from pathlib import Path
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Count, F, Q
@@ -12,6 +15,10 @@ from .jobs import Job, QueuedWork, QueuedWorkQuerySet
 from .sae import SAE
 
 OF_RUNS = "run"  # how the panels of checkpoints are asked for
+STATES = re.compile(  # what a run's only or newest state is called
+    r"(sae_weights|sae|ae|final|last|latest|newest|current|best|checkpoint|model|params|weights|autoencoder)",
+    re.IGNORECASE,
+)
 
 
 class Watch(models.Model):
@@ -150,7 +157,11 @@ class Checkpoint(QueuedWork):
     @property
     def label(self) -> str:
         """As pages call it."""
-        return "newest state" if self.step is None else f"{self.step:,} {self.unit}"
+        if self.step is not None:
+            return f"{self.step:,} {self.unit}"
+        name = Path(self.path)
+        is_state = STATES.fullmatch(name.name) or STATES.fullmatch(name.stem)
+        return "newest state" if is_state else f"{name.name}, {self.appeared:%-d %b %Y, %H:%M:%S}"
 
     def get_absolute_url(self):
         return reverse("features:checkpoint", args=[self.run.slug, self.pk])

@@ -1,6 +1,7 @@
 """How did figures and features go over a run? Numbers for charts, from rows alone."""
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -79,14 +80,20 @@ def charts(run: Run, checkpoints: list[Checkpoint] | None = None) -> dict:
             "columns": [each.figures.get("density_histogram", []) for each in checkpoints],
         },
         "turnover": _turnover(checkpoints),
+        "faults": [
+            {"x": each.checkpoint.step, "label": each.checkpoint.label, "says": each.sentence, "url": each.url}
+            for each in found
+            if each.rule == "unreadable" and each.checkpoint.step is not None
+        ],
     }
 
 
 def positions(checkpoints: list[Checkpoint]) -> list[float]:
-    """Of each on the axis of steps; what has no step lies behind the last that has."""
+    """Of each on the axis of steps; what has no step lies behind the last that has, one after another as written."""
     steps = [each.step for each in checkpoints if each.step is not None]
-    behind = max(steps) + LAST_ROOM * (max(steps) - min(steps) or 1) if steps else 0
-    return [behind if each.step is None else each.step for each in checkpoints]
+    room, last = LAST_ROOM * (max(steps) - min(steps) or 1) if steps else 1, max(steps, default=0)
+    unnamed = count(1)
+    return [last + room * next(unnamed) if each.step is None else each.step for each in checkpoints]
 
 
 def _curve(curve: Curve, run: Run, checkpoints: list[Checkpoint]) -> dict:

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from ..jobs import requests
 from ..jobs.lifecycle import Unfinished
 from ..messages import BadRequest
-from ..models import SAE, Checkpoint, Run, Watch
+from ..models import SAE, Checkpoint, Job, Run, Watch
 from ..models.runs import OF_RUNS
 from ..storage.write import remove_leftovers
 from .intake.discovery import run_folder
@@ -59,8 +59,11 @@ def settle(run: Run) -> None:
     keep = kept(run)
     for checkpoint in reversed(keep):  # the newest first
         request(checkpoint)
-    others = SAE.objects.filter(checkpoints__run=run, corpus=run.rows).exclude(statistics=None)
-    for sae in others.exclude(pk__in=[checkpoint.sae_id for checkpoint in keep]).distinct():
+    others = SAE.objects.filter(checkpoints__run=run, corpus=run.rows)
+    others = others.exclude(pk__in=[checkpoint.sae_id for checkpoint in keep]).distinct()
+    # What nobody has begun for a checkpoint that was the newest need not be done any more.
+    Job.objects.filter(sae__in=others, requested_how=OF_RUNS, state=Job.State.QUEUED, started=None).delete()
+    for sae in others.exclude(statistics=None):
         free(sae)
 
 

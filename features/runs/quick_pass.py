@@ -12,7 +12,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from ..engine.results import Health, Progress
+from .. import messages
+from ..engine.results import Cancelled, Health, Progress
 from ..models import Checkpoint
 from ..storage.readers import autoencoder_of, rows_of, subject_of
 from . import first_pages, panels, records, warnings
@@ -31,7 +32,9 @@ def run_checkpoint(lease) -> None:
         return
     try:
         checkpoint = _read(lease, row)
-    except Exception:
+    except Exception as error:
+        if not isinstance(error, Cancelled):
+            warnings.tell_unread(row, messages.sentence(error))
         panels.settle_all(row.watch, without=row)  # others kept no panels for its sake
         raise
     if checkpoint is None:

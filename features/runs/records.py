@@ -39,7 +39,9 @@ def beside(checkpoint: Checkpoint) -> tuple[Checkpoint | None, Checkpoint | None
     others = checkpoint.run.in_order().exclude(counts=None).exclude(pk=checkpoint.pk).exclude(sae=None)
     others = others.defer("figures").select_related("sae")
     if checkpoint.step is None:
-        return others.exclude(step=None).last(), None
+        unnamed = others.filter(step=None)
+        earlier = unnamed.filter(appeared__lt=checkpoint.appeared).last()
+        return earlier or others.exclude(step=None).last(), unnamed.filter(appeared__gt=checkpoint.appeared).first()
     before = others.filter(step__lt=checkpoint.step).last()
     return before, others.exclude(step__lt=checkpoint.step).first()
 

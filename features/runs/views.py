@@ -54,6 +54,9 @@ def run(request, slug):
     measured = [each for each in checkpoints if each.measured and each.same_as_id is None]
     for each in checkpoints:
         each.run = run
+    there = {each.pk for each in checkpoints}
+    checkpoints += [each for each in warnings.unread(run) if each.pk not in there]
+    checkpoints.sort(key=lambda each: (each.step is None, each.step or 0))
     claimed = claims.through(run, measured)
     context = {
         "run": run,

@@ -6,11 +6,14 @@ import logging
 import threading
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
+from django.db.models import Q
 
 from ..models import Checkpoint, Run, Watch
 from ..templatetags.formatting import figure, percent, with_margin
+from .intake.discovery import run_folder
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +25,9 @@ RULES = {  # and what each is compared with; null in a watch's rules: not looked
     "recovered_drop": 1.0,  # below the checkpoint before by more than so many times both intervals together
     "loss_spike": 0.05,  # nats that the loss with the SAE may rise from one checkpoint to the next
     "twins_rise": 0.05,  # share of features, from one checkpoint to the next
+    "unreadable": 1,  # files, NaN or infinite weights among them; null is all that changes it
 }
+MOST_UNREAD = 200  # checkpoints that are told as such
 TIMEOUT = 5.0  # seconds that a worker waits for a webhook
 
 
@@ -34,6 +39,12 @@ class Warning:
     rule: str
     sentence: str
 
+    @property
+    def url(self) -> str:
+        """Where it is seen: its own page, or the run's list where it could not be read."""
+        run, is_read = self.checkpoint.run, self.checkpoint.measured
+        return self.checkpoint.get_absolute_url() if is_read else f"{run.get_absolute_url()}#checkpoints"
+
 
 def rules_of(watch: Watch) -> dict:
     """Those of the watch over the usual ones; of other names none."""
@@ -41,9 +52,30 @@ def rules_of(watch: Watch) -> dict:
 
 
 def of_run(run: Run, checkpoints: list[Checkpoint]) -> list[Warning]:
-    """Of checkpoints with figures, in order of training."""
+    """Of checkpoints with figures, in order of training; then of those that could not be read."""
     pairs = zip([None, *checkpoints], checkpoints, strict=False)
-    return [warning for before, now in pairs for warning in of_checkpoint(run, before, now)]
+    found = [warning for before, now in pairs for warning in of_checkpoint(run, before, now)]
+    return found + [_unreadable(each) for each in unread(run)]
+
+
+def unread(run: Run) -> list[Checkpoint]:
+    """Checkpoints of its folder whose files could not be read, unless its rules leave them out."""
+    if rules_of(run.watch)["unreadable"] is None:
+        return []
+    failed = run.watch.checkpoints.filter(Q(run=run) | Q(run=None), state=Checkpoint.State.FAILED, measured=None)
+    root, unit = Path(run.watch.path), run.checkpoints.values_list("unit", flat=True).first()
+    found = [each for each in failed.order_by("step", "pk")[:MOST_UNREAD] if each.run_id or _is_of(run, each, root)]
+    for each in found:
+        each.run, each.unit = run, unit or each.unit
+    return found
+
+
+def _is_of(run: Run, checkpoint: Checkpoint, root: Path) -> bool:
+    return str(run_folder(Path(checkpoint.path), root)) == run.folder
+
+
+def _unreadable(checkpoint: Checkpoint) -> Warning:
+    return Warning(checkpoint, "unreadable", f"could not be read: {checkpoint.error}")
 
 
 def of_checkpoint(run: Run, before: Checkpoint | None, now: Checkpoint) -> list[Warning]:
@@ -103,8 +135,24 @@ def tell(checkpoint: Checkpoint) -> None:
     if at is None:
         return
     found = of_checkpoint(checkpoint.run, every[at - 1] if at else None, checkpoint)
-    if not found:
+    if found:
+        _send(address, checkpoint, found)
+
+
+def tell_unread(checkpoint: Checkpoint, reason: str) -> None:
+    """The same of one whose files could not be read, `reason` says why: to the runs of its folder."""
+    if not settings.SAEVIZ_WEBHOOK:
         return
+    for run in checkpoint.watch.runs.all():
+        if (
+            _is_of(run, checkpoint, Path(checkpoint.watch.path))
+            and rules_of(checkpoint.watch)["unreadable"] is not None
+        ):
+            checkpoint.run, checkpoint.error = run, reason
+            _send(settings.SAEVIZ_WEBHOOK, checkpoint, [_unreadable(checkpoint)])
+
+
+def _send(address: str, checkpoint: Checkpoint, found: list[Warning]) -> None:
     told = {"run": checkpoint.run.slug, "checkpoint": checkpoint.label, "warnings": [each.sentence for each in found]}
     # A timeout is of one read: a server that answers drop by drop is left to its thread.
     thread = threading.Thread(target=_post, args=(address, json.dumps(told).encode()), name="webhook", daemon=True)

@@ -58,18 +58,22 @@ function span(values, margins = [], least = 1) {
  * `write(value, digits)` words a value; `log`: steps on a logarithmic axis; `here`: a step that is marked;
  * `span`: steps that the axis holds at least; `plain` series have no dots.
  */
-export function lines({ title, meaning = "", series, write = (v) => figure(v, 3), log = false, here = null, height = 120, unit = "", least = 1, span: ends = null }) {
+export function lines({ title, meaning = "", series, write = (v) => figure(v, 3), log = false, here = null, height = 120, unit = "", least = 1, span: ends = null, faults = [] }) {
   const values = series.flatMap((each) => each.values);
   const range = span(values, series.flatMap((each) => each.values.map((_, i) => each.margins?.[i])), least);
   const head = [element("h3", {}, title), element("p", { class: "meaning" }, meaning)];
   if (!range) return element("div", { class: "chart" }, head, element("p", { class: "muted" }, "not known of any checkpoint yet"));
-  const steps = [...(ends ?? []), ...series.flatMap((each) => each.x)];
+  const steps = [...(ends ?? []), ...series.flatMap((each) => each.x), ...faults.map((each) => each.x)];
   const along = scale(Math.min(...steps), Math.max(...steps), log);
   const up = scale(...range);
   const picture = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" });
   for (const mark of up.marks(3)) picture.append(svg("line", { class: "grid", x1: 0, x2: 100, y1: 100 - 100 * up.at(mark), y2: 100 - 100 * up.at(mark) }));
   if (present(here)) picture.append(svg("line", { class: "here", x1: 100 * along.at(here), x2: 100 * along.at(here), y1: 0, y2: 100 }));
-  const dots = [];
+  const dots = faults.map(({ x, label, says, url }) => {
+    const at = 100 * along.at(x); // what could not be read: a line over the step, marked at its top
+    picture.append(svg("line", { class: "fault", x1: at, x2: at, y1: 0, y2: 100 }));
+    return dot({ name: "", colour: "var(--hurts)", urls: [url], warned: [[says]] }, 0, at, 0, label);
+  });
   for (const each of series) {
     const points = each.x.map((x, i) => [100 * along.at(x), each.values[i], i]).filter(([, value]) => present(value));
     for (const [x, value, i] of points) {

@@ -26,7 +26,7 @@ function draw() {
   trainer?.draw(log);
   const unit = runs[0].unit;
   const charts = runs[0].curves.map((curve, which) => lines({
-    title: curve.title, meaning: curve.meaning, write: writer(curve.share), log, unit, least: curve.share ? 0.01 : 1,
+    title: curve.title, meaning: curve.meaning, write: writer(curve.share), log, unit, least: curve.share ? 0.01 : 1, faults: runs[0].faults,
     series: runs.map((run, n) => series(run, n, run.curves[which])),
   }));
   const words = { born: "Born", died: "Died", revived: "Came back" };

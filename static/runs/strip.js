@@ -34,8 +34,20 @@ function draw(place, found) {
   place.replaceChildren(element("h2", { class: "heard" }, "Through training"), element("details", { open: remembered, ontoggle: (event) => remember("training", event.target.open) },
     element("summary", {}, "Through training", happened.length ? `: ${happened.join(", ")}` : ""),
     element("p", { class: "muted" }, "The same index at every checkpoint of ", element("a", { href: found.run.url }, found.run.name), ` on ${found.rows}. A dot opens the feature there, or the checkpoint where it has no panels.`),
+    scrub(found),
     element("div", { class: "charts" }, charts),
     found.claims.length ? element("ul", { class: "claimed" }, found.claims.map((claim) => claimed(claim, found))) : null));
+}
+
+/** The same panels at the checkpoints before and after that have some, and this one beside them. */
+function scrub({ pages, labels, here }) {
+  if (here === null) return null;
+  const near = [pages.findLastIndex((page, i) => i < here && page.panels), pages.findIndex((page, i) => i > here && page.panels)];
+  const link = (i, words) => (i < 0 ? null : element("a", { href: pages[i].feature }, words(labels[i])));
+  const slug = (i) => pages[i].feature.split("/saes/")[1].split("/")[0];
+  return element("nav", { class: "through", "aria-label": "Through the checkpoints" },
+    link(near[0], (label) => `‹ at ${label}`), element("strong", {}, labels[here]), link(near[1], (label) => `at ${label} ›`),
+    near.filter((i) => i >= 0).map((i) => element("a", { href: `${pages[here].feature}beside/?other=${slug(i)}` }, `beside itself at ${labels[i]}`)));
 }
 
 /** A claim and a mark for each checkpoint: filled where it holds, hollow where not. Grey where it has stopped. */

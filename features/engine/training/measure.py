@@ -20,7 +20,7 @@ TWIN = 0.9  # decoder cosine above which two features are near-twins
 ONLY = 0.9  # share of a feature's activations on one token, or at one position
 DRAWS = 1000  # of rows, for the interval of L0
 VARIANCE_ROWS = 16  # that explained variance without first positions and outliers is measured on
-BINS = 50
+BINS, ALIKE = 50, 1e-3  # of histograms; ALIKE: values that all lie so near are shown as one bar
 ROWS = 4096  # of decoders, compared at a time
 AT_ONCE = 512  # features whose neighbours are looked for together
 
@@ -95,9 +95,9 @@ def health_of(reading: Reading) -> CheckpointFigures:
         density_histogram=density_histogram(counts, whole.tokens),
         decoder_norm=float(np.median(decoder)),
         encoder_norm=float(np.median(encoder)),
-        decoder_norms=_histogram(decoder),
-        encoder_norms=_histogram(encoder),
-        encoder_decoder=_histogram(reading.encoder_decoder, (-1, 1)),
+        decoder_norms=_histogram(_as_stored(decoder)),
+        encoder_norms=_histogram(_as_stored(encoder)),
+        encoder_decoder=_histogram(_as_stored(reading.encoder_decoder), (-1, 1)),
         bias_norm=float(sae.b_dec.norm()),
         health=asdict(health(reading.subject, reading.entries, reading.layout, reading.strongest)),
     )
@@ -189,11 +189,22 @@ def _variance(reading: Reading):
 
 
 def _histogram(values: np.ndarray, span: tuple[float, float] | None = None) -> dict:
+    """Bars as lists of their features are cut: from an edge on, below the next."""
     values = values[np.isfinite(values)]
     if not len(values):
         return {}
-    counts, edges = np.histogram(values, BINS, span)
-    return {"edges": edges.round(6).tolist(), "counts": counts.tolist()}
+    low, high = span or (float(values.min()), float(values.max()))
+    if high - low < ALIKE * max(1, abs(high)):  # as norms that a trainer sets to 1
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1).round(6)
+    edges[-1] = np.round(edges[-1] + 2e-6, 6)  # above the highest, which counts
+    edges[0] = np.round(edges[0] - 1e-6, 6)
+    return {"edges": edges.tolist(), "counts": np.histogram(values, edges)[0].tolist()}
+
+
+def _as_stored(values: np.ndarray) -> np.ndarray:
+    """As records hold them: a bar has the features that its list has."""
+    return values.astype(np.float16).astype(np.float64)
 
 
 def decoder_cosines(sae: SparseAutoencoder, other: SparseAutoencoder) -> np.ndarray:

@@ -30,9 +30,18 @@ def beside(request, slug, index):
         problem = str(trouble)
     columns = [{"sae": sae, "feature": index}]
     columns += [{"sae": other, "feature": found.feature}] if found else []
-    data = {"columns": [sae_column(**column) for column in columns]}
+    data = {"columns": [sae_column(**column) for column in columns], "order": _order(sae, other) if found else 0}
     context = {"index": index, "others": others, "other": other, "found": found, "problem": problem, "data": data}
     return render(request, "runs/beside.html", {"sae": sae, "here": "feature", **context})
+
+
+def _order(sae: SAE, other: SAE) -> int:
+    """1 where the other is a later checkpoint of the same run, -1 where it is an earlier one, 0 elsewhere."""
+    moments = [checkpoint_of(each) for each in (sae, other)]
+    if None in moments or moments[0].run_id != moments[1].run_id:
+        return 0
+    mine, its = ((each.step is None, each.step or 0, each.appeared) for each in moments)
+    return 1 if its > mine else -1
 
 
 def sae_column(sae: SAE, feature: int) -> dict:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...engine.foreign_files import in_words
 from ...engine.sae.reading.errors import CheckpointError
 from ...engine.sae.reading.files import USUAL, find_configs, weight_files, weights_in
+from ...models.runs import STATES
 
 DEEPEST = 6  # folders below the watched one that are looked into
 MOST = 10_000  # checkpoints that are looked at
@@ -27,10 +28,6 @@ NO_STEPS = re.compile(
 LAST_NUMBER = re.compile(r".*[_\-](\d+)")
 TIMES = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 OF_CHECKPOINTS = re.compile(r"checkpoints?|ckpts?|weights|saes|steps", re.IGNORECASE)  # folders of many of one run
-STATES = re.compile(  # what a run's only or newest state is called
-    r"(sae_weights|sae|ae|final|last|latest|newest|current|best|checkpoint|model|params|weights|autoencoder)",
-    re.IGNORECASE,
-)
 IN_THE_MAKING = re.compile(r"\.|~|.*\.(tmp|temp|part|partial|incomplete|lock)(\.|$)", re.IGNORECASE)
 
 

@@ -65,3 +65,13 @@ def test_one_token_one_position_and_bos_alone_are_flagged(read, dense):
         assert not records["flags"][feature] & BOS_ONLY or count == 0
     figures = measure.with_records(measure.CheckpointFigures(), records)
     assert figures.one_token == (records["flags"] & ONE_TOKEN != 0).sum()
+
+
+def test_a_bar_holds_what_its_list_holds_also_where_all_norms_are_1():
+    rng = np.random.default_rng(0)
+    for values in (1 + 1e-8 * rng.standard_normal(300), rng.uniform(0.2, 3, 300), np.ones(5)):
+        values = measure._as_stored(values)
+        found = measure._histogram(values)
+        bars = zip(found["edges"], found["edges"][1:], found["counts"], strict=False)
+        assert all(((values >= low) & (values < high)).sum() == count for low, high, count in bars)
+        assert sum(found["counts"]) == len(values)

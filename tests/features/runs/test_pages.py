@@ -6,6 +6,7 @@ import re
 import pytest
 
 from features.models import Checkpoint, Watch
+from features.runs import warnings
 
 pytestmark = pytest.mark.django_db
 
@@ -111,3 +112,22 @@ def test_staff_star_a_checkpoint_and_others_may_not(client, admin_client, run):
     assert client.post(address).status_code == 403
     assert admin_client.post(address).status_code == 302
     assert at(run, 1).starred
+
+
+def test_a_checkpoint_that_cannot_be_read_is_a_warning_with_its_step_and_a_mark(client, run, monkeypatch):
+    failed = at(run, 3)
+    said = "/made/made/2500: W_enc has 4 NaN and 0 infinite of 8"
+    own = {"step": 2500, "state": "failed", "error": said, "appeared": failed.appeared, "watch": run.watch}
+    Checkpoint.objects.create(path="/made/made/2500", signature="x", **own)
+    page = client.get(run.get_absolute_url())
+    text = page.content.decode()
+    assert f'#checkpoints">2,500 tokens</a>: could not be read: {said}' in text and text.count(said) >= 2
+    (mark,) = data_of(page, "run-data")["runs"][0]["faults"]
+    assert mark["x"] == 2500 and said in mark["says"]
+    told = []
+    monkeypatch.setattr(warnings, "_send", lambda address, checkpoint, found: told.append(found[0].sentence))
+    monkeypatch.setattr(warnings.settings, "SAEVIZ_WEBHOOK", "http://there", raising=False)
+    warnings.tell_unread(Checkpoint.objects.get(signature="x"), said)
+    assert told == [f"could not be read: {said}"]
+    Watch.objects.update(rules={"unreadable": None})
+    assert data_of(client.get(run.get_absolute_url()), "run-data")["runs"][0]["faults"] == []

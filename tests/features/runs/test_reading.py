@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from features.messages import BadRequest
-from features.models import SAE, Checkpoint, Claim
+from features.models import SAE, Checkpoint, Claim, Job
+from features.runs import history, panels
 from features.runs.intake import discovery, identity, overwritten, reading
 
 pytestmark = pytest.mark.django_db
@@ -71,3 +72,26 @@ def test_only_the_newest_state_of_an_overwritten_file_stays(new, monkeypatch):
     assert overwritten.is_superseded(late)
     monkeypatch.setattr(discovery, "signature_of", lambda path: "4")
     assert not overwritten.is_superseded(late) and Checkpoint.objects.get(pk=late.pk).signature == "4"
+
+
+def test_what_no_name_says_the_step_of_stands_in_the_order_of_its_files(new):
+    days = [new(None, weights, f"/made/{weights}.pt") for weights in ("monday", "tuesday")]
+    Checkpoint.objects.filter(pk=days[1].pk).update(appeared=days[0].appeared + timedelta(hours=1))
+    days[1].refresh_from_db()
+    x = history.positions([days[0].run.in_order().last(), *days])
+    assert x[0] == 4000 < x[1] < x[2] and days[0].label.startswith("monday.pt, 1 Nov 2026, 04:00")
+    assert new(None, "a", "/made/last.pt").label == "newest state"
+
+
+def test_panels_that_nobody_has_begun_for_what_was_the_newest_are_not_made(new, monkeypatch):
+    made = [new(5000 + n, f"w{n}", f"/made/{n}.pt") for n in range(2)]
+    for each in made:
+        Checkpoint.objects.filter(pk=each.pk).update(state="done", measured=each.appeared)
+        SAE.objects.filter(pk=each.sae_id).update(corpus=each.run.rows)
+        Job.objects.create(sae=each.sae, tokens=10, requested_how="run")
+    monkeypatch.setattr(panels, "request", lambda checkpoint: None)
+    panels.settle(made[0].run)
+    assert [job.sae for job in Job.objects.all()] == [made[1].sae]
+    # Which is the last does not change with each that waits to be read.
+    Checkpoint.objects.filter(pk=made[1].pk).update(state="running", measured=None)
+    assert panels.keeps(made[1]) and made[0] not in panels.kept(made[0].run)
