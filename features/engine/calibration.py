@@ -101,11 +101,13 @@ def threshold_for(sae: SparseAutoencoder, h: Tensor, k: int) -> float:
     wanted, largest = k * len(h) + 1, h.new_zeros(0)  # and the first that is not kept
     for part in h.split(PART):
         values = plain.encode(part).flatten()
+        # What cannot be among the `wanted` largest is dropped now and then: memory stays at twice of them.
         largest = torch.cat([largest, values[values > 0]])
         if len(largest) > 2 * wanted:
             largest = largest.topk(wanted).values
     if len(largest) < wanted:
         return 0.0
+    # The smallest value that is kept, and the largest that is not.
     last_two = largest.topk(wanted).values[-2:].double()
     return float(last_two.mean())
 

@@ -72,6 +72,7 @@ def fit_of(sae: SparseAutoencoder, h: Tensor, centred_only: bool = False) -> Fit
 
 def _fits_of(sae: SparseAutoencoder, samples: list[Tensor]) -> list[Fit]:
     """`fit_of` of each of several samples [tokens, d_in]: a few tokens alone would leave most of a product unused."""
+    # One product for all samples, cut into them again.
     sizes = [len(h) for h in samples]
     back, active = _rebuilt(sae, torch.cat(samples))
     parts = zip(samples, back.split(sizes), active.split(sizes), strict=True)
@@ -95,6 +96,7 @@ def _fit(h: Tensor, back: Tensor, active: Tensor, centred_only: bool = False) ->
         back, h = back - back.mean(-1, keepdim=True), h - h.mean(-1, keepdim=True)
     centred, back_centred = h - h.mean(0), back - back.mean(0)
     total, error = float(centred.square().sum()), float((h - back).square().sum())
+    # Pearson of h and h' in each dimension: inner product of what is centred, over both lengths.
     lengths = centred.norm(dim=0) * back_centred.norm(dim=0)  # [d_in]
     along = (centred * back_centred).sum(0) / lengths.clamp_min(1e-30)  # [d_in], 0 where either is constant
     correlation = float(along[centred.norm(dim=0) > 0].mean()) if total else float("nan")
@@ -119,6 +121,7 @@ def _is_better(sae: SparseAutoencoder, own: Fit, other: Fit) -> bool:
     if not other.explained_variance > _least(own):  # NaN is not
         return False
     follows = other.correlation > max(own.correlation, 0.0) + BETTER_BY / 2
+    # An L0 that only the other reading has as it was trained speaks for the other reading.
     fits = fits_l0(sae, other.l0) and not fits_l0(sae, own.l0)
     return follows or fits or other.explained_variance > max(PLENTY, _least(own) + BETTER_BY)
 
@@ -197,6 +200,7 @@ def _alternatives(subject: Subject, h: Tensor) -> Iterator[tuple[str, str, Spars
             yield "center", option, _with(sae, input_norm="center")
     pre_bias = config.provenance.get("pre_bias")
     if pre_bias is not None and config.input_norm == "none":
+        # (h - b_dec) W_enc + b_enc = h W_enc + (b_enc - b_dec W_enc): the pre-bias is a shift of the encoder's bias.
         shift = sae.b_dec @ sae.W_enc * (1 if pre_bias else -1)  # [d_sae], taken back or subtracted
         weights = (sae.W_enc, sae.W_dec, sae.b_enc + shift, sae.b_dec, sae.threshold)
         option = _option(sae, "apply_b_dec_to_input", "no" if pre_bias else "yes")
@@ -241,6 +245,7 @@ def _nearest_first(subject: Subject) -> list[str]:
 
 def _thinned(at: Tensor, most: int) -> Tensor:
     """The mask with at most about so many of its tokens, evenly spread."""
+    # Every s-th of the tokens, s so large that no more than `most` are kept.  [tokens]
     indices = at.flatten().nonzero().squeeze(1)
     kept = indices[:: max(1, -(-len(indices) // max(LEAST_TOKENS, most)))]
     thin = torch.zeros_like(at).flatten()

@@ -62,6 +62,7 @@ def pattern_scores(f_i, a, m):  # [tokens] each; NaN where a, or m, is empty
 def wilson(hits, trials):
     """95 % interval of a share of independent trials (Wilson 1927)."""
     share = hits / trials
+    # Centre and half the width of the interval, each still to be divided by 1 + Z^2 / n.
     centre, half = share + Z**2 / (2 * trials), Z * (share * (1 - share) / trials + Z**2 / (4 * trials**2)) ** 0.5
     return max(0, (centre - half) / (1 + Z**2 / trials)), min(1, (centre + half) / (1 + Z**2 / trials))
 
@@ -123,6 +124,7 @@ def grown(a, texts):  # [tokens], {name: [tokens]}
     """(F1, names) of the texts whose union goes best with a feature, found one by one: each raises F1 most, of equal
     ones the first; eight at most, each but the first by 0.01 at least."""
     chosen, reached, union = [], 0.0, torch.zeros_like(a)
+    # A text that is on no token of the feature adds to what is promised and to no hit.
     texts = {name: m for name, m in texts.items() if (a & m).any()}  # the others would lower it
     while len(chosen) < 8:
         each = {name: f1(a, union | m) for name, m in texts.items() if name not in chosen}

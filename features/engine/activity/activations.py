@@ -41,6 +41,7 @@ class SortedActivations:
         ascending = []  # sizes of each feature
         for entries, start, end in zip(block, offsets, offsets[1:], strict=False):
             order = _argsort_descending(np.abs(entries.values))
+            # Each feature's entries stay in its own stretch of the block, offsets[n] to offsets[n + 1].
             tokens[start:end], values[start:end] = entries.tokens[order], entries.values[order]
             ascending.append(np.abs(values[start:end][::-1]))
         maxima = np.array([sizes[-1] if len(sizes) else 0 for sizes in ascending], np.float32)  # [n]
@@ -83,6 +84,7 @@ class SortedActivations:
         Empty when there are no values. Same as reference.intervals: exact of float32 activations."""
         if not self.counts[n]:
             return []
+        # Edges descend: an interval's upper end stands in front of its lower one.
         edges = self.interval_edges[n].tolist()
         return list(zip(edges[1:], edges[:-1], np.diff(self.above[n]).tolist(), strict=True))
 
@@ -112,5 +114,6 @@ def _interval_edges(maxima: np.ndarray) -> np.ndarray:
 def _counts_below(ascending: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """How many values are below each edge; at the last one, below or on it. [b + 1]"""
     below = np.searchsorted(ascending, edges, side="left")
+    # The last bin is closed at both ends, as numpy.histogram has it: the maximum lies in it.
     below[-1] = np.searchsorted(ascending, edges[-1], side="right")
     return below

@@ -19,6 +19,7 @@ MOST_RANKS = 4096  # enough for 2**64 tokens
 def _all_ranks() -> np.ndarray:
     ranks = [1]
     while len(ranks) < MOST_RANKS and ranks[-1] < 2**53:
+        # Neighbours are one apart as long as 2 % of them are less than two.
         ranks.append(max(ranks[-1] + 1, int(ranks[-1] * STEP)))
     return np.array(ranks, dtype=np.int64)
 
@@ -27,6 +28,7 @@ def quantile_ranks(count: int) -> np.ndarray:
     """Ranks from the top (1 = the highest value) at which a feature with `count` active tokens keeps its
     values; the last is `count` itself. [n] int64"""
     ranks = _all_ranks()
+    # Ranks up to `count`, and `count` itself: its value is the smallest activation.
     ranks = ranks[: np.searchsorted(ranks, count, side="right")]
     return ranks if not count or ranks[-1] == count else np.append(ranks, count)
 
@@ -49,6 +51,7 @@ def tail_count(sketch: np.ndarray, count: int, values) -> np.ndarray:
     reached = np.searchsorted(-sketch, -values, side="right")  # entries of the sketch that are >= value, [n]
     # The tail reaches at least the last rank whose value is >= v, and ends before the next one.
     least = np.where(reached > 0, ranks[np.maximum(reached - 1, 0)], 0)
+    # One less than the next rank, whose value is smaller; behind the last rank all `count` reach it.
     most = np.where(reached < len(ranks), ranks[np.minimum(reached, len(ranks) - 1)] - 1, count)
     exact = (reached > 0) & (sketch[np.maximum(reached - 1, 0)] == values) & ~_tied_below(sketch, reached)
     return np.where(exact, least, (least + most) / 2)

@@ -32,6 +32,7 @@ class Strongest:
     @property
     def ranks(self) -> np.ndarray:
         """Of each among its feature's, from 0. [n]"""
+        # Features ascend: the first place of its own number is where a feature's run begins.
         starts = np.searchsorted(self.features, self.features)
         return np.arange(len(self.features)) - starts
 
@@ -39,6 +40,7 @@ class Strongest:
 def drawn_rows(rows: np.ndarray, special: set[int], tokens: int = SAMPLED_TOKENS, seed: int = SEED) -> np.ndarray:
     """The first rows of a random order that hold so many counted tokens, or all; ascending. [n] int64"""
     order = np.random.default_rng(seed).permutation(len(rows))
+    # Counted tokens of the first 1, 2, ... rows of the order: enough rows are taken to reach `tokens`.
     held = np.cumsum(counted_tokens(rows, special)[order])
     return np.sort(order[: int(np.searchsorted(held, tokens)) + 1])
 
@@ -51,6 +53,7 @@ def strongest(entries: ActiveEntries, layout: TokenLayout, drawn: np.ndarray) ->
     parts = [_of_chunk(chunk, layout.width, is_drawn) for chunk in entries.chunks(firsts)]
     empty = [np.zeros((3, 0))] if not parts else []
     features, tokens, sizes = np.concatenate([*parts, *empty], axis=1)
+    # lexsort sorts by its last key first: by feature, then from the largest size, then by token.
     order = np.lexsort((tokens, -sizes, features))
     return Strongest(features[order].astype(np.int64), tokens[order].astype(np.int64))
 
@@ -80,6 +83,7 @@ def swarm(found: Strongest) -> np.ndarray:
     alive = np.unique(found.features)
     ranks, counts = found.ranks, np.bincount(found.features)
     positions, met = np.unique(found.tokens[ranks < SHARED], return_counts=True)
+    # One entry a feature, its strongest; features with fewer than SHARED positions are in no swarm.
     first = (counts[found.features] >= SHARED) & (ranks == 0)
     features, tokens = found.features[first], found.tokens[first]
     others = met[np.searchsorted(positions, tokens)] - 1  # less the feature itself
@@ -94,6 +98,7 @@ def agreeing(found: Strongest, layout: TokenLayout) -> np.ndarray:
     alive, place = np.unique(features, return_inverse=True)
     agree = np.zeros(len(alive), bool)
     for offset in (0, -1):
+        # Ids of the strongest tokens themselves, then of the ones in front of them.
         columns = positions + offset
         ids = np.where(columns >= 0, layout.rows[rows, np.maximum(columns, 0)].astype(np.int64), -1)
         # -1 where there is no such position: it counts as no token.
@@ -105,5 +110,6 @@ def agreeing(found: Strongest, layout: TokenLayout) -> np.ndarray:
 
 def _commonest(ids: np.ndarray) -> np.ndarray:
     """How often the commonest id of each row [n, m] stands in it, -1 aside. [n]"""
+    # Each id of a row against each: the highest count of equals is that of the commonest.  [n, m, m]
     alike = (ids[:, :, None] == ids[:, None, :]) & (ids >= 0)[:, :, None]
     return alike.sum(2).max(1, initial=0)

@@ -48,6 +48,7 @@ def nearest(
         if begin == 0 and bos:
             on_bos = (sae.encode(h[0, :1])[0, index] != 0).cpu().numpy()
         counted = ~np.isin(ids, special)
+        # What stands before `first` (BOS, positions left out) is read by the model and counts nowhere.
         counted[:, :first] = False
         row, position = np.nonzero(counted)
         if not len(row):
@@ -55,12 +56,15 @@ def nearest(
         tokens += len(row)
         values, thresholds = (part.cpu().numpy() for part in against_threshold(sae, h[row, position], index))
         gaps = thresholds - values  # [tokens, n]
+        # argmin takes the first of equal ones, and a later batch replaces only what it comes strictly nearer than.
         at = gaps.argmin(0)
         every = np.arange(len(dead))
         nearer = np.flatnonzero(gaps[at, every] < best)
         best[nearer] = gaps[at, every][nearer]
         for column, array in enumerate((values, thresholds)):
             found[0][column, nearer] = array[at, every][nearer]
+        # at[n] is one of the batch's counted positions; row[...] its row within the batch, batch[...] that of the
+        # corpus.
         found[1][:, nearer] = batch[row[at[nearer]]], position[at[nearer]]
         if progress:
             progress(begin + len(batch), len(chosen))
@@ -78,6 +82,7 @@ def against_threshold(sae: SparseAutoencoder, h: Tensor, features: Tensor) -> tu
             # A group is d_sae / k features next to one another.
             floor = p.unflatten(-1, (k, -1)).amax(-1)[:, features // (p.shape[1] // k)]  # [tokens, n]
         else:
+            # The least of the k largest: what a feature has to exceed to be among those that are chosen.
             floor = p.topk(k, dim=-1).values[:, -1:].expand(-1, len(features))  # [tokens, n]
         return p[:, features], floor if kind in ("signed_topk", "abstopk") else floor.clamp_min(0)
     p = sae.pre_activations(h, features)

@@ -83,6 +83,7 @@ def positives(kept: KeptEntries, rows, chosen, first: int, special, seed: int) -
     for _, features, _, _ in _entries(kept, rows, chosen, first, special):
         candidates += np.bincount(features, minlength=kept.d_sae)
     # Each entry draws a number; those with the smallest ones are taken, and most of the others are never held.
+    # A number below `limit` is drawn by POSITIVES + SPARE of the candidates on the mean.
     limits = (POSITIVES + SPARE) / np.maximum(candidates, 1)  # [d_sae]
     parts, numbers = [np.empty(0, ENTRY)], [np.empty(0)]
     for row, features, positions, values in _entries(kept, rows, chosen, first, special):
@@ -93,6 +94,7 @@ def positives(kept: KeptEntries, rows, chosen, first: int, special, seed: int) -
         parts.append(part)
         numbers.append(drawn[let])
     shown, numbers = np.concatenate(parts), np.concatenate(numbers)
+    # By feature, and within one by the number drawn: the first POSITIVES of each are its sample.
     order = np.lexsort((numbers, shown["feature"]))
     begins = np.searchsorted(shown["feature"][order], shown["feature"][order])  # where each one's feature begins
     ranks = np.empty(len(shown), np.int64)
@@ -106,9 +108,11 @@ def _entries(kept: KeptEntries, rows, chosen, first: int, special):
     width, offsets = rows.shape[1] - first, kept.token_offsets
     for row in chosen.tolist():
         # Tokens are numbered row * width + position - first.
+        # CSR row pointers of the row's tokens: differences are the entries at each position.
         bounds = np.asarray(offsets[row * width : (row + 1) * width + 1])  # [width + 1]
         part = slice(int(bounds[0]), int(bounds[-1]))
         positions = np.repeat(np.arange(first, rows.shape[1]), np.diff(bounds))  # [entries]
+        # An effect on the loss is one on the next token: it has to be there and to count.
         predicts = np.append(~np.isin(rows[row, 1:], special), False)  # [length]
         let = predicts[positions]
         yield row, kept.token_features[part][let].astype(np.int64), positions[let], kept.token_values[part][let]
@@ -125,6 +129,7 @@ def of_effects(shown, ranks, effects, densities, chosen, length: int, seed: int)
             n = np.bincount(features[which], minlength=d_sae)
             return np.bincount(features[which], weights[which], d_sae) / np.where(n, n, np.nan)
 
+    # One half of the draw puts features in order, the other is summed: no feature is first because its sum is.
     everything, first_half = np.ones(len(features), bool), ranks % 2 == 0
     low, high = _intervals(features, np.searchsorted(chosen, shown["row"]), effects, len(chosen), d_sae, seed)
     halves = (mean(half, effects) * per_million for half in (first_half, ~first_half))
@@ -146,7 +151,9 @@ def curve(ordering: np.ndarray, summed: np.ndarray) -> Curve:
     sums = np.cumsum(summed[both[np.argsort(ordering[both], kind="stable")]])
     if not len(sums) or sums[-1] >= 0:
         return Curve(np.zeros(0, np.int64), np.zeros(0), float(sums[-1]) if len(sums) else 0.0, len(both), None)
+    # Both are negative, as what helps is: the share of the whole help that the first features carry.
     shares = sums / sums[-1]
+    # Points evenly spread over the logarithm, each once.
     at = np.unique(np.geomspace(1, len(sums), POINTS).astype(np.int64)) - 1
     return Curve(at + 1, shares[at], float(sums[-1]), len(both), int(np.argmax(shares >= CARRIED)) + 1)
 

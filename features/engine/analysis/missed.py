@@ -32,6 +32,7 @@ def missed(subject: Subject, rows: np.ndarray, chosen: np.ndarray, special) -> M
         return None
     texts = np.asarray(rows[chosen])
     clean, reconstructed = losses_by_token(subject, Encoder(subject.sae, "off"), texts)  # [m, length - 1]
+    # Column p of losses is about the token at p + 1.
     predicted = ~np.isin(texts[:, 1:], sorted(special))
     if not predicted.any():
         return None
@@ -50,6 +51,7 @@ def _worst_tokens(chosen, clean, reconstructed, cost):
     """Most costly first, of equal ones the earlier; position p + 1 of a row is predicted at p."""
     taken: dict[int, list[int]] = {}
     found = 0
+    # A flat index is row * (length - 1) + position; NaN, what is not counted, comes last.
     for flat in np.argsort(-np.nan_to_num(cost, nan=-np.inf).ravel(), kind="stable").tolist():
         row, at = divmod(flat, cost.shape[1])
         if found == TOKENS or not cost[row, at] > 0:
@@ -73,6 +75,7 @@ def _worst_rows(chosen, cost):
 
 def _worst_words(targets, costs):
     """Tokens whose prediction costs most on the mean, of those predicted often."""
+    # which[i] is the place of prediction i's token among the distinct ones.
     words, which, counts = np.unique(targets, return_inverse=True, return_counts=True)
     sums = np.bincount(which, costs)
     often = np.flatnonzero((counts >= OFTEN) & (sums > 0))

@@ -83,11 +83,13 @@ class Text:
         """rows [n, length] of ids; kinds [n, length - first] or None."""
         ids = np.asarray(rows[:, first:]).astype(np.int32)  # rows have no sign
         counted = ~np.isin(ids, sorted(special))
+        # -1 names no kind, and no bincount has a place for it.
         kinds = np.full(ids.shape, -1) if kinds is None else kinds
         return cls(np.where(counted, ids, -1).ravel(), ids.shape[1], first, kinds.astype(np.int32).ravel(), kind_count)
 
     def beside(self, by: int) -> np.ndarray:
         """The token that stands so many behind each counted one, in the same row; -1: none that counts. [tokens]"""
+        # Moved within rows: what would come from beyond the ends of a row stays -1.
         ids = self.ids.reshape(-1, self.width)
         moved = np.full_like(ids, -1)
         if by < 0:
@@ -138,6 +140,7 @@ class Sweep:
         shares, weighted, shown = places["at"][:3]
         often = n >= LEAST_ACTIVE
         at = np.bincount(entries.tokens % np.uint32(self.text.width), minlength=self.text.width)  # [width]
+        # 0 / 0, NaN, for a bin of positions without a counted token.
         with np.errstate(divide="ignore", invalid="ignore"):
             by_position = np.bincount(self.bin_of, at, self.bins) / self.in_bin
         return TokenStatistics(
@@ -161,6 +164,7 @@ class Sweep:
         from ..kernels.numba.token_counts import count_classes
 
         found = count_classes(self.places[place], tokens, sizes, self.counts, self.sums, self.seen)
+        # Only what was met is read and set back to 0: the arrays are as long as the vocabulary.
         ids = np.sort(self.seen[:found])
         counts, sums, occurrences = self.counts[ids], self.sums[ids], self.occurrences[place][ids]
         self.counts[ids], self.sums[ids] = 0, 0
@@ -172,6 +176,7 @@ class Sweep:
 
     def _by_kind(self, tokens, sizes, n: int, size: float) -> np.ndarray:
         kinds = self.text.kinds[tokens]
+        # -1 is a token whose kind nobody knows: it is in no sum.
         known = kinds >= 0
         counts = np.bincount(kinds[known], minlength=self.text.kind_count)
         sums = np.bincount(kinds[known], sizes[known], self.text.kind_count)
@@ -187,7 +192,9 @@ class Sweep:
         others = np.flatnonzero(self.met >= LEAST_MEETINGS)
         meetings = self.met[others].astype(np.int64)
         forward, back = meetings / self.kept.counts[index], meetings / self.kept.counts[others]
+        # The smaller of both shares: a dense feature is met by all, and meets each of them seldom.
         best = _highest(np.minimum(forward, back), PARTNERS)
+        # P(j | i) / P(j): 1 where the one says nothing of the other.
         lift = forward / (self.kept.counts[others] / self.tokens)
         return Partners(others[best], meetings[best], forward[best], back[best], lift[best])
 

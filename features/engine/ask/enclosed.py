@@ -60,6 +60,7 @@ def _either(opening: bytes, closing: bytes) -> bytes:
 
 def _by_text(marks: list[tuple[int, bytes]], offsets) -> Iterable[list[tuple[int, bytes]]]:
     """The marks of each text that has any."""
+    # Marks ascend, so those of one text stand together: cut where the text's number changes.
     texts = np.searchsorted(offsets, [at for at, _ in marks], side="right")
     cuts = np.flatnonzero(np.diff(texts)) + 1
     return (marks[first:end] for first, end in zip([0, *cuts], [*cuts, len(marks)], strict=True))
@@ -67,6 +68,7 @@ def _by_text(marks: list[tuple[int, bytes]], offsets) -> Iterable[list[tuple[int
 
 def _code(text, offsets) -> Iterator[tuple[int, int]]:
     data = text.tobytes()
+    # Texts without a single ` are not looked at.
     with_ticks = np.unique(np.searchsorted(offsets, np.flatnonzero(text == ord("`")), side="right")) - 1
     for number in with_ticks.tolist():
         first, end = int(offsets[number]), int(offsets[number + 1])
@@ -75,6 +77,7 @@ def _code(text, offsets) -> Iterator[tuple[int, int]]:
 
 def _code_of(text: bytes) -> Iterator[tuple[int, int]]:
     fences = [match.start() for match in FENCE.finditer(text)]
+    # Fences open and close by turns; where their number is odd, the last one encloses nothing.
     bounds, outside = list(zip(fences[::2], fences[1::2], strict=False)), 0
     for opening, closing in [*bounds, (len(text), len(text))]:
         yield from _ticked(text, outside, opening)

@@ -21,6 +21,7 @@ def wilson(hits, trials) -> np.ndarray:
     hits, trials = np.asarray(hits, np.float64), np.asarray(trials, np.float64)
     share, z2 = hits / trials, Z * Z
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    # Wilson (1927): the shares from which the one that was seen is Z standard errors away, both ways.
     half = Z / (1 + z2 / trials) * np.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
     return np.clip([centre - half, centre + half], 0, 1)
 
@@ -52,10 +53,13 @@ class PrecisionIntervals:
         exact."""
         if not len(features):
             return np.zeros((0, 2))
+        # [rows, n] each: the bootstrap draws rows, so counts of rows are all it needs.
         hits, active = self._in_rows(features)
         ends = self._bootstrapped(hits, active)
+        # Where no row has two activations, rows are no cluster: Wilson's interval of single tokens is as right.
         alone, with_any = active.max(0) <= 1, (active > 0).sum(0)  # [n]
         all_hits, all_active = hits.sum(0), active.sum(0)
+        # All or nothing hit: every draw has the same share, which would make an interval of no width.
         same = (all_hits == 0) | (all_hits == all_active)
         ends[same] = wilson(with_any * (all_hits > 0), with_any).T[same]
         ends[alone] = wilson(all_hits, all_active).T[alone]

@@ -47,8 +47,10 @@ def scores(kept: KeptEntries, held: np.ndarray, counted: int, active_from: Activ
     signed = bool((all_sums != all_sizes).any())  # else all sizes are the values themselves
     hits, sums, sizes = at_tokens(kept, np.flatnonzero(held), active_from.least, signed)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # 0 / 0, NaN, for features that are never active: they are in no order.
         precision = hits / active
         recall = np.where(active > 0, hits / m if m else np.nan, np.nan)
+        # Without a hit precision and recall are 0 and their harmonic mean 0 / 0: it is 0, and NaN where precision is.
         f1 = np.where(hits > 0, 2 * precision * recall / (precision + recall), precision * 0)
         # Pearson: covariance over both deviations, each with `counted` in its denominator.
         share = m / counted
@@ -108,6 +110,7 @@ def rank(scores: Scores, metric: str, intervals: PrecisionIntervals, shown: int 
     ends = intervals.of(best)  # [best, 2]
     if by_interval:
         # The same order for both: lift is precision over the share that all features have in common.
+        # Only the best have been bootstrapped: they are put in order anew, the others stay behind them.
         order = np.concatenate([_ordered(best, ends[:, 0], scores), order[len(best) :]])
     return Ranking(
         metric, order, {index: tuple(pair) for index, pair in zip(best.tolist(), ends.tolist(), strict=True)}

@@ -86,6 +86,7 @@ class Child:
             self._begun(tick)
             return self._answer(function, arguments, bounds, what, hear, tick)
         except _Gone as gone:
+            # A child that closed its end may still be ending: a moment later its status says by what.
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(1)
             said = _died(self._process.poll())
@@ -115,6 +116,7 @@ class Child:
             self._ready, self._first = True, self._resident()
 
     def _answer(self, function, arguments, bounds: Bounds, what: str, hear, tick):
+        # What the child has taken before is no fault of this question: its memory is counted from here.
         before = self._resident()
 
         def refuse_more():
@@ -131,6 +133,7 @@ class Child:
         with _gone():
             self._questions.send((function, arguments))
         while True:
+            # Each word begins the time anew: only silence is bounded, a large file that goes on is not.
             kind, content = self._words(time.monotonic() + bounds.seconds, refuse_more, tick, slow)
             if kind == ANSWER:
                 return content
@@ -164,6 +167,7 @@ class Child:
             _, resident, shared, *_ = Path(f"/proc/{self.pid}/statm").read_text().split()
         except (OSError, ValueError):
             return 0
+        # statm counts pages; what is mapped from files is the system's to take back.
         return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
     def end(self) -> None:

@@ -47,6 +47,7 @@ def _read(file: Path, schema, opened, field: TextField, notes: Notes, max_bytes:
 
 def _batches(opened) -> Iterator:
     try:
+        # A file with an index begins with other bytes, and Arrow refuses to read it as a stream.
         yield from arrow.ipc.open_stream(opened)
     except arrow.ArrowInvalid:
         indexed = arrow.ipc.open_file(opened)

@@ -75,6 +75,7 @@ class DocumentTable:
 
     def tokens_by_kind(self) -> dict[str, int]:
         """Places of the rows that are of each kind, in the order of `kinds`; BOS of rows that go on counts."""
+        # A document ends where the next one begins, the last one with the rows.
         sizes = np.diff(np.append(self.entries["start"], self.size).astype(np.int64))
         counts = np.bincount(self.entries["kind"], sizes, len(self.kinds))
         return dict(zip(self.kinds, counts.astype(int).tolist(), strict=True))
@@ -151,12 +152,14 @@ def starts_after_eos(rows: np.ndarray, eos: int, bos: bool) -> np.ndarray:
     """Where documents begin in rows in which each ends with EOS: at the first token, and after each EOS. [n] uint64"""
     first = int(bos)
     _, positions = rows.shape
+    # The token behind an EOS begins a document; behind the last token there is none to begin.
     ends = np.flatnonzero(rows[:, first:].ravel() == eos) + 1  # in the stream of tokens, BOS left out
     return places_of(np.concatenate([[0], ends]), positions, bos)
 
 
 def places_of(tokens: np.ndarray, length: int, bos: bool) -> np.ndarray:
     """Places in rows of `length` of tokens of the stream that they were cut from: BOS takes the first of each row."""
+    # Rows hold length - 1 tokens of the stream behind BOS: BOS moves each by one.
     row, position = np.divmod(np.asarray(tokens, np.uint64), np.uint64(length - int(bos)))
     return row * np.uint64(length) + position + np.uint64(int(bos))
 

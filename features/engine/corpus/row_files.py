@@ -19,6 +19,7 @@ def read_txt(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_BY
     """Plain text, cut at SEPARATOR."""
     rest = ""
     for chunk in text_of(file, notes, max_bytes):
+        # A separator may lie across two chunks: what is behind the last whole one waits for the next chunk.
         *documents, rest = (rest + chunk).split(SEPARATOR)
         yield from _plain(documents, field, file, notes)
     yield from _plain([rest], field, file, notes)
@@ -84,6 +85,7 @@ def read_csv(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_BY
     csv.field_size_limit(min(max_bytes, 2**31 - 1))
     lines = (line + "\n" for chunk in [text_of(file, notes, max_bytes)] for line in _lines(chunk))
     first = next(lines, "")
+    # The one that stands most often in the head; of equal ones the comma.
     delimiter = max(",\t;", key=first.count) if first else ","
     names = next(csv.reader([first], delimiter=delimiter), [])
     name = field.name or _column(file, names, notes)

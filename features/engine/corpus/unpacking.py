@@ -66,6 +66,7 @@ def lines_of(chunks: Iterator[str]) -> Iterator[tuple[int, str]]:
     """(number, line) of each line that is not blank, from 1 on."""
     number, rest = 0, ""
     for chunk in chunks:
+        # The last piece is half a line until its end has come.
         *lines, rest = (rest + chunk).split("\n")
         for line in lines:
             number += 1

@@ -61,6 +61,7 @@ class Half:
     @cached_property
     def bit_sizes(self) -> np.ndarray:
         """Tokens on which each literal holds. [literals] int64"""
+        # On a token a literal holds with itself where it holds.
         return self.bit_pairs.diagonal().copy()
 
     @cached_property
@@ -91,8 +92,10 @@ class Half:
     def _pairs(self, a: int, b: int):
         first, second = (self.table.slots[slot] for slot in (a, b))
         both, count = self.counted & (first >= 0) & (second >= 0), len(self.table.labels)
+        # label * count + other names a pair in one number, so that equal pairs are counted by sorting numbers.
         keys, numbers = np.unique(first[both].astype(np.int64) * count + second[both], return_counts=True)
         labels, others = np.divmod(keys, max(1, count))
+        # Keys ascend, so pairs of one label stand together: CSR row pointers by where each label begins.
         offsets = np.searchsorted(labels, np.arange(count + 1))
         return offsets, others.astype(np.int32), numbers.astype(np.int32)
 
@@ -125,6 +128,7 @@ class Half:
         if isinstance(second, Among):
             return int(self.labels_within(first, second.slot, second.labels).sum())
         holds = int(self.bits_within(first)[second.number])
+        # Tokens of the first on which the second does not hold are those that are left.
         return self.size(first) - holds if second.negated else holds
 
     # Of a feature

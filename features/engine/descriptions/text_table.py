@@ -37,6 +37,7 @@ class TextTable:
 
     def in_odd_row(self, tokens: np.ndarray) -> np.ndarray:
         """[n] -> [n] bool"""
+        # Tokens are numbered row after row: token // width is the row.
         return tokens // self.width % 2 == 1
 
 
@@ -53,6 +54,7 @@ def text_table(texts, tokens: TokenBytes, slug: str = "", kinds: tuple[str, ...]
     # Labels that no token has are left out: those that are there are numbered anew, in the same order.
     there = np.unique(slots[slots >= 0])
     renumbered = np.full(len(names) + 1, -1, np.int32)
+    # The entry behind the last, which -1 names, stays -1.
     renumbered[there] = np.arange(len(there))
     labels = [names[group] for group in there.tolist()]
     affixes, of_affix, of_label = _affixes(labels)
@@ -74,6 +76,7 @@ def _groups(tokens: TokenBytes) -> tuple[np.ndarray, list[str]]:
     """Tokens with the same text are one label. [vocabulary + 1] int32 (-1: without text; the last: beyond), names"""
     group_of = np.full(len(tokens.labels) + 1, -1, np.int32)
     for number, ids in enumerate(tokens.ids_of.values()):
+        # Ids with the same bytes are one label: which of them a tokenizer chose says nothing.
         group_of[ids] = number
     return group_of, list(tokens.ids_of)
 
@@ -93,6 +96,7 @@ def _slots(text: RowText, group_of: np.ndarray) -> np.ndarray:
 def _bits(text: RowText, questions: list[Question]) -> np.ndarray:
     bits = np.zeros(len(text), np.uint64)
     for number, question in enumerate(questions):
+        # Bit n of a token's word: whether literal n holds on it.
         bits |= question.holds(text).astype(np.uint64) << np.uint64(number)
     return bits
 
@@ -105,7 +109,9 @@ def _affixes(labels: list[str]):
         for key in _affixes_of(label):
             members.setdefault(key, []).append(number)
     shared = {key: found for key, found in sorted(members.items()) if len(found) >= SHARED_BY}
+    # Affixes are numbered in the order of their names, so that the same text gives the same table.
     lists = list(shared.values())
+    # The same relation turned round: from each label to the affixes it has.
     back: list[list[int]] = [[] for _ in labels]
     for number, found in enumerate(lists):
         for label in found:

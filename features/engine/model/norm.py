@@ -45,6 +45,7 @@ class Norm:
     @classmethod
     def _candidates(cls, module) -> Iterator["Norm"]:
         weight, bias = (_vector(getattr(module, name, None)) for name in ("weight", "bias"))
+        # Gemma stores its gain less one; a weight that is not used is none.
         gains = [None] if weight is None else [weight, 1 + weight, None]
         stated = next((getattr(module, name) for name in EPS_NAMES if getattr(module, name, None) is not None), None)
         every_eps = USUAL_EPS if stated is None else (float(stated),)
@@ -64,6 +65,7 @@ class Norm:
 
     def scale(self, x: Tensor) -> Tensor:
         """What it divides by: the root of the mean square. [..., d] -> [...]"""
+        # LayerNorm divides by the deviation, RMSNorm by the root of the mean square, mean and all.
         centred = x - x.mean(-1, keepdim=True) if self.centred else x
         return (centred.square().mean(-1) + self.eps).sqrt()
 

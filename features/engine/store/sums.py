@@ -33,6 +33,7 @@ class CorpusSums:
     @property
     def explained_variance(self) -> float:
         """1 - sum |h - h'|^2 / sum |h - mean h|^2. Same as reference.explained_variance: float32 rounding of h'."""
+        # sum |h - mean h|^2 = sum |h|^2 - |sum h|^2 / n, summed over the dimensions.
         total = float(self.hh.sum() - np.square(self.h).sum() / max(self.tokens, 1))
         return 1 - self.error / total if total > 0 else float("nan")
 
@@ -48,6 +49,7 @@ class CorpusSums:
     def merge(cls, folders: list[Path], folder: Path) -> None:
         """Write the sums over all shards' tokens, shards taken in the order given, some rows of f h at a time."""
         shards = [cls.load(each) for each in folders]
+        # Always in the order of the corpus: float64 sums then agree to the last bit, whoever made the shards.
         h, hh, error = (sum(getattr(shard, name) for shard in shards) for name in ("h", "hh", "error"))
         _save(folder, sum(shard.tokens for shard in shards), h, hh, error)
         fh = _map_fh(folder, *shards[0].fh.shape)
@@ -85,6 +87,7 @@ class StreamingProducts:
     @property
     def whole(self) -> Tensor:
         """All sums, where one tile is as wide as they are. [rows, width]"""
+        # On a GPU, where one tile is as wide as the hook point.
         (tile,) = self.tiles
         return tile
 
@@ -100,6 +103,7 @@ class StreamingProducts:
         """Into `target` [rows, width] float64, which may be a mapped file."""
         for start in range(0, len(target), ROWS):
             rows = slice(start, start + ROWS)
+            # Tiles stand side by side: the columns of one after those of the other.
             (target[rows],) = AsyncHostCopy(torch.cat([tile[rows] for tile in self.tiles], 1)).wait()
 
 

@@ -81,6 +81,7 @@ def template_source(folder) -> str:
             raise ChatError(str(error)) from error
         except UnicodeDecodeError as error:
             raise ChatError(f"{file} is no UTF-8 text (byte {error.start:,}). Copy it again.") from error
+    # Older folders have it in a config: that of the tokenizer, or one of its own.
     for name in ("tokenizer_config.json", "chat_template.json"):
         found = read_settings(folder / name).get("chat_template")
         if isinstance(found, list):  # several, by name

@@ -42,6 +42,7 @@ class Spelling:
             return cls(byte_level=True)
         if not steps:
             return cls._without_decoder(tokenizer.model, [*_steps(tokenizer.normalizer), *cuts], fallback)
+        # WordPiece names what stands in front of what continues a word, BPEDecoder what stands behind what ends one.
         wordpiece = next((step for step in steps if step["type"] == "WordPiece"), {})
         suffix = next((step["suffix"] for step in steps if step["type"] == "BPEDecoder"), "")
         return cls(
@@ -80,6 +81,7 @@ class Spelling:
     def bytes_of_added(self, token: AddedToken) -> bytes:
         """Of an added one, which is cut out of a text before that is spelled as symbols, and so is text itself. Unless
         it was normalised as the text around it: then it has its word marks."""
+        # A tokenizer cuts added tokens out of the text as it is, unless they ask to be normalised first.
         as_text = token.special or not token.normalized or self.byte_level
         return _utf8(token.content if as_text else self._marks_taken_back(token.content))
 

@@ -35,6 +35,7 @@ def activity_match(
     if np.isnan(found).all():
         return None
     best = int(np.nanargmax(found))
+    # The same search from the other side: is this feature the best for its best?
     back = other.feature(best)
     returned = correlations(back.tokens, back.values, kept, tokens)
     return ActivityMatch(

@@ -42,6 +42,7 @@ def by_decoder(own: "Tensor", others: "Tensor", say: Say = lambda done, total: N
         part = slice(start, min(start + AT_ONCE, len(own)))
         cosines = (own[part] @ others.T).cpu()  # [part, m]
         found["cosine"][part], found["decoder"][part] = (each.numpy() for each in cosines.max(1))
+        # The other way round, part by part: the best so far of each row of `others`.
         highest, at = cosines.max(0)  # [m] the best of this part for each of the others
         better = highest > best_of_other
         best_of_other[better], nearest[better] = highest[better], at[better] + start
@@ -70,12 +71,14 @@ def by_activity(
                 pairs["activity"][feature], pairs["correlation"][feature] = found.argmax(), found.max()
             better = found > best_of_other
             best_of_other[better], nearest[better] = found[better], feature
+            # Whole rows change places under the feature, positions stay: chance that knows of positions, not of texts.
             row, position = np.divmod(own.tokens.astype(np.int64), width)
             shuffled[feature] = _best(correlations(moved[row] * width + position, own.values, others, tokens))
         if feature % 64 == 0:
             say(feature, n)
     known = pairs["activity"] >= 0
     pairs["activity_mutual"][known] = nearest[pairs["activity"][known]] == np.flatnonzero(known)
+    # Rare features reach higher correlations by chance: the quantile is taken within a decade of density.
     decade = np.floor(np.log10(np.maximum(kept.counts, 1) / tokens))
     for each in np.unique(decade[known]):
         there = known & (decade == each)

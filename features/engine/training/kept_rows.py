@@ -56,6 +56,7 @@ def kept_rows(subject: Subject, rows: np.ndarray, folder: Path | None) -> Iterat
     if folder is None or subject.device.type != "cpu":
         yield subject
         return
+    # Rows are known again by their ids: equal rows have equal activations, whichever of them is asked for.
     numbers = {row.tobytes(): number for number, row in enumerate(rows.astype(np.int64))}
     if (kept := _believed(subject, rows, folder)) is not None:
         yield _with(subject, numbers, kept, np.ones(len(rows), bool))
@@ -79,6 +80,8 @@ def losses_on(subject: Subject, rebuilt: RebuiltRows, rows: np.ndarray, folder: 
     found = summary.losses_by_row(subject, rebuilt.encoder, rows, baselines=baselines, rebuilt=rebuilt)
     if path is not None and baselines is None and len(found):
         with whole_file(path) as unfinished, unfinished.open("wb") as file:
+            # Columns 0 and 2: the loss as it is, and with zeros. They need no SAE, and are the same for each
+            # checkpoint.
             np.save(file, found[:, [0, 2]])
     return found
 
@@ -97,6 +100,7 @@ def _believed(subject: Subject, rows: np.ndarray, folder: Path) -> np.ndarray | 
         return None
     if kept.shape != (*rows.shape, subject.sae.config.d_in):
         return None
+    # One row in the middle is computed anew: other weights, or another library, would say something else there.
     row = len(rows) // 2
     now = subject.activations(rows[row].astype(np.int64))[0].float().numpy()
     return kept if np.abs(kept[row] - now).max() <= ALIKE * np.abs(now).max() else None

@@ -106,6 +106,7 @@ def health_of(reading: Reading) -> CheckpointFigures:
 
 def density_histogram(counts: np.ndarray, tokens: int) -> list[int]:
     """Living features between neighbouring DENSITIES (log10); what is rarer counts to the first bin."""
+    # Dead features have no logarithm and are in no bin.
     logs = np.log10(counts[counts > 0] / max(1, tokens))
     return np.histogram(logs.clip(DENSITIES[0], DENSITIES[-1]), DENSITIES)[0].tolist()
 
@@ -121,6 +122,7 @@ def records_of(
     records["encoder_decoder"] = reading.encoder_decoder
     records["before"] = np.nan
     decoder = DecoderRows(sae.W_dec)
+    # Neighbours come best first: the first cosine of each list is that of the nearest decoder row.
     for start in range(0, d_sae, AT_ONCE):
         part = np.arange(start, min(start + AT_ONCE, d_sae))
         nearest = [found.cosine[0] if len(found.cosine) else np.nan for found in decoder.neighbours(part)]
@@ -128,6 +130,7 @@ def records_of(
         progress(len(part) + start, d_sae)
     _of_entries(reading, records)
     _tops(reading, records)
+    # Active on BOS and on no counted token: dead in every figure, and yet not silent.
     records["flags"] |= np.where(_on_bos(reading) & (reading.entries.counts == 0), BOS_ONLY, 0).astype(np.uint16)
     return reading.entries.counts.astype(COUNT), records
 
@@ -151,6 +154,7 @@ def with_records(figures: CheckpointFigures, records: np.ndarray) -> CheckpointF
 
 def _l0_by_token(reading: Reading) -> np.ndarray:
     """Active features of each counted token, in corpus order. [tokens]"""
+    # A chunk numbers its positions from 0; chunk behind chunk they are the positions of all rows.
     counts = np.concatenate([np.bincount(chunk.tokens, minlength=chunk.size) for chunk in reading.entries.chunks()])
     return counts[_is_counted(reading).ravel()]
 
@@ -168,7 +172,9 @@ def _margin_over_rows(reading: Reading, by_token: np.ndarray) -> float:
         return float("nan")
     row = np.repeat(np.arange(rows), numbers)  # of each counted token
     sums = np.bincount(row, by_token, minlength=rows)
+    # To draw rows with replacement is to draw how often each is taken: [DRAWS, rows], each row of sum `rows`.
     times = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), DRAWS)
+    # L0 of a draw: active entries over counted tokens of the rows in it.  [DRAWS]
     low, high = np.quantile((times @ sums) / np.maximum(1, times @ numbers), [0.025, 0.975])
     return float(high - low) / 2
 
@@ -211,6 +217,7 @@ def decoder_cosines(sae: SparseAutoencoder, other: SparseAutoencoder) -> np.ndar
     """Of each feature's decoder row with that of the same index; NaN where one is all zeros. [d_sae]"""
     found = []
     for part in torch.arange(sae.config.d_sae).split(ROWS):
+        # A row of zeros has no direction: the 0 / 0 below is the NaN that says so.
         rows, others = sae.W_dec[part].cpu().double(), other.W_dec[part].cpu().double()
         found.append((rows * others).sum(1) / (rows.norm(dim=1) * others.norm(dim=1)))
     return torch.cat(found).numpy()
@@ -218,6 +225,7 @@ def decoder_cosines(sae: SparseAutoencoder, other: SparseAutoencoder) -> np.ndar
 
 def _of_entries(reading: Reading, records: np.ndarray) -> None:
     """What each feature's own entries say."""
+    # Entries number positions row after row: token // width is the row, token % width the position behind BOS.
     ids = np.ascontiguousarray(reading.rows[:, reading.plan.first :]).ravel()
     width = reading.rows.shape[1] - reading.plan.first
     for entries in reading.entries.features():
@@ -233,6 +241,7 @@ def _of_entries(reading: Reading, records: np.ndarray) -> None:
 
 def _is_mostly_one(values: np.ndarray) -> bool:
     """Whether one value makes up ONLY of them. What makes up more than half is the median."""
+    # By partition, in linear time: nothing needs to be in order beyond the middle.
     middle = np.partition(values, len(values) // 2)[len(values) // 2]
     return bool((values == middle).mean() >= ONLY)
 
@@ -244,6 +253,7 @@ def _tops(reading: Reading, records: np.ndarray) -> None:
     features, tokens, ranks = found.features[kept], found.tokens[kept].astype(np.uint16), found.ranks[kept]
     first = np.zeros(len(records), np.uint16)
     first[features[ranks == 0]] = tokens[ranks == 0]
+    # A feature with fewer rows than TOPS has its strongest position in the places that are left.
     records["tops"] = first[:, None]
     records["tops"][features, ranks] = tokens
 

@@ -32,6 +32,7 @@ def implementation_for(device: torch.device, logits: int, cap: float | None = No
 
 def _row_dots_by_tensors(left: Tensor, right: Tensor, left_rows: Tensor, right_rows: Tensor) -> Tensor:
     """Inner products of left[left_rows] and right[right_rows], without holding all pairs at once. [n]"""
+    # Gathered rows of DOT_ROWS pairs at a time: of all pairs they would be larger than both matrices.
     parts = zip(left_rows.split(DOT_ROWS), right_rows.split(DOT_ROWS), strict=True)
     return torch.cat([(left[i] * right[j]).sum(-1) for i, j in parts])
 
@@ -55,6 +56,7 @@ def _exp2_sums_by_tensors(
     """
     sums = []
     for part in (slice(start, start + rows) for start in range(0, len(positions), rows)):
+        # In place, in the order scale, add, cap: [rows, v] is the largest array there is, and there is one of it.
         logits = effects.index_select(0, features[part]).mul_(weights[part, None]).add_(bias)  # [rows, v]
         logits.addcmul_(residual_logits.index_select(0, positions[part]), inverse_scales[part, None])
         if cap is not None:

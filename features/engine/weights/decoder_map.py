@@ -37,6 +37,7 @@ def decoder_map(
     total = n + ROUNDS * n
     graph = _neighbours(units, min(NEIGHBOURS, n - 1), lambda done: report(done, total))
     at = PCA(2, svd_solver="randomized", random_state=seed).fit_transform(units)
+    # As small as a random start would be: t-SNE hardly moves points that begin far apart.
     at *= SPREAD / (at[:, 0].std() or 1)
     for number in range(ROUNDS):
         report(n + number * n, total)
@@ -56,12 +57,15 @@ def _neighbours(units: np.ndarray, most: int, report):
         cosines = units[start : start + ROWS] @ units.T  # [rows, n]
         own = np.arange(len(cosines))
         cosines[own, start + own] = np.inf  # itself is the nearest
+        # First the most + 1 largest in any order, then those alone in order: to sort all n would take most of the time.
         nearest = np.argpartition(-cosines, most, axis=1)[:, : most + 1]
         order = np.argsort(-np.take_along_axis(cosines, nearest, 1), axis=1, kind="stable")
         nearest = np.take_along_axis(nearest, order, 1)
         indices[start : start + ROWS] = nearest
         found = np.minimum(np.take_along_axis(cosines, nearest, 1), 1.0)
+        # Of unit rows |u - v|^2 = 2 - 2 cos(u, v); rounding must not make it negative.
         distances[start : start + ROWS] = np.sqrt(2 - 2 * found)
+    # Each row has most + 1 entries, so the CSR matrix has its row pointers at multiples of that.
     offsets = np.arange(0, n * (most + 1) + 1, most + 1)
     return csr_matrix((distances.ravel(), indices.ravel(), offsets), shape=(n, n))
 

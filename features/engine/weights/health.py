@@ -65,6 +65,7 @@ def common_direction(W_enc: Tensor, features: np.ndarray) -> Directions | None:
     n = len(units)
     if n < LEAST_FEATURES:
         return None
+    # |sum u|^2 has each pair twice and each column with itself once: less n it is the sum over ordered pairs.
     together = float(units.sum(0, dtype=torch.float64).square().sum())
     return Directions(n, (together - n) / (n * (n - 1)), first_singular_share(units))
 
@@ -74,6 +75,7 @@ def on_common_direction(W_enc: Tensor, alive: np.ndarray) -> np.ndarray | None:
     those that are alive. [d_sae] bool; None of fewer than LEAST_FEATURES. Of a healthy dictionary hardly any."""
     units = torch.nn.functional.normalize(W_enc.T.float(), dim=1)  # [d_sae, d_in], those of zeros stay so
     chosen = units[torch.from_numpy(alive).to(units.device)]
+    # Columns of zeros point nowhere.
     chosen = chosen[chosen.any(dim=1)]
     if len(chosen) < LEAST_FEATURES:
         return None
@@ -92,8 +94,10 @@ def first_direction(units: Tensor) -> tuple[float, Tensor]:
     start = torch.randn(d, min(DIRECTIONS, d), generator=torch.Generator().manual_seed(0))
     basis = torch.linalg.qr(start.to(units))[0]  # [d, DIRECTIONS]
     for _ in range(ROUNDS):
+        # units^T units [d, d] is never formed: two thin products cost less, and QR keeps the columns apart.
         basis = torch.linalg.qr(units.T @ (units @ basis))[0]
     projected = (units @ basis).double()  # [n, DIRECTIONS]
+    # Rayleigh-Ritz: the best direction within the subspace is the last eigenvector of its small Gram matrix.
     values, vectors = torch.linalg.eigh(projected.T @ projected)  # ascending
     return float(values[-1]), basis @ vectors[:, -1].to(basis)
 
@@ -116,6 +120,7 @@ def encoder_decoder_cosine(sae: SparseAutoencoder) -> np.ndarray:
     """Of each feature's encoder column and decoder row; NaN where one is all zeros. [d_sae] float64"""
     found = []
     for part in torch.arange(sae.config.d_sae, device=sae.device).split(COLUMNS_AT_ONCE):
+        # A column or row of zeros has no direction: the 0 / 0 below is the NaN that says so.
         encoder, decoder = sae.W_enc[:, part].T.double(), sae.W_dec[part].double()
         found.append((encoder * decoder).sum(1) / (encoder.norm(dim=1) * decoder.norm(dim=1)))
     return torch.cat(found).cpu().numpy()

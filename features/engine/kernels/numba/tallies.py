@@ -11,6 +11,7 @@ def tally(classes, tokens, counts, seen):
 
     classes [all tokens] int32, tokens [n], counts [classes] int64, 0 where nothing was counted; seen [classes] int32.
     """
+    # A count of 0 says that a class is met for the first time: no set of those seen is needed.
     found = 0
     for n in range(len(tokens)):
         c = classes[tokens[n]]
@@ -26,6 +27,7 @@ def tally(classes, tokens, counts, seen):
 def tally_bits(bits, tokens, counts):
     """counts[b] += 1 for each bit b that is set on each of the tokens. bits [all tokens] uint64, counts [bits] int64"""
     for n in range(len(tokens)):
+        # Lowest bit first: b is the place of the bit that stands lowest in what is left of the word.
         word = bits[tokens[n]]
         b = 0
         while word:
@@ -101,6 +103,7 @@ def grow(seen, hits, sizes, active, most, gain, chosen):
                 taken = taken or chosen[k] == c
             if taken:
                 continue
+            # Classes are disjoint, so hits and sizes of the set grown by c are sums.
             f1 = 2 * (all_hits + hits[c]) / (active + all_size + sizes[c])
             if f1 > reached or (f1 == reached and c < best):
                 best, reached = c, f1

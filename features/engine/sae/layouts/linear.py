@@ -55,6 +55,7 @@ def _llama_scope(checkpoint, answers, config):
     by_token = config.get("norm_activation") == "token-wise"
     result.input_norm = "constant_norm_rescale" if by_token else "none"
     result.bias_scale = 1.0 if by_token else _unit(checkpoint, answers, config, norms, result)
+    # Either a threshold a feature that was learnt, or top-k that is still to become one, or one number for all.
     if checkpoint.has("log_jumprelu_threshold"):
         result.threshold, result.threshold_is_log = "log_jumprelu_threshold", True
     elif config.get("act_fn") == "topk" and not config["jump_relu_threshold"]:  # not yet made a JumpReLU

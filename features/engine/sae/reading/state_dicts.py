@@ -36,6 +36,7 @@ def sort_out(path, content: dict) -> tuple[dict, dict]:
 def _only_one(path, content: dict) -> tuple:
     """The keys that lead to the one dict that can be the weights: of several the one with the most telling name."""
     found = list(_dicts_of_tensors(content))
+    # A low rank is a telling name: 0 for names that only an SAE has.
     telling = min((_rank(keys) for keys in found), default=0)
     chosen = [keys for keys in found if _rank(keys) == telling]
     if len(chosen) > 1:
@@ -55,6 +56,7 @@ def _dicts_of_tensors(content: dict) -> Iterator[tuple]:
     """The keys that lead to each dict with a matrix of its own, outermost first."""
     waiting, looked_at = [((), content)], 0
     while waiting and looked_at < MOST:
+        # Breadth first: a dict that lies less deep comes before those inside of it.
         keys, inner = waiting.pop(0)
         looked_at += 1
         if _has_matrix(inner):
