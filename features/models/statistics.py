@@ -3,7 +3,7 @@
 from enum import IntFlag
 
 from django.db import models
-from django.db.models import F, Value
+from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from ..engine.descriptions.family import LEAST_F1
@@ -155,11 +155,6 @@ class FeatureQuerySet(models.QuerySet):
     def flagged(self, flag: FeatureFlag) -> "FeatureQuerySet":
         """Of which it is said."""
         return self.annotate(**{f"flag_{flag}": F("flags").bitand(int(flag))}).filter(**{f"flag_{flag}__gt": 0})
-
-    def set_flag(self, flag: FeatureFlag, holds: bool = True) -> int:
-        """Say it of these, or its contrary, and leave the other flags; returns how many features these are."""
-        flags = Coalesce(F("flags"), Value(0))
-        return self.update(flags=flags.bitor(int(flag)) if holds else flags.bitand(int(~flag & sum(FeatureFlag))))
 
     def worth_reading(self) -> "FeatureQuerySet":
         """Alive, sparse, and not so rare that its top examples are all there is (20 of them)."""

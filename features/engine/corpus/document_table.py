@@ -69,10 +69,6 @@ class DocumentTable:
         documents = self.documents_of(places)
         return np.where(documents < 0, -1, self.entries["kind"][documents].astype(np.int64))
 
-    def kinds_of_rows(self, first: int, end: int, length: int) -> np.ndarray:
-        """The same of every token of the rows `first` to `end`. [end - first, length] int64"""
-        return self.kinds_of(np.arange(first * length, end * length)).reshape(-1, length)
-
     def tokens_by_kind(self) -> dict[str, int]:
         """Places of the rows that are of each kind, in the order of `kinds`; BOS of rows that go on counts."""
         # A document ends where the next one begins, the last one with the rows.

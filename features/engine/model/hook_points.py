@@ -107,11 +107,6 @@ def _absent(config: dict) -> set[str]:
     return absent
 
 
-def hooks_of_width(folder, width: int) -> list[str]:
-    """The hook points at which an SAE over `width` values can be read, likeliest first."""
-    return [hook for hook, wide in hook_widths(folder).items() if wide == width]
-
-
 def usual_first(hook_point: str) -> tuple[int, int]:
     """The order in which hook points are offered: the last block first, in it the most usual site."""
     layer, site = layer_and_site(hook_point)

@@ -52,8 +52,7 @@ def test_a_table_opens_as_it_was_and_only_beside_its_rows(built, tmp_path):
     np.testing.assert_array_equal(table.entries, packed.table.entries)
     assert isinstance(table.entries, np.memmap) and table.notes == ("a note",)
     assert sum(table.tokens_by_kind().values()) == packed.rows.size - packed.table.entries["start"][0]
-    kinds = table.kinds_of_rows(0, len(packed.rows), packed.rows.shape[1])
-    assert kinds.shape == packed.rows.shape
+    kinds = table.kinds_of(np.arange(packed.rows.size))
     assert np.bincount(kinds[kinds >= 0], minlength=2).tolist() == [*table.tokens_by_kind().values()]
     with pytest.raises(CorpusError, match="of other rows"):
         document_table.open_table(path, "another")

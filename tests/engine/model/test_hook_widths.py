@@ -34,7 +34,6 @@ def test_families_of_models_are_read_by_their_own_names(tmp_path, config, mlp, h
     assert found["blocks.1.mlp.hook_post"] == mlp and found["blocks.0.attn.hook_z"] == heads
     assert found["blocks.0.hook_resid_post"] == 12 and config_file.context_length(tmp_path) == context
     assert list(found)[:2] == ["blocks.1.mlp.hook_post", "blocks.1.hook_mlp_out"]
-    assert hook_points.hooks_of_width(tmp_path, mlp)[0] == "blocks.1.mlp.hook_post"
 
 
 def test_a_folder_that_is_no_model_promises_nothing(tmp_path):

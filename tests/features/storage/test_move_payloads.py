@@ -98,11 +98,11 @@ def test_rows_that_are_sorted_are_narrow(tmp_path, monkeypatch):
         assert cursor.fetchone() == (0,)
 
 
-def test_a_flag_that_is_set_leaves_the_others(sae):
+def test_a_flag_is_told_from_the_others(sae):
     features = Feature.objects.filter(index__lt=4)
-    features.set_flag(FeatureFlag.SWARM)
-    features.filter(index=1).set_flag(FeatureFlag.NO_SIMPLE_PATTERN)
-    features.filter(index=2).set_flag(FeatureFlag.SWARM, holds=False)
+    features.update(flags=FeatureFlag.SWARM)
+    features.filter(index=1).update(flags=FeatureFlag.SWARM | FeatureFlag.NO_SIMPLE_PATTERN)
+    features.filter(index=2).update(flags=0)
     assert [row.flags for row in Feature.objects.all()][:5] == [1, 5, 0, 1, None]
     assert [row.index for row in Feature.objects.all().flagged(FeatureFlag.SWARM)] == [0, 1, 3]
     assert Feature.objects.get(index=1).has(FeatureFlag.NO_SIMPLE_PATTERN)
