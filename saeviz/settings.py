@@ -85,6 +85,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # runserver, DEBUG) the files are served where they lie; nothing is to be collected.
 STATIC_ROOT = None if DEBUG else os.environ.get("SAEVIZ_STATIC_ROOT")
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site needs them
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

@@ -15,7 +15,11 @@ from pathlib import Path
 from ..running import paths
 
 SOURCE = paths.ROOT / "static"
-MADE_WITH = (paths.ROOT / "requirements.txt", Path(__file__))  # Django brings the administration's files
+MADE_WITH = (
+    paths.ROOT / "requirements.txt",
+    Path(__file__),
+    Path(__file__).with_name("hashed_names.py"),
+)  # Django brings the administration's files
 KEPT = 2  # versions: pages that were opened before an upgrade may still ask for a file of theirs
 
 

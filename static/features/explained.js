@@ -4,8 +4,8 @@ import { tokenAt, woken } from "../shared/sequences.js";
 import { count, figure, percent } from "../shared/text.js";
 
 /**
- * The box that draws. `{show(data, base), ask(), mark()}`: `show` moves to another feature, on which a pattern that is
- * drawn is drawn anew; `mark` marks the examples once more after they were drawn again.
+ * The box that draws. `{show(data, base), mark()}`: `show` draws the pattern that stands in it on a feature, and anew on
+ * each one that the page moves to; `mark` marks the examples once more after they were drawn again.
  */
 export function drawnPattern(form, examples) {
   const said = form.querySelector("output");
@@ -59,11 +59,9 @@ export function drawnPattern(form, examples) {
       `${count(scores.hits)} hits, active on ${count(scores.active)}, the pattern holds on ${count(scores.held)} of ${count(scores.tokens)} tokens.`;
   }
 
-  // Enter draws, as the first button does: nothing is claimed by it.
-  form.addEventListener("submit", (event) => event.submitter?.classList.contains("draw") && (event.preventDefault(), ask()));
   form.q.addEventListener("search", () => form.q.value || ask()); // emptied
   return {
-    ask, mark,
+    mark,
     show(data, base) {
       feature = data;
       address = `${base}${data.index}/`;

@@ -3,7 +3,6 @@
 import { drawAnalysis } from "./analysis.js";
 import { claimForm, claimsPanel } from "./claims.js";
 import { drawDescription } from "./description.js";
-import { drawnPattern } from "./explained.js";
 import { drawExamples, drawTopLines, tokenCards } from "./examples.js";
 import { drawActivations, drawDensity, drawLogits, drawRelatives } from "./figures.js";
 import { drawTokens } from "./tokens.js";
@@ -14,7 +13,6 @@ import { bindKeys } from "../shared/keys.js";
 import { previewCards } from "../shared/links.js";
 import { recall, remember } from "../shared/memory.js";
 import { partsDrawer } from "../shared/parts.js";
-import { watchWork } from "../shared/progress.js";
 import { tokenKeys } from "../shared/sequences.js";
 import { count, element, percent } from "../shared/text.js";
 
@@ -35,7 +33,7 @@ const closeTried = tokenCards(byId("try-text"), () => ({ data, marks }));
 const previews = previewCards(byId("columns"));
 const claims = claimsPanel(byId("claims"));
 const asking = byId("claims").querySelector("form");
-const pattern = drawnPattern(asking, byId("examples"));
+let pattern = null; // what draws one on the examples, once somebody wants that
 
 const inParts = partsDrawer((busy) => byId("columns").setAttribute("aria-busy", String(busy)));
 
@@ -79,7 +77,7 @@ function* parts() {
   yield;
   tried?.show(data);
   training?.show(data);
-  pattern.show(data, base);
+  pattern?.show(data, base);
 }
 
 /** A feature that the slider passes: heading, density and top lines; all else is hidden until the slider rests. */
@@ -213,12 +211,19 @@ for (const [name, text] of Object.entries(CONTEXTS)) {
     closeCard();
     inParts(function* () {
       yield* drawExamples(data, context);
-      pattern.mark();
+      pattern?.mark();
     });
   });
   byId("context").append(button);
 }
 
+asking.addEventListener("submit", async (event) => {
+  if (!event.submitter?.classList.contains("draw")) return; // Enter draws, as the first button does: nothing is claimed by it
+  event.preventDefault();
+  const { drawnPattern } = await import("./explained.js");
+  pattern ??= drawnPattern(asking, byId("examples"));
+  pattern.show(data, base);
+});
 if (asking.dataset.csrf)
   claimForm(asking, (answer) => {
     data.claims = answer.claims;
@@ -243,17 +248,17 @@ bindKeys([
 ]);
 
 if (byId("progress"))
-  watchWork(byId("progress"), {
+  import("../shared/progress.js").then(({ watchWork }) => watchWork(byId("progress"), {
     done: () => travel.reload(data.index),
     // Quick results come some at a time.
     seen: (work) => work.showing === "quick" && data.missing && !data.problem && travel.reload(data.index),
-  });
+  }));
 show(data);
 if (!data.missing && WIDER.indexOf(data.context) < WIDER.indexOf(context)) travel.reload(data.index);
 if (strip)
   import(strip).then((module) => {
     training = module.strip(byId("training"), base);
-    training.show(data);
+    if (byId("columns").ariaBusy === "false") training.show(data); // else it is among the parts to come
   });
 if (tryBox)
   import(tryBox).then((module) => {

@@ -153,7 +153,9 @@ def prompt(browser, site):
         start = time.perf_counter()
         with page.expect_response("**format=json**", timeout=120_000):
             page.keyboard.press("ArrowLeft")
-        page.wait_for_function("() => !document.querySelector('.stale')")
+        page.wait_for_function(
+            "() => !document.querySelector('.stale') && document.querySelectorAll('.board .score').length === 10"
+        )
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
         times.append(1000 * (time.perf_counter() - start))
     say("a prompt's answer painted, median", f"{statistics.median(times[1:]):.0f} ms (bar 400)")
@@ -174,10 +176,10 @@ def bytes_of_features(features, indices):
 
 
 def sent(address) -> bytes:
-    """The body as it goes over the wire."""
+    """The body as it goes to a browser."""
     from urllib.request import Request, urlopen
 
-    with urlopen(Request(address, headers={"Accept-Encoding": "gzip"}), timeout=60) as answer:
+    with urlopen(Request(address, headers={"Accept-Encoding": "br"}), timeout=60) as answer:
         return answer.read()
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import brotli
 import pytest
 
 from saeviz.serving import static_files
@@ -18,7 +19,8 @@ def test_pages_name_files_by_their_contents_which_are_sent_compressed_and_kept(s
     assert len(scripts) == len(list(static_files.SOURCE.rglob("*.js")))
     for script in scripts:
         assert re.search(r"\.[0-9a-f]{12}\.js$", script.name)
-        for imported in re.findall(r"""\bfrom\s*["'](\..*?)["']""", script.read_text()):
+        assert not script.read_text().startswith("//")  # each of the house's begins with its question
+        for imported in re.findall(r"""\b(?:from|import\()\s*["'](\..*?)["']""", script.read_text()):
             there = (script.parent / imported).resolve().relative_to(root.resolve())
             assert str(there) in names, f"{script.name} imports {imported}"
 
@@ -28,6 +30,16 @@ def test_pages_name_files_by_their_contents_which_are_sent_compressed_and_kept(s
     answer = client.get(style, headers={"Accept-Encoding": "gzip"})
     assert answer["Content-Encoding"] == "gzip" and "immutable" in answer["Cache-Control"]
     assert int(answer["Content-Length"]) < (static_files.SOURCE / "shared" / "base.css").stat().st_size / 2
+
+
+@pytest.mark.django_db
+def test_a_page_is_sent_as_brotli_where_that_is_taken_and_its_length_tells_nothing(client):
+    plain = client.get("/", headers={"Accept-Encoding": "br;q=0, identity"}).content
+    taken = [client.get("/", headers={"Accept-Encoding": "gzip, br"}) for _ in range(6)]
+    assert {answer["Content-Encoding"] for answer in taken} == {"br"}
+    assert all(brotli.decompress(answer.content).startswith(plain.strip()) for answer in taken)
+    assert len({len(answer.content) for answer in taken}) > 1
+    assert all(int(answer["Content-Length"]) == len(answer.content) < len(plain) / 2 for answer in taken)
 
 
 def test_files_are_made_once_for_each_version_and_not_at_all_where_nothing_can_be_written(monkeypatch, tmp_path):
