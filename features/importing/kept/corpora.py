@@ -70,9 +70,12 @@ def _remove(key):
     except ProtectedError as error:
         users = sorted({str(one) for one in error.protected_objects})
         raise BadRequest(f"{row} is used by {', '.join(users[:5])}. Remove them first.") from error
-    if path.parent == settings.DATA_DIR / "corpora":
+    home = settings.DATA_DIR / "corpora"
+    if path.is_relative_to(home):
         for file in _files(path):
             file.unlink(missing_ok=True)
+        if path.parent != home and not any(path.parent.iterdir()):  # made by a restore
+            path.parent.rmdir()
 
 
 registry.register(
