@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models.functions import Greatest
 
 from ..messages import size
 from ..models import SAE, Job, KeptActivations
@@ -14,6 +15,7 @@ from ..templatetags.formatting import duration
 ENTRY = 12  # bytes of an active entry where it is kept: by token and by feature
 FLOAT32 = 4
 ROW = 4_000  # bytes of a feature in the database, about
+CLEAR_PEAK, OWN_STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 USUAL_L0 = 64  # where nobody has measured it
 
 
@@ -73,10 +75,40 @@ def _memory(sae: SAE) -> str:
     """For the SAE as float32, and for the model as its files are."""
     own = (2 * sae.d_in * sae.d_sae + sae.d_in + sae.d_sae) * FLOAT32
     files = verdicts.weight_files(sae.model_path) if sae.model_path else []
+    beside = _beside_weights(sae)
     if not files:
-        return f"{size(own)} for its weights, beside them its language model's, and what a pass takes"
+        return f"{size(own)} for its weights, beside them its language model's, and {beside}"
     whole = own + sum(file.stat().st_size for file in files)
-    return f"{size(whole)} for weights, and what a pass takes beside them"
+    return f"{size(whole)} for weights, and {beside}"
+
+
+def _beside_weights(sae: SAE) -> str:
+    """What a worker held at most in a computation before, of this SAE if there is one."""
+    measured = Job.objects.filter(state=Job.State.DONE, features__isnull=True, memory__gt=0).newest_first()
+    like = measured.filter(sae=sae.pk).first() or measured.select_related("sae").first()
+    if like is None:
+        return "what a pass takes beside them"
+    whose = f"job {like.pk}" if like.sae_id == sae.pk else f"job {like.pk} of {like.sae.slug}"
+    weights = "" if like.sae_id == sae.pk else f", whose SAE has {like.sae.d_in:,} x {like.sae.d_sae:,}"
+    return f"what a pass takes beside them: a worker held {size(like.memory)} at most in {whose}{weights}"
+
+
+# Measured while parts are done
+
+
+def begin_peak() -> bool:
+    """From here on this process' peak of memory counts anew; False where the system does not count it."""
+    try:
+        CLEAR_PEAK.write_text("5")  # proc(5): VmHWM becomes what is held now
+        return True
+    except OSError:
+        return False
+
+
+def note_peak(job: Job) -> None:
+    """What this process held at most since, in the job's row: the largest of its parts stays."""
+    line = next((line for line in OWN_STATUS.read_text().splitlines() if line.startswith("VmHWM:")), "VmHWM: 0")
+    Job.objects.filter(pk=job.pk).update(memory=Greatest("memory", int(line.split()[1]) * 1024))  # it says kB
 
 
 def _free() -> int:

@@ -104,8 +104,11 @@ def _begin_again(lease, damage) -> bool:
 
 def run_part(lease) -> None:
     """Do a part of a computation, or take back what was written of it."""
+    peak_began = estimate.begin_peak()
     try:
         STAGES[lease.part.stage](lease)
+        if peak_began:
+            estimate.note_peak(lease.job)
     except BaseException as error:
         lease.undo = partial(_undo, lease.job, lease.part, error)
         if _may_be_damage(error) and (again := artifacts.damaged(lease.job)):

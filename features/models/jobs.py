@@ -121,6 +121,7 @@ class Job(QueuedWork):
     phase_from = models.PositiveBigIntegerField(default=0, help_text="What was done then.")
     inputs = models.CharField(max_length=64, blank=True, help_text="Hash of all that its finished parts depend on.")
     remarks = models.TextField(blank=True, help_text="What was damaged and made again on the way, a line each.")
+    memory = models.PositiveBigIntegerField(default=0, help_text="Bytes that a worker held at most; 0: not known.")
     alone = models.BooleanField(default=False, help_text="Done by the process that asked; workers leave it alone.")
     result = models.ForeignKey(
         "Statistics", models.SET_NULL, null=True, blank=True, related_name="+", help_text="What its parts write into."
