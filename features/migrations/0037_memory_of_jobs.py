@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('features', '0035_analysis_versions'),
+        ('features', '0036_autointerp'),
     ]
 
     operations = [
