@@ -14,6 +14,7 @@ import numpy as np
 from django.db import DatabaseError, transaction
 
 from .. import __version__
+from ..engine.ask.scores import compile_loops
 from ..engine.results import LOSS_ROWS, Cancelled
 from ..engine.store.kept_entries import KeptEntriesDamaged
 from ..messages import is_disk_full, sentence
@@ -79,6 +80,7 @@ def run_analysis(lease) -> None:
     sae = SAE.objects.for_pages().get(pk=lease.work.sae_id)
     if sae.statistics_id == lease.work.statistics_id:  # else others are shown by now, which have one of their own
         work, wrong = Work(lease, sae), {}
+        compile_loops(work.kept)
         Analysis.objects.filter(pk=lease.work.pk).update(versions=_versions(work.statistics))
         for step in [step for step in STEPS if step.name in lacking(work.statistics)]:
             if why := _done(work, step):

@@ -10,6 +10,10 @@ from ..storage.readers import rows_of, vocabulary_of
 from ..templatetags.formatting import figure, percent
 from .feature_json import Text, numbers
 
+NO_KINDS = (
+    "not known: the corpus was added by an earlier version, or of token ids. Add its texts again, in a folder or file "
+    "for each kind."
+)
 SHARES = (0.5, 0.9, 0.99)
 WIDTH, HEIGHT = 560, 150  # of the curve's drawing
 AROUND = (24, 8)  # tokens shown before and after one that costs much, or on which a dead feature came nearest
@@ -48,6 +52,7 @@ def _tokens(found: dict | None, statistics: Statistics, vocabulary) -> dict | No
         "one_token": (found["commonest"] or 0) >= ONLY,
         "positions": of_all.get("positions"),
         "places": places,
+        "why_no_kinds": "" if of_all.get("kinds") else NO_KINDS,
         "kinds": [
             {"kind": kind, "share": share, "weighted": weighted, "of_kind": of_kind}
             for kind, (share, weighted, of_kind) in kinds

@@ -75,8 +75,8 @@ function positions({ by_position: shares, positions: ends }) {
     element("p", { class: "muted" }, `${words}; at most ${percent(most)} of the tokens there`));
 }
 
-function kinds({ kinds: rows }, { weight }) {
-  if (!rows.length) return "";
+function kinds({ kinds: rows, why_no_kinds: why }, { weight }) {
+  if (!rows.length) return why ? element("p", { class: "muted" }, `By kind of document: ${why}`) : "";
   return element("div", {}, element("h3", {}, "By kind of document"), element("table", {},
     element("thead", {}, element("tr", {}, ["Kind", "% of its tokens", "by activation", "fires on % of the kind"].map((name, c) => element("th", { scope: "col", class: c ? "number" : "" }, name)))),
     element("tbody", {}, [...rows].sort((a, b) => b[weight] - a[weight]).map((row) => element("tr", {}, element("td", {}, row.kind),

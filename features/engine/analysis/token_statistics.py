@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..ask.intervals import wilson
 from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
 
 LEAST_ACTIVE = 20  # activations below which figures are extreme by accident
@@ -32,7 +33,8 @@ class TokenShares:
 
 @dataclass(frozen=True)
 class Partners:
-    """Features that are active together with one, or on the token behind, by the smaller of both shares. [n] each"""
+    """Features that are active together with one, or on the token behind, by the lower end of the smaller of both
+    shares. [n] each"""
 
     features: np.ndarray
     meetings: np.ndarray  # n(a_i a_j)
@@ -122,7 +124,7 @@ class Sweep:
         self.occurrences = {name: _counts(ids, vocabulary) for name, ids in self.places.items()}
         self.offsets, self.features = np.asarray(kept.token_offsets), np.asarray(kept.token_features)
         self.counts, self.sums = np.zeros(vocabulary, np.int64), np.zeros(vocabulary)
-        self.met, self.seen = np.zeros(kept.d_sae, np.int32), np.empty(vocabulary, np.int32)
+        self.met, self.seen = np.zeros((2, kept.d_sae), np.int32), np.empty(vocabulary, np.int32)
         if len(self.features) and self.features.max() >= kept.d_sae:
             raise KeptEntriesDamaged(f"{kept.folder / 'token_features'} names features beyond {kept.d_sae - 1:,}.")
         self.bins = min(BINS, text.width)
@@ -143,6 +145,7 @@ class Sweep:
         # 0 / 0, NaN, for a bin of positions without a counted token.
         with np.errstate(divide="ignore", invalid="ignore"):
             by_position = np.bincount(self.bin_of, at, self.bins) / self.in_bin
+        self._meet(index, entries.tokens)
         return TokenStatistics(
             index=index,
             count=n,
@@ -155,8 +158,8 @@ class Sweep:
             position=(self.text.first + int(at.argmax()), float(at.max() / n) if often else np.nan),
             by_position=by_position,
             by_kind=self._by_kind(entries.tokens, sizes, n, size),
-            together=self._partners(index, entries.tokens, 0),
-            next=self._partners(index, entries.tokens, 1),
+            together=self._partners(index, self.met[0]),
+            next=self._partners(index, self.met[1]),
         )
 
     def _tokens(self, place: str, tokens, sizes) -> tuple[np.ndarray, np.ndarray, TokenShares]:
@@ -169,31 +172,37 @@ class Sweep:
         counts, sums, occurrences = self.counts[ids], self.sums[ids], self.occurrences[place][ids]
         self.counts[ids], self.sums[ids] = 0, 0
         # Of tokens with few activations, that it fires on all of them says little.
-        often = np.where(counts >= LEAST_MEETINGS, counts / occurrences, -1.0)
+        often, some = np.full(len(counts), -1.0), counts >= LEAST_MEETINGS
+        often[some] = wilson(counts[some], occurrences[some])[0]
         shown = np.unique(np.concatenate([_highest(key, TOKENS) for key in (counts, sums, often)]))
         shown = shown[np.argsort(-counts[shown], kind="stable")]
         return counts, sums, TokenShares(ids[shown], counts[shown], sums[shown], occurrences[shown])
 
     def _by_kind(self, tokens, sizes, n: int, size: float) -> np.ndarray:
-        kinds = self.text.kinds[tokens]
-        # -1 is a token whose kind nobody knows: it is in no sum.
-        known = kinds >= 0
-        counts = np.bincount(kinds[known], minlength=self.text.kind_count)
-        sums = np.bincount(kinds[known], sizes[known], self.text.kind_count)
+        from ..kernels.numba.token_counts import count_classes
+
+        # A token whose kind nobody knows is in no sum.
+        counts, sums = np.zeros(self.text.kind_count, np.int64), np.zeros(self.text.kind_count)
+        count_classes(self.text.kinds, tokens, sizes, counts, sums, np.empty(self.text.kind_count, np.int32))
         return np.stack([counts / n, sums / size, counts / np.maximum(self.in_kind, 1)], 1)
 
-    def _partners(self, index: int, tokens, later: int) -> Partners:
+    def _meet(self, index: int, tokens) -> None:
+        """How often others are active on a feature's tokens, and on those behind."""
         from ..kernels.numba.token_counts import count_features
 
         self.met[:] = 0
-        count_features(tokens, later, self.text.width, self.offsets, self.features, self.met)
-        if not later:
-            self.met[index] = 0  # itself
-        others = np.flatnonzero(self.met >= LEAST_MEETINGS)
-        meetings = self.met[others].astype(np.int64)
+        count_features(tokens, self.text.width, self.offsets, self.features, *self.met)
+        self.met[0, index] = 0  # itself
+
+    def _partners(self, index: int, met: np.ndarray) -> Partners:
+        """`met` [d_sae]: how often each other one is met."""
+        others = np.flatnonzero(met >= LEAST_MEETINGS)
+        meetings = met[others].astype(np.int64)
         forward, back = meetings / self.kept.counts[index], meetings / self.kept.counts[others]
-        # The smaller of both shares: a dense feature is met by all, and meets each of them seldom.
-        best = _highest(np.minimum(forward, back), PARTNERS)
+        # The smaller of both shares, that of the more active one: a dense feature is met by all, and meets each of them
+        # seldom.
+        larger = np.maximum(self.kept.counts[index], self.kept.counts[others])
+        best = _highest(wilson(meetings, larger)[0], PARTNERS)
         # P(j | i) / P(j): 1 where the one says nothing of the other.
         lift = forward / (self.kept.counts[others] / self.tokens)
         return Partners(others[best], meetings[best], forward[best], back[best], lift[best])
@@ -219,4 +228,9 @@ def _counts(classes: np.ndarray, size: int) -> np.ndarray:
 
 def _highest(keys: np.ndarray, most: int) -> np.ndarray:
     """Indices of the highest, of equal ones the first, in this order."""
-    return np.argsort(-keys, kind="stable")[:most]
+    if len(keys) <= 4 * most:
+        return np.argsort(-keys, kind="stable")[:most]
+    # Most are lower than the last that is wanted, and need no order.
+    least = np.partition(keys, len(keys) - most)[len(keys) - most]
+    candidates = np.flatnonzero(keys >= least)
+    return candidates[np.argsort(-keys[candidates], kind="stable")[:most]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
 from .intervals import PrecisionIntervals, wilson
-from .thresholds import ActiveFrom
+from .thresholds import ActiveFrom, Threshold
 
 METRICS = ("f1", "precision", "recall", "lift", "correlation")
 INTERVALS = 128  # features whose intervals are bootstrapped where they are ordered by: those with the best by Wilson
@@ -69,6 +69,15 @@ def scores(kept: KeptEntries, held: np.ndarray, counted: int, active_from: Activ
             correlation=np.where(active > 0, correlation, np.nan),
             weighted_precision=np.where(active > 0, sizes / all_sizes, np.nan),
         )
+
+
+def compile_loops(kept: KeptEntries) -> None:
+    """Whoever computes has the time: what is compiled here for entries of this form, the first question finds on the
+    disk."""
+    active_from, nowhere = Threshold(quantile=0.5).of(kept, kept.tokens), np.zeros(kept.tokens, bool)
+    for signed in (False, True):
+        at_tokens(kept, np.zeros(0, np.int64), active_from.least, signed)
+    PrecisionIntervals(kept, nowhere, active_from.least, max(1, kept.tokens)).of(np.flatnonzero(kept.counts)[:1])
 
 
 def at_tokens(

@@ -7,6 +7,7 @@ import torch
 from features.engine import reference_analysis as reference
 from features.engine.analysis import token_statistics as statistics
 from features.engine.analysis.token_statistics import PLACES, Text, token_statistics
+from features.engine.reference_questions import wilson
 
 from ..small import D_SAE, LENGTH
 from .conftest import SPECIAL
@@ -51,6 +52,10 @@ def test_shares_of_tokens_are_counted_both_ways_at_before_and_after(found, every
             most = torch.sort(every, descending=True, stable=True).indices[: statistics.TOKENS]
             assert set(most[every[most] > 0].tolist()) <= set(shown.tokens.tolist())
             assert (np.diff(shown.counts) <= 0).all()
+            total = torch.bincount(there[there >= 0], minlength=len(every))
+            often = {v: wilson(int(every[v]), int(total[v]))[0] for v in torch.nonzero(every >= 5).flatten().tolist()}
+            best = sorted(often, key=lambda v: (-often[v], v))[: statistics.TOKENS]
+            assert set(best) <= set(shown.tokens.tolist())
             for v, count, size, occurs in zip(shown.tokens, shown.counts, shown.sizes, shown.occurrences, strict=True):
                 of_feature, of_token = reference.token_shares(a, there, v)
                 assert (count / one.count, count / occurs) == (float(of_feature), float(of_token))
@@ -88,8 +93,12 @@ def test_features_that_fire_together_and_next_are_those_of_all_pairs(found, ever
             j: reference.co_activation(a[counted, i], a[counted, j]) for j in range(D_SAE) if j != i and a[:, j].any()
         }
         meet = {j: int((a[:, i] & a[:, j]).sum()) for j in pairs}
-        smaller = {j: min(float(p), float(q)) for j, (p, q, _) in pairs.items() if meet[j] >= statistics.LEAST_MEETINGS}
-        best = sorted(smaller, key=lambda j: (-smaller[j], j))[: statistics.PARTNERS]
+        lower = {  # end of the interval of the smaller share
+            j: min(wilson(meet[j], int(a[:, i].sum()))[0], wilson(meet[j], int(a[:, j].sum()))[0])
+            for j in pairs
+            if meet[j] >= statistics.LEAST_MEETINGS
+        }
+        best = sorted(lower, key=lambda j: (-lower[j], j))[: statistics.PARTNERS]
         assert one.together.features.tolist() == best
         for n, j in enumerate(best):
             figures = one.together.forward[n], one.together.back[n], one.together.lift[n]

@@ -52,6 +52,7 @@ def test_figures_follow_the_statistics_and_stand_on_the_pages(client, sae):
     at = [(row["token"].strip(), row["share"], row["of_token"]) for row in tokens["places"]["at"]]
     assert at == [("print", 1, 1)] and tokens["one_token"] and tokens["entropy"] == [0, 0]
     assert (row.token_entropy, tokens["skew"]) == (0, pytest.approx(row.skew, rel=1e-3))
+    assert tokens["kinds"] == [] and tokens["why_no_kinds"].startswith("not known: the corpus was added by an earlier")
     assert tokens["together"] and all(pair["meetings"] >= 5 for pair in tokens["together"])
     assert client.get(f"/saes/tiny/features/{DEAD}.json").json()["analysis"]["tokens"] is None
     listed = client.get("/saes/tiny/features.json?sort=token_entropy&columns=token_entropy").streaming_content

@@ -25,16 +25,19 @@ def count_classes(classes, tokens, sizes, counts, sums, seen):
 
 
 @njit(nogil=True, cache=True)
-def count_features(tokens, later, width, offsets, features, counts):
-    """counts[j] += 1 for each feature j that is active `later` tokens behind each of the tokens, in the same row.
+def count_features(tokens, width, offsets, features, together, following):
+    """together[j] += 1 for each feature j that is active on each of the tokens, following[j] += 1 for each that is
+    active on the token behind it, in the same row.
 
     tokens [n], numbered in rows of `width`; all entries by token in CSR: offsets [all tokens + 1], features [entries],
-    none of them `counts` or above: nothing here looks. counts [d_sae] int32, added to.
+    none of them d_sae or above: nothing here looks. together and following [d_sae] int32, added to.
     """
     for n in range(len(tokens)):
         t = np.int64(tokens[n])
-        if later and t % width + later >= width:
-            continue
-        # No branch on what was counted before: this line runs for every pair of activations on a token.
-        for e in range(offsets[t + later], offsets[t + later + 1]):
-            counts[np.intp(features[e])] += 1
+        # The entries of the token behind lie behind this one's: memory is waited for once. No branch on what was
+        # counted before: these lines run for every pair of activations.
+        for e in range(offsets[t], offsets[t + 1]):
+            together[np.intp(features[e])] += 1
+        if t % width + 1 < width:
+            for e in range(offsets[t + 1], offsets[t + 2]):
+                following[np.intp(features[e])] += 1
