@@ -8,9 +8,10 @@ from django.db import DatabaseError, connections
 
 from .analysis import steps
 from .autointerp import job as autointerp
+from .grading import controls
 from .importing import job
 from .jobs import artifacts, doorbell, leases, leftovers, lifecycle, verification, worker
-from .models import Analysis, AutoInterp, Checkpoint, Comparison, DecoderMap, Import, Job, Verification
+from .models import Analysis, AutoInterp, Checkpoint, Comparison, DecoderMap, GradingDraw, Import, Job, Verification
 from .overview import maps
 from .patterns import claims
 from .runs import quick_pass
@@ -38,6 +39,7 @@ KINDS = {  # in this order
     Job: worker.run_part,
     DecoderMap: maps.run_map,
     AutoInterp: autointerp.run_autointerp,
+    GradingDraw: controls.run_draw,
     Analysis: steps.run_analysis,
 }
 

@@ -56,7 +56,8 @@ def weighted(strata: list[tuple[int, int, float]]) -> Share:
 
 
 def of_grader(sample: GradingSample, grader: str) -> list[dict]:
-    """For each SAE of the sample: {"name", "lines": strata that were graded, "all": the weighted line}."""
+    """For each SAE and control of the sample: {"name", "control", "lines": strata that were graded, "all": the weighted
+    line}."""
     answers = {answer.number: answer for answer in sample.answers.filter(grader=grader)}
     found = []
     for number, sae in enumerate(sample.saes):
@@ -69,7 +70,7 @@ def of_grader(sample: GradingSample, grader: str) -> list[dict]:
             ]
             if mine:
                 lines.append(_line(name, sae["alive"][stratum], mine))
-        found.append({"name": sae["name"], "lines": lines, "all": _all(lines)})
+        found.append({"name": sae["name"], "control": sae.get("control", ""), "lines": lines, "all": _all(lines)})
     return found
 
 

@@ -1,4 +1,4 @@
-"""Which features are graded? As many of each decade of density, drawn with a seed, from one SAE or two mixed."""
+"""Which features are graded? As many of each decade of density, drawn with a seed, from one SAE or several mixed."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,9 +25,10 @@ CANDIDATES = 6  # other features that are tried for a stranger
 
 @dataclass(frozen=True)
 class Item:
-    """A feature to be graded: where it is from, its stratum, and the intruder question (None: `why_none` says why)."""
+    """A feature to be graded: where it is from (an SAE, or a control beside it), its stratum, and the intruder question
+    (None: `why_none` says why)."""
 
-    sae: int  # number among the sample's SAEs
+    sae: int  # number among the sample's SAEs and controls
     index: int
     stratum: int
     intruder: dict | None
@@ -36,30 +37,43 @@ class Item:
 
 def draw(saes: list[SAE], size: int, seed: int) -> tuple[list[dict], list[dict]]:
     """(what is told of each SAE, items in the order they are shown). Raises BadRequest."""
+    random = np.random.default_rng(seed)
+    told, items = of_saes(saes, size, random)
+    return told, [asdict(items[at]) for at in random.permutation(len(items))]
+
+
+def check(saes: list[SAE], size: int) -> None:
+    """Raises BadRequest for what cannot be drawn."""
     if not LEAST <= size <= MOST:
         raise BadRequest(f"{size:,} features cannot be graded at once; from {LEAST} to {MOST} can.")
     if not all(sae.statistics_id for sae in saes):
         raise BadRequest("Only an SAE with statistics can be graded. Compute them first.")
-    random = np.random.default_rng(seed)
+    if len(saes) > size:
+        raise BadRequest(f"{size} features cannot be drawn from {len(saes)} SAEs; ask for one of each at least.")
+
+
+def of_saes(saes: list[SAE], size: int, random: np.random.Generator) -> tuple[list[dict], list[Item]]:
+    """(what is told of each SAE, items SAE by SAE). Raises BadRequest."""
+    check(saes, size)
     told, items = [], []
     for number, sae in enumerate(saes):
-        strata = _strata(sae)
+        strata = strata_of(sae)
         share = size // len(saes) + (number < size % len(saes))
-        chosen = _drawn(strata, share, random)
+        chosen = drawn(strata, share, random)
         told.append(
             {"slug": sae.slug, "name": sae.name, "weights": sae.checkpoint_hash, "alive": list(map(len, strata))}
         )
         items += _items(sae, number, chosen, strata, random)
     if not items:
         raise BadRequest("None of these features ever fired, so there is nothing to grade.")
-    return told, [asdict(items[at]) for at in random.permutation(len(items))]
+    return told, items
 
 
 def stratum_of(density: float) -> int:
     return next(n for n, (_, low, high) in enumerate(STRATA) if low <= density < high)
 
 
-def _strata(sae: SAE) -> list[list[int]]:
+def strata_of(sae: SAE) -> list[list[int]]:
     """Alive features of each stratum, ascending."""
     strata: list[list[int]] = [[] for _ in STRATA]
     rows = Feature.objects.shown_of(sae).alive().order_by("index").values_list("index", "density")
@@ -68,7 +82,7 @@ def _strata(sae: SAE) -> list[list[int]]:
     return strata
 
 
-def _drawn(strata: list[list[int]], size: int, random: np.random.Generator) -> list[tuple[int, int]]:
+def drawn(strata: list[list[int]], size: int, random: np.random.Generator) -> list[tuple[int, int]]:
     """(stratum, feature): as many of each as there are in the smallest shares, what is left over to the others."""
     wanted = [0] * len(strata)
     for _ in range(min(size, sum(map(len, strata)))):
@@ -83,16 +97,16 @@ def _drawn(strata: list[list[int]], size: int, random: np.random.Generator) -> l
 
 
 def _items(sae: SAE, number: int, chosen: list, strata: list[list[int]], random: np.random.Generator) -> list[Item]:
-    text, silence = Text.of(sae), _silence_of(sae)
+    text, silent_of = Text.of(sae), _silence_of(sae)
     items = []
     for stratum, index in chosen:
-        found, why_none = None, silence if isinstance(silence, str) else ""
+        found, why_none = None, silent_of if isinstance(silent_of, str) else ""
         if not why_none:
             others = [other for other in strata[stratum] if other != index]
             others = random.permutation(others)[:CANDIDATES].tolist() if others else []
             records = {row.index: statistics_of(row) for row in _rows(sae, [index, *others])}
             own, strangers = records.pop(index), [records[other] for other in others if other in records]
-            found, why_none = intruder(own, strangers, silence(index), text, random)
+            found, why_none = intruder(own, strangers, silent_of(index), text, random)
         items.append(Item(number, index, stratum, found and asdict(found), why_none))
     return items
 
@@ -111,13 +125,17 @@ def _silence_of(sae: SAE) -> Callable[[int], Silent] | str:
     width = sae.statistics.corpus.row_length - uncounted
 
     def of(index: int) -> Silent:
-        tokens = kept.feature(index).tokens
-
-        def silent(row: int, first: int, last: int) -> bool:
-            # Entries name tokens by row * width + position, BOS and what is skipped behind it not counted.
-            low, high = (row * width + max(0, position - uncounted) for position in (first, last))
-            return bool(np.searchsorted(tokens, low) == np.searchsorted(tokens, high, side="right"))
-
-        return silent
+        return silence(kept.feature(index).tokens, width, uncounted)
 
     return of
+
+
+def silence(tokens: np.ndarray, width: int, uncounted: int) -> Silent:
+    """Of what is active on `tokens` alone, ascending: row * width + position, so many positions before it not
+    counted."""
+
+    def silent(row: int, first: int, last: int) -> bool:
+        low, high = (row * width + max(0, position - uncounted) for position in (first, last))
+        return bool(np.searchsorted(tokens, low) == np.searchsorted(tokens, high, side="right"))
+
+    return silent

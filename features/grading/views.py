@@ -12,46 +12,79 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from ..browse.views import sae_or_404
+from ..jobs.views import STAFF_ONLY, may_compute
 from ..judge import keep
 from ..judge.reader import NOT_SIGNED_IN, reader_of, sign_in
 from ..messages import BadRequest
-from ..models import SAE, GradingAnswer, GradingSample, Judgement
-from . import panel, results
+from ..models import SAE, Checkpoint, GradingAnswer, GradingDraw, GradingSample, Judgement
+from . import controls, panel, results
 from .intruder import CHANCE
 from .sample import LEAST, MOST, STRATA, draw
 
-SIZE = 40
+SIZE, CONTROLS = 40, 20  # features, and of each control, unless others are asked for
+MOST_SAES = 10
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def gradings(request, slug):
-    """Those of an SAE; a POST draws one."""
+    """Those of an SAE; a POST draws one, or has a worker draw it where controls are asked for."""
     sae, reader = sae_or_404(slug), reader_of(request)
     if request.method == "POST":
         if reader is None:
             return HttpResponseForbidden(NOT_SIGNED_IN)
         try:
-            return redirect("features:grading", _drawn(request, sae, reader).key)
+            found = _drawn(request, sae, reader)
+            if isinstance(found, GradingSample):
+                return redirect("features:grading", found.key)
         except (BadRequest, ValueError, OSError) as problem:
             messages.error(request, str(problem))
         return redirect("features:gradings", slug)
     samples = [sample for sample in GradingSample.objects.all() if _is_of(sample, sae)]
-    others = SAE.objects.exclude(pk=sae.pk).exclude(statistics=None)
     for sample in samples:
         done = sample.answers.filter(grader=reader.name).exclude(grade="").count() if reader else 0
         sample.done, sample.size = done, len(sample.items)
-    context = {"sae": sae, "here": "grading", "reader": reader, "samples": samples, "others": others}
+    context = {"sae": sae, "here": "grading", "reader": reader, "samples": samples, "others": _others(sae)}
     context |= {"size": SIZE, "least": LEAST, "most": MOST, "sign_in": sign_in(request.path)}
-    return render(request, "grading/gradings.html", context)
+    context |= {"kinds": controls.KINDS, "controls": CONTROLS, "most_controls": controls.MOST}
+    newest = sae.grading_draws.newest_first().first()
+    context |= {"drawing": newest if newest and newest.state != newest.State.DONE else None}
+    return render(request, "grading/gradings.html", context | {"may_compute": may_compute(request.user)})
 
 
-def _drawn(request, sae: SAE, reader) -> GradingSample:
-    saes = [sae, *SAE.objects.for_pages().filter(slug=request.POST.get("other", ""))]
+def _others(sae: SAE) -> list[SAE]:
+    """What it can be mixed with: those with statistics, first the checkpoints of its run, in order of training."""
+    runs = set(sae.checkpoints.exclude(run=None).values_list("run", flat=True))
+    others = list(SAE.objects.exclude(pk=sae.pk).exclude(statistics=None))
+    moments = Checkpoint.objects.filter(sae__in=others, same_as=None).exclude(run=None).select_related("run")
+    of = {moment.sae_id: moment for moment in moments}
+    for other in others:
+        moment = of.get(other.pk)
+        other.of_run = moment is not None and moment.run_id in runs
+        other.told = f"{moment.run.name}, {moment.label}" if moment else other.name
+        other.step = (moment.step or 0) if moment else 0
+    return sorted(others, key=lambda other: (not other.of_run, other.step, other.name))
+
+
+def _drawn(request, sae: SAE, reader) -> GradingSample | GradingDraw:
+    """The sample; where a worker has to compute controls first, the drawing that it does."""
+    chosen = request.POST.getlist("other")
+    others = {other.slug: other for other in SAE.objects.for_pages().filter(slug__in=chosen).exclude(pk=sae.pk)}
+    if missing := [slug for slug in chosen if slug and slug != sae.slug and slug not in others]:
+        raise BadRequest(f"There is no SAE “{missing[0][:60]}” here.")
+    saes = [sae, *others.values()]
+    if len(saes) > MOST_SAES:
+        raise BadRequest(f"{len(saes)} SAEs cannot be mixed; at most {MOST_SAES} can.")
     size, seed = (_whole(request.POST.get(name), name) for name in ("size", "seed"))
-    seed = SystemRandom().randrange(2**31) if seed is None else seed
-    told, items = draw(saes, SIZE if size is None else size, seed)
-    name = " and ".join(one.name for one in saes)
+    size, seed = SIZE if size is None else size, SystemRandom().randrange(2**31) if seed is None else seed
+    if kinds := request.POST.getlist("control"):
+        if not may_compute(request.user):
+            raise BadRequest(f"Controls are computed by a worker. {STAFF_ONLY}")
+        count = _whole(request.POST.get("controls"), "number of controls")
+        counts = dict.fromkeys(kinds, CONTROLS if count is None else count)
+        return controls.request_draw(saes, size, seed, counts, reader.name, request.user)
+    told, items = draw(saes, size, seed)
+    name = " and ".join(one.name for one in saes)[:200]
     return GradingSample.objects.create(name=name, author=reader.name, seed=seed, saes=told, items=items)
 
 
@@ -143,7 +176,7 @@ def to_labels(request, key):
     new = 0
     for record in _records(sample, reader):
         sae = SAE.objects.filter(checkpoint_hash=record["weights"]).first()
-        if sae is None or not record["grade"]:
+        if sae is None or not record["weights"] or not record["grade"]:  # a control is no feature
             continue
         own = Judgement.objects.of(sae).filter(index=record["feature"], author=reader.name, kind="person").first()
         if own is None or not own.grade:
@@ -172,7 +205,19 @@ def export(request, key, form):
     return found
 
 
-COLUMNS = ("number", "grader", "sae", "weights", "feature", "stratum", "grade", "picked", "stranger", "right")
+COLUMNS = (
+    "number",
+    "grader",
+    "sae",
+    "control",
+    "weights",
+    "feature",
+    "stratum",
+    "grade",
+    "picked",
+    "stranger",
+    "right",
+)
 
 
 def _graders(sample: GradingSample) -> list[str]:
@@ -193,6 +238,7 @@ def _record(sample: GradingSample, number: int, grader: str, answer: GradingAnsw
         "number": number + 1,
         "grader": grader,
         "sae": sae["slug"],
+        "control": sae.get("control", ""),
         "weights": sae["weights"],
         "feature": item["index"],
         "stratum": STRATA[item["stratum"]][0],

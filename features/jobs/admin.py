@@ -12,7 +12,7 @@ from django.utils.timezone import localtime
 
 from ..engine.results import LOSS_ROWS
 from ..messages import BadRequest
-from ..models import Analysis, AutoInterp, Corpus, DecoderMap, Job, Verification
+from ..models import Analysis, AutoInterp, Corpus, DecoderMap, GradingDraw, Job, Verification
 from . import estimate, lifecycle, requests, status
 
 
@@ -168,6 +168,11 @@ class VerificationAdmin(QueuedWorkAdmin):
 
 @admin.register(Analysis)
 class AnalysisAdmin(QueuedWorkAdmin):
+    list_display = ["id", "buttons", "page", "progress", "asked_for"]
+
+
+@admin.register(GradingDraw)
+class GradingDrawAdmin(QueuedWorkAdmin):
     list_display = ["id", "buttons", "page", "progress", "asked_for"]
 
 

@@ -10,6 +10,7 @@ from ..models import (
     Checkpoint,
     Comparison,
     DecoderMap,
+    GradingDraw,
     Import,
     Job,
     QueuedWork,
@@ -27,6 +28,7 @@ KINDS = {  # as addresses name them
     "analysis": Analysis,
     "decodermap": DecoderMap,
     "autointerp": AutoInterp,
+    "gradingdraw": GradingDraw,
 }
 WORDS = {
     Job: "computation",
@@ -37,6 +39,7 @@ WORDS = {
     Analysis: "analysis",
     DecoderMap: "map",
     AutoInterp: "labelling",
+    GradingDraw: "drawing of a sample",
 }
 PHASES = {  # of a computation: what is done, and what is counted
     "loading": ("loading the model", ""),
@@ -49,6 +52,9 @@ PHASES = {  # of a computation: what is done, and what is counted
     "decoder map": ("laying decoders flat", "steps"),
     # of labels by a language model
     "labelling": ("asking the language model", "questions"),
+    # of a drawing: what each control does on the rows drawn
+    "neurons": ("reading plain neurons", "rows"),
+    "random": ("reading random directions", "rows"),
     # of an analysis
     "descriptions": ("describing features by simple patterns", "features"),
     "token statistics": ("counting tokens and pairs of features", "features"),

@@ -5,7 +5,7 @@ from .autointerp import AutoInterp, AutoInterpFeature
 from .claims import Claim, ClaimTest
 from .corpus import Corpus
 from .descriptions import FeatureDescription
-from .grading import GradingAnswer, GradingSample
+from .grading import GradingAnswer, GradingControl, GradingDraw, GradingSample
 from .jobs import Import, Job, QueuedWork, Verification
 from .judgements import Judgement, JudgementChange
 from .kept import KeptActivations
@@ -50,6 +50,8 @@ __all__ = [
     "FeatureQuerySet",
     "FeatureSearch",
     "GradingAnswer",
+    "GradingControl",
+    "GradingDraw",
     "GradingSample",
     "Import",
     "Job",

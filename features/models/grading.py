@@ -5,7 +5,10 @@ import uuid
 from django.db import models
 from django.utils import timezone
 
+from .corpus import Corpus
+from .jobs import QueuedWork
 from .judgements import Judgement
+from .sae import SAE
 
 
 class GradingSample(models.Model):
@@ -39,3 +42,41 @@ class GradingAnswer(models.Model):
     class Meta:
         ordering = ["sample", "grader", "number"]
         constraints = [models.UniqueConstraint(fields=["sample", "grader", "number"], name="grading_answer_once")]
+
+
+class GradingDraw(QueuedWork):
+    """A request to draw a sample with controls among it, which a worker has to compute first."""
+
+    CANCELLED_ERROR = "No sample was drawn. Try it again here."
+
+    sae = models.ForeignKey(SAE, models.CASCADE, related_name="grading_draws")
+    saes = models.JSONField(help_text="Keys of all SAEs that it is drawn from, this one first.")
+    size = models.PositiveIntegerField(help_text="Features of these SAEs together.")
+    controls = models.JSONField(help_text="How many features of each kind of control.")
+    seed = models.PositiveIntegerField()
+    author = models.CharField(max_length=200, help_text="Who has it drawn.")
+    sample = models.ForeignKey(GradingSample, models.CASCADE, null=True, related_name="+", help_text="What came of it.")
+
+    class Meta(QueuedWork.Meta):
+        verbose_name_plural = "drawings"
+
+    def __str__(self):
+        return f"drawing {self.pk}: {self.sae.slug}, {self.get_state_display().lower()}"
+
+
+class GradingControl(models.Model):
+    """What the grader of a control sees: that of no feature of an SAE, so no statistics hold it."""
+
+    sample = models.ForeignKey(GradingSample, models.CASCADE, related_name="controls")
+    number = models.PositiveIntegerField(help_text="Of the item, from 0 on.")
+    sae = models.ForeignKey(SAE, models.CASCADE, related_name="+", help_text="Whose place and vocabulary it has.")
+    corpus = models.ForeignKey(Corpus, models.CASCADE, related_name="+", help_text="That its examples stand in.")
+    tokens = models.PositiveBigIntegerField(help_text="Counted ones that it was computed on.")
+    count = models.PositiveBigIntegerField(help_text="Of these, those on which it is active.")
+    maximum = models.FloatField()
+    mean = models.FloatField()
+    quantiles = models.BinaryField()
+    payload = models.BinaryField(help_text="storage/payload.py")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["sample", "number"], name="grading_control_once")]

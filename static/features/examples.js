@@ -24,10 +24,10 @@ export function* drawExamples(data, context) {
   if (section.hidden) return groups.replaceChildren();
   const draw = drawsLines(data, context);
   const { top, random, intervals } = data.sequences;
-  if (data.count < few) return groups.replaceChildren(allOf(data, draw));
+  if (data.count !== null && data.count < few) return groups.replaceChildren(allOf(data, draw));
   const first = topGroup(data, top.slice(0, FIRST).map(draw), top.length);
   const later = [
-    group("Random positives", `drawn from all ${count(data.count)}`, [], null, random.length),
+    group("Random positives", data.count === null ? "drawn from all" : `drawn from all ${count(data.count)}`, [], null, random.length),
     ...intervals.map(({ low, high, count: held, share, sequences }) =>
       group(`Activation ${figure(low)} to ${figure(high)}`, `${percent(share)} of all tokens`, [], held ? null : "No token lies in it.", sequences.length)),
   ];
@@ -62,9 +62,9 @@ const topGroup = (data, rows, lines = rows.length) => group("Top activations", `
 
 /** Of a feature that is hardly ever active: each of its examples once, the strongest first. */
 function allOf(data, draw) {
-  const places = new Map(allSequences(data.sequences).map((sequence) => [`${sequence.row} ${(sequence.start ?? 0) + sequence.position}`, sequence]));
+  const places = new Map(allSequences(data.sequences).map((sequence) => [`${sequence.place ?? sequence.row} ${(sequence.start ?? 0) + sequence.position}`, sequence]));
   const found = [...places.values()].sort((a, b) => b.activation - a.activation);
-  const kept = found.length < data.count ? `${count(found.length)} of its ${count(data.count)}; the others stand beside these` : `on ${count(data.count)} of ${count(data.population.tokens)} tokens`;
+  const kept = found.length < data.count ? `${count(found.length)} of its ${count(data.count)}; the others stand beside these` : `on ${count(data.count)}${data.population ? ` of ${count(data.population.tokens)}` : ""} tokens`;
   return group(found.length < data.count ? "Activations" : "All activations", kept, found.map(draw));
 }
 

@@ -86,7 +86,7 @@ function drawPanels({ panel, why_none: whyNone }) {
   const parts = [byId("about"), byId("ends"), byId("examples")];
   for (const part of parts) part.hidden = Boolean(panel.problem);
   if (panel.problem) return;
-  byId("about").textContent = `Density ${percent(panel.density)}, on ${count(panel.count)} tokens; maximum ${figure(panel.maximum)}.`;
+  byId("about").textContent = `Density ${percent(panel.density)}${panel.count === null ? "" : `, on ${count(panel.count)} tokens`}; maximum ${figure(panel.maximum)}.`;
   const scale = logitScale(panel.logits);
   const end = (name, entries) => element("p", { class: "ends" }, element("span", { class: "muted" }, name), entries.map((entry) => chip(entry, scale)));
   byId("ends").replaceChildren(end("makes likelier", panel.logits.positive), end("makes less likely", panel.logits.negative));

@@ -1,6 +1,6 @@
 """What do some features show on the rows of a run? Examples, logits, effects at the top; nothing of other features."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from ..activity.examples import ChosenExamples, choose_examples
 from ..collect.shown_entries import shown_entries
 from ..results import FeatureStatistics, Neighbours, Relatives, ShownRows, no_correlates
+from ..subject import Subject
 from ..weights import logit_tables
 from ..weights.loss_effects import effects_at
 from .rows_pass import Reading
@@ -25,12 +26,20 @@ def single_features(
         each for block in reading.entries.blocks(features) for each in choose_examples(block, reading.layout, SEED)
     ]
     effects = _effects(reading, [each for each in chosen if each.index in set(with_effects)])
-    for each, logits, alignment in zip(chosen, *_tables(reading, [each.index for each in chosen]), strict=True):
+    yield from as_statistics(chosen, reading.subject, reading.plan.tokens, effects)
+
+
+def as_statistics(
+    chosen: list[ChosenExamples], subject: Subject, tokens: int, effects: Mapping[int, np.ndarray] | None = None
+) -> Iterator[FeatureStatistics]:
+    """The same of examples that are chosen; `effects`: loss, loss effect and logit effect [n, 3] of some features."""
+    for each, logits, alignment in zip(chosen, *_tables(subject, [each.index for each in chosen]), strict=True):
         none = no_correlates()
         relatives = Relatives(alignment, none, none, Neighbours(none.indices, none.pearson))
-        columns = np.ascontiguousarray(effects.get(each.index, np.full((len(each.values), 3), np.nan, np.float32)).T)
+        unknown = np.full((len(each.values), 3), np.nan, np.float32)
+        columns = np.ascontiguousarray((effects or {}).get(each.index, unknown).T)
         shown = ShownRows(each.rows, each.offsets, each.positions, each.values, *columns)
-        yield FeatureStatistics(each.index, reading.plan.tokens, each.activity, each.examples, relatives, logits, shown)
+        yield FeatureStatistics(each.index, tokens, each.activity, each.examples, relatives, logits, shown)
 
 
 def _effects(reading: Reading, chosen: list[ChosenExamples]) -> dict[int, np.ndarray]:
@@ -55,9 +64,9 @@ def _near_top(chosen: ChosenExamples) -> ChosenExamples:
 
 
 @torch.no_grad()
-def _tables(reading: Reading, features: list[int]) -> tuple[list, list]:
+def _tables(subject: Subject, features: list[int]) -> tuple[list, list]:
     """Logit table and neuron alignment of each."""
-    subject, features = reading.subject, np.array(features, np.int64)
+    features = np.array(features, np.int64)
     alignments = list(logit_tables.alignments(subject, features)) if len(features) else []
     if subject.why_no_effects or not len(features):
         return [logit_tables.no_logit_table()] * len(features), alignments

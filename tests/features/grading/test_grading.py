@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from django.contrib.auth import get_user_model
 
-from features.grading import intruder, results, sample
-from features.models import Feature, GradingSample, Judgement
+from features.engine.model.verdict import TRUSTED
+from features.grading import controls, intruder, results, sample
+from features.jobs import leases, worker
+from features.models import Feature, GradingDraw, GradingSample, Judgement
+from features.storage import verdicts
 
 from .. import shown
+from ..ask.conftest import with_kept
 from ..browse.test_pages import text_of
 
 SILENT = {"everywhere": lambda index: lambda row, first, last: True}
@@ -159,3 +163,72 @@ def test_cohens_kappa_by_hand_and_for_two_graders(client, sae):
         client.post(f"{address}{number}.json", {"grade": grade}, "application/json")
     read = text_of(client.get(f"{address}result/"))
     assert "ann and local reader: the same grade on 2 of 2, Cohen's kappa 1.00" in read
+
+
+def test_controls_are_drawn_by_a_worker_and_graded_among_the_features(client, db, tmp_path, sent, monkeypatch):
+    monkeypatch.setattr(leases, "BEAT_EVERY", 1000)  # another thread finds the tables of a test locked
+    monkeypatch.setattr(verdicts, "known", lambda sae: TRUSTED)  # the model's check has tests of its own
+    sae = with_kept(tmp_path)[0]
+    Feature.objects.filter(index__in=[0, 1, 2, 4, 5, 6]).update(density=0.05)
+    asked = {"size": 4, "seed": 3, "control": ["neurons", "random"], "controls": 3}
+    refused = text_of(client.post("/saes/tiny/grading/", asked, follow=True))
+    assert "computed by a worker" in refused and "plain neurons" not in refused.split("Draw a sample")[1]
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    assert "from 1 to 100" in text_of(client.post("/saes/tiny/grading/", asked | {"controls": 101}, follow=True))
+    client.post("/saes/tiny/grading/", asked)
+    work = GradingDraw.objects.get()
+    assert client.get(f"/drawings/{work.pk}.json").json()["can_cancel"] and not GradingSample.objects.exists()
+    worker.work({GradingDraw: controls.run_draw})
+    found = GradingSample.objects.get()
+    kinds = [source.get("control", "") for source in found.saes]
+    assert kinds == ["", "neurons", "random"] and [item["sae"] for item in found.items] != sorted(
+        [0] * 4 + [1] * 3 + [2] * 3
+    )
+    told = {kinds[item["sae"]]: number for number, item in enumerate(found.items)}
+    panels = {}
+    for number, item in enumerate(found.items):
+        if item["intruder"]:
+            assert len({"".join(line["tokens"]) for line in item["intruder"]["lines"]}) == 5
+            picked = {"picked": item["intruder"]["stranger"]}
+            client.post(f"/grading/{found.key}/{number}.json", picked, "application/json")
+        answer = client.post(f"/grading/{found.key}/{number}.json", {"grade": "clear"}, "application/json").json()
+        panels[number] = answer["panel"]
+    # A control looks as a feature does: the same fields, nothing that only one of them has.
+    of = {kind: panels[number] for kind, number in told.items()}
+    assert {frozenset(panel) for panel in panels.values()} == {frozenset(of[""])}
+    active = [a for panel in panels.values() for line in panel["sequences"]["top"] for a in line["active"]]
+    assert active and all(a["loss_effect"] is None for a in active) and of["random"]["logits"]["positive"]
+    row = found.controls.get(number=told["neurons"])
+    assert abs(row.count - 0.05 * row.tokens) <= 2  # the text comes again and again: values tie at the level
+    assert of["neurons"]["count"] is None
+    feature, text = controls.opened(row)
+    top = feature.examples.top
+    hook = controls.subject_of(sae).activations(np.asarray(text.rows).astype(np.int64))[
+        ..., found.items[row.number]["index"]
+    ]
+    value = hook.numpy()[top.rows, top.positions]
+    np.testing.assert_allclose(value - value.min(), top.activations - top.activations.min(), atol=1e-4)
+    assert value[0] == hook[:, 1:].max()
+    page = text_of(client.get(f"/grading/{found.key}/result/"))
+    assert "Beside each other" in page and "random SAE of equal L0 control 3" in page and "random direction" in page
+    client.post(f"/grading/{found.key}/labels/")
+    assert Judgement.objects.count() == 4  # controls are no features
+
+
+def test_samples_mix_checkpoints_and_other_saes(client, sae, tmp_path):
+    other = shown.shown_sae(tmp_path, "second", name="Second", checkpoint_hash="beef")
+    page = text_of(client.get("/saes/tiny/grading/"))
+    assert "Second" in page.split("Mix with others")[1]
+    found = GradingSample.objects.get(key=drawn(client, other=[other.slug]).split("/")[2])
+    assert [source["slug"] for source in found.saes] == ["tiny", "second"]
+    assert sorted(item["sae"] for item in found.items) == [0, 0, 0, 1, 1, 1]
+    assert "no SAE “gone”" in text_of(client.post("/saes/tiny/grading/", {"other": "gone"}, follow=True))
+
+
+def test_panels_have_what_the_one_list_of_a_rare_feature_is_told_with(client, sae):
+    address = drawn(client)
+    client.post(f"{address}0.json", {"picked": 0}, "application/json")
+    panel = client.get(f"{address}0.json").json()["panel"]
+    assert panel["population"]["tokens"] == shown.TOKENS  # “on 3 of 9,600 tokens”
+    places = {line["place"] for line in panel["sequences"]["top"]}
+    assert len(places) > 1  # lines of other rows are told apart, and the rows are not
