@@ -51,8 +51,10 @@ def weighted(strata: list[tuple[int, int, float]]) -> Share:
     random = np.random.default_rng(0)
     drawn = sum(weight / total * random.beta(h + 0.5, n - h + 0.5, DRAWS) for h, n, weight in known)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    low, high = 0.0 if hits == 0 else float(low), 1.0 if hits == of else float(high)
-    return Share(hits, of, sum(weight / total * h / n for h, n, weight in known), low, high)
+    value = sum(weight / total * h / n for h, n, weight in known)
+    # Posteriors of strata without a hit lie above 0: the share itself is in its interval all the same.
+    low, high = (0.0 if hits == 0 else min(float(low), value)), (1.0 if hits == of else max(float(high), value))
+    return Share(hits, of, value, low, high)
 
 
 def of_grader(sample: GradingSample, grader: str) -> list[dict]:

@@ -147,6 +147,8 @@ def test_shares_are_weighted_by_the_alive_features_of_each_decade():
         pytest.approx(0.497, abs=0.01),
         pytest.approx(0.955, abs=0.01),
     )  # Jeffreys of 8 of 10
+    seldom = results.weighted([(1, 4, 220), (0, 4, 900), (0, 4, 1525), (0, 4, 1417), (0, 4, 30)])
+    assert seldom.low <= seldom.value == pytest.approx(0.25 * 220 / 4092)  # though all posteriors lie higher
     assert results.share(0, 10).low == 0 and results.share(10, 10).high == 1 and results.share(0, 0).value is None
 
 
