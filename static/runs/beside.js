@@ -38,7 +38,7 @@ function column({ name, feature, page }, side, { response, data }, others) {
   const words = others ? [...new Set(top.map(([, what]) => what))] : [];
   const numbers = words.map((word) => `${count(top.filter(([, what]) => what === word).length)} ${word}`).join(", ");
   return element("section", {}, head,
-    element("p", {}, `Density ${percent(data.density)} of ${count(data.population.tokens)} tokens, maximum ${figure(data.maximum, 3)}, mean ${figure(data.mean, 3)}`),
+    element("p", {}, `Density ${percent(data.density)} of ${count(data.population.tokens)} tokens of ${data.population.corpus}, maximum ${figure(data.maximum, 3)}, mean ${figure(data.mean, 3)}`),
     data.activation_histogram && histogram(data.activation_histogram, { name: "Activations", height: 70 }).node,
     logits && logits.positive.length ? element("div", { class: "two tight" }, logitTable(logits.negative, logitScale(logits), 5), logitTable(logits.positive, logitScale(logits), 5)) : null,
     element("h3", {}, "Top activations", numbers ? element("span", { class: "muted" }, ` of ${count(top.length)}: ${numbers}`) : null),

@@ -47,7 +47,7 @@ def _order(sae: SAE, other: SAE) -> int:
 def sae_column(sae: SAE, feature: int) -> dict:
     """What a script needs to draw a feature of one of the two."""
     address = f"{sae.get_absolute_url()}features/{feature}"
-    return {"name": f"{sae.name} ({sae.slug})", "feature": feature, "page": f"{address}/", "json": f"{address}.json"}
+    return {"name": _short(sae), "feature": feature, "page": f"{address}/", "json": f"{address}.json"}
 
 
 @require_safe

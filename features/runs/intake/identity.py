@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.utils.text import slugify
 
 from ...engine.foreign_files import Unreadable, read_json
+from ...engine.sae.reading.files import weights_in
 from ...models import SAE, Checkpoint, Corpus, Run
 from . import discovery, fixed_rows
 
@@ -41,7 +42,7 @@ def step_of(path: Path, root: Path, description: "Description") -> Step:
     """From a config of this checkpoint alone, else from names, else from a config's total."""
     usual = Unit.TOKENS if description.format.startswith("saelens") else Unit.STEPS
     config = config_of(description.configs)
-    if path.is_dir():  # a config beside it speaks of it alone
+    if path.is_dir() or _is_alone(path, description.configs):  # a config beside it speaks of it alone
         for keys, unit in ((TOKEN_KEYS, Unit.TOKENS), (STEP_KEYS, Unit.STEPS)):
             if step := _first(config, keys):
                 return Step(step, unit)
@@ -50,6 +51,11 @@ def step_of(path: Path, root: Path, description: "Description") -> Step:
     if path.is_dir() and (step := _first(config, PLANNED)):
         return Step(step, Unit.TOKENS, "No name says its step: that of its config's training_tokens is taken.")
     return Step(None, usual)
+
+
+def _is_alone(path: Path, configs: tuple[Path, ...]) -> bool:
+    """Whether no other weights lie beside a file, and a config does."""
+    return weights_in(path.parent) == [path] and any(config.parent == path.parent for config in configs)
 
 
 def _first(config: dict, keys: tuple[str, ...]) -> int | None:

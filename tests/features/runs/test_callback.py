@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
+from safetensors.torch import save_file
 
-from features.engine.sae.checkpoint import read_sae
+from features.engine.sae.checkpoint import describe, read_sae
 from features.models import RunToken, Watch
-from features.runs.intake import discovery
+from features.runs.intake import discovery, identity
 
 CALLBACK = Path(django_settings.BASE_DIR) / "features" / "runs" / "callback.py"
 
@@ -73,9 +75,35 @@ def test_an_sae_of_saelens_keeps_its_config(callback, tmp_path):
 
 def test_an_sae_of_dictionary_learning_keeps_its_names(callback, tmp_path):
     sae = AutoEncoderTopK()
-    assert callback.Saeviz(tmp_path, hook_name="blocks.0.hook_resid_post")(300, sae)
-    read = read_sae(tmp_path / "300")
-    assert (read.config.activation, read.config.k) == ("topk", 4) and steps(tmp_path) == [300]
+    assert callback.Saeviz(tmp_path, hook_name="blocks.0.hook_resid_post")(300, sae, tokens=9000)
+    read = read_sae(tmp_path / "9000")
+    assert (read.config.activation, read.config.k) == ("topk", 4) and steps(tmp_path) == [9000]
+    assert read.config.hook_point == "blocks.0.hook_resid_post"
+    step = identity.step_of(tmp_path / "9000" / "ae.pt", tmp_path, describe(tmp_path / "9000" / "ae.pt"))
+    assert (step.step, step.unit) == (9000, "tokens")
+
+
+def test_saelens_is_followed_while_it_fits_and_writes_what_it_would_publish(callback, tmp_path):
+    class Trainer:  # as SAETrainer: fit() calls step(), then counts
+        n_training_steps = n_training_samples = 0
+        sae = SimpleNamespace(save_inference_model=lambda folder: published(folder))
+
+        def step(self, batch):
+            self.n_training_samples += batch
+            return "output"
+
+    def published(folder):
+        callback._write_json(folder / "cfg.json", {"architecture": "jumprelu", "metadata": {"a": 1}})
+        save_file(weights() | {"threshold": torch.ones(10)}, folder / "sae_weights.safetensors")
+
+    trainer = Trainer()
+    callback.Saeviz(tmp_path, every=2, lr=0.1).follow(trainer)
+    for _ in range(4):
+        assert trainer.step(64) == "output"
+        trainer.n_training_steps += 1
+    assert steps(tmp_path) == [128, 256]
+    config = json.loads((tmp_path / "256" / "cfg.json").read_text())
+    assert (config["n_training_samples"], config["step"]) == (256, 4) and config["metadata"] == {"a": 1, "lr": 0.1}
 
 
 def test_a_step_that_is_killed_half_way_is_not_seen(callback, tmp_path, monkeypatch, capsys):

@@ -96,7 +96,8 @@ def _finish(checkpoint, result, kind):
     result.ignored = ("k", "threshold", "group_sizes")
     result.subject = {
         "model_name": trainer.get("lm_name"),
-        "hook_point": hook_names.of_submodule(trainer.get("submodule_name"), trainer.get("layer"), buffer.get("io")),
+        "hook_point": hook_names.said(trainer)
+        or hook_names.of_submodule(trainer.get("submodule_name"), trainer.get("layer"), buffer.get("io")),
         "context_size": buffer.get("ctx_len"),
     }
     return result

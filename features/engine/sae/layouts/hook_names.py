@@ -74,6 +74,12 @@ def note_on_module(name: str) -> str:
     return f"The module {name}, which is named, is {of_module(name)} here."
 
 
+def said(trainer: dict) -> str | None:
+    """What a config says in so many words, as those of saeviz's callback do."""
+    name = trainer.get("hook_name")
+    return name if isinstance(name, str) and name else None
+
+
 def of_submodule(name: str | None, layer: int | None, side: str | None) -> str | None:
     """dictionary_learning: "resid_post_layer_8"; the same or a module's name with the layer told elsewhere; or "mlp"
     with layer and side ("out") told elsewhere."""

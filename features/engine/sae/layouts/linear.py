@@ -35,7 +35,8 @@ def plain(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     result.stated = {"d_in": trainer.get("activation_dim"), "d_sae": trainer.get("dict_size")}
     result.subject = {
         "model_name": trainer.get("lm_name"),
-        "hook_point": hook_names.of_submodule(trainer.get("submodule_name"), trainer.get("layer"), None),
+        "hook_point": hook_names.said(trainer)
+        or hook_names.of_submodule(trainer.get("submodule_name"), trainer.get("layer"), None),
     }
     return result
 
