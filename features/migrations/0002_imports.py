@@ -7,96 +7,64 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0001_initial"),
+        ('features', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="corpus",
-            name="counted",
-            field=models.PositiveBigIntegerField(blank=True, help_text="Tokens that are not special ones.", null=True),
+            model_name='corpus',
+            name='counted',
+            field=models.PositiveBigIntegerField(blank=True, help_text='Tokens that are not special ones.', null=True),
         ),
         migrations.AddField(
-            model_name="corpus",
-            name="tokenizer",
-            field=models.CharField(
-                blank=True, help_text="SHA-256 of the tokenizer.json it was made with.", max_length=64
-            ),
+            model_name='corpus',
+            name='tokenizer',
+            field=models.CharField(blank=True, help_text='SHA-256 of the tokenizer.json it was made with.', max_length=64),
         ),
         migrations.AddField(
-            model_name="job",
-            name="corpus",
-            field=models.ForeignKey(
-                blank=True,
-                help_text="Empty: the SAE's.",
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="features.corpus",
-            ),
+            model_name='job',
+            name='corpus',
+            field=models.ForeignKey(blank=True, help_text="Empty: the SAE's.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='features.corpus'),
         ),
         migrations.AddField(
-            model_name="sae",
-            name="dtype",
-            field=models.CharField(blank=True, help_text="Of the stored weights; computed in float32.", max_length=20),
+            model_name='sae',
+            name='dtype',
+            field=models.CharField(blank=True, help_text='Of the stored weights; computed in float32.', max_length=20),
         ),
         migrations.AddField(
-            model_name="sae",
-            name="prepend_bos",
-            field=models.BooleanField(blank=True, help_text="Its training sequences started with BOS.", null=True),
+            model_name='sae',
+            name='prepend_bos',
+            field=models.BooleanField(blank=True, help_text='Its training sequences started with BOS.', null=True),
         ),
         migrations.AddField(
-            model_name="sae",
-            name="self_check",
-            field=models.JSONField(blank=True, editable=False, help_text="See engine/selfcheck.py.", null=True),
+            model_name='sae',
+            name='self_check',
+            field=models.JSONField(blank=True, editable=False, help_text='See engine/selfcheck.py.', null=True),
         ),
         migrations.AddField(
-            model_name="sae",
-            name="verification",
-            field=models.JSONField(blank=True, editable=False, help_text="See verifying.py.", null=True),
+            model_name='sae',
+            name='verification',
+            field=models.JSONField(blank=True, editable=False, help_text='See verifying.py.', null=True),
         ),
         migrations.CreateModel(
-            name="Import",
+            name='Import',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("path", models.CharField(max_length=1000)),
-                (
-                    "asked",
-                    models.JSONField(default=dict, help_text="Model, hook point, corpus, answers: see incoming.py."),
-                ),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[("queued", "Queued"), ("running", "Running"), ("done", "Done"), ("failed", "Failed")],
-                        default="queued",
-                        max_length=12,
-                    ),
-                ),
-                ("step", models.CharField(blank=True, help_text="What it is at.", max_length=300)),
-                ("error", models.TextField(blank=True)),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                ("heard", models.DateTimeField(default=django.utils.timezone.now)),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-                (
-                    "sae",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="imports",
-                        to="features.sae",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('path', models.CharField(max_length=1000)),
+                ('asked', models.JSONField(default=dict, help_text='Model, hook point, corpus, answers: see incoming.py.')),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed')], default='queued', max_length=12)),
+                ('step', models.CharField(blank=True, help_text='What it is at.', max_length=300)),
+                ('error', models.TextField(blank=True)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('heard', models.DateTimeField(default=django.utils.timezone.now)),
+                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ('sae', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='imports', to='features.sae')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
     ]

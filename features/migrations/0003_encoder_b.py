@@ -5,41 +5,30 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0002_imports"),
+        ('features', '0002_imports'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="job",
-            name="encoder_b",
-            field=models.ForeignKey(
-                blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="features.sae"
-            ),
+            model_name='job',
+            name='encoder_b',
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='features.sae'),
         ),
         migrations.AddField(
-            model_name="sae",
-            name="encoder_b",
-            field=models.ForeignKey(
-                blank=True,
-                help_text="A second SAE at the same place of the same model: features are correlated with its features.",
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to="features.sae",
-                verbose_name="encoder B",
-            ),
+            model_name='sae',
+            name='encoder_b',
+            field=models.ForeignKey(blank=True, help_text='A second SAE at the same place of the same model: features are correlated with its features.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='features.sae', verbose_name='encoder B'),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="encoder_b",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="features.sae"
-            ),
+            model_name='statistics',
+            name='encoder_b',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='features.sae'),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="encoder_b_hash",
-            field=models.CharField(blank=True, help_text="Its checkpoint at that time.", max_length=64),
+            model_name='statistics',
+            name='encoder_b_hash',
+            field=models.CharField(blank=True, help_text='Its checkpoint at that time.', max_length=64),
         ),
     ]

@@ -4,51 +4,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0003_encoder_b"),
+        ('features', '0003_encoder_b'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="import",
-            name="cancel_requested",
+            model_name='import',
+            name='cancel_requested',
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name="import",
-            name="done",
-            field=models.PositiveBigIntegerField(default=0, help_text="Bytes that have come."),
+            model_name='import',
+            name='done',
+            field=models.PositiveBigIntegerField(default=0, help_text='Bytes that have come.'),
         ),
         migrations.AddField(
-            model_name="import",
-            name="rate",
-            field=models.FloatField(default=0, help_text="Bytes per second."),
+            model_name='import',
+            name='rate',
+            field=models.FloatField(default=0, help_text='Bytes per second.'),
         ),
         migrations.AddField(
-            model_name="import",
-            name="total",
-            field=models.PositiveBigIntegerField(default=0, help_text="Bytes of the file; 0: none is coming."),
+            model_name='import',
+            name='total',
+            field=models.PositiveBigIntegerField(default=0, help_text='Bytes of the file; 0: none is coming.'),
         ),
         migrations.AlterField(
-            model_name="import",
-            name="state",
-            field=models.CharField(
-                choices=[
-                    ("queued", "Queued"),
-                    ("running", "Running"),
-                    ("done", "Done"),
-                    ("failed", "Failed"),
-                    ("cancelled", "Cancelled"),
-                ],
-                default="queued",
-                max_length=12,
-            ),
+            model_name='import',
+            name='state',
+            field=models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=12),
         ),
         migrations.AlterField(
-            model_name="import",
-            name="step",
-            field=models.CharField(
-                blank=True, help_text="What it is at; while a file comes, its name.", max_length=300
-            ),
+            model_name='import',
+            name='step',
+            field=models.CharField(blank=True, help_text='What it is at; while a file comes, its name.', max_length=300),
         ),
     ]

@@ -5,110 +5,69 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0004_import_progress"),
+        ('features', '0004_import_progress'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="job",
-            name="alone",
-            field=models.BooleanField(
-                default=False, help_text="Done by the process that asked; no message is sent for it."
-            ),
+            model_name='job',
+            name='alone',
+            field=models.BooleanField(default=False, help_text='Done by the process that asked; no message is sent for it.'),
         ),
         migrations.AddField(
-            model_name="job",
-            name="inputs",
-            field=models.CharField(
-                blank=True, help_text="Hash of all that its finished parts depend on.", max_length=64
-            ),
+            model_name='job',
+            name='inputs',
+            field=models.CharField(blank=True, help_text='Hash of all that its finished parts depend on.', max_length=64),
         ),
         migrations.AddField(
-            model_name="job",
-            name="phase_began",
-            field=models.DateTimeField(help_text="Or was taken up again; the rate counts from here.", null=True),
+            model_name='job',
+            name='phase_began',
+            field=models.DateTimeField(help_text='Or was taken up again; the rate counts from here.', null=True),
         ),
         migrations.AddField(
-            model_name="job",
-            name="phase_from",
-            field=models.PositiveBigIntegerField(default=0, help_text="What was done then."),
+            model_name='job',
+            name='phase_from',
+            field=models.PositiveBigIntegerField(default=0, help_text='What was done then.'),
         ),
         migrations.AddField(
-            model_name="job",
-            name="result",
-            field=models.ForeignKey(
-                blank=True,
-                help_text="What its parts write into.",
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to="features.statistics",
-            ),
+            model_name='job',
+            name='result',
+            field=models.ForeignKey(blank=True, help_text='What its parts write into.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='features.statistics'),
         ),
         migrations.CreateModel(
-            name="JobPart",
+            name='JobPart',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "stage",
-                    models.PositiveSmallIntegerField(
-                        choices=[(0, "loading"), (1, "activations"), (2, "merging"), (3, "features"), (4, "showing")]
-                    ),
-                ),
-                ("number", models.PositiveIntegerField(default=0, help_text="Within its stage.")),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[("waiting", "Waiting"), ("running", "Running"), ("done", "Done")],
-                        default="waiting",
-                        max_length=8,
-                    ),
-                ),
-                ("done", models.PositiveBigIntegerField(default=0)),
-                (
-                    "total",
-                    models.PositiveBigIntegerField(default=0, help_text="Tokens or features, as the stage counts."),
-                ),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                (
-                    "worker",
-                    models.CharField(blank=True, help_text="Machine and process that has or had it.", max_length=200),
-                ),
-                ("started", models.DateTimeField(null=True)),
-                (
-                    "heartbeat",
-                    models.DateTimeField(help_text="Of a waiting part: when a message was sent for it.", null=True),
-                ),
-                (
-                    "job",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="parts", to="features.job"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('stage', models.PositiveSmallIntegerField(choices=[(0, 'loading'), (1, 'activations'), (2, 'merging'), (3, 'features'), (4, 'showing')])),
+                ('number', models.PositiveIntegerField(default=0, help_text='Within its stage.')),
+                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done')], default='waiting', max_length=8)),
+                ('done', models.PositiveBigIntegerField(default=0)),
+                ('total', models.PositiveBigIntegerField(default=0, help_text='Tokens or features, as the stage counts.')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('worker', models.CharField(blank=True, help_text='Machine and process that has or had it.', max_length=200)),
+                ('started', models.DateTimeField(null=True)),
+                ('heartbeat', models.DateTimeField(help_text='Of a waiting part: when a message was sent for it.', null=True)),
+                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='features.job')),
             ],
             options={
-                "ordering": ["job", "stage", "number"],
-                "indexes": [models.Index(fields=["state", "heartbeat"], name="job_part_state")],
-                "constraints": [models.UniqueConstraint(fields=("job", "stage", "number"), name="job_part_once")],
+                'ordering': ['job', 'stage', 'number'],
+                'indexes': [models.Index(fields=['state', 'heartbeat'], name='job_part_state')],
+                'constraints': [models.UniqueConstraint(fields=('job', 'stage', 'number'), name='job_part_once')],
             },
         ),
         migrations.CreateModel(
-            name="ShardFile",
+            name='ShardFile',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(help_text="Folder of the part: shard-0003, merged.", max_length=60)),
-                ("number", models.PositiveIntegerField(help_text="Place among the pieces of its name.")),
-                ("piece", models.BinaryField(help_text="Of a tar file.")),
-                (
-                    "job",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="files", to="features.job"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(help_text='Folder of the part: shard-0003, merged.', max_length=60)),
+                ('number', models.PositiveIntegerField(help_text='Place among the pieces of its name.')),
+                ('piece', models.BinaryField(help_text='Of a tar file.')),
+                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='files', to='features.job')),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("job", "name", "number"), name="shard_file_once")],
+                'constraints': [models.UniqueConstraint(fields=('job', 'name', 'number'), name='shard_file_once')],
             },
         ),
     ]

@@ -4,36 +4,35 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0006_more_stages"),
+        ('features', '0006_more_stages'),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name="feature",
-            name="payload",
-            field=models.BinaryField(help_text="See storage/payload.py."),
+            model_name='feature',
+            name='payload',
+            field=models.BinaryField(help_text='See storage/payload.py.'),
         ),
         migrations.AlterField(
-            model_name="feature",
-            name="quantiles",
-            field=models.BinaryField(help_text="float32 values at the ranks of engine/activity/quantiles.py."),
+            model_name='feature',
+            name='quantiles',
+            field=models.BinaryField(help_text='float32 values at the ranks of engine/activity/quantiles.py.'),
         ),
         migrations.AlterField(
-            model_name="import",
-            name="asked",
-            field=models.JSONField(
-                default=dict, help_text="Model, hook point, corpus, answers: see importing/request.py."
-            ),
+            model_name='import',
+            name='asked',
+            field=models.JSONField(default=dict, help_text='Model, hook point, corpus, answers: see importing/request.py.'),
         ),
         migrations.AlterField(
-            model_name="sae",
-            name="self_check",
-            field=models.JSONField(blank=True, editable=False, help_text="See engine/self_check.py.", null=True),
+            model_name='sae',
+            name='self_check',
+            field=models.JSONField(blank=True, editable=False, help_text='See engine/self_check.py.', null=True),
         ),
         migrations.AlterField(
-            model_name="sae",
-            name="verification",
-            field=models.JSONField(blank=True, editable=False, help_text="See jobs/verification.py.", null=True),
+            model_name='sae',
+            name='verification',
+            field=models.JSONField(blank=True, editable=False, help_text='See jobs/verification.py.', null=True),
         ),
     ]

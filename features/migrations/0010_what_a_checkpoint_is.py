@@ -4,43 +4,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0009_verifications"),
+        ('features', '0009_verifications'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="sae",
-            name="configs_hash",
-            field=models.CharField(
-                blank=True,
-                help_text="Of the configs they are read with; empty: see storage/recognition.py.",
-                max_length=64,
-            ),
+            model_name='sae',
+            name='configs_hash',
+            field=models.CharField(blank=True, help_text='Of the configs they are read with; empty: see storage/recognition.py.', max_length=64),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="encoder_b_reading_hash",
-            field=models.CharField(blank=True, help_text="Of how they were read.", max_length=64),
+            model_name='statistics',
+            name='encoder_b_reading_hash',
+            field=models.CharField(blank=True, help_text='Of how they were read.', max_length=64),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="reading_hash",
-            field=models.CharField(blank=True, help_text="Of how they were read.", max_length=64),
+            model_name='statistics',
+            name='reading_hash',
+            field=models.CharField(blank=True, help_text='Of how they were read.', max_length=64),
         ),
         migrations.AlterField(
-            model_name="sae",
-            name="checkpoint_hash",
-            field=models.CharField(help_text="SHA-256 of its weights.", max_length=64),
+            model_name='sae',
+            name='checkpoint_hash',
+            field=models.CharField(help_text='SHA-256 of its weights.', max_length=64),
         ),
         migrations.AlterField(
-            model_name="statistics",
-            name="checkpoint_hash",
+            model_name='statistics',
+            name='checkpoint_hash',
             field=models.CharField(blank=True, help_text="Of the SAE's weights at that time.", max_length=64),
         ),
         migrations.AlterField(
-            model_name="statistics",
-            name="encoder_b_hash",
-            field=models.CharField(blank=True, help_text="Of its weights at that time.", max_length=64),
+            model_name='statistics',
+            name='encoder_b_hash',
+            field=models.CharField(blank=True, help_text='Of its weights at that time.', max_length=64),
         ),
     ]

@@ -24,9 +24,7 @@ class Migration(migrations.Migration):
             state_operations=[
                 migrations.RenameField("feature", "quantiles", "old_quantiles"),
                 migrations.RenameField("feature", "payload", "old_payload"),
-                migrations.AlterField(
-                    "feature", "old_quantiles", models.BinaryField(db_column="quantiles", default=b"")
-                ),
+                migrations.AlterField("feature", "old_quantiles", models.BinaryField(db_column="quantiles", default=b"")),
                 migrations.AlterField("feature", "old_payload", models.BinaryField(db_column="payload", default=b"")),
             ]
         ),

@@ -5,44 +5,27 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0011_payloads_beside_their_features"),
+        ('features', '0011_payloads_beside_their_features'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="KeptActivations",
+            name='KeptActivations',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "folder",
-                    models.CharField(blank=True, help_text="In SAEVIZ_KEPT; empty: nothing lies there.", max_length=60),
-                ),
-                (
-                    "entries",
-                    models.PositiveBigIntegerField(
-                        default=0, help_text="Active entries, each kept by token and by feature."
-                    ),
-                ),
-                ("bytes", models.PositiveBigIntegerField(default=0)),
-                (
-                    "manifest",
-                    models.CharField(
-                        blank=True, help_text="SHA-256 of its manifest; empty: not complete.", max_length=64
-                    ),
-                ),
-                ("why_not", models.TextField(blank=True, help_text="A sentence, where none are kept.")),
-                ("machine", models.CharField(blank=True, help_text="That wrote them.", max_length=200)),
-                (
-                    "statistics",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="kept", to="features.statistics"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('folder', models.CharField(blank=True, help_text='In SAEVIZ_KEPT; empty: nothing lies there.', max_length=60)),
+                ('entries', models.PositiveBigIntegerField(default=0, help_text='Active entries, each kept by token and by feature.')),
+                ('bytes', models.PositiveBigIntegerField(default=0)),
+                ('manifest', models.CharField(blank=True, help_text='SHA-256 of its manifest; empty: not complete.', max_length=64)),
+                ('why_not', models.TextField(blank=True, help_text='A sentence, where none are kept.')),
+                ('machine', models.CharField(blank=True, help_text='That wrote them.', max_length=200)),
+                ('statistics', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='kept', to='features.statistics')),
             ],
             options={
-                "verbose_name_plural": "kept activations",
-                "ordering": ["-statistics"],
+                'verbose_name_plural': 'kept activations',
+                'ordering': ['-statistics'],
             },
         ),
     ]

@@ -4,16 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0012_kept_activations"),
+        ('features', '0012_kept_activations'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="sae",
-            name="provenance",
-            field=models.JSONField(
-                blank=True, default=dict, editable=False, help_text="What was read, see importing/provenance.py."
-            ),
+            model_name='sae',
+            name='provenance',
+            field=models.JSONField(blank=True, default=dict, editable=False, help_text='What was read, see importing/provenance.py.'),
         ),
     ]

@@ -4,35 +4,30 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0013_what_an_sae_was_read_from"),
+        ('features', '0013_what_an_sae_was_read_from'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="corpus",
-            name="documents",
-            field=models.PositiveIntegerField(blank=True, help_text="Documents; empty: nobody kept them.", null=True),
+            model_name='corpus',
+            name='documents',
+            field=models.PositiveIntegerField(blank=True, help_text='Documents; empty: nobody kept them.', null=True),
         ),
         migrations.AddField(
-            model_name="corpus",
-            name="eos",
-            field=models.CharField(
-                blank=True, help_text="The token that ends each document; empty: none.", max_length=200
-            ),
+            model_name='corpus',
+            name='eos',
+            field=models.CharField(blank=True, help_text='The token that ends each document; empty: none.', max_length=200),
         ),
         migrations.AddField(
-            model_name="corpus",
-            name="kinds",
-            field=models.JSONField(
-                blank=True, help_text="Tokens of each kind of document; empty: no kinds.", null=True
-            ),
+            model_name='corpus',
+            name='kinds',
+            field=models.JSONField(blank=True, help_text='Tokens of each kind of document; empty: no kinds.', null=True),
         ),
         migrations.AddField(
-            model_name="corpus",
-            name="notes",
-            field=models.JSONField(
-                blank=True, default=list, help_text="What was assumed, skipped or mended in its text."
-            ),
+            model_name='corpus',
+            name='notes',
+            field=models.JSONField(blank=True, default=list, help_text='What was assumed, skipped or mended in its text.'),
         ),
     ]

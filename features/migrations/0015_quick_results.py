@@ -4,30 +4,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0014_documents_of_corpora"),
+        ('features', '0014_documents_of_corpora'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="statistics",
-            name="quick",
-            field=models.BooleanField(default=False, help_text="Of the first tokens alone, shown until all are read."),
+            model_name='statistics',
+            name='quick',
+            field=models.BooleanField(default=False, help_text='Of the first tokens alone, shown until all are read.'),
         ),
         migrations.AlterField(
-            model_name="jobpart",
-            name="stage",
-            field=models.PositiveSmallIntegerField(
-                choices=[
-                    (0, "loading"),
-                    (1, "activations"),
-                    (2, "merging"),
-                    (3, "examples"),
-                    (4, "loss effects"),
-                    (5, "features"),
-                    (6, "showing"),
-                    (7, "quick results"),
-                ]
-            ),
+            model_name='jobpart',
+            name='stage',
+            field=models.PositiveSmallIntegerField(choices=[(0, 'loading'), (1, 'activations'), (2, 'merging'), (3, 'examples'), (4, 'loss effects'), (5, 'features'), (6, 'showing'), (7, 'quick results')]),
         ),
     ]

@@ -4,29 +4,30 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0016_health_of_a_dictionary"),
+        ('features', '0016_health_of_a_dictionary'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="job",
-            name="loss_rows",
-            field=models.PositiveIntegerField(default=256, help_text="Rows to measure losses on, at most."),
+            model_name='job',
+            name='loss_rows',
+            field=models.PositiveIntegerField(default=256, help_text='Rows to measure losses on, at most.'),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="loss_cost_margin",
-            field=models.FloatField(help_text="The same of the cost of reconstruction, in nats.", null=True),
+            model_name='statistics',
+            name='loss_cost_margin',
+            field=models.FloatField(help_text='The same of the cost of reconstruction, in nats.', null=True),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="loss_recovered_margin",
-            field=models.FloatField(help_text="Half of its 95 % interval.", null=True),
+            model_name='statistics',
+            name='loss_recovered_margin',
+            field=models.FloatField(help_text='Half of its 95 % interval.', null=True),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="loss_rows",
-            field=models.PositiveIntegerField(default=0, help_text="That losses were measured on; 0: not known."),
+            model_name='statistics',
+            name='loss_rows',
+            field=models.PositiveIntegerField(default=0, help_text='That losses were measured on; 0: not known.'),
         ),
     ]

@@ -4,16 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0017_loss_intervals"),
+        ('features', '0017_loss_intervals'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="sae",
-            name="verdict",
-            field=models.JSONField(
-                blank=True, editable=False, help_text="What was found of its model, see storage/verdicts.py.", null=True
-            ),
+            model_name='sae',
+            name='verdict',
+            field=models.JSONField(blank=True, editable=False, help_text='What was found of its model, see storage/verdicts.py.', null=True),
         ),
     ]

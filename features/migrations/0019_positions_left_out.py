@@ -4,16 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0018_what_was_found_of_a_model"),
+        ('features', '0018_what_was_found_of_a_model'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="corpus",
-            name="skipped",
-            field=models.PositiveSmallIntegerField(
-                default=0, help_text="Positions of each row, after BOS, that are not counted."
-            ),
+            model_name='corpus',
+            name='skipped',
+            field=models.PositiveSmallIntegerField(default=0, help_text='Positions of each row, after BOS, that are not counted.'),
         ),
     ]

@@ -7,244 +7,128 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0019_positions_left_out"),
+        ('features', '0019_positions_left_out'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="Checkpoint",
+            name='Checkpoint',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("queued", "Queued"),
-                            ("running", "Running"),
-                            ("done", "Done"),
-                            ("failed", "Failed"),
-                            ("cancelled", "Cancelled"),
-                        ],
-                        db_index=True,
-                        default="queued",
-                        max_length=12,
-                    ),
-                ),
-                (
-                    "phase",
-                    models.CharField(
-                        blank=True, help_text="What it is at; while a file comes, its name.", max_length=300
-                    ),
-                ),
-                ("done", models.PositiveBigIntegerField(default=0, help_text="Of the phase.")),
-                ("total", models.PositiveBigIntegerField(default=0, help_text="Of the phase; 0: nothing is counted.")),
-                ("rate", models.FloatField(default=0, help_text="Units of the phase per second.")),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("cancel_requested", models.BooleanField(default=False)),
-                ("error", models.TextField(blank=True)),
-                (
-                    "requested_how",
-                    models.CharField(blank=True, help_text="admin, command, first start ...", max_length=60),
-                ),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                ("started", models.DateTimeField(null=True)),
-                ("heartbeat", models.DateTimeField(help_text="When it was last heard of.", null=True)),
-                ("finished", models.DateTimeField(null=True)),
-                ("path", models.CharField(max_length=1000)),
-                ("signature", models.CharField(help_text="Of the sizes and times of its files.", max_length=64)),
-                ("appeared", models.DateTimeField(help_text="When its files were written.")),
-                (
-                    "step",
-                    models.PositiveBigIntegerField(
-                        help_text="Empty: a state that is overwritten, or not named.", null=True
-                    ),
-                ),
-                (
-                    "unit",
-                    models.CharField(choices=[("tokens", "Tokens"), ("steps", "Steps")], default="steps", max_length=8),
-                ),
-                ("starred", models.BooleanField(default=False, help_text="Its panels are kept.")),
-                ("notes", models.JSONField(default=list, help_text="Sentences of what was noticed.")),
-                ("figures", models.JSONField(default=dict, help_text="engine/training/measure.py, CheckpointFigures.")),
-                ("measured", models.DateTimeField(help_text="When its health was known.", null=True)),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-                (
-                    "sae",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="checkpoints",
-                        to="features.sae",
-                    ),
-                ),
-                (
-                    "same_as",
-                    models.ForeignKey(
-                        help_text="With these weights.",
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to="features.checkpoint",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], db_index=True, default='queued', max_length=12)),
+                ('phase', models.CharField(blank=True, help_text='What it is at; while a file comes, its name.', max_length=300)),
+                ('done', models.PositiveBigIntegerField(default=0, help_text='Of the phase.')),
+                ('total', models.PositiveBigIntegerField(default=0, help_text='Of the phase; 0: nothing is counted.')),
+                ('rate', models.FloatField(default=0, help_text='Units of the phase per second.')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('cancel_requested', models.BooleanField(default=False)),
+                ('error', models.TextField(blank=True)),
+                ('requested_how', models.CharField(blank=True, help_text='admin, command, first start ...', max_length=60)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('started', models.DateTimeField(null=True)),
+                ('heartbeat', models.DateTimeField(help_text='When it was last heard of.', null=True)),
+                ('finished', models.DateTimeField(null=True)),
+                ('path', models.CharField(max_length=1000)),
+                ('signature', models.CharField(help_text='Of the sizes and times of its files.', max_length=64)),
+                ('appeared', models.DateTimeField(help_text='When its files were written.')),
+                ('step', models.PositiveBigIntegerField(help_text='Empty: a state that is overwritten, or not named.', null=True)),
+                ('unit', models.CharField(choices=[('tokens', 'Tokens'), ('steps', 'Steps')], default='steps', max_length=8)),
+                ('starred', models.BooleanField(default=False, help_text='Its panels are kept.')),
+                ('notes', models.JSONField(default=list, help_text='Sentences of what was noticed.')),
+                ('figures', models.JSONField(default=dict, help_text='engine/training/measure.py, CheckpointFigures.')),
+                ('measured', models.DateTimeField(help_text='When its health was known.', null=True)),
+                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ('sae', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='checkpoints', to='features.sae')),
+                ('same_as', models.ForeignKey(help_text='With these weights.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='features.checkpoint')),
             ],
             options={
-                "ordering": ["-id"],
-                "abstract": False,
+                'ordering': ['-id'],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="CheckpointCounts",
+            name='CheckpointCounts',
             fields=[
-                (
-                    "checkpoint",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="counts",
-                        serialize=False,
-                        to="features.checkpoint",
-                    ),
-                ),
-                ("counts", models.BinaryField(help_text="[d_sae] uint32")),
+                ('checkpoint', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='counts', serialize=False, to='features.checkpoint')),
+                ('counts', models.BinaryField(help_text='[d_sae] uint32')),
             ],
         ),
         migrations.CreateModel(
-            name="Run",
+            name='Run',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("slug", models.SlugField(unique=True)),
-                ("name", models.CharField(max_length=200)),
-                ("folder", models.CharField(help_text="That its checkpoints lie below.", max_length=1000)),
-                ("model_path", models.CharField(max_length=1000)),
-                ("model_name", models.CharField(max_length=200)),
-                ("hook_point", models.CharField(max_length=200)),
-                ("d_in", models.PositiveIntegerField()),
-                ("d_sae", models.PositiveIntegerField()),
-                ("config", models.JSONField(default=dict, help_text="Of its files, but for the step.")),
-                ("config_hash", models.CharField(max_length=64)),
-                ("seed", models.PositiveIntegerField(default=0, help_text="Of the draw.")),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                (
-                    "corpus",
-                    models.ForeignKey(
-                        help_text="That its rows are drawn from.",
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="features.corpus",
-                    ),
-                ),
-                (
-                    "rows",
-                    models.ForeignKey(
-                        help_text="The same for all its checkpoints.",
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="rows_of",
-                        to="features.corpus",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('slug', models.SlugField(unique=True)),
+                ('name', models.CharField(max_length=200)),
+                ('folder', models.CharField(help_text='That its checkpoints lie below.', max_length=1000)),
+                ('model_path', models.CharField(max_length=1000)),
+                ('model_name', models.CharField(max_length=200)),
+                ('hook_point', models.CharField(max_length=200)),
+                ('d_in', models.PositiveIntegerField()),
+                ('d_sae', models.PositiveIntegerField()),
+                ('config', models.JSONField(default=dict, help_text='Of its files, but for the step.')),
+                ('config_hash', models.CharField(max_length=64)),
+                ('seed', models.PositiveIntegerField(default=0, help_text='Of the draw.')),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('corpus', models.ForeignKey(help_text='That its rows are drawn from.', on_delete=django.db.models.deletion.PROTECT, related_name='+', to='features.corpus')),
+                ('rows', models.ForeignKey(help_text='The same for all its checkpoints.', on_delete=django.db.models.deletion.PROTECT, related_name='rows_of', to='features.corpus')),
             ],
             options={
-                "ordering": ["created", "slug"],
+                'ordering': ['created', 'slug'],
             },
         ),
         migrations.AddField(
-            model_name="checkpoint",
-            name="run",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="checkpoints", to="features.run"
-            ),
+            model_name='checkpoint',
+            name='run',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='checkpoints', to='features.run'),
         ),
         migrations.CreateModel(
-            name="Watch",
+            name='Watch',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("path", models.CharField(max_length=1000, unique=True)),
-                (
-                    "asked",
-                    models.JSONField(
-                        blank=True, default=dict, help_text="Model, hook point, corpus, answers for all in it."
-                    ),
-                ),
-                (
-                    "every",
-                    models.PositiveIntegerField(
-                        default=0,
-                        help_text="Of each run the first, the last and every so manieth are read; 0: as many as fit.",
-                    ),
-                ),
-                (
-                    "restricted",
-                    models.BooleanField(default=False, help_text="Asked for in a browser: only below SAEVIZ_FOLDERS."),
-                ),
-                (
-                    "patient",
-                    models.BooleanField(
-                        default=False, help_text="Its checkpoints wait until all computations are done."
-                    ),
-                ),
-                ("ended", models.BooleanField(default=False, help_text="Nobody looks any more; what was read stays.")),
-                ("problem", models.TextField(blank=True, editable=False, help_text="Why it cannot be read now.")),
-                ("note", models.TextField(blank=True, editable=False, help_text="What was left out.")),
-                ("looked", models.DateTimeField(editable=False, null=True)),
-                ("created", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        blank=True,
-                        editable=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('path', models.CharField(max_length=1000, unique=True)),
+                ('asked', models.JSONField(blank=True, default=dict, help_text='Model, hook point, corpus, answers for all in it.')),
+                ('every', models.PositiveIntegerField(default=0, help_text='Of each run the first, the last and every so manieth are read; 0: as many as fit.')),
+                ('restricted', models.BooleanField(default=False, help_text='Asked for in a browser: only below SAEVIZ_FOLDERS.')),
+                ('patient', models.BooleanField(default=False, help_text='Its checkpoints wait until all computations are done.')),
+                ('ended', models.BooleanField(default=False, help_text='Nobody looks any more; what was read stays.')),
+                ('problem', models.TextField(blank=True, editable=False, help_text='Why it cannot be read now.')),
+                ('note', models.TextField(blank=True, editable=False, help_text='What was left out.')),
+                ('looked', models.DateTimeField(editable=False, null=True)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('requested_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                "verbose_name_plural": "watches",
-                "ordering": ["created"],
+                'verbose_name_plural': 'watches',
+                'ordering': ['created'],
             },
         ),
         migrations.AddField(
-            model_name="run",
-            name="watch",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="features.watch"
-            ),
+            model_name='run',
+            name='watch',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='features.watch'),
         ),
         migrations.AddField(
-            model_name="checkpoint",
-            name="watch",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="checkpoints", to="features.watch"
-            ),
+            model_name='checkpoint',
+            name='watch',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='checkpoints', to='features.watch'),
         ),
         migrations.CreateModel(
-            name="CheckpointBlock",
+            name='CheckpointBlock',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("number", models.PositiveIntegerField(help_text="Features from number x 256 on.")),
-                ("records", models.BinaryField()),
-                (
-                    "checkpoint",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="blocks", to="features.checkpoint"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.PositiveIntegerField(help_text='Features from number x 256 on.')),
+                ('records', models.BinaryField()),
+                ('checkpoint', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='blocks', to='features.checkpoint')),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("checkpoint", "number"), name="checkpoint_block_once")],
+                'constraints': [models.UniqueConstraint(fields=('checkpoint', 'number'), name='checkpoint_block_once')],
             },
         ),
         migrations.AddConstraint(
-            model_name="checkpoint",
-            constraint=models.UniqueConstraint(fields=("watch", "path", "signature"), name="checkpoint_once"),
+            model_name='checkpoint',
+            constraint=models.UniqueConstraint(fields=('watch', 'path', 'signature'), name='checkpoint_once'),
         ),
     ]

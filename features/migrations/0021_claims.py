@@ -7,70 +7,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0020_runs"),
+        ('features', '0020_runs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="Claim",
+            name='Claim',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("checkpoint_hash", models.CharField(help_text="SHA-256 of the weights.", max_length=64)),
-                ("index", models.PositiveIntegerField(help_text="Of the feature.")),
-                ("says", models.JSONField(help_text="See engine/claims/kinds.py.")),
-                ("from_findings", models.BooleanField(default=False, help_text="It stands in findings.json.")),
-                (
-                    "stated",
-                    models.JSONField(
-                        help_text="Scores of a pattern when it was claimed, and on which corpus.", null=True
-                    ),
-                ),
-                ("note", models.CharField(blank=True, max_length=1000)),
-                ("author_name", models.CharField(blank=True, help_text="Stays when the user goes.", max_length=200)),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                (
-                    "author",
-                    models.ForeignKey(
-                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('checkpoint_hash', models.CharField(help_text='SHA-256 of the weights.', max_length=64)),
+                ('index', models.PositiveIntegerField(help_text='Of the feature.')),
+                ('says', models.JSONField(help_text='See engine/claims/kinds.py.')),
+                ('from_findings', models.BooleanField(default=False, help_text='It stands in findings.json.')),
+                ('stated', models.JSONField(help_text='Scores of a pattern when it was claimed, and on which corpus.', null=True)),
+                ('note', models.CharField(blank=True, max_length=1000)),
+                ('author_name', models.CharField(blank=True, help_text='Stays when the user goes.', max_length=200)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('author', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                "ordering": ["-created"],
+                'ordering': ['-created'],
             },
         ),
         migrations.CreateModel(
-            name="ClaimTest",
+            name='ClaimTest',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("holds", models.BooleanField(help_text="Unknown: it could not be tested.", null=True)),
-                ("figure", models.TextField(help_text="That says so, or why it could not be tested.")),
-                ("scores", models.JSONField(help_text="Of a pattern.", null=True)),
-                ("tested", models.DateTimeField(default=django.utils.timezone.now)),
-                (
-                    "claim",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="tests", to="features.claim"
-                    ),
-                ),
-                (
-                    "statistics",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="claim_tests",
-                        to="features.statistics",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('holds', models.BooleanField(help_text='Unknown: it could not be tested.', null=True)),
+                ('figure', models.TextField(help_text='That says so, or why it could not be tested.')),
+                ('scores', models.JSONField(help_text='Of a pattern.', null=True)),
+                ('tested', models.DateTimeField(default=django.utils.timezone.now)),
+                ('claim', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tests', to='features.claim')),
+                ('statistics', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='claim_tests', to='features.statistics')),
             ],
         ),
         migrations.AddIndex(
-            model_name="claim",
-            index=models.Index(fields=["checkpoint_hash", "index"], name="claim_about"),
+            model_name='claim',
+            index=models.Index(fields=['checkpoint_hash', 'index'], name='claim_about'),
         ),
         migrations.AddConstraint(
-            model_name="claimtest",
-            constraint=models.UniqueConstraint(fields=("claim", "statistics"), name="claim_tested_once"),
+            model_name='claimtest',
+            constraint=models.UniqueConstraint(fields=('claim', 'statistics'), name='claim_tested_once'),
         ),
     ]

@@ -7,86 +7,56 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0021_claims"),
+        ('features', '0021_claims'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="Judgement",
+            name='Judgement',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("weights", models.CharField(help_text="SHA-256 of the SAE's weights.", max_length=64)),
-                ("width", models.PositiveIntegerField(help_text="Features of that SAE.")),
-                ("index", models.PositiveIntegerField(help_text="Of the feature.")),
-                ("author", models.CharField(max_length=200)),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[("person", "Person"), ("import", "imported"), ("machine", "Machine")],
-                        default="person",
-                        max_length=8,
-                    ),
-                ),
-                ("star", models.BooleanField(default=False)),
-                ("label", models.CharField(blank=True, max_length=200)),
-                ("note", models.TextField(blank=True)),
-                ("tags", models.JSONField(blank=True, default=list)),
-                (
-                    "grade",
-                    models.CharField(
-                        blank=True,
-                        choices=[("clear", "Clear"), ("partly", "Partly"), ("unclear", "Unclear")],
-                        max_length=8,
-                    ),
-                ),
-                ("taken_from", models.CharField(blank=True, help_text="Whose label was confirmed.", max_length=220)),
-                ("revision", models.PositiveIntegerField(default=0, help_text="Changes so far.")),
-                ("changed", models.DateTimeField(default=django.utils.timezone.now)),
-                (
-                    "user",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('weights', models.CharField(help_text="SHA-256 of the SAE's weights.", max_length=64)),
+                ('width', models.PositiveIntegerField(help_text='Features of that SAE.')),
+                ('index', models.PositiveIntegerField(help_text='Of the feature.')),
+                ('author', models.CharField(max_length=200)),
+                ('kind', models.CharField(choices=[('person', 'Person'), ('import', 'imported'), ('machine', 'Machine')], default='person', max_length=8)),
+                ('star', models.BooleanField(default=False)),
+                ('label', models.CharField(blank=True, max_length=200)),
+                ('note', models.TextField(blank=True)),
+                ('tags', models.JSONField(blank=True, default=list)),
+                ('grade', models.CharField(blank=True, choices=[('clear', 'Clear'), ('partly', 'Partly'), ('unclear', 'Unclear')], max_length=8)),
+                ('taken_from', models.CharField(blank=True, help_text='Whose label was confirmed.', max_length=220)),
+                ('revision', models.PositiveIntegerField(default=0, help_text='Changes so far.')),
+                ('changed', models.DateTimeField(default=django.utils.timezone.now)),
+                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                "ordering": ["weights", "index", "author"],
+                'ordering': ['weights', 'index', 'author'],
             },
         ),
         migrations.CreateModel(
-            name="JudgementChange",
+            name='JudgementChange',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("revision", models.PositiveIntegerField()),
-                ("at", models.DateTimeField(default=django.utils.timezone.now)),
-                (
-                    "by",
-                    models.CharField(help_text="Who changed it: its author, or whoever imported it.", max_length=200),
-                ),
-                ("said", models.JSONField(help_text="All its fields from then on.")),
-                (
-                    "judgement",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="changes", to="features.judgement"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('revision', models.PositiveIntegerField()),
+                ('at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('by', models.CharField(help_text='Who changed it: its author, or whoever imported it.', max_length=200)),
+                ('said', models.JSONField(help_text='All its fields from then on.')),
+                ('judgement', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='changes', to='features.judgement')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.AddConstraint(
-            model_name="judgement",
-            constraint=models.UniqueConstraint(fields=("weights", "index", "author", "kind"), name="judgement_once"),
+            model_name='judgement',
+            constraint=models.UniqueConstraint(fields=('weights', 'index', 'author', 'kind'), name='judgement_once'),
         ),
         migrations.AddConstraint(
-            model_name="judgementchange",
-            constraint=models.UniqueConstraint(fields=("judgement", "revision"), name="judgement_change_once"),
+            model_name='judgementchange',
+            constraint=models.UniqueConstraint(fields=('judgement', 'revision'), name='judgement_change_once'),
         ),
     ]

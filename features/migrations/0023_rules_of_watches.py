@@ -4,23 +4,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0022_judgements"),
+        ('features', '0022_judgements'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="watch",
-            name="panels_every",
-            field=models.PositiveIntegerField(
-                default=10, help_text="Panels are kept of the first, the last, starred ones and every so manieth."
-            ),
+            model_name='watch',
+            name='panels_every',
+            field=models.PositiveIntegerField(default=10, help_text='Panels are kept of the first, the last, starred ones and every so manieth.'),
         ),
         migrations.AddField(
-            model_name="watch",
-            name="rules",
-            field=models.JSONField(
-                blank=True, default=dict, help_text="Other limits of warnings, see runs/warnings.py."
-            ),
+            model_name='watch',
+            name='rules',
+            field=models.JSONField(blank=True, default=dict, help_text='Other limits of warnings, see runs/warnings.py.'),
         ),
     ]

@@ -5,68 +5,56 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0023_rules_of_watches"),
+        ('features', '0023_rules_of_watches'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="FeatureSearch",
+            name='FeatureSearch',
             fields=[
-                (
-                    "feature",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="search",
-                        serialize=False,
-                        to="features.feature",
-                    ),
-                ),
-                ("boosted", models.BinaryField(help_text="int32 ids of the tokens it boosts most, the most first.")),
-                ("suppressed", models.BinaryField(help_text="The same of those it suppresses most.")),
-                ("twins", models.BinaryField(default=b"", help_text="int32 indices of features nearly like it.")),
+                ('feature', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='search', serialize=False, to='features.feature')),
+                ('boosted', models.BinaryField(help_text='int32 ids of the tokens it boosts most, the most first.')),
+                ('suppressed', models.BinaryField(help_text='The same of those it suppresses most.')),
+                ('twins', models.BinaryField(default=b'', help_text='int32 indices of features nearly like it.')),
             ],
         ),
         migrations.AddField(
-            model_name="feature",
-            name="nearest_cosine",
-            field=models.FloatField(help_text="Of its decoder row with the most similar one.", null=True),
+            model_name='feature',
+            name='nearest_cosine',
+            field=models.FloatField(help_text='Of its decoder row with the most similar one.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="strongest_correlation",
-            field=models.FloatField(help_text="Highest Pearson correlation with another feature.", null=True),
+            model_name='feature',
+            name='strongest_correlation',
+            field=models.FloatField(help_text='Highest Pearson correlation with another feature.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="twin_of",
-            field=models.PositiveIntegerField(
-                help_text="First of the features nearly like it; empty: none.", null=True
-            ),
+            model_name='feature',
+            name='twin_of',
+            field=models.PositiveIntegerField(help_text='First of the features nearly like it; empty: none.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="twins",
-            field=models.PositiveIntegerField(default=0, help_text="How many these are, itself among them."),
+            model_name='feature',
+            name='twins',
+            field=models.PositiveIntegerField(default=0, help_text='How many these are, itself among them.'),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="grouped",
-            field=models.BooleanField(
-                default=False, help_text="Its features' twins are numbered: see storage/twins.py."
-            ),
+            model_name='statistics',
+            name='grouped',
+            field=models.BooleanField(default=False, help_text="Its features' twins are numbered: see storage/twins.py."),
         ),
         migrations.AddIndex(
-            model_name="feature",
-            index=models.Index(fields=["statistics", "nearest_cosine"], name="feature_nearest"),
+            model_name='feature',
+            index=models.Index(fields=['statistics', 'nearest_cosine'], name='feature_nearest'),
         ),
         migrations.AddIndex(
-            model_name="feature",
-            index=models.Index(fields=["statistics", "strongest_correlation"], name="feature_correlation"),
+            model_name='feature',
+            index=models.Index(fields=['statistics', 'strongest_correlation'], name='feature_correlation'),
         ),
         migrations.AddIndex(
-            model_name="feature",
-            index=models.Index(fields=["statistics", "twin_of"], name="feature_twin"),
+            model_name='feature',
+            index=models.Index(fields=['statistics', 'twin_of'], name='feature_twin'),
         ),
     ]

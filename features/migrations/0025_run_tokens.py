@@ -6,29 +6,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0024_searched_and_grouped"),
+        ('features', '0024_searched_and_grouped'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="RunToken",
+            name='RunToken',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(max_length=60, unique=True)),
-                ("hash", models.CharField(help_text="SHA-256 of the token.", max_length=64, unique=True)),
-                ("revoked", models.BooleanField(default=False)),
-                ("used", models.DateTimeField(null=True)),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                (
-                    "watch",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="tokens", to="features.watch"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=60, unique=True)),
+                ('hash', models.CharField(help_text='SHA-256 of the token.', max_length=64, unique=True)),
+                ('revoked', models.BooleanField(default=False)),
+                ('used', models.DateTimeField(null=True)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('watch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to='features.watch')),
             ],
             options={
-                "ordering": ["created"],
+                'ordering': ['created'],
             },
         ),
     ]

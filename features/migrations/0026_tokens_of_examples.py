@@ -5,28 +5,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0025_run_tokens"),
+        ('features', '0025_run_tokens'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="FeatureExamples",
+            name='FeatureExamples',
             fields=[
-                (
-                    "feature",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="example_tokens",
-                        serialize=False,
-                        to="features.feature",
-                    ),
-                ),
-                (
-                    "tokens",
-                    models.BinaryField(help_text="uint32 numbers of tokens, ascending; see storage/example_tokens.py."),
-                ),
+                ('feature', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='example_tokens', serialize=False, to='features.feature')),
+                ('tokens', models.BinaryField(help_text='uint32 numbers of tokens, ascending; see storage/example_tokens.py.')),
             ],
         ),
     ]

@@ -7,65 +7,42 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0026_tokens_of_examples"),
+        ('features', '0026_tokens_of_examples'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="GradingSample",
+            name='GradingSample',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("key", models.UUIDField(default=uuid.uuid4, unique=True)),
-                ("name", models.CharField(max_length=200)),
-                ("author", models.CharField(help_text="Who had it drawn.", max_length=200)),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                ("seed", models.PositiveIntegerField()),
-                (
-                    "saes",
-                    models.JSONField(
-                        help_text="Those it is drawn from: slug, name, weights, and alive features by stratum."
-                    ),
-                ),
-                ("items", models.JSONField(help_text="In the order they are shown: see grading/sample.py, Item.")),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('key', models.UUIDField(default=uuid.uuid4, unique=True)),
+                ('name', models.CharField(max_length=200)),
+                ('author', models.CharField(help_text='Who had it drawn.', max_length=200)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('seed', models.PositiveIntegerField()),
+                ('saes', models.JSONField(help_text='Those it is drawn from: slug, name, weights, and alive features by stratum.')),
+                ('items', models.JSONField(help_text='In the order they are shown: see grading/sample.py, Item.')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
-            name="GradingAnswer",
+            name='GradingAnswer',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("grader", models.CharField(max_length=200)),
-                ("number", models.PositiveIntegerField(help_text="Of the item, from 0 on.")),
-                (
-                    "grade",
-                    models.CharField(
-                        blank=True,
-                        choices=[("clear", "Clear"), ("partly", "Partly"), ("unclear", "Unclear")],
-                        max_length=8,
-                    ),
-                ),
-                (
-                    "picked",
-                    models.PositiveSmallIntegerField(
-                        help_text="The example taken for the stranger, from 0 on.", null=True
-                    ),
-                ),
-                ("changed", models.DateTimeField(auto_now=True)),
-                (
-                    "sample",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="answers", to="features.gradingsample"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('grader', models.CharField(max_length=200)),
+                ('number', models.PositiveIntegerField(help_text='Of the item, from 0 on.')),
+                ('grade', models.CharField(blank=True, choices=[('clear', 'Clear'), ('partly', 'Partly'), ('unclear', 'Unclear')], max_length=8)),
+                ('picked', models.PositiveSmallIntegerField(help_text='The example taken for the stranger, from 0 on.', null=True)),
+                ('changed', models.DateTimeField(auto_now=True)),
+                ('sample', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='answers', to='features.gradingsample')),
             ],
             options={
-                "ordering": ["sample", "grader", "number"],
-                "constraints": [
-                    models.UniqueConstraint(fields=("sample", "grader", "number"), name="grading_answer_once")
-                ],
+                'ordering': ['sample', 'grader', 'number'],
+                'constraints': [models.UniqueConstraint(fields=('sample', 'grader', 'number'), name='grading_answer_once')],
             },
         ),
     ]

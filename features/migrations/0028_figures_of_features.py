@@ -4,59 +4,58 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0027_blind_grading"),
+        ('features', '0027_blind_grading'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="feature",
-            name="description_f1",
-            field=models.FloatField(help_text="Of its best simple pattern, on odd rows.", null=True),
+            model_name='feature',
+            name='description_f1',
+            field=models.FloatField(help_text='Of its best simple pattern, on odd rows.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="encoder_cosine",
-            field=models.FloatField(help_text="Of its column of W_enc with its row of W_dec.", null=True),
+            model_name='feature',
+            name='encoder_cosine',
+            field=models.FloatField(help_text='Of its column of W_enc with its row of W_dec.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="encoder_norm",
-            field=models.FloatField(help_text="Length of its column of W_enc.", null=True),
+            model_name='feature',
+            name='encoder_norm',
+            field=models.FloatField(help_text='Length of its column of W_enc.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="flags",
-            field=models.PositiveSmallIntegerField(
-                help_text="Sum of FeatureFlag; empty: nothing was looked at.", null=True
-            ),
+            model_name='feature',
+            name='flags',
+            field=models.PositiveSmallIntegerField(help_text='Sum of FeatureFlag; empty: nothing was looked at.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="importance",
-            field=models.FloatField(help_text="Mean loss effect x density: nats per million tokens.", null=True),
+            model_name='feature',
+            name='importance',
+            field=models.FloatField(help_text='Mean loss effect x density: nats per million tokens.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="importance_margin",
-            field=models.FloatField(help_text="Half of its 95 % interval.", null=True),
+            model_name='feature',
+            name='importance_margin',
+            field=models.FloatField(help_text='Half of its 95 % interval.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="skew",
-            field=models.FloatField(help_text="Skewness of the active values.", null=True),
+            model_name='feature',
+            name='skew',
+            field=models.FloatField(help_text='Skewness of the active values.', null=True),
         ),
         migrations.AddField(
-            model_name="feature",
-            name="token_entropy",
-            field=models.FloatField(help_text="Of the tokens it fires on, in bits.", null=True),
+            model_name='feature',
+            name='token_entropy',
+            field=models.FloatField(help_text='Of the tokens it fires on, in bits.', null=True),
         ),
         migrations.AddIndex(
-            model_name="feature",
-            index=models.Index(fields=["statistics", "importance"], name="feature_importance"),
+            model_name='feature',
+            index=models.Index(fields=['statistics', 'importance'], name='feature_importance'),
         ),
         migrations.AddIndex(
-            model_name="feature",
-            index=models.Index(fields=["statistics", "description_f1"], name="feature_description"),
+            model_name='feature',
+            index=models.Index(fields=['statistics', 'description_f1'], name='feature_description'),
         ),
     ]

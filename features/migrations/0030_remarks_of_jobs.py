@@ -4,14 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0029_checkpoint_tests"),
+        ('features', '0029_checkpoint_tests'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="job",
-            name="remarks",
-            field=models.TextField(blank=True, help_text="What was damaged and made again on the way, a line each."),
+            model_name='job',
+            name='remarks',
+            field=models.TextField(blank=True, help_text='What was damaged and made again on the way, a line each.'),
         ),
     ]

@@ -7,101 +7,60 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0030_remarks_of_jobs"),
+        ('features', '0030_remarks_of_jobs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="statistics",
-            name="analysed",
-            field=models.JSONField(default=dict, help_text="What was worked out after it was shown: step -> version."),
+            model_name='statistics',
+            name='analysed',
+            field=models.JSONField(default=dict, help_text='What was worked out after it was shown: step -> version.'),
         ),
         migrations.AddField(
-            model_name="statistics",
-            name="analysis",
-            field=models.JSONField(default=dict, help_text="What those steps say of the SAE as a whole, by step."),
+            model_name='statistics',
+            name='analysis',
+            field=models.JSONField(default=dict, help_text='What those steps say of the SAE as a whole, by step.'),
         ),
         migrations.CreateModel(
-            name="Analysis",
+            name='Analysis',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("queued", "Queued"),
-                            ("running", "Running"),
-                            ("done", "Done"),
-                            ("failed", "Failed"),
-                            ("cancelled", "Cancelled"),
-                        ],
-                        db_index=True,
-                        default="queued",
-                        max_length=12,
-                    ),
-                ),
-                (
-                    "phase",
-                    models.CharField(
-                        blank=True, help_text="What it is at; while a file comes, its name.", max_length=300
-                    ),
-                ),
-                ("done", models.PositiveBigIntegerField(default=0, help_text="Of the phase.")),
-                ("total", models.PositiveBigIntegerField(default=0, help_text="Of the phase; 0: nothing is counted.")),
-                ("rate", models.FloatField(default=0, help_text="Units of the phase per second.")),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("cancel_requested", models.BooleanField(default=False)),
-                ("error", models.TextField(blank=True)),
-                (
-                    "requested_how",
-                    models.CharField(blank=True, help_text="admin, command, first start ...", max_length=60),
-                ),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                ("started", models.DateTimeField(null=True)),
-                ("heartbeat", models.DateTimeField(help_text="When it was last heard of.", null=True)),
-                ("finished", models.DateTimeField(null=True)),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-                (
-                    "sae",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="analyses", to="features.sae"
-                    ),
-                ),
-                (
-                    "statistics",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="analyses", to="features.statistics"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], db_index=True, default='queued', max_length=12)),
+                ('phase', models.CharField(blank=True, help_text='What it is at; while a file comes, its name.', max_length=300)),
+                ('done', models.PositiveBigIntegerField(default=0, help_text='Of the phase.')),
+                ('total', models.PositiveBigIntegerField(default=0, help_text='Of the phase; 0: nothing is counted.')),
+                ('rate', models.FloatField(default=0, help_text='Units of the phase per second.')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('cancel_requested', models.BooleanField(default=False)),
+                ('error', models.TextField(blank=True)),
+                ('requested_how', models.CharField(blank=True, help_text='admin, command, first start ...', max_length=60)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('started', models.DateTimeField(null=True)),
+                ('heartbeat', models.DateTimeField(help_text='When it was last heard of.', null=True)),
+                ('finished', models.DateTimeField(null=True)),
+                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ('sae', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='analyses', to='features.sae')),
+                ('statistics', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='analyses', to='features.statistics')),
             ],
             options={
-                "verbose_name_plural": "analyses",
-                "ordering": ["-id"],
-                "abstract": False,
+                'verbose_name_plural': 'analyses',
+                'ordering': ['-id'],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="FeatureAnalysis",
+            name='FeatureAnalysis',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("step", models.CharField(max_length=16)),
-                ("payload", models.BinaryField(help_text="JSON in zlib; see analysis/rows.py.")),
-                (
-                    "feature",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="analyses", to="features.feature"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('step', models.CharField(max_length=16)),
+                ('payload', models.BinaryField(help_text='JSON in zlib; see analysis/rows.py.')),
+                ('feature', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='analyses', to='features.feature')),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("feature", "step"), name="analysis_once")],
+                'constraints': [models.UniqueConstraint(fields=('feature', 'step'), name='analysis_once')],
             },
         ),
     ]

@@ -7,79 +7,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0031_analyses"),
+        ('features', '0031_analyses'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="Comparison",
+            name='Comparison',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("queued", "Queued"),
-                            ("running", "Running"),
-                            ("done", "Done"),
-                            ("failed", "Failed"),
-                            ("cancelled", "Cancelled"),
-                        ],
-                        db_index=True,
-                        default="queued",
-                        max_length=12,
-                    ),
-                ),
-                (
-                    "phase",
-                    models.CharField(
-                        blank=True, help_text="What it is at; while a file comes, its name.", max_length=300
-                    ),
-                ),
-                ("done", models.PositiveBigIntegerField(default=0, help_text="Of the phase.")),
-                ("total", models.PositiveBigIntegerField(default=0, help_text="Of the phase; 0: nothing is counted.")),
-                ("rate", models.FloatField(default=0, help_text="Units of the phase per second.")),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("cancel_requested", models.BooleanField(default=False)),
-                ("error", models.TextField(blank=True)),
-                (
-                    "requested_how",
-                    models.CharField(blank=True, help_text="admin, command, first start ...", max_length=60),
-                ),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                ("started", models.DateTimeField(null=True)),
-                ("heartbeat", models.DateTimeField(help_text="When it was last heard of.", null=True)),
-                ("finished", models.DateTimeField(null=True)),
-                (
-                    "pairs",
-                    models.BinaryField(
-                        help_text="engine/training/dictionary_match.py, PAIR of each feature.", null=True
-                    ),
-                ),
-                ("figures", models.JSONField(default=dict, help_text="How many are matched, and chance.")),
-                ("about", models.JSONField(default=dict, help_text="Weights and statistics it was made of.")),
-                (
-                    "other",
-                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="features.sae"),
-                ),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-                (
-                    "sae",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="comparisons", to="features.sae"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], db_index=True, default='queued', max_length=12)),
+                ('phase', models.CharField(blank=True, help_text='What it is at; while a file comes, its name.', max_length=300)),
+                ('done', models.PositiveBigIntegerField(default=0, help_text='Of the phase.')),
+                ('total', models.PositiveBigIntegerField(default=0, help_text='Of the phase; 0: nothing is counted.')),
+                ('rate', models.FloatField(default=0, help_text='Units of the phase per second.')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('cancel_requested', models.BooleanField(default=False)),
+                ('error', models.TextField(blank=True)),
+                ('requested_how', models.CharField(blank=True, help_text='admin, command, first start ...', max_length=60)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('started', models.DateTimeField(null=True)),
+                ('heartbeat', models.DateTimeField(help_text='When it was last heard of.', null=True)),
+                ('finished', models.DateTimeField(null=True)),
+                ('pairs', models.BinaryField(help_text='engine/training/dictionary_match.py, PAIR of each feature.', null=True)),
+                ('figures', models.JSONField(default=dict, help_text='How many are matched, and chance.')),
+                ('about', models.JSONField(default=dict, help_text='Weights and statistics it was made of.')),
+                ('other', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='features.sae')),
+                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ('sae', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='comparisons', to='features.sae')),
             ],
             options={
-                "ordering": ["-id"],
-                "abstract": False,
+                'ordering': ['-id'],
+                'abstract': False,
             },
         ),
     ]

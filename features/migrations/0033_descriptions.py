@@ -5,38 +5,22 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0032_comparisons"),
+        ('features', '0032_comparisons'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="FeatureDescription",
+            name='FeatureDescription',
             fields=[
-                (
-                    "feature",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="described",
-                        serialize=False,
-                        to="features.feature",
-                    ),
-                ),
-                ("line", models.CharField(help_text="What a reader sees and a search finds.", max_length=400)),
-                (
-                    "pattern",
-                    models.TextField(
-                        blank=True, help_text="As docs/asking.md has it; empty: too rare to look for one."
-                    ),
-                ),
-                ("chosen_f1", models.FloatField(help_text="On the even rows, on which it was chosen.", null=True)),
-                (
-                    "active",
-                    models.PositiveBigIntegerField(default=0, help_text="Tokens on which the feature is active."),
-                ),
-                ("held", models.PositiveBigIntegerField(default=0, help_text="Tokens on which the pattern holds.")),
-                ("hits", models.PositiveBigIntegerField(default=0, help_text="Both.")),
+                ('feature', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='described', serialize=False, to='features.feature')),
+                ('line', models.CharField(help_text='What a reader sees and a search finds.', max_length=400)),
+                ('pattern', models.TextField(blank=True, help_text='As docs/asking.md has it; empty: too rare to look for one.')),
+                ('chosen_f1', models.FloatField(help_text='On the even rows, on which it was chosen.', null=True)),
+                ('active', models.PositiveBigIntegerField(default=0, help_text='Tokens on which the feature is active.')),
+                ('held', models.PositiveBigIntegerField(default=0, help_text='Tokens on which the pattern holds.')),
+                ('hits', models.PositiveBigIntegerField(default=0, help_text='Both.')),
             ],
         ),
     ]

@@ -7,77 +7,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0033_descriptions"),
+        ('features', '0033_descriptions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="DecoderMap",
+            name='DecoderMap',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("queued", "Queued"),
-                            ("running", "Running"),
-                            ("done", "Done"),
-                            ("failed", "Failed"),
-                            ("cancelled", "Cancelled"),
-                        ],
-                        db_index=True,
-                        default="queued",
-                        max_length=12,
-                    ),
-                ),
-                (
-                    "phase",
-                    models.CharField(
-                        blank=True, help_text="What it is at; while a file comes, its name.", max_length=300
-                    ),
-                ),
-                ("done", models.PositiveBigIntegerField(default=0, help_text="Of the phase.")),
-                ("total", models.PositiveBigIntegerField(default=0, help_text="Of the phase; 0: nothing is counted.")),
-                ("rate", models.FloatField(default=0, help_text="Units of the phase per second.")),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("cancel_requested", models.BooleanField(default=False)),
-                ("error", models.TextField(blank=True)),
-                (
-                    "requested_how",
-                    models.CharField(blank=True, help_text="admin, command, first start ...", max_length=60),
-                ),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                ("started", models.DateTimeField(null=True)),
-                ("heartbeat", models.DateTimeField(help_text="When it was last heard of.", null=True)),
-                ("finished", models.DateTimeField(null=True)),
-                (
-                    "checkpoint_hash",
-                    models.CharField(blank=True, help_text="Of the weights that were laid flat.", max_length=64),
-                ),
-                ("seed", models.PositiveIntegerField(default=0)),
-                (
-                    "places",
-                    models.BinaryField(default=b"", help_text="float32 [d_sae, 2], NaN where a decoder is all zeros."),
-                ),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-                (
-                    "sae",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="maps", to="features.sae"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], db_index=True, default='queued', max_length=12)),
+                ('phase', models.CharField(blank=True, help_text='What it is at; while a file comes, its name.', max_length=300)),
+                ('done', models.PositiveBigIntegerField(default=0, help_text='Of the phase.')),
+                ('total', models.PositiveBigIntegerField(default=0, help_text='Of the phase; 0: nothing is counted.')),
+                ('rate', models.FloatField(default=0, help_text='Units of the phase per second.')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('cancel_requested', models.BooleanField(default=False)),
+                ('error', models.TextField(blank=True)),
+                ('requested_how', models.CharField(blank=True, help_text='admin, command, first start ...', max_length=60)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('started', models.DateTimeField(null=True)),
+                ('heartbeat', models.DateTimeField(help_text='When it was last heard of.', null=True)),
+                ('finished', models.DateTimeField(null=True)),
+                ('checkpoint_hash', models.CharField(blank=True, help_text='Of the weights that were laid flat.', max_length=64)),
+                ('seed', models.PositiveIntegerField(default=0)),
+                ('places', models.BinaryField(default=b'', help_text='float32 [d_sae, 2], NaN where a decoder is all zeros.')),
+                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ('sae', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='maps', to='features.sae')),
             ],
             options={
-                "verbose_name_plural": "maps",
-                "ordering": ["-id"],
-                "abstract": False,
+                'verbose_name_plural': 'maps',
+                'ordering': ['-id'],
+                'abstract': False,
             },
         ),
     ]

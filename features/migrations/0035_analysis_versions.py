@@ -4,14 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0034_decoder_maps"),
+        ('features', '0034_decoder_maps'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="analysis",
-            name="versions",
-            field=models.JSONField(default=dict, help_text="Of saeviz and of the steps that it was to do."),
+            model_name='analysis',
+            name='versions',
+            field=models.JSONField(default=dict, help_text='Of saeviz and of the steps that it was to do.'),
         ),
     ]

@@ -7,161 +7,86 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0035_analysis_versions"),
+        ('features', '0035_analysis_versions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="judgement",
-            name="machine",
-            field=models.JSONField(
-                blank=True,
-                default=dict,
-                help_text="Of a machine's label: model, detection score, its shuffled control.",
-            ),
+            model_name='judgement',
+            name='machine',
+            field=models.JSONField(blank=True, default=dict, help_text="Of a machine's label: model, detection score, its shuffled control."),
         ),
         migrations.AddField(
-            model_name="judgement",
-            name="rejected_by",
+            model_name='judgement',
+            name='rejected_by',
             field=models.CharField(blank=True, help_text="Who has rejected a machine's label.", max_length=200),
         ),
         migrations.CreateModel(
-            name="AutoInterp",
+            name='AutoInterp',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("queued", "Queued"),
-                            ("running", "Running"),
-                            ("done", "Done"),
-                            ("failed", "Failed"),
-                            ("cancelled", "Cancelled"),
-                        ],
-                        db_index=True,
-                        default="queued",
-                        max_length=12,
-                    ),
-                ),
-                (
-                    "phase",
-                    models.CharField(
-                        blank=True, help_text="What it is at; while a file comes, its name.", max_length=300
-                    ),
-                ),
-                ("done", models.PositiveBigIntegerField(default=0, help_text="Of the phase.")),
-                ("total", models.PositiveBigIntegerField(default=0, help_text="Of the phase; 0: nothing is counted.")),
-                ("rate", models.FloatField(default=0, help_text="Units of the phase per second.")),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("cancel_requested", models.BooleanField(default=False)),
-                ("error", models.TextField(blank=True)),
-                (
-                    "requested_how",
-                    models.CharField(blank=True, help_text="admin, command, first start ...", max_length=60),
-                ),
-                ("created", models.DateTimeField(default=django.utils.timezone.now)),
-                ("started", models.DateTimeField(null=True)),
-                ("heartbeat", models.DateTimeField(help_text="When it was last heard of.", null=True)),
-                ("finished", models.DateTimeField(null=True)),
-                (
-                    "checkpoint_hash",
-                    models.CharField(help_text="Of the weights that the labels are about.", max_length=64),
-                ),
-                ("features", models.JSONField(help_text="Feature indices, in the order in which they are labelled.")),
-                (
-                    "companion",
-                    models.PositiveIntegerField(
-                        blank=True,
-                        help_text="Labelled for the control alone, where one feature is asked for.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "address",
-                    models.CharField(help_text="Of the language model, up to /chat/completions.", max_length=500),
-                ),
-                (
-                    "model",
-                    models.CharField(help_text="Its name there, which is the author of the labels.", max_length=200),
-                ),
-                (
-                    "key_variable",
-                    models.CharField(blank=True, help_text="Environment variable with the key.", max_length=100),
-                ),
-                ("seed", models.PositiveIntegerField(default=0)),
-                ("most_calls", models.PositiveIntegerField(help_text="Requests that may be sent.")),
-                ("most_tokens", models.PositiveBigIntegerField(help_text="Tokens that may be spent, in and out.")),
-                ("most_cost", models.FloatField(blank=True, help_text="In the currency of the prices.", null=True)),
-                ("price_in", models.FloatField(blank=True, help_text="Of a million tokens sent.", null=True)),
-                ("price_out", models.FloatField(blank=True, help_text="Of a million tokens answered.", null=True)),
-                ("calls", models.PositiveIntegerField(default=0, help_text="Requests sent; counted before they are.")),
-                (
-                    "failed_calls",
-                    models.PositiveIntegerField(default=0, help_text="Of these, without an answer of use."),
-                ),
-                ("tokens_in", models.PositiveBigIntegerField(default=0)),
-                ("tokens_out", models.PositiveBigIntegerField(default=0)),
-                (
-                    "counted_here",
-                    models.BooleanField(default=False, help_text="Some tokens were estimated: nobody said how many."),
-                ),
-                ("outcome", models.JSONField(blank=True, default=dict, help_text="Scores of all features together.")),
-                (
-                    "requested_by",
-                    models.ForeignKey(
-                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-                (
-                    "sae",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="autointerps", to="features.sae"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], db_index=True, default='queued', max_length=12)),
+                ('phase', models.CharField(blank=True, help_text='What it is at; while a file comes, its name.', max_length=300)),
+                ('done', models.PositiveBigIntegerField(default=0, help_text='Of the phase.')),
+                ('total', models.PositiveBigIntegerField(default=0, help_text='Of the phase; 0: nothing is counted.')),
+                ('rate', models.FloatField(default=0, help_text='Units of the phase per second.')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('cancel_requested', models.BooleanField(default=False)),
+                ('error', models.TextField(blank=True)),
+                ('requested_how', models.CharField(blank=True, help_text='admin, command, first start ...', max_length=60)),
+                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ('started', models.DateTimeField(null=True)),
+                ('heartbeat', models.DateTimeField(help_text='When it was last heard of.', null=True)),
+                ('finished', models.DateTimeField(null=True)),
+                ('checkpoint_hash', models.CharField(help_text='Of the weights that the labels are about.', max_length=64)),
+                ('features', models.JSONField(help_text='Feature indices, in the order in which they are labelled.')),
+                ('companion', models.PositiveIntegerField(blank=True, help_text='Labelled for the control alone, where one feature is asked for.', null=True)),
+                ('address', models.CharField(help_text='Of the language model, up to /chat/completions.', max_length=500)),
+                ('model', models.CharField(help_text='Its name there, which is the author of the labels.', max_length=200)),
+                ('key_variable', models.CharField(blank=True, help_text='Environment variable with the key.', max_length=100)),
+                ('seed', models.PositiveIntegerField(default=0)),
+                ('most_calls', models.PositiveIntegerField(help_text='Requests that may be sent.')),
+                ('most_tokens', models.PositiveBigIntegerField(help_text='Tokens that may be spent, in and out.')),
+                ('most_cost', models.FloatField(blank=True, help_text='In the currency of the prices.', null=True)),
+                ('price_in', models.FloatField(blank=True, help_text='Of a million tokens sent.', null=True)),
+                ('price_out', models.FloatField(blank=True, help_text='Of a million tokens answered.', null=True)),
+                ('calls', models.PositiveIntegerField(default=0, help_text='Requests sent; counted before they are.')),
+                ('failed_calls', models.PositiveIntegerField(default=0, help_text='Of these, without an answer of use.')),
+                ('tokens_in', models.PositiveBigIntegerField(default=0)),
+                ('tokens_out', models.PositiveBigIntegerField(default=0)),
+                ('counted_here', models.BooleanField(default=False, help_text='Some tokens were estimated: nobody said how many.')),
+                ('outcome', models.JSONField(blank=True, default=dict, help_text='Scores of all features together.')),
+                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ('sae', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='autointerps', to='features.sae')),
             ],
             options={
-                "verbose_name": "autointerp",
-                "verbose_name_plural": "autointerp",
-                "ordering": ["-id"],
-                "abstract": False,
+                'verbose_name': 'autointerp',
+                'verbose_name_plural': 'autointerp',
+                'ordering': ['-id'],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="AutoInterpFeature",
+            name='AutoInterpFeature',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("index", models.PositiveIntegerField()),
-                ("examples", models.JSONField(help_text="See autointerp/examples.py, Drawn.")),
-                ("label", models.CharField(blank=True, max_length=200)),
-                (
-                    "control_of",
-                    models.PositiveIntegerField(
-                        help_text="The feature whose label is its shuffled control.", null=True
-                    ),
-                ),
-                ("control_label", models.CharField(blank=True, max_length=200)),
-                (
-                    "answers",
-                    models.JSONField(
-                        default=dict, help_text="Question -> list of 0 and 1; null: it failed. For its label."
-                    ),
-                ),
-                ("control_answers", models.JSONField(default=dict, help_text="The same for the control's label.")),
-                ("label_failed", models.CharField(blank=True, help_text="Why there is no label.", max_length=300)),
-                ("figures", models.JSONField(default=dict, help_text="Score and control: see autointerp/scores.py.")),
-                (
-                    "work",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="features.autointerp"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('index', models.PositiveIntegerField()),
+                ('examples', models.JSONField(help_text='See autointerp/examples.py, Drawn.')),
+                ('label', models.CharField(blank=True, max_length=200)),
+                ('control_of', models.PositiveIntegerField(help_text='The feature whose label is its shuffled control.', null=True)),
+                ('control_label', models.CharField(blank=True, max_length=200)),
+                ('answers', models.JSONField(default=dict, help_text='Question -> list of 0 and 1; null: it failed. For its label.')),
+                ('control_answers', models.JSONField(default=dict, help_text="The same for the control's label.")),
+                ('label_failed', models.CharField(blank=True, help_text='Why there is no label.', max_length=300)),
+                ('figures', models.JSONField(default=dict, help_text='Score and control: see autointerp/scores.py.')),
+                ('work', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='features.autointerp')),
             ],
             options={
-                "ordering": ["pk"],
-                "constraints": [models.UniqueConstraint(fields=("work", "index"), name="autointerp_feature_once")],
+                'ordering': ['pk'],
+                'constraints': [models.UniqueConstraint(fields=('work', 'index'), name='autointerp_feature_once')],
             },
         ),
     ]

@@ -4,16 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("features", "0036_autointerp"),
+        ('features', '0036_autointerp'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="job",
-            name="memory",
-            field=models.PositiveBigIntegerField(
-                default=0, help_text="Bytes that a worker held at most; 0: not known."
-            ),
+            model_name='job',
+            name='memory',
+            field=models.PositiveBigIntegerField(default=0, help_text='Bytes that a worker held at most; 0: not known.'),
         ),
     ]
