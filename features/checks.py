@@ -8,6 +8,8 @@ from django.core import checks
 from django.db import DatabaseError, connection
 from kombu.utils.url import parse_url
 
+from .autointerp import address as addresses
+from .messages import BadRequest
 from .storage import findings_file
 from .storage.files import complaints
 
@@ -44,6 +46,16 @@ def activations_can_be_kept(**kwargs):
             id="features.W003",
         )
     ]
+
+
+@checks.register("features")
+def language_model_has_an_address(**kwargs):
+    try:
+        addresses.of_site()
+        return []
+    except BadRequest as problem:
+        hint = "Correct SAEVIZ_LLM, or leave it out: descriptions by simple patterns need none."
+        return [checks.Warning(f"SAEVIZ_LLM: {problem}", hint=hint, id="features.W004")]
 
 
 @checks.register("features")

@@ -142,11 +142,13 @@ class Client:
     def _answer(self, messages, body: bytes) -> Answer:
         try:
             whole = json.loads(body)
-            text = whole["choices"][0]["message"]["content"]
+            choice = whole["choices"][0]
+            text = choice["message"]["content"]
         except (ValueError, LookupError, TypeError, RecursionError):
             raise CallFailed("What it answered is no answer to a chat: it has no choices[0].message.content.") from None
-        if not isinstance(text, str):
-            raise CallFailed("It answered without any text.")
+        if not isinstance(text, str) or not text.strip():
+            cut = choice.get("finish_reason") == "length"
+            raise CallFailed(f"It answered without any text{', its tokens used up by thinking' if cut else ''}.")
         usage = whole.get("usage") if isinstance(whole.get("usage"), dict) else {}
         told = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
         if all(type(count) is int and 0 <= count < 1e9 for count in told):

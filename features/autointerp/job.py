@@ -96,7 +96,7 @@ class Run:
             return False
         question = prompts.label_question(item.examples["shown"])
         keep = partial(self._keep_label, item)
-        self._ask(question, prompts.MOST_LABEL_TOKENS, prompts.label_of, keep, partial(_fail_label, item))
+        self._ask(question, prompts.label_of, keep, partial(_fail_label, item))
         return True
 
     def _keep_label(self, item: AutoInterpFeature, label: str) -> None:
@@ -143,15 +143,15 @@ class Run:
         question = prompts.detection_question(label, texts)
         read = partial(prompts.fits_of, count=len(texts))
         keep, fail = partial(_keep_answer, item, part, name), partial(_fail_answer, item, part, name)
-        self._ask(question, prompts.MOST_DETECTION_TOKENS, read, keep, fail)
+        self._ask(question, read, keep, fail)
 
     # A question
 
-    def _ask(self, question, most_tokens: int, read, keep, fail) -> None:
+    def _ask(self, question, read, keep, fail) -> None:
         """`keep(what was read)`, or `fail(why)` that gives what takes that back. Raises what ends the job."""
         self._say_how_far()
         try:
-            self.asker.ask(question, most_tokens, read, keep)
+            self.asker.ask(question, prompts.MOST_TOKENS, read, keep)
         except CallFailed as failure:
             if not failure.final:
                 self.without_answer.append(fail(str(failure)))

@@ -8,7 +8,7 @@ from .client import CallFailed
 from .examples import HELD, MARKS, STRENGTHS
 
 LONGEST_LABEL = 200  # characters; as a judgement keeps
-MOST_LABEL_TOKENS, MOST_DETECTION_TOKENS = 400, 400  # of an answer: some models think aloud first
+MOST_TOKENS = 1500  # of an answer: some models think aloud first
 PER_QUESTION = 10  # held-out texts in one question
 QUESTIONS = 1 + 2 * (2 * HELD // PER_QUESTION)  # about a feature: its label; all texts, for the label and its control
 

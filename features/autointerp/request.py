@@ -21,7 +21,7 @@ from .examples import Source
 MOST_FEATURES = 1000
 LOOKED_AT = 3  # features whose questions are put together for an estimate
 ANSWER_TOKENS = 40  # of an answer, about, where nobody has asked this model yet
-SPARE = 1.25  # of an estimate, as a limit that is offered
+CALLS_SPARE, TOKENS_SPARE = 1.25, 2.0  # of an estimate, as limits that are offered: tokenizers differ
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ def _seconds(work: AutoInterp, calls: int) -> float | None:
 
 
 def with_limits(work: AutoInterp, found: Estimate, calls=None, tokens=None, cost=None) -> AutoInterp:
-    """Those given; else a quarter more than the estimate."""
-    work.most_calls = calls or math.ceil(found.calls * SPARE)
-    work.most_tokens = tokens or math.ceil(found.tokens * SPARE)
+    """Those given; else a quarter more calls and twice the tokens of the estimate, and room for one long answer."""
+    work.most_calls = calls or math.ceil(found.calls * CALLS_SPARE)
+    work.most_tokens = tokens or math.ceil(found.tokens * TOKENS_SPARE) + prompts.MOST_TOKENS
     work.most_cost = cost
     return work
 

@@ -1,5 +1,7 @@
 """What came of a job? Every label with its score beside the control's, and both over all features."""
 
+from django.db.models.fields.json import KT
+
 from ..models import AutoInterp, AutoInterpFeature, Judgement
 from ..templatetags.formatting import whole_percent
 
@@ -8,7 +10,8 @@ LISTED = 1000
 
 def results(work: AutoInterp) -> dict:
     """For the page: {"rows", "together", "spent"}."""
-    items = work.items.exclude(index=work.companion if work.companion is not None else -1).defer("answers")
+    items = work.items.exclude(index=work.companion if work.companion is not None else -1)
+    items = items.defer("answers", "control_answers", "examples").annotate(why_none=KT("examples__why_none"))
     rejected = Judgement.objects.filter(weights=work.checkpoint_hash, kind=Judgement.Kind.MACHINE, author=work.model)
     rejected = dict(rejected.exclude(rejected_by="").values_list("index", "rejected_by"))
     rows = [_row(item, rejected.get(item.index, "")) for item in items[:LISTED]]
@@ -25,7 +28,7 @@ def _labelled(rows: list[dict]) -> int:
 def _row(item: AutoInterpFeature, rejected_by: str) -> dict:
     own, control = item.figures.get("own", {}), item.figures.get("control", {})
     scored = "score" in own and "score" in control
-    why = item.examples["why_none"] or item.label_failed or item.figures.get("why_none")
+    why = item.why_none or item.label_failed or item.figures.get("why_none")
     why = why or ("" if scored else own.get("why_none") or control.get("why_none") or "")
     return {
         "index": item.index,

@@ -10,8 +10,8 @@ from .ranges import Range
 
 FOUND = "found"  # in addresses: a sort of its own, by the number of examples with the text, or the rank of the token
 RANKED = {"boosts": "boosted", "suppresses": "suppressed"}  # by -> the end of the logits
-LABEL, GRADE = "label", "grade"  # sorts by what readers keep
-SORTS = ("index", *BY_NAME, LABEL, GRADE)
+LABEL, GRADE, DETECTION = "label", "grade", "detection"  # sorts by what readers, and machines, keep
+SORTS = ("index", *BY_NAME, LABEL, GRADE, DETECTION)
 FILTERS = {
     "": "all",
     "alive": "alive",
@@ -130,7 +130,7 @@ class FeatureList:
     def asks_for_labels(self) -> bool:
         """Whether what readers keep decides on what is listed, or where."""
         searched = self.q and self.by == "label"
-        return bool(searched or self.star or self.labelled or self.grade or self.column in (LABEL, GRADE))
+        return bool(searched or self.star or self.labelled or self.grade or self.column in (LABEL, GRADE, DETECTION))
 
     @property
     def usual_sort(self) -> str:
@@ -184,6 +184,7 @@ class FeatureList:
         if self.column == "index":
             return "the last first" if self.descending else "by number"
         names = {FOUND: "rank" if self.searches_ranks else "examples", LABEL: "label", GRADE: "grade"}
+        names |= {DETECTION: "detection of a machine's label"}
         name = names.get(self.column) or BY_NAME[self.column].title.lower()
         if self.column in (LABEL,) or self.column in BY_NAME and not BY_NAME[self.column].is_number:
             return f"by {name}, {'last' if self.descending else 'first'} in the alphabet first"

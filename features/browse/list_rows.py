@@ -14,7 +14,7 @@ from ..judge.reader import Reader
 from ..models import SAE, Feature, FeatureQuerySet
 from ..patterns.examples import count_examples_with
 from .columns import BY_NAME, annotated
-from .feature_list import FOUND, GRADE, LABEL, RANKED, FeatureList
+from .feature_list import DETECTION, FOUND, GRADE, LABEL, RANKED, FeatureList
 from .logit_search import ranks
 
 TOKENS = {"fired": "top_token", "boosted": "top_logit"}
@@ -151,7 +151,7 @@ class ListRows:
     @property
     def _keys_by_hand(self) -> bool:
         """Whether the database does not know the order."""
-        return self.list.column in (FOUND, LABEL, GRADE)
+        return self.list.column in (FOUND, LABEL, GRADE, DETECTION)
 
     @cached_property
     def _keys(self) -> list[tuple]:
@@ -167,6 +167,9 @@ class ListRows:
         if self.list.column == GRADE:
             value = GRADE_ORDER[label.grade]
             return (not value, sign * value), index
+        if self.list.column == DETECTION:
+            score = label.machine.get("score")
+            return (score is None, sign * (score or 0)), index
         words = label.text.casefold()
         return (not words, tuple(-ord(letter) for letter in words) + (1,) if self.list.descending else words), index
 

@@ -102,6 +102,7 @@ def table(request, slug):
     context = {"sae": sae, "here": "table", "feature_list": features, "page": page, "shown": shown}
     why = rows.why_unsearched or ("" if page.paginator.count else why_none(sae, features.show))
     context |= {"choices": CHOICES, "why_unsearched": why, "quick": quick_note(sae)}
+    context |= {"detection": any(feature.label and "score" in feature.label.machine for feature in shown)}
     context |= {"may_keep": rows.reader is not None, "starred": starred_by(sae, rows.reader)}
     return render(request, "features/table.html", context)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from django.conf import settings
 
 from features.analysis import kept as _analyses  # noqa: F401  (rooms register theirs as they are imported)
+from features.autointerp import kept as _autointerp  # noqa: F401
 from features.importing.kept import corpora as _corpora  # noqa: F401
 from features.importing.kept import files as _files  # noqa: F401
 from features.jobs import leftovers as _jobs  # noqa: F401

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=_number, default=0, help="Of examples and control. Default: 0.")
         parser.add_argument("--prices", type=_prices, default=(None, None), help="Of a million tokens: IN,OUT.")
         parser.add_argument("--most-calls", type=_number, help="Default: a quarter more than the estimate.")
-        parser.add_argument("--most-tokens", type=_number, help="Default: a quarter more than the estimate.")
+        parser.add_argument("--most-tokens", type=_number, help="Default: twice the estimate, and one long answer.")
         parser.add_argument("--most-cost", type=float, help="In the currency of the prices.")
         parser.add_argument("--estimate", action="store_true", help="Say what it will take, and send nothing.")
         parser.add_argument("--queue", action="store_true", help="Leave the work to a worker.")

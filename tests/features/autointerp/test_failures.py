@@ -96,6 +96,12 @@ def test_fields_that_a_model_does_not_know_are_left_out(model):
     assert asks.ask(prompts.label_question([]), 10).text == "a label"
 
 
+def test_a_server_that_asks_for_more_time_than_a_worker_waits_ends_the_job(words, model):
+    model.behaves = BROKEN["asks to wait"][0]
+    work = ended(made(words, model))
+    assert (work.state, work.calls) == ("failed", 1) and "left alone for 9,999 s" in work.error
+
+
 @pytest.mark.parametrize("how", ["down", "nonsense"])
 def test_a_model_that_answers_nothing_of_use_ends_the_job_which_goes_on_when_it_does(how, words, model, client):
     """No score and no label of it; down, each question is tried three times."""
@@ -163,10 +169,10 @@ def test_killed_it_goes_on_without_paying_twice(words, model, monkeypatch):
 def test_it_stops_at_its_limits_and_goes_on_with_others(words, model, client):
     work = ended(made(words, model, calls=4))
     assert work.state == "failed" and "its limit of 4 calls" in work.error and len(model.asked) == 4
-    limits = {"most_calls": "100", "most_tokens": "500"}
+    limits = {"most_calls": "100", "most_tokens": "1500"}
     client.post(f"/saes/tiny/autointerp/{work.pk}/go-on/", limits)
     work = ended(work)
-    assert "440 of its limit of 500 are spent" in work.error and len(model.asked) == 4
+    assert "440 of its limit of 1,500 are spent" in work.error and len(model.asked) == 4
     work = ended(requests.go_on(work, 100, 100_000, None))
     assert work.state == "done" and len(model.asked) == 15 and not asked_twice(model)
 

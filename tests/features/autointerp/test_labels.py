@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
+from features.autointerp.examples import Source
 from features.autointerp.job import run_autointerp
 from features.jobs import worker
 from features.judge import label_files, label_import
@@ -46,7 +47,9 @@ def test_right_labels_are_told_apart_from_shuffled_ones_and_are_a_machines(clien
         and "Shuffled control" in page
         and "0 of them failed (0 %)" in page
     )
-    assert "the word river machine 100 %, control 60 %" in text_of(client.get("/saes/tiny/features/?q=river&by=label"))
+    assert "the word river machine 100 % control 60 %" in text_of(client.get("/saes/tiny/features/?q=river&by=label"))
+    order = json.loads(client.get("/saes/tiny/features.json?sort=-detection&show=alive").getvalue())["features"]
+    assert {row["feature"] for row in order[:3]} == {1, 2, 5} and "detection 100" in order[0]["label_by"]
     (other,) = client.get("/saes/tiny/labels/2.json").json()["others"]
     assert (other["author"], other["kind"], other["machine"]["score"]) == ("parrot-1", "machine", 1.0)
     _travels(client, words)
@@ -82,6 +85,21 @@ def _is_rejected_and_confirmed(client, id):
     assert own["taken_from"] == "parrot-1"
     assert "the word river machine" not in text_of(client.get("/saes/tiny/features/"))
     assert JudgementChange.objects.filter(said__rejected=False).count() == 1
+
+
+def test_labels_are_tried_on_other_rows_than_they_are_made_of(words):
+    source = Source(words)
+    drawn = source.drawn(2, seed=0)
+    text = ["".join(source.text[row][1][1:]) for row in range(source.rows)]
+    shown = [text.index(example["text"].replace("⟦", "").replace("⟧", "")) for example in drawn.shown]
+    held = [text.index(plain) for plain in drawn.held]
+    assert {row % 2 for row in shown} == {0} and {row % 2 for row in held} == {1}
+    assert len(set(held)) == len(held) == 20 and sum(drawn.fits) == 10
+    assert [" river" in text[row] for row in held] == drawn.fits
+    assert all(f"⟦{token}⟧" in example["text"] for example in drawn.shown for token, _ in example["active"])
+    strengths = [max(strength for _, strength in example["active"]) for example in drawn.shown]
+    assert strengths == sorted(strengths, reverse=True) and 1 <= strengths[-1] <= strengths[0] <= 10
+    assert source.drawn(2, seed=0) == drawn != source.drawn(2, seed=1)
 
 
 def test_labels_that_say_nothing_score_as_their_control_does(client, words, model, sent):
