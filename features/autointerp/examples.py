@@ -55,7 +55,7 @@ class Source:
         random = np.random.default_rng([seed, index])
         seen = {example["plain"] for example in shown}
         positives = places.across_sizes(np.flatnonzero(places.rows % 2 == 1), seen, random)
-        negatives = places.silent(seen | set(positives), random)
+        negatives = places.silent(seen, positives, random)
         held = [*positives, *negatives]
         order = random.permutation(len(held)).tolist()
         why = _why_unscored(len(positives), len(negatives))
@@ -98,8 +98,8 @@ class _Places:
                 break
         return [self._marked(at) for at in chosen]
 
-    def across_sizes(self, among: np.ndarray, seen: set[str], random: np.random.Generator) -> list[str]:
-        """One of each tenth of the activations, no two in a row; more from others, where a tenth has none of use."""
+    def across_sizes(self, among: np.ndarray, seen: set[str], random: np.random.Generator) -> dict[str, int]:
+        """Text -> row: one of each tenth of the activations, no two in a row; more of others where one has none."""
         order = among[np.argsort(self.sizes[among], kind="stable")]
         tenths = [random.permutation(tenth).tolist() for tenth in np.array_split(order, HELD)]
         found: dict[str, int] = {}  # text -> row
@@ -110,10 +110,10 @@ class _Places:
                     text = self._plain(self.rows[at], self.positions[at])
                     if text not in seen and self.rows[at] not in found.values():
                         found.setdefault(text, int(self.rows[at]))
-        return list(found)
+        return found
 
-    def silent(self, seen: set[str], random: np.random.Generator) -> list[str]:
-        """Places drawn evenly from odd rows, no two in a row, with no activation in all the text shown of them."""
+    def silent(self, seen: set[str], positives: dict[str, int], random: np.random.Generator) -> list[str]:
+        """Places drawn evenly from odd rows that no other is in, with no activation in all the text shown of them."""
         source, found = self.source, {}  # text -> row
         for _ in range(TRIES if source.rows > 1 else 0):
             row = 2 * int(random.integers(source.rows // 2)) + 1
@@ -123,8 +123,9 @@ class _Places:
             low, high = (row * source.width + max(0, at - source.first) for at in (first, first + len(pieces)))
             text = "".join(pieces)
             is_silent = np.searchsorted(self.tokens, low) == np.searchsorted(self.tokens, high)
-            if is_silent and text.strip() and text not in seen and row not in found.values():
-                found.setdefault(text, row)
+            is_new = text not in seen | {*positives, *found} and row not in (*positives.values(), *found.values())
+            if is_silent and is_new and text.strip():
+                found[text] = row
             if len(found) == HELD:
                 break
         return list(found)
