@@ -3,9 +3,9 @@
 PYTHON ?= python3
 IN_ENVIRONMENT = exec $(PYTHON) saeviz/running/bootstrap.py
 # Processes of one thread each, as a laptop of two cores has; the tests of a file stay together: they share what takes
-# long to make.
+# long to make. Modules that have been compiled are kept, wherever one is told to keep none: tests start Python often.
 PROCESSES ?= 2
-SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest -n $(PROCESSES) \
+SIDE_BY_SIDE = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(IN_ENVIRONMENT) requirements-dev.txt -m pytest -n $(PROCESSES) \
 	--dist loadfile --no-loadscope-reorder
 
 .PHONY: help run check test soak test-peers lint bench bench-engine clean

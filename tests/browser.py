@@ -17,6 +17,7 @@ QUIET = [
     "--disable-sync",
     "--no-first-run",
 ]
+PATIENCE = 60  # seconds for what takes a tenth of one where nothing else runs
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def narrow_page(browser):
 def opened(browser, viewport=None, **options):
     context = browser.new_context(viewport=viewport or {"width": 1440, "height": 1000}, **options)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE * 1000)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
@@ -60,7 +61,7 @@ def opened(browser, viewport=None, **options):
     assert not errors, errors
 
 
-def close(context, seconds=20):
+def close(context, seconds=PATIENCE):
     """Close what a test has opened, and wait for the requests it leaves behind: the database is emptied next."""
     context.close()
     until = time.monotonic() + seconds

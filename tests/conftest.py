@@ -2,18 +2,46 @@
 
 import numpy as np
 import pytest
+from django.db import connection
 from django.test import override_settings
 
 from features.jobs import doorbell, loaded_job
 from features.storage import write
-from tests import made_up
+from tests import made_up, migrated
 
-LONG = {"test_finding_checks.py", "test_gelu1l.py"}
+LONG = {"test_finding_checks.py", "test_gelu1l.py", "test_live.py", "test_upgrade.py", "test_triton.py"}
 
 
 def pytest_collection_modifyitems(items):
-    """Files that take longest come first, those that start real processes among them: others fill up what is left."""
-    items.sort(key=lambda item: item.get_closest_marker("service") is None and item.path.name not in LONG)
+    """Files that take longest come first, those with real processes and browsers: others fill up what is left."""
+    items.sort(key=_how_soon_done)
+
+
+def _how_soon_done(item):
+    if item.get_closest_marker("service"):
+        return 0
+    return 1 if item.path.name in LONG else 2 + (item.get_closest_marker("browser") is None)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings):
+    """In SQLite the tests' database is a copy; what Django makes before it is made without going through migrations."""
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["MIGRATE"] = False
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    if connection.vendor == "sqlite":
+        with django_db_blocker.unblock():
+            migrated.copy_to(connection.connection)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files():
+    """They are looked for when they are asked for: each test has a client, and a client would list them all."""
+    with override_settings(WHITENOISE_AUTOREFRESH=True):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ def double(number, say):
 
 def keep(size):
     held = b"x" * size
-    time.sleep(20)
+    time.sleep(600)
     return held
 
 

@@ -45,10 +45,10 @@ def test_what_goes_beyond_a_bound_is_ended_by_its_numbers_and_the_next_question_
     ):
         ask(children, keep, 200 << 20)
     with pytest.raises(ChildEnded, match=r"^a\.pt took more than 0\.2 s and was ended\."):
-        ask(children, wait, 20, bounds=Bounds(64 << 20, 0.2))
+        ask(children, wait, 600, bounds=Bounds(64 << 20, 0.2))
     with pytest.raises(ChildEnded, match="was ended by SIGSEGV"):
         ask(children, die)
-    assert time.monotonic() - began < 15  # none of them was waited for
+    assert time.monotonic() - began < 300  # none of them was waited for
     assert ask(children, double, 2) == 4
 
 
@@ -60,7 +60,7 @@ def test_who_stops_waiting_ends_the_child_at_once(children):
         raise Stopped
 
     with children.one() as child, pytest.raises(Stopped):
-        child.ask(wait, (20,), ENOUGH, "a.pt", tick=stop)
+        child.ask(wait, (600,), ENOUGH, "a.pt", tick=stop)
     assert not child.is_alive
 
 
@@ -80,7 +80,7 @@ def test_a_child_never_outlives_its_parent_also_while_a_library_keeps_it_busy():
     time.sleep(0.3)
     process.kill()
     process.wait()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while is_running(pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert not is_running(pid)

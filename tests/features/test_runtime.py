@@ -56,7 +56,7 @@ def in_threads(n, work):
 
     threads = [threading.Thread(target=run) for _ in range(n)]
     [thread.start() for thread in threads]
-    [thread.join(10) for thread in threads]
+    [thread.join(60) for thread in threads]
     return found
 
 
@@ -127,7 +127,7 @@ def test_everyone_who_waits_for_a_failing_load_hears_of_it(loads, monkeypatch):
 
     def broken(sae):
         tries.append(sae.slug)
-        time.sleep(0.05)
+        time.sleep(0.5)  # by then all wait for it
         raise OSError("gone")
 
     def attempt():
@@ -159,7 +159,7 @@ def held(sae, inside, go, ticket=""):
     def have():
         with runtime.loaded(sae, ticket=ticket):
             inside.set()
-            go.wait(10)
+            go.wait(60)
 
     thread = threading.Thread(target=have)
     thread.start()
@@ -170,7 +170,7 @@ def test_who_waits_hears_the_place_and_the_first_comes_first(loads, monkeypatch)
     one, go, order = sae(), threading.Event(), []
     inside = threading.Event()
     threads = [held(one, inside, go, "its turn")]
-    inside.wait(10)
+    inside.wait(60)
 
     def ask(name):
         with runtime.analysed(one, [0, 1], ticket=name):
@@ -189,7 +189,7 @@ def test_who_waits_hears_the_place_and_the_first_comes_first(loads, monkeypatch)
     with pytest.raises(runtime.Busy, match="^4th in line for the model after 0 s"):
         slug_of_loaded(one)
     go.set()
-    [thread.join(10) for thread in threads]
+    [thread.join(60) for thread in threads]
     assert order == ["a", "b", "c"] and runtime.state(one)["waiting"] == 0
 
 
@@ -198,7 +198,7 @@ def test_whatever_is_asked_no_more_wait_than_there_are_places(loads, monkeypatch
     monkeypatch.setattr(runtime, "_places", threading.BoundedSemaphore(2))
     inside, go = threading.Event(), threading.Event()
     threads = [held(sae(), inside, go)]
-    inside.wait(10)
+    inside.wait(60)
     threads.append(held(sae(), threading.Event(), go))
     while not runtime.state(sae())["waiting"]:
         time.sleep(0.001)
@@ -206,7 +206,7 @@ def test_whatever_is_asked_no_more_wait_than_there_are_places(loads, monkeypatch
         pass
     assert busy.value.retry_after >= 1
     go.set()
-    [thread.join(10) for thread in threads]
+    [thread.join(60) for thread in threads]
     with runtime.place(), asked(sae()), runtime.loaded(sae()):  # who has a place needs no other
         assert runtime._places._value == 1
 

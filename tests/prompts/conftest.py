@@ -1,5 +1,7 @@
 """An SAE whose prompts are analysed by hand-written numbers, with and without stored statistics."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from django.utils import timezone
@@ -58,10 +60,29 @@ def sae(bare_sae):
     statistics = Statistics.objects.create(
         sae=bare_sae, corpus=bare_sae.corpus, tokens=960, checkpoint_hash="abc", completed=timezone.now()
     )
-    feature_rows.save([row_of(statistics, made_up.feature(index)) for index in range(STORED)])
+    feature_rows.save(rows_of(statistics))
     bare_sae.statistics = statistics
     bare_sae.save()
     return bare_sae
+
+
+def rows_of(statistics):
+    """Of the first features: made once, and as new ones of these statistics for each test."""
+    of_the_first_test, rows = _rows(statistics)
+    rows = deepcopy(rows, {id(of_the_first_test): statistics})
+    for row in rows:
+        row.statistics = statistics
+    return rows
+
+
+_made = []
+
+
+def _rows(statistics):
+    if not _made:
+        features = (made_up.feature(index) for index in range(STORED))
+        _made.append((statistics, [row_of(statistics, feature) for feature in features]))
+    return _made[0]
 
 
 def row_of(statistics, feature):

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.urls import get_resolver
 
@@ -100,6 +101,12 @@ def changelists():
     return sorted(name for name in routes() if re.fullmatch(r"admin:features_\w+_changelist", name))
 
 
+def changelists_to_look_at():
+    """All of one template of Django's: those that have rows, and one without."""
+    empty = [name for name in changelists() if not apps.get_model("features", name.split("_")[1]).objects.exists()]
+    return [name for name in changelists() if name not in empty[1:]]
+
+
 def test_every_route_is_audited_or_named_as_no_page():
     known = {*PAGES, *ADMIN, *names_in(FILES), *names_in(ACTIONS), *OF_WORK, *changelists()}
     unknown = [name for name in routes() if name not in known and not DJANGOS_OWN.fullmatch(name)]
@@ -160,7 +167,7 @@ def test_no_page_violates_a_rule_of_axe_in_light_or_dark_nor_overflows_when_enla
             page.set_viewport_size({"width": width, "height": 1000})
             found[f"{address} at {width}"] = page.evaluate(OVERFLOW) * [f"{page.evaluate(OVERFLOW)} px too wide"]
         page.set_viewport_size({"width": 1440, "height": 1000})
-    for name in [*ADMIN, *changelists()]:
+    for name in [*ADMIN, *changelists_to_look_at()]:
         page = visit(ADMIN.get(name) or f"/admin/features/{name.split('_')[1]}/", "#content")
         found[name] = violations(page, RULES, within="#content")  # around it Django's own
     assert not {address: said for address, said in found.items() if said}

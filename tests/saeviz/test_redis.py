@@ -51,7 +51,7 @@ def test_somebody_else_is_refused(tmp_path, started):
 def test_it_stops_when_asked_and_leaves_nothing(tmp_path, started):
     assert redis_answers(tmp_path)
     started.ask_to_end()
-    started.process.wait(timeout=3)
+    started.process.wait(timeout=60)
     assert not redis_answers(tmp_path, seconds=0)
     assert not paths.redis_socket(tmp_path).exists()
 
@@ -60,7 +60,7 @@ def test_a_stop_forgets_no_request(tmp_path, started):
     assert redis_answers(tmp_path)
     Redis(unix_socket_path=str(paths.redis_socket(tmp_path))).rpush("celery", "job 1")
     started.ask_to_end()
-    started.process.wait(timeout=3)
+    started.process.wait(timeout=60)
     again = Child(embedded_redis.program(tmp_path))
     try:
         assert redis_answers(tmp_path)

@@ -26,7 +26,7 @@ HOLDING, GO = queue.Queue(), threading.Event()
 def echo(environ, start_response):
     if "hold" in environ["QUERY_STRING"]:
         HOLDING.put(1)
-        GO.wait(10)
+        GO.wait(60)
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Seen", environ.get("HTTP_X_REAL", "nothing"))])
     return [str(len(body)).encode()]
@@ -45,7 +45,7 @@ def port(monkeypatch):
         thread.start()
         yield listener.getsockname()[1]
         serving.should_exit = serving.force_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
 def test_pages_never_wait_for_threads_that_questions_and_files_hold(port):
@@ -81,7 +81,7 @@ def test_who_finds_no_place_is_told_so_by_a_thread_that_is_free():
 
 
 def asked(port, method="GET", path="/", body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
     return answer.status, answer.headers["Seen"], answer.read()
@@ -96,7 +96,7 @@ def test_half_requests_keep_no_thread_and_are_ended(port):
         assert asked(port) == (200, "nothing", b"0")
         assert time.monotonic() - began < 1.9  # before any of them is ended
         for each in slow:
-            each.settimeout(10)
+            each.settimeout(60)
         said = [each.recv(100) for each in slow]
     assert set(said[0::3]) == {b""} == set(said[1::3])
     assert all(answer.startswith(b"HTTP/1.1 408") for answer in said[2::3])

@@ -101,12 +101,12 @@ def on_device(small_folder):
     return Subject.load(small_folder / "model", small_folder / "sae", small.HOOK, device=DEVICE.type)
 
 
-STEP = 3  # rows of a chunk
+STEP = 2  # rows of a chunk; an interpreter takes its time for each token
 
 
 @pytest.mark.parametrize("capacity", [8, 1 << 16])
 def test_a_shard_by_kernels_is_that_of_tensors(on_device, rows, capacity, monkeypatch):
-    by_kernels, sums, shard_pass = chunks_of(on_device, rows := rows[:5], capacity=capacity, monkeypatch=monkeypatch)
+    by_kernels, sums, shard_pass = chunks_of(on_device, rows := rows[:3], capacity=capacity, monkeypatch=monkeypatch)
     plain = StreamingSums(*on_device.sae.W_dec.shape, on_device.device)
     for n, (tokens, (chunk,)) in enumerate(by_kernels):
         own_sums, (own,) = shard_pass._chunk(rows[STEP * n : STEP * n + STEP], STEP * n, plain)

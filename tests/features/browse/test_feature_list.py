@@ -61,7 +61,7 @@ def test_previous_and_next_follow_the_list(client, sae, sort):
     Feature.objects.filter(index__in=[1, 2, 5]).update(density=0.25, maximum=1.0, top_token="same")  # ties
     order = listed(client, f"?sort={sort}&show=alive")
     assert len(order) == 7
-    for at, index in enumerate(order):
+    for at, index in list(enumerate(order))[::2]:  # between each two neighbours, from one of them
         data = client.get(f"/saes/tiny/features/{index}.json?sort={sort}&show=alive").json()
         assert (data["listed"]["number"], data["listed"]["total"]) == (at + 1, 7)
         assert data["previous"] == (order[at - 1] if at else None)

@@ -191,7 +191,12 @@ def test_random_leads_to_features_worth_reading(client, sae):
 
 
 def test_plain_random_reaches_every_feature(client, sae):
-    assert {landed(client, "?among=all")[0] for _ in range(300)} == set(range(shown.D_SAE))
+    missing = set(range(shown.D_SAE))
+    for _ in range(1000):  # after 40 or so none is missing
+        missing -= {landed(client, "?among=all")[0]}
+        if not missing:
+            return
+    assert not missing
 
 
 def test_random_stays_in_the_list_that_is_read(client, sae):

@@ -27,26 +27,29 @@ from features.engine.subject import Subject
 from features.gelu1l import convert, download
 from features.gelu1l.convert import published_rows
 from features.gelu1l.published_numbers import read_published
-from features.importing import demo, hub, hub_transfer, job
+from features.importing import hub, hub_transfer, job
 from features.jobs import leases, lifecycle, worker
 from features.management.commands import verify_gelu1l
 from features.models import SAE, Corpus, Import, Job
+from tests.engine import small
 from tests.hub import Hub
 
 D_SAE = 32
+CONTEXT = 1024  # whose mask, which is published too, makes the file large enough to come in many blocks
 DOCUMENTS = [f"The {n}th text has words of its own, {n * n} of them. def f{n}(x): return x + {n}" for n in range(300)]
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """The demo's model under the names that the real one has, and SAEs of a few features."""
+    """A small model under the names and with the context of the real one, and SAEs of a few features."""
     root = tmp_path_factory.mktemp("hub")
     model, tokens, saes, texts = (
         root / name for name in (download.MODEL, download.TOKENS, download.SAES, download.CORPUS)
     )
     for folder in (model, tokens, saes, texts):
         folder.mkdir(parents=True)
-    config = json.loads((demo.MODEL / "config.json").read_text())
+    made = tmp_path_factory.mktemp("made")
+    config = small.write_model(made) | {"n_ctx": CONTEXT}
     names = ("n_layers", "d_model", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab")
     config = {name: config[name] for name in names}
     said = {
@@ -57,15 +60,14 @@ def files(tmp_path_factory):
         "tokenizer_name": download.TOKENS,
     }
     (model / "config.json").write_text(json.dumps(config | said))
-    weights = {name: w.float() for name, w in load_file(demo.MODEL / "model.safetensors").items()}
+    weights = load_file(made / "model.safetensors")
+    weights["pos_embed.W_pos"] = torch.randn(CONTEXT, config["d_model"], generator=torch.Generator().manual_seed(3))
     weights.pop("unembed.b_U", None)
-    mask = torch.ones(config["n_ctx"], config["n_ctx"], dtype=torch.bool).tril()
+    mask = torch.ones(CONTEXT, CONTEXT, dtype=torch.bool).tril()
     weights |= {"blocks.0.attn.mask": mask, "blocks.0.attn.IGNORE": torch.tensor(-1e5)}
     torch.save(weights, model / "model_final.pth")
-    shutil.copy(demo.MODEL / "tokenizer.json", tokens)
+    shutil.copy(made / "tokenizer.json", tokens)
     special = {"bos_token": "<|BOS|>", "eos_token": "<|EOS|>", "pad_token": "<|PAD|>"}
-    known = json.loads((demo.MODEL / "tokenizer_config.json").read_text())
-    special = {name: known.get(name) or value for name, value in special.items()}
     (tokens / "special_tokens_map.json").write_text(json.dumps(special))
     (tokens / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | special))
     for number, run in enumerate(("25", "47")):
@@ -216,7 +218,7 @@ def test_the_converted_model_is_transformer_lens_s_own(served, monkeypatch):
     state = convert_tl_checkpoint(weights, config)
     state.setdefault("unembed.bias", torch.zeros(said["d_vocab"]))
     theirs.load_state_dict(state, strict=True)
-    tokens = torch.tensor([[1, 40, 77, 300, 12, 9]])
+    tokens = torch.tensor([[1, 40, 77, 200, 12, 9]])
     ours, residual = load_model(folder, "cpu").activations_and_residual(tokens, download.HOOK)
     _, cache = theirs.run_with_cache(tokens)
     torch.testing.assert_close(ours, cache[download.HOOK], rtol=1e-5, atol=1e-5)
@@ -230,7 +232,7 @@ def test_rows_of_the_corpus_start_with_bos_and_come_in_the_published_order(serve
     unshuffled[np.random.default_rng(42).permutation(len(rows))] = rows
     tokenizer = Vocabulary.load(folder)
     assert rows.shape[1] == 128 and (rows[:, 0] == tokenizer.bos_id).all()
-    assert tokenizer.tokenizer.decode(unshuffled[0, 1:20].tolist()).strip().startswith("The 0th text has words")
+    assert tokenizer.tokenizer.decode(unshuffled[0, 1:40].tolist()).strip().startswith("The 0th text has words")
 
 
 def test_the_button_asks_a_worker_and_no_hub(db, client, sent, no_network):

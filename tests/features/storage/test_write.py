@@ -221,7 +221,7 @@ def test_without_a_number_a_short_corpus_is_read_whole(tiny, settings):
     assert request_statistics(tiny).tokens == 960
 
 
-def test_chosen_features_of_another_set_are_not_written_into_the_one_shown(tiny, shown):
+def test_chosen_features_of_another_set_are_not_written_into_the_one_shown(tiny, shown, engine):
     before = list(Feature.objects.order_by("index").values_list("index", "count"))
     job = request_statistics(tiny, features=[0, 1])
     Statistics.objects.update(tokens=700)  # meanwhile all features were computed on other tokens
@@ -231,7 +231,7 @@ def test_chosen_features_of_another_set_are_not_written_into_the_one_shown(tiny,
     assert list(Feature.objects.order_by("index").values_list("index", "count")) == before
 
 
-def test_a_job_cancelled_while_its_features_are_written_leaves_the_old_ones_shown(tiny, shown):
+def test_a_job_cancelled_while_its_features_are_written_leaves_the_old_ones_shown(tiny, shown, engine):
     job = request_statistics(tiny)
 
     def stop(progress):
