@@ -12,6 +12,11 @@ from ..engine.text.invisible import visible
 register = template.Library()
 
 
+def is_none(value) -> bool:
+    """None, NaN, or what a template makes of a name that leads nowhere: the empty text."""
+    return value is None or value == "" or value != value
+
+
 @register.filter
 def token(text: str):
     """A token standing alone, its outer spaces as dots, so that " the" and "the" differ; ∅ where it is empty."""
@@ -24,7 +29,7 @@ def token(text: str):
 @register.filter
 def figure(value, digits=4) -> str:
     """With about so many significant digits; "–" for none."""
-    if value is None or value != value:
+    if is_none(value):
         return "–"
     if value == 0:
         return "0"
@@ -36,7 +41,7 @@ def figure(value, digits=4) -> str:
 
 @register.filter
 def percent(share, digits=3) -> str:
-    if share is None or share != share:
+    if is_none(share):
         return "–"
     number = f"{share * 100:.2f}" if share >= 0.9995 else figure(share * 100, digits)
     return f"{number}\u00a0%"  # never broken before the sign
@@ -45,7 +50,7 @@ def percent(share, digits=3) -> str:
 @register.filter
 def whole_percent(share) -> str:
     """Of few cases, where no digit behind the point says anything."""
-    return "–" if share is None else f"{share * 100:.0f}\u00a0%".replace("-", "−")
+    return "–" if is_none(share) else f"{share * 100:.0f}\u00a0%".replace("-", "−")
 
 
 def with_margin(value: float, margin: float) -> str:
@@ -69,7 +74,7 @@ def decimals(value) -> str:
 @register.filter
 def count(number) -> str:
     """12345 as "12,345"."""
-    return "–" if number is None else f"{number:,}"
+    return "–" if is_none(number) else f"{number:,}"
 
 
 @register.filter

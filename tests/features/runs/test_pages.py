@@ -38,6 +38,8 @@ def test_a_folder_that_is_gone_and_files_that_were_not_read_are_told(client, run
     page = client.get("/runs/").content.decode()
     assert "/made cannot be read: gone." in page and "bad.pt</code>: Half." in page
     assert "/made cannot be read: gone." in client.get(f"/runs/{run.slug}/").content.decode()
+    Checkpoint.objects.update(measured=None)  # the first is being read
+    assert [client.get(page).status_code for page in ("/", "/runs/", f"/runs/{run.slug}/")] == [200] * 3
 
 
 def test_a_run_is_drawn_over_its_steps(client, run):
