@@ -13,7 +13,8 @@ from .columns import Column
 from .list_rows import ListRows, values
 
 FORMAT = 1
-AT_ONCE = 2000  # rows that are written together
+AT_ONCE = 200  # rows that are written together: hundreds of such pieces may wait for a slow reader
+BATCH = 20_000  # rows of parquet
 KEPT = ("label", "label_by", "star", "grade", "tags")  # what readers keep, beside the columns
 
 
@@ -96,7 +97,7 @@ def _parquet(rows: ListRows, columns: list[Column]) -> bytes:
         batch = []
         for record in records(rows, columns):
             batch.append(record)
-            if len(batch) == AT_ONCE * 10:
+            if len(batch) == BATCH:
                 writer.write_table(pyarrow.Table.from_pylist(batch, schema))
                 batch = []
         writer.write_table(pyarrow.Table.from_pylist(batch, schema))

@@ -1,13 +1,14 @@
 """Which threads answer which request? Pages have threads of their own, which no question, download or upload takes.
 
-Questions (prompts, patterns) are computed; files are as long as their reader is slow; passwords are slow to check by
-intent. Each kind has its threads, and some room to wait for one. Beyond that a request is answered at once, without a
-thread: come again.
+Questions (prompts, patterns) are computed, searches read every feature; files are as long as their reader is slow;
+passwords are slow to check by intent. Each kind has its threads, and some room to wait for one. Beyond that a request
+is answered at once, without a thread: come again.
 """
 
 import json
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from a2wsgi import WSGIMiddleware
 
@@ -15,6 +16,7 @@ ASKED = r"/saes/[^/]+/(prompt/|ask(/|\.)|features/-?\d+/(try/|without/|explained
 FILES = r"/saes/[^/]+/(features|labels)\.(csv|json|parquet)$|/grading/[^/]+/answers\.|/runs/upload/|/admin/.*/upload/"
 
 LOG_IN = r"/admin/login/$"
+SEARCHES = re.compile(r"(^|&)by=(examples|boosts|suppresses)\b")  # in the query of a list of features
 
 
 @dataclass
@@ -38,11 +40,12 @@ class Rooms:
         self.questions = room(questions, 4 * questions, 5)
         self.files = room(files, 4 * files, 30)
         self.doors = room(1, 8, 5)
+        self.searches = room(2, 12, 5)
         kinds = (ASKED, self.questions), (FILES, self.files), (LOG_IN, self.doors)
         self.kinds = [(re.compile(addresses), its) for addresses, its in kinds]
 
     async def __call__(self, scope, receive, send):
-        room = self._room_of(scope["path"])
+        room = self._room_of(scope["path"], scope["query_string"])
         if room.inside >= room.most:
             return await _come_again(scope, send, room)
         room.inside += 1
@@ -51,8 +54,10 @@ class Rooms:
         finally:
             room.inside -= 1
 
-    def _room_of(self, path: str) -> Room:
+    def _room_of(self, path: str, query: bytes) -> Room:
         """Wherever the site lies: a prefix in front of the path does not matter."""
+        if "/features" in path and SEARCHES.search(unquote(query.decode("latin-1"))):
+            return self.searches
         return next((room for kind, room in self.kinds if kind.search(path)), self.pages)
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import queue
 import socket
 import threading
@@ -15,12 +16,14 @@ from features.ask import admission
 from saeviz.serving import connections, whole_requests
 from saeviz.serving import server as serving_server
 from saeviz.serving.server import QUESTIONS, server
+from tests.soak.files import resident
 
 HALF_HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Half"
 HALF_BODY = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nhalf"
 
 
 HOLDING, GO = queue.Queue(), threading.Event()
+PIECE, PIECES = b"x" * (1 << 16), 1500  # of a large answer, 98 MB
 
 
 def echo(environ, start_response):
@@ -29,6 +32,8 @@ def echo(environ, start_response):
         GO.wait(60)
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Seen", environ.get("HTTP_X_REAL", "nothing"))])
+    if "large" in environ["QUERY_STRING"]:
+        return (PIECE for _ in range(PIECES))
     return [str(len(body)).encode()]
 
 
@@ -49,14 +54,15 @@ def port(monkeypatch):
 
 
 def test_pages_never_wait_for_threads_that_questions_and_files_hold(port):
-    """The server has 1 thread for questions, 1 for files, and room for 3 more of each to wait."""
+    """The server has 1 thread for questions, 1 for files, 2 for searches, and room for more of each to wait."""
     with ExitStack() as open_ones:
         held = []
-        for path in ["/below/saes/a/prompt/?text=hold", "/saes/a/features.csv?hold"] * 4:
+        search = "/saes/a/features/?q=hold&b%79=examples"
+        for path in ["/below/saes/a/prompt/?text=hold", "/saes/a/features.csv?hold", search] * 4:
             each = open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
             held.append(each)
             each.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-        while HOLDING.qsize() < 2:
+        while HOLDING.qsize() < 4:
             time.sleep(0.001)
         for path in ("/", "/saes/a/features/3/", "/saes/a/features/3.json", "/saes/a/model.json"):
             assert asked(port, path=path) == (200, "nothing", b"0")
@@ -132,3 +138,24 @@ def test_what_is_long_to_take_apart_is_refused_before_it_is(port):
         kept.request("GET", "/", headers={f"A{number}": "b" for number in range(20)})
         assert kept.getresponse().read() == b"0"
     assert asked(port, path="/below/admin/login/") == (200, "nothing", b"0")
+
+
+def test_slow_readers_and_long_lines_take_bounded_memory(port):
+    """Fifty readers of 98 MB that take none of it, and lines of 10 MB; pages are answered meanwhile."""
+    before, statuses = resident(os.getpid()), []
+    with ExitStack() as open_ones:
+        held = [open_ones.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(50)]
+        for each in held:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            each.sendall(b"GET /saes/a/features.csv?large HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in range(3):
+            with suppress(OSError):
+                open_ones.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(b"GET /" + b"a" * 10**7)
+            assert asked(port) == (200, "nothing", b"0")
+        for each in held:
+            each.settimeout(0.3)
+            with suppress(TimeoutError):
+                statuses.append(each.recv(12))
+        assert statuses.count(b"HTTP/1.1 503") >= 46 and resident(os.getpid()) - before < 80 << 20
+    while asked(port, path="/saes/a/features.csv")[0] != 200:  # the thread is done with those who are gone
+        time.sleep(0.05)
