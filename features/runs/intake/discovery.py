@@ -15,14 +15,16 @@ from ...models.runs import STATES
 DEEPEST = 6  # folders below the watched one that are looked into
 MOST = 10_000  # checkpoints that are looked at
 STEP_WORDS = "step|steps|checkpoint|checkpoints|ckpt|iter|iteration|epoch|sae|ae|final|samples|tokens|trained"
-BARE = re.compile(r"(\d+)")
+BARE = re.compile(r"(\d[\d_,]*)")
+SHORT = re.compile(r"(?:.*[_\-])?(\d+(?:\.\d+)?)(k|m|b|e\d{1,2})", re.IGNORECASE)  # 1.5M, 1e6
+OF_ALL = re.compile(r"[_\-.]?of[_\-.]?\d+$", re.IGNORECASE)  # step-100-of-1000
 NAMED = re.compile(
     rf"(?:.*[_\-.])?(?:{STEP_WORDS})[_\-=.]?(\d[\d_,]*(?:\.\d+)?)(k|m|b)?(?:[_\-.](?:tokens|steps))?", re.IGNORECASE
 )
 COUNTED = re.compile(r"(?:.*[_\-.])?(\d[\d_,]*(?:\.\d+)?)(k|m|b)?[_\-]?(?:tokens?|samples?|steps?)", re.IGNORECASE)
 NO_STEPS = re.compile(
     r"(?:.*[_\-.])?(layers?|l|h|block|blocks|trainer|seed|width|run|k|l0|d|x|lr|head|expansion|v|version|gpu|rank)"
-    r"[_\-=.]?\d+",
+    r"[_\-=.]?\d+(?:k|m|b|e-?\d+)?",
     re.IGNORECASE,
 )
 LAST_NUMBER = re.compile(r".*[_\-](\d+)")
@@ -119,14 +121,18 @@ def named_step(path: Path, root: Path) -> NamedStep | None:
 
 
 def _step_in(name: str, is_own: bool) -> NamedStep | None:
+    name = OF_ALL.sub("", name)
     if match := BARE.fullmatch(name):
-        return NamedStep(int(match[1]), "")
+        return NamedStep(int(re.sub("[_,]", "", match[1])), "")
     if NO_STEPS.fullmatch(name):
         return None
     if match := NAMED.fullmatch(name) or COUNTED.fullmatch(name):
         number = round(float(re.sub("[_,]", "", match[1])) * TIMES.get((match[2] or "").lower(), 1))
         unit = "tokens" if "token" in name.lower() or "sample" in name.lower() else ""
         return NamedStep(number, unit)
+    if is_own and (match := SHORT.fullmatch(name)):
+        times = 10 ** int(match[2][1:]) if match[2][0] in "eE" else TIMES[match[2].lower()]
+        return NamedStep(round(float(match[1]) * times), "")
     match = LAST_NUMBER.fullmatch(name) if is_own else None
     return NamedStep(int(match[1]), "") if match else None
 

@@ -40,6 +40,9 @@ def told(root: Path) -> dict[str, tuple]:
         (["seed3/final_2000/sae_weights.safetensors", "seed3/100k_tokens/sae_weights.safetensors"],
          {"seed3/final_2000": (2000, "seed3"), "seed3/100k_tokens": (100_000, "seed3")}),
         (["trainer_3/ae.pt"], {"trainer_3/ae.pt": (None, "trainer_3")}),
+        (["1.5M.pt", "sae_1e6.pt", "step-100-of-1000.pt", "1_000/ae.pt", "width_16k/sae_weights.safetensors"],
+         {"1.5M.pt": (1_500_000, "."), "sae_1e6.pt": (1_000_000, "."), "step-100-of-1000.pt": (100, "."),
+          "1_000/ae.pt": (1000, "."), "width_16k": (None, "width_16k")}),
         (["sae_1.5M.pt", "sae_200k_steps.pt"], {"sae_1.5M.pt": (1_500_000, "."), "sae_200k_steps.pt": (200_000, ".")}),
     ],
 )  # fmt: skip
