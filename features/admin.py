@@ -8,6 +8,7 @@ from .importing import admin as admin_imports  # noqa: F401  (registers its page
 from .jobs.admin import ComputesStatistics, ReadOnly
 from .models import SAE, Corpus, Feature, Statistics
 from .runs import admin as admin_runs  # noqa: F401  (the same)
+from .templatetags.formatting import figure, percent
 
 
 @admin.register(SAE)
@@ -31,7 +32,7 @@ class SAEAdmin(ComputesStatistics):
 class FeatureAdmin(ComputesStatistics, ReadOnly):
     """The features that pages show; to be read, and chosen for recomputation."""
 
-    list_display = ["index", "sae", "density", "maximum", "count", "top_token", "top_logit"]
+    list_display = ["index", "sae", "share", "largest", "count", "top_token", "top_logit"]
     list_display_links = None
     list_filter = ["statistics__sae"]
     search_fields = ["=index"]
@@ -48,6 +49,14 @@ class FeatureAdmin(ComputesStatistics, ReadOnly):
         for feature in queryset:
             chosen.setdefault(feature.statistics.sae, []).append(feature.index)
         return list(chosen.items())
+
+    @admin.display(description="density", ordering="density")
+    def share(self, feature):
+        return percent(feature.density)
+
+    @admin.display(description="maximum", ordering="maximum")
+    def largest(self, feature):
+        return figure(feature.maximum)
 
     @admin.display(ordering="statistics__sae")
     def sae(self, feature):

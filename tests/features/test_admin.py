@@ -1,5 +1,6 @@
 """Can staff recompute statistics and follow jobs, and can nobody else?"""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from features.jobs import lifecycle
 from features.jobs.requests import request_statistics
 from features.messages import BadRequest
 from features.models import SAE, Corpus, Feature, Job
+from features.templatetags.formatting import percent
 from tests import made_up
 from tests.features.shown import store
 
@@ -187,7 +189,11 @@ def test_every_list_of_the_admin_can_be_read(client, tiny):
     store(tiny, made_up.Collected())
     client.force_login(get_user_model().objects.create_superuser("root"))
     for name in ("sae", "feature", "job", "corpus", "statistics"):
-        assert client.get(f"/admin/features/{name}/").status_code == 200
+        listed = client.get(f"/admin/features/{name}/")
+        assert listed.status_code == 200
+        assert "Select" not in re.search(r"<title>(.*?)</title>.*<h1>(.*?)</h1>", listed.text, re.DOTALL).group(2)
+        if name == "feature":
+            assert re.findall(r'field-share">([^<]*)<', listed.text)[1] == percent(Feature.objects.get(index=1).density)
     assert client.get(f"{SAES}{tiny.pk}/change/").status_code == 200
 
 
