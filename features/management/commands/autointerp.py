@@ -51,6 +51,7 @@ class Command(BaseCommand):
             if work is None:
                 raise CommandError(f"{sae.slug} has no job {options['go_on']} of labels.")
             lifecycle.pick_up_silent(AutoInterp)
+            work.alone = not options["queue"]  # rings for no worker
             limits = options["most_calls"] or work.most_calls, options["most_tokens"] or work.most_tokens
             return requests.go_on(work, *limits, options["most_cost"] or work.most_cost)
         chosen = _chosen(sae, options)
@@ -62,6 +63,7 @@ class Command(BaseCommand):
         self.stderr.write("\n".join([*chosen.left_out, found.sentence]), self.style.NOTICE)
         if options["estimate"]:
             return None
+        work.alone = not options["queue"]  # as above
         requests.start(work, how="command")
         if options["queue"]:
             self.stdout.write(f"Job {work.pk} is queued. {work.note}".strip())

@@ -153,6 +153,7 @@ def test_the_command_estimates_labels_and_says_what_came_of_it(words, model, sen
     assert "About 10 calls" in capsys.readouterr().err and not model.asked
     call_command("autointerp", "tiny", features=[1, 2])
     out = capsys.readouterr().out
+    assert not sent  # no worker is rung for: the command does it
     assert "100%, control" in out and "the word river" in out and "10 calls" in out
     with pytest.raises(CommandError, match="has labelled all of these 2"):
         call_command("autointerp", "tiny", features=[1, 2])
