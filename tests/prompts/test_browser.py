@@ -1,7 +1,6 @@
 """What a person does on the prompt page, in a real browser: choose, go back, point, read why it is empty."""
 
 import threading
-import time
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -297,21 +296,25 @@ def test_coloured_tokens_keep_their_contrast(page, scheme):
 
 @pytest.fixture
 def slow_model(monkeypatch, made_up_model):
-    """Loads that a reader notices, and pages that do not wait for them."""
-    quick = runtime._subject
-    monkeypatch.setattr(runtime, "_subject", lambda sae: time.sleep(1.5) or quick(sae))
+    """Loads that end when this is set, however long a reader takes to notice, and pages that do not wait for them."""
+    quick, go_on = runtime._subject, threading.Event()
+    monkeypatch.setattr(runtime, "_subject", lambda sae: go_on.wait(300) and quick(sae))
     monkeypatch.setattr("prompts.views.PATIENCE", 0.1)
+    yield go_on
+    go_on.set()
 
 
 def test_the_load_is_told_while_it_goes_on(page, slow_model):
     page.ask()
-    page.wait_for_function("() => /^Loading model … \\d\\.\\d s$/.test(document.getElementById('model').textContent)")
+    page.wait_for_function("() => /^Loading model … \\d+\\.\\d s$/.test(document.getElementById('model').textContent)")
+    slow_model.set()
     page.wait_for_function("() => document.getElementById('model').textContent === ''")
 
 
 def test_a_prompt_asked_during_the_load_is_answered_after_it(page, slow_model):
     page.ask(f"?text={TEXT}&position=3")
     page.wait_for_function("() => document.getElementById('model').textContent.startsWith('Loading model')")
+    slow_model.set()
     page.wait_for_selector(".board")
     assert chosen(page) == ["·you"]
     assert page.evaluate("window.same")
