@@ -71,7 +71,7 @@ def _wait_for_statistics(site: Site) -> None:
     said = ""
     while True:
         sae = SAE.objects.for_pages().filter(slug=SLUG).first()
-        waiting = Job.objects.unfinished().count()
+        waiting = Job.objects.unfinished().filter(sae__slug=SLUG).count()
         if sae and sae.statistics and sae.statistics.completed and not sae.statistics.quick and not waiting:
             break
         told = f"{waiting} computations to be done before it begins"

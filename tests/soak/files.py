@@ -56,6 +56,7 @@ def opened(site: Site, seconds: float) -> str:
             said = _said(attempt)
         took = f"{time.monotonic() - began:.1f} s, child {most.children >> 20:,} MiB, own +{most.own >> 20} MiB"
         lines.append(f"{what}: {took}: {said}")
+        print(f"    {lines[-1]}", flush=True)
     ran = (root / "ran").exists()
     hostile.remove(root)
     return ("A PROGRAM RAN; " if ran else "") + "\n    ".join(["", *lines])
