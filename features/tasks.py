@@ -88,6 +88,8 @@ def watch(is_idle: bool):
         artifacts.remove_leftovers()
         quick_pass.remove_leftovers()
         kept_activations.remove_leftovers()
+        if is_idle:
+            dictionaries.request_for_labels()
         if is_idle and leases.something_waits(KINDS):
             doorbell.ring()
     except DatabaseError:

@@ -96,7 +96,7 @@ def _features(sae: SAE, found: Scores, ranking: Ranking) -> list[dict]:
         record["lift_interval"] = feature_json.numbers([low / found.base_rate, high / found.base_rate])
         record["top_token"] = tokens.get(record["index"], "")
         label = labels.get(record["index"], Label())
-        record["label"] = f"{label.text} (machine)" if label.is_machine else label.text
+        record["label"] = label.marked
     return records
 
 

@@ -40,7 +40,12 @@ SEARCHED = {  # by -> its words
     "description": "descriptions by patterns",
     "examples": "the text of its examples",
 }
-LABELLED = {"yes": "labelled", "no": "not labelled", "machine": "labelled by a machine alone"}
+LABELLED = {
+    "yes": "labelled",
+    "no": "not labelled",
+    "inherited": "labelled as their counterpart",
+    "machine": "labelled by a machine alone",
+}
 GRADES = ("clear", "partly", "unclear", "none")
 MOST_CHOSEN = 1000
 MOST_RANGES = 20

@@ -92,11 +92,11 @@ class ListRows:
             features = _among(features, {index for index, label in labels.items() if label.star})
         if asked.labelled:
             texts = {index for index, label in labels.items() if label.text}
-            machine = {index for index in texts if labels[index].is_machine}
+            weaker = {"machine": "is_machine", "inherited": "is_inherited"}.get(asked.labelled)
             if asked.labelled == "no":
                 features = _among(features, texts, outside=True)
             else:
-                features = _among(features, machine if asked.labelled == "machine" else texts)
+                features = _among(features, {n for n in texts if not weaker or getattr(labels[n], weaker)})
         if asked.grade == "none":
             return _among(features, {index for index, label in labels.items() if label.grade}, outside=True)
         if asked.grade:

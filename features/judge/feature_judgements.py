@@ -1,6 +1,7 @@
 """What does a feature's page say of judgements? The reader's own, those of others, and how they came to be."""
 
 from ..models import SAE, Judgement, JudgementChange
+from . import inherited
 from .fields import EMPTY, FIELDS, said
 from .labels import starred_by
 from .reader import Reader
@@ -20,6 +21,7 @@ def judgements(sae: SAE, index: int, reader: Reader | None) -> dict:
         "own": own_of(own),
         "starred": starred_by(sae, reader),
         "others": [_other(row) for row in rows if row is not own and said(row) != EMPTY],
+        "inherited": [inherited.to_dict(one) for one in inherited.inherited(sae, {index}, rejected=True)],
         "history": [_change(change) for change in changes],
     }
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from ..jobs.views import STAFF_ONLY, may_compute
 from ..messages import BadRequest
 from ..models import SAE, Judgement, JudgementChange
-from . import findings_out, keep, label_files, label_import, machine
+from . import findings_out, inherited, keep, label_files, label_import, machine
 from .feature_judgements import judgements
 from .reader import NOT_SIGNED_IN, reader_of, sign_in
 
@@ -25,7 +25,8 @@ TYPES = {"json": ("application/json", label_files.as_json), "csv": ("text/csv; c
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def feature_labels(request, slug, index):
-    """What is said of a feature; a POST of {"changes": {...}, "revision": n} changes the reader's own."""
+    """What is said of a feature; a POST of {"changes": {...}, "revision": n} changes the reader's own, one of
+    {"reject": {"weights": ..., "feature": n}} (or "take_back") what is inherited from a counterpart."""
     sae, reader = _sae_or_404(slug), reader_of(request)
     if not 0 <= index < sae.d_sae:
         return JsonResponse({"error": f"Feature {index}: this SAE has features 0 to {sae.d_sae - 1}."}, status=404)
@@ -34,6 +35,9 @@ def feature_labels(request, slug, index):
             return _not_signed_in(request, slug)
         try:
             asked = _object(request)
+            if "reject" in asked or "take_back" in asked:
+                _reject(asked, sae, index, reader)
+                return JsonResponse(judgements(sae, index, reader) | {"csrf": get_token(request)})
             revision, taken_from = asked.get("revision"), asked.get("taken_from", "")
             if not isinstance(revision, int) or not isinstance(asked.get("changes"), dict):
                 raise BadRequest('A change is {"changes": {"label": "…"}, "revision": 3}.')
@@ -47,6 +51,17 @@ def feature_labels(request, slug, index):
     if reader is None:
         answer["sign_in"] = sign_in(sae.feature_url(index))
     return JsonResponse(answer | {"csrf": get_token(request)})
+
+
+def _reject(asked: dict, sae: SAE, index: int, reader) -> None:
+    source = asked.get("reject") or asked.get("take_back")
+    known = isinstance(source, dict) and isinstance(source.get("weights"), str)
+    if not known or type(source.get("feature")) is not int or source["feature"] < 0:
+        raise BadRequest('A rejection is {"reject": {"weights": "…", "feature": 17}}: of the counterpart.')
+    if "reject" in asked:
+        inherited.reject(sae, index, source["weights"], source["feature"], reader)
+    else:
+        inherited.take_back(sae, index, source["weights"], source["feature"])
 
 
 @require_POST
@@ -89,7 +104,12 @@ def labels(request, slug):
     authors = rows.values("author", "kind").annotate(count=Count("pk")).order_by("-count", "author")
     changes = JudgementChange.objects.filter(judgement__weights=sae.checkpoint_hash).select_related("judgement")
     context = {"sae": sae, "here": "labels", "reader": reader, "authors": authors, "changes": changes[:SHOWN_CHANGES]}
-    context |= {"total": rows.count(), "elsewhere": _elsewhere(), "may_compute": may_compute(request.user)}
+    context |= {
+        "others": inherited.compared_with(sae),
+        "total": rows.count(),
+        "elsewhere": _elsewhere(),
+        "may_compute": may_compute(request.user),
+    }
     return render(request, "judge/labels.html", context | {"sign_in": sign_in(request.path)})
 
 

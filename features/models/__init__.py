@@ -7,7 +7,7 @@ from .corpus import Corpus
 from .descriptions import FeatureDescription
 from .grading import GradingAnswer, GradingControl, GradingDraw, GradingSample
 from .jobs import Import, Job, QueuedWork, Verification
-from .judgements import Judgement, JudgementChange
+from .judgements import Judgement, JudgementChange, Rejection
 from .kept import KeptActivations
 from .maps import DecoderMap
 from .parts import JobPart, ShardFile
@@ -60,6 +60,7 @@ __all__ = [
     "JudgementChange",
     "KeptActivations",
     "QueuedWork",
+    "Rejection",
     "Run",
     "RunToken",
     "ShardFile",

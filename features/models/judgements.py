@@ -77,3 +77,22 @@ class JudgementChange(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["judgement", "revision"], name="judgement_change_once")]
+
+
+class Rejection(models.Model):
+    """That a feature is not what its counterpart in another SAE is said to be: nothing is inherited from that one."""
+
+    weights = models.CharField(max_length=64, help_text="SHA-256 of the SAE's weights that it is about.")
+    index = models.PositiveIntegerField(help_text="Of its feature.")
+    source_weights = models.CharField(max_length=64, help_text="Of the other SAE.")
+    source_index = models.PositiveIntegerField(help_text="Of the counterpart.")
+    by = models.CharField(max_length=200, help_text="Who rejected it.")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["weights", "index"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["weights", "index", "source_weights", "source_index"], name="rejection_once"
+            ),
+        ]

@@ -60,7 +60,7 @@ export function judgePanel(slug) {
     const before = draft(slug, index);
     if (before) pending = { ...before.changes, ...pending };
     form.classList.remove("stale");
-    form.hidden = !found.reader && !found.others.length && !found.sign_in;
+    form.hidden = !found.reader && !found.others.length && !found.inherited.length && !found.sign_in;
     for (const control of form.querySelectorAll("input, textarea, .switch button")) control.disabled = !found.reader;
     byId("trouble").hidden = true;
     draw();
@@ -83,7 +83,7 @@ export function judgePanel(slug) {
     if (form.tags !== document.activeElement) form.tags.value = (now.tags ?? []).join(", ");
     for (const choice of form.querySelectorAll("[name=grade]")) choice.setAttribute("aria-pressed", String(choice.value === now.grade));
     if (now.note) form.note.closest("details").open = true;
-    byId("others").replaceChildren(...answer.others.map(other), ...(now.taken_from ? [element("li", { class: "muted" }, `Taken from ${now.taken_from}`)] : []));
+    byId("others").replaceChildren(...answer.others.map(other), ...answer.inherited.map(inherited), ...(now.taken_from ? [element("li", { class: "muted" }, `Taken from ${now.taken_from}`)] : []));
     byId("history").hidden = !answer.history.length;
     byId("history").querySelector("ul").replaceChildren(...answer.history.map(change));
     drawStar();
@@ -130,6 +130,37 @@ export function judgePanel(slug) {
       draw();
     } catch (error) {
       if (at === index) trouble([`${error.message} `]);
+    }
+  }
+
+  /** What was said of the counterpart: nobody has confirmed it of this feature. */
+  function inherited(row) {
+    const source = { weights: row.weights, feature: row.feature };
+    const by = `${row.author}, ${row.whence}`;
+    const whence = element("span", { class: "muted" }, ` – ${row.author}, `, element("a", { href: row.address, title: `Correlation ${row.correlation}, chance ${row.correlation_chance}` }, row.whence), " ");
+    const text = [row.star ? "★" : "", row.label, row.tags.join(", "), row.note].filter(Boolean).join(" · ");
+    if (row.rejected_by)
+      return element("li", { class: "muted" }, element("s", {}, text), whence, `rejected by ${row.rejected_by} `, answer.reader ? button("Take back", () => decide({ take_back: source })) : null);
+    return element("li", {}, element("span", { class: "inherited" }, text), whence,
+      answer.reader ? [button("Confirm", () => confirmed(row, by)), " ", button("Reject", () => decide({ reject: source }))] : null);
+  }
+
+  function confirmed(row, by) {
+    const now = current();
+    const changes = { tags: [...new Set([...(now.tags ?? []), ...row.tags])] };
+    if (row.label) changes.label = row.label;
+    if (row.note && row.note !== now.note) changes.note = [now.note, row.note].filter(Boolean).join("\n");
+    if (row.star && row.author === answer.reader) changes.star = true;
+    put(changes, by);
+  }
+
+  async function decide(what) {
+    const at = index;
+    try {
+      const found = await kept.change(at, what);
+      if (at === index) [answer] = [found], draw();
+    } catch (error) {
+      if (at === index) trouble([error.message]);
     }
   }
 

@@ -6,7 +6,7 @@ from django.db import transaction
 from ...engine.training.dictionary_match import PAIR, VERDICTS, by_activity, by_decoder, verdicts
 from ...jobs import lifecycle
 from ...messages import BadRequest
-from ...models import SAE, Comparison
+from ...models import SAE, Checkpoint, Comparison, Judgement
 from ...storage.kept_activations import kept_of
 from .matches import decoder_chance, unit_rows_of, why_no_activity
 
@@ -30,6 +30,22 @@ def request(sae: SAE, other: SAE, user=None, how: str = "page") -> Comparison:
         raise BadRequest(why)
     waits = Comparison.objects.of(sae, other).unfinished().filter(cancel_requested=False).first()
     return waits or lifecycle.enqueue(Comparison(sae=sae, other=other, requested_by=user, requested_how=how))
+
+
+def request_for_labels() -> Comparison | None:
+    """Within a run labels travel by themselves: queue one comparison of a checkpoint that something is kept of with
+    another whose panels are there, unless there is one of these weights or one is at work."""
+    kept = Judgement.objects.saying_something().exclude(kind=Judgement.Kind.MACHINE).values("weights")
+    moments = Checkpoint.objects.filter(same_as=None, sae__statistics__quick=False).exclude(run=None)
+    labelled = moments.filter(sae__checkpoint_hash__in=kept).select_related("sae")
+    if Comparison.objects.unfinished().exists():
+        return None
+    for one in labelled:
+        for other in moments.filter(run=one.run_id).exclude(sae=one.sae_id).select_related("sae"):
+            sides = one.sae, other.sae
+            if not (Comparison.objects.of(*sides) | Comparison.objects.of(*sides[::-1])).exists():
+                return request(other.sae, one.sae, one.requested_by, how="labels")
+    return None
 
 
 def run_comparison(lease) -> None:

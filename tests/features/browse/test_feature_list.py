@@ -28,8 +28,9 @@ def listed(client, query=""):
 
 
 def test_it_lists_every_computed_feature_by_number(client, sae, django_assert_num_queries):
-    # 1 the SAE, 2 how many features, 3 those of this page, 4 what is kept about them, 5 how many are starred
-    with django_assert_num_queries(5) as queries:
+    # 1 the SAE, 2 how many features, 3 those of this page, 4 what is kept about them, 5 comparisons with other SAEs,
+    # 6 how many are starred
+    with django_assert_num_queries(6) as queries:
         assert listed(client) == list(range(shown.COMPUTED))
     assert not [query for query in queries if "payload" in query["sql"] or "quantiles" in query["sql"]]
 
