@@ -31,6 +31,7 @@ app_name = "features"
 urlpatterns = [
     path("", views.home, name="home"),
     path("saes/<slug:slug>/", views.sae, name="sae"),
+    path("saes/<slug:slug>.json", views.sae_json, name="sae-json"),
     path("saes/<slug:slug>/ask/", ask_views.ask, name="ask"),
     path("saes/<slug:slug>/ask/examples/", by_examples, name="ask-by-examples"),
     path("saes/<slug:slug>/ask/near.json", live_views.near_json, name="ask-near"),

@@ -8,6 +8,11 @@ from ..models import SAE, Corpus, Feature, Statistics
 from ..templatetags.formatting import figure, loss_recovered, percent, with_margin
 
 BINS = 60
+FORMAT = 1  # of the figures as JSON
+FIGURES = (  # fields of statistics
+    *("l0", "explained_variance", "dead", "dense", "loss_clean", "loss_reconstructed", "loss_zero_ablated"),
+    *("loss_recovered", "loss_recovered_margin", "loss_cost", "loss_cost_margin", "loss_tokens", "loss_rows"),
+)
 WRONG_BEFORE = {  # transformers' model_type: what statistics without a check of the model left out of account
     **dict.fromkeys(("gemma", "gemma3", "gemma3_text"), "the norms"),
     "gemma2": "the norms and caps",
@@ -53,6 +58,31 @@ def _losses(sae: SAE, statistics: Statistics) -> str:
     )
 
 
+def sae_figures(sae: SAE) -> dict:
+    """What its page says of a whole SAE, as numbers; null where a figure was not measured."""
+    told = ("name", "slug", "d_in", "d_sae", "model_name", "hook_point", "format")
+    about = {name: getattr(sae, name) for name in told}
+    about = {"format": FORMAT, "sae": about | {"weights": sae.checkpoint_hash}, "quick": bool(quick_note(sae))}
+    statistics = sae.statistics
+    if statistics is None:
+        return about | {
+            "population": None,
+            "figures": None,
+            "health": None,
+            "density_histogram": None,
+            "analysis": None,
+        }
+    population = {"tokens": statistics.tokens, "corpus": statistics.corpus.name, "seed": statistics.seed}
+    population |= {"computed": statistics.completed and statistics.completed.isoformat(timespec="minutes")}
+    return about | {
+        "population": population | {"weights": statistics.checkpoint_hash, "versions": statistics.versions},
+        "figures": {name: getattr(statistics, name) for name in FIGURES},
+        "health": statistics.health or None,
+        "density_histogram": density_histogram(sae),
+        "analysis": statistics.analysis or None,
+    }
+
+
 def model_and_text(sae: SAE, corpus: Corpus) -> list[tuple[str, str, str]]:
     """(name, what was read, what the files say where that is something else) of special tokens and context."""
     read = sae.provenance
@@ -85,7 +115,7 @@ def quick_note(sae: SAE) -> str:
     statistics = sae.statistics
     if statistics is None or not statistics.quick:
         return ""
-    if statistics.tokens >= statistics.corpus.tokens:  # of a checkpoint, see runs/first_pages.py
+    if statistics.tokens >= statistics.corpus.tokens and sae.checkpoints.exists():  # see runs/first_pages.py
         now = f"First pages, on all {statistics.tokens:,} tokens of the run's rows, without loss effects and without "
         now = f"{now}features that go together"
         waits = sae.jobs.unfinished().exists() or not sae.jobs.exists()

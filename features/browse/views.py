@@ -25,7 +25,7 @@ from .feature_page import Unreadable, feature_page, missing_page, only, passing_
 from .list_rows import ListRows, Place
 from .reproduce import feature_snippet
 from .sae_health import health_figures, warning, why_none
-from .sae_overview import density_histogram, figures, model_and_text, older_note, quick_note
+from .sae_overview import density_histogram, figures, model_and_text, older_note, quick_note, sae_figures
 from .windows import CONTEXTS
 
 PER_PAGE = 100
@@ -78,6 +78,12 @@ def sae(request, slug):
     context |= {"data": {"density_histogram": density_histogram(sae)}, "findings": findings_of(sae)}
     context |= {"quick": quick_note(sae), "older": older_note(sae), "analysis": analysis_page(sae)}
     return render(request, "features/sae.html", {"sae": sae, "here": "sae", **context})
+
+
+@require_safe
+@json_errors
+def sae_json(request, slug):
+    return compact_json(sae_figures(sae_or_404(slug)))
 
 
 def sae_snippet(sae: SAE) -> str:

@@ -94,3 +94,13 @@ def test_only_who_may_compute_sees_it_and_only_who_may_delete_removes(client, sh
     client.force_login(user("eve", "view_job"))
     assert client.get(KEPT).status_code == 403 and (tmp_path / "backups/one.zip").exists()
     assert "/admin/kept/" not in client.get("/admin/").content.decode()
+
+
+def test_an_sae_is_not_deleted_while_something_works_on_it(client, shown, tiny):
+    delete = f"/admin/features/sae/{tiny.pk}/delete/"
+    job = Job.objects.create(sae=tiny, corpus=tiny.corpus, tokens=900)
+    assert "It is in use:" in client.post(delete, {"post": "yes"}).content.decode()
+    assert SAE.objects.filter(pk=tiny.pk).exists()
+    Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED)
+    client.post(delete, {"post": "yes"})
+    assert not SAE.objects.filter(pk=tiny.pk).exists()

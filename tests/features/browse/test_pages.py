@@ -1,10 +1,10 @@
 """Pages and their JSON, by what a person would read on them."""
 
-import gzip
 import html
 import json
 import re
 
+import brotli
 import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
@@ -55,14 +55,24 @@ def test_the_json_twin_says_the_same_as_the_page(client, sae, django_assert_num_
     assert twin.json() == embedded(page)
 
 
+def test_what_is_said_of_a_whole_sae_stands_as_numbers_too(client, sae, bare):
+    told = client.get("/saes/tiny.json").json()
+    assert (told["format"], told["sae"]["weights"]) == (1, sae.checkpoint_hash)
+    assert told["figures"]["l0"] == sae.statistics.l0 and told["figures"]["dead"] == sae.statistics.dead
+    assert told["population"]["tokens"] == sae.statistics.tokens and sum(told["density_histogram"]["counts"])
+    assert client.get(f"/saes/{bare.slug}.json").json()["figures"] is None
+    assert client.get("/saes/none.json").status_code == 404
+
+
 def test_pages_and_json_are_compressed_where_the_browser_takes_that(client, sae):
     for name in ("feature", "feature-json"):
         plain = client.get(address(1, name=name))
-        small = client.get(address(1, name=name), headers={"Accept-Encoding": "gzip, deflate, br"})
         assert "Content-Encoding" not in plain
-        assert small["Content-Encoding"] == "gzip" and "Accept-Encoding" in small["Vary"]
-        assert len(small.content) < len(plain.content) / 2
-    assert json.loads(gzip.decompress(small.content)) == plain.json()
+        for taken, expected in (("gzip, deflate", "gzip"), ("gzip, deflate, br", "br")):
+            small = client.get(address(1, name=name), headers={"Accept-Encoding": taken})
+            assert small["Content-Encoding"] == expected and "Accept-Encoding" in small["Vary"]
+            assert len(small.content) < len(plain.content) / 2
+    assert json.loads(brotli.decompress(small.content)) == plain.json()
 
 
 def test_corpus_text_cannot_end_the_script_that_carries_it(client, sae):
