@@ -169,11 +169,12 @@ def test_special_tokens_and_chats_are_read_by_choice(sae, tmp_path, refused):
     ids = forms.tokenizer_of(sae).ids
     assert forms.ids_of(sae, "a<|EOS|>", True) == ids("a<|EOS|>") != ids("a<|EOS|>", special=True)
     assert forms.ids_of(sae, "a<|EOS|>", True, "special") == [0, *ids("a", bos=False), 1]
+    expected = [*ids("a", bos=False), 1]
     with pytest.raises(forms.Refused, match="has no chat template"):
         forms.ids_of(sae, "a", True, "chat")
     (tmp_path / "model" / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}<|EOS|>{% endfor %}")
     sae.model_path += "/."  # another folder, as far as what is kept is concerned
-    assert forms.ids_of(sae, "a", True, "chat") == [*ids("a", bos=False), 1]
+    assert forms.ids_of(sae, "a", True, "chat") == expected
     with pytest.raises(forms.Refused, match="no JSON"):
         forms.ids_of(sae, "[{", True, "chat")
     assert "read='song' is unknown. Choose one of: text, special, chat." in refused(400, text="a", read="song")

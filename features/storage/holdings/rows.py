@@ -31,9 +31,8 @@ def why_not_free(row: KeptActivations) -> str:
     if questions.is_read(kept_activations.path_of(row)):
         return "A question is being asked of them. Wait until it is answered."
     sae, compared = row.statistics.sae_id, Comparison.objects.all()
-    return at_work(
-        Analysis.objects.filter(statistics=row.statistics_id), compared.filter(sae=sae), compared.filter(other=sae)
-    )
+    begun = Analysis.objects.filter(statistics=row.statistics_id, state=Analysis.State.RUNNING)
+    return at_work(begun, compared.filter(sae=sae), compared.filter(other=sae))
 
 
 def _why_not_activations(key):
@@ -41,9 +40,11 @@ def _why_not_activations(key):
 
 
 def free(row: KeptActivations) -> int:
-    """Remove a set's files; how many bytes that were. Raises BadRequest while somebody reads them."""
+    """Remove a set's files, and the analysis that waits to read them; how many bytes that were. Raises BadRequest
+    while somebody reads them."""
     if why_not := why_not_free(row):
         raise BadRequest(f"{row.statistics}: {why_not}")
+    Analysis.objects.filter(statistics=row.statistics_id, state=Analysis.State.QUEUED).delete()  # nothing to read
     return kept_activations.free(row)
 
 

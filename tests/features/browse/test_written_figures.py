@@ -12,7 +12,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 WRITTEN = """async () => {
   const { quantileText } = await import("/static/shared/text.js");
   const { histogram } = await import("/static/shared/histogram.js");
-  const drawn = (edges) => histogram({ edges, counts: edges.slice(1).map(() => 1) }).node;
+  const point = (bar) => bar.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+  const drawn = (edges) => {
+    const { node } = histogram({ edges, counts: edges.slice(1).map(() => 1) });
+    node.querySelectorAll("rect").forEach(point);
+    return node;
+  };
+  document.querySelectorAll("#densities rect").forEach(point);
   return {
     quantiles: [[1 - 51 / 4e6, 4e6], [1 - 52 / 4e6, 4e6], [1 - 12345 / 4e6, 4e6], [0.7, 100], [0.7, 4e6], [0, 4e6]]
       .map((asked) => quantileText(...asked)),

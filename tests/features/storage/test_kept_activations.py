@@ -11,7 +11,7 @@ from features.engine.store.active_entries import ActiveEntriesWriter, Chunk
 from features.jobs import loaded_job
 from features.jobs.requests import request_statistics
 from features.jobs.worker import run_job
-from features.models import SAE, Claim, ClaimTest, Corpus, KeptActivations, Statistics
+from features.models import SAE, Analysis, Claim, ClaimTest, Corpus, KeptActivations, Statistics
 from features.storage import kept_activations
 from features.storage.kept_activations import NothingKept, kept_of
 from tests import made_up
@@ -147,6 +147,7 @@ def test_the_command_lists_checks_and_frees(computed, capsys, tmp_path):
         call_command("kept_activations", "--check")
     call_command("kept_activations", "--free")
     assert "freed " in capsys.readouterr().out and folders(tmp_path) == []
+    assert not Analysis.objects.exists()  # the one that waited to read them
     call_command("kept_activations")
     assert "none. They were freed." in capsys.readouterr().out
     with pytest.raises(NothingKept, match="freed. Recompute"):
