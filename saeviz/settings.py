@@ -42,7 +42,7 @@ MIDDLEWARE = [
     "saeviz.doors.proxy.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",  # of pages: a policy on each of thirty scripts and styles would say nothing
+    "saeviz.doors.page_policy.PagePolicyMiddleware",  # not of thirty scripts and styles: it would say nothing
     "saeviz.doors.compression.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -57,10 +57,11 @@ def test_one_setting_behind_tls_makes_cookies_secure_and_believes_the_proxy(behi
     assert (sent_on.status_code, sent_on.url) == (301, f"https://testserver{LOGIN}")
 
 
-def test_no_page_may_load_or_run_what_is_not_a_file_of_the_site(client):
+def test_no_page_may_load_or_run_what_is_not_a_file_of_the_site(client, db):
     said = client.get("/nowhere/").headers["Content-Security-Policy"]
     assert "default-src 'none'" in said and "script-src 'self'" in said and "style-src 'self'" in said
     assert "unsafe" not in said and "*" not in said
+    assert client.get("/health/").headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
 INLINE = re.compile(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*(?:\ssrc=|application/json))", re.IGNORECASE)
