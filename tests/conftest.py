@@ -5,6 +5,7 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
+from features import runtime
 from features.jobs import doorbell, loaded_job
 from features.storage import write
 from tests import made_up, migrated
@@ -47,6 +48,13 @@ def _static_files():
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr(write, "READERS_FINISH", 0)
+
+
+@pytest.fixture(autouse=True)
+def no_model_of_another_test():
+    """What a test has loaded, or put in a model's place, goes with it."""
+    yield
+    runtime._slots.clear()
 
 
 @pytest.fixture

@@ -12,13 +12,6 @@ from features import runtime
 from features.models import SAE
 
 
-@pytest.fixture(autouse=True)
-def _empty():
-    runtime._slots.clear()
-    yield
-    runtime._slots.clear()
-
-
 @pytest.fixture
 def loads(monkeypatch):
     """Loads take a moment and give a made-up subject; the list tells which were asked for."""

@@ -16,13 +16,6 @@ from tests.prompts.made_up_prompt import MadeUpPrompt
 STORED = 64  # features with statistics
 
 
-@pytest.fixture(autouse=True)
-def _empty():
-    runtime._slots.clear()
-    yield
-    runtime._slots.clear()
-
-
 @pytest.fixture
 def demo(settings):
     return settings.BASE_DIR / "features" / "demo"

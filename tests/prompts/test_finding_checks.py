@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from features import runtime
 from features.engine.collect.collect import collect
 from features.engine.corpus import token_rows
 from features.engine.corpus.documents import read_documents
@@ -84,8 +83,7 @@ def only(sae, features):
 def registered(db, rows_file):
     """The demo as its pages find it before anything is computed."""
     corpus = register.register_corpus("demo", rows_file, name="Demo", model_path=bundle.MODEL)
-    yield register.register_sae("demo", bundle.CHECKPOINT, bundle.MODEL, corpus, name="Demo", facts=bundle.facts())
-    runtime._slots.clear()
+    return register.register_sae("demo", bundle.CHECKPOINT, bundle.MODEL, corpus, name="Demo", facts=bundle.facts())
 
 
 @pytest.fixture
