@@ -30,7 +30,7 @@ def known(sae: SAE) -> Verdict | None:
 
 def find(model_path) -> Verdict | None:
     """The same of a model that another SAE was read with, wherever that one's lay."""
-    same = SAE.objects.filter(verdict__key=_key(model_path)).first()
+    same = SAE.objects.filter(verdict__key=identity(model_path)).first()
     return same and _read(same)
 
 
@@ -63,7 +63,7 @@ def _read(sae: SAE) -> Verdict | None:
 
 def record(model_path, verdict: Verdict) -> dict:
     """What a row keeps."""
-    return {"key": _key(model_path), "files": _files(model_path), "found": verdict.to_dict()}
+    return {"key": identity(model_path), "files": _files(model_path), "found": verdict.to_dict()}
 
 
 def hooks_of(model_path) -> dict[str, int]:
@@ -87,7 +87,7 @@ def _hash(model_path: str, files: str) -> str:  # sizes and times are in the key
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
 
 
-def _key(model_path) -> str:
+def identity(model_path) -> str:
     """Of weights and config."""
     config = plain_bytes(Path(model_path) / "config.json")
     return hashlib.sha256(model_hash(model_path).encode() + config).hexdigest()

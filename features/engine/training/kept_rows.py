@@ -58,14 +58,18 @@ def kept_rows(subject: Subject, rows: np.ndarray, folder: Path | None) -> Iterat
         return
     # Rows are known again by their ids: equal rows have equal activations, whichever of them is asked for.
     numbers = {row.tobytes(): number for number, row in enumerate(rows.astype(np.int64))}
-    if (kept := _believed(subject, rows, folder)) is not None:
+    if (kept := _believed(subject, rows, numbers, folder)) is not None:
         yield _with(subject, numbers, kept, np.ones(len(rows), bool))
         return
     (folder / LOSSES).unlink(missing_ok=True)
     with whole_file(folder / ACTIVATIONS) as unfinished:
         shape = (*rows.shape, subject.sae.config.d_in)
         kept = np.lib.format.open_memmap(unfinished, "w+", np.float32, shape)
-        yield _with(subject, numbers, kept, np.zeros(len(rows), bool))
+        knowing = _with(subject, numbers, kept, np.zeros(len(rows), bool))
+        yield knowing
+        for number in sorted(numbers.values()):  # that nobody asked for, if any: no row is kept as zeros
+            if not knowing.known[number]:
+                knowing.activations(rows[number].astype(np.int64))
         kept.flush()
 
 
@@ -92,7 +96,7 @@ def _with(subject: Subject, numbers: dict[bytes, int], kept: np.ndarray, known: 
 
 
 @torch.no_grad()
-def _believed(subject: Subject, rows: np.ndarray, folder: Path) -> np.ndarray | None:
+def _believed(subject: Subject, rows: np.ndarray, numbers: dict[bytes, int], folder: Path) -> np.ndarray | None:
     """What is kept, mapped, where it is whole and the model still says the same of one row."""
     try:
         kept = np.load(folder / ACTIVATIONS, mmap_mode="c")  # torch asks for arrays that can be written
@@ -101,6 +105,6 @@ def _believed(subject: Subject, rows: np.ndarray, folder: Path) -> np.ndarray | 
     if kept.shape != (*rows.shape, subject.sae.config.d_in):
         return None
     # One row in the middle is computed anew: other weights, or another library, would say something else there.
-    row = len(rows) // 2
+    row = numbers[rows[len(rows) // 2].astype(np.int64).tobytes()]
     now = subject.activations(rows[row].astype(np.int64))[0].float().numpy()
     return kept if np.abs(kept[row] - now).max() <= ALIKE * np.abs(now).max() else None

@@ -10,6 +10,7 @@ from ...engine.activity.strongest import drawn_rows
 from ...engine.corpus.token_rows import open_rows, save_rows
 from ...importing.register import register_corpus
 from ...models import SAE, Corpus
+from ...storage import verdicts
 from ...storage.readers import vocabulary_in
 
 SEED, FLOAT = 0, 4  # FLOAT: bytes of an activation
@@ -47,7 +48,8 @@ def kept_beside(corpus: Corpus, sae: SAE) -> Path | None:
     needed, most = corpus.rows * corpus.row_length * sae.d_in * FLOAT, settings.SAEVIZ_RUN_KEPT
     if needed > most:
         return None
-    place = hashlib.sha256(f"{sae.model_path} {sae.hook_point}".encode()).hexdigest()[:12]
+    # By what the model is, not where it lies: losses change with weights that activations here do not depend on.
+    place = hashlib.sha256(f"{verdicts.identity(sae.model_path)} {sae.hook_point}".encode()).hexdigest()[:12]
     folder = _kept() / f"{corpus.slug}-{place}"
     others = [each for each in _folders() if each != folder]
     for other in sorted(others, key=lambda each: each.stat().st_mtime):

@@ -31,3 +31,14 @@ def test_later_checkpoints_have_the_same_figures_without_the_model(subject, tmp_
     activations += 1  # as another model would have it
     activations.flush()
     assert read("third")[0] == figures
+
+
+def test_rows_that_stand_twice_or_that_nobody_asked_for_are_kept_as_they_are(subject, tmp_path):
+    rows = small.corpus_rows(subject.vocabulary.size)
+    rows[len(rows) // 2] = rows[-1]  # the one that is looked at again stands twice
+    with kept_rows.kept_rows(subject, rows, tmp_path) as first:
+        first.activations(rows[:1].astype(np.int64))
+    with kept_rows.kept_rows(subject, rows, tmp_path) as later:
+        assert later.known.all()  # found, and believed
+        for row in rows[[1, len(rows) // 2, -1]].astype(np.int64):
+            assert later.activations(row)[0].numpy() == pytest.approx(subject.activations(row)[0].numpy(), abs=1e-5)
