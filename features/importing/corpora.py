@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from ..engine.corpus import token_rows
 from ..engine.corpus.built_rows import RowsOfText
 from ..engine.corpus.document_table import NO_TABLE, open_table, why_not_whole
 from ..engine.corpus.documents import document_files
+from ..engine.corpus.unpacking import MAX_BYTES
 from ..engine.files import sha256
 from ..engine.foreign_files import in_words
 from ..engine.model.config import context_length
@@ -24,6 +25,7 @@ from ..storage.readers import vocabulary_in
 from .folders import links_led
 from .register import register_corpus, tokenizer_hash
 
+TIMES = 16  # bytes of memory for each of a text's files, and characters that one of a packed file may become
 NOTHING_BETWEEN = (
     "Nothing stands between documents: {said}. Name the token in tokenizer_config.json (eos_token) and add the text "
     "again."
@@ -113,10 +115,8 @@ def build(
     else:
         wrong = why_not_whole(file) if file.exists() else NO_TABLE
         if wrong:
-            rows = RowsOfText(
-                path, tuple(files or ()), model_path, length, bos, options.field, options.kind, options.special
-            )
-            _write(rows, file, tick)
+            how = options.field, options.kind, options.special
+            _write(RowsOfText(path, tuple(files or ()), model_path, length, bos, *how), file, tick)
         mended = [f"Damage was found, and the corpus made again. {wrong}"] if wrong not in ("", NO_TABLE) else []
         notes = [*mended, *open_table(file).notes, *_said_of_ends(vocabulary, bos)]
     notes += links_led([path, *_files_of(path, files)])
@@ -140,11 +140,12 @@ def row_length(model_path, asked: int | None = None) -> int:
 
 def _write(rows: RowsOfText, file: Path, tick) -> None:
     size = sum(text.stat().st_size for text in rows.files or document_files(rows.path))
+    # Read, shuffled and tokenised, a character takes some four bytes: beyond this it would be ended in the midst of it.
+    rows = replace(rows, most=min(MAX_BYTES, settings.SAEVIZ_FILE_MEMORY // 4 + TIMES * size))
     what = f"{rows.path} ({size:,} bytes) with the tokenizer in {rows.model}"
+    asked = "features.engine.corpus.built_rows:write_rows", rows, file
     try:
-        opened(
-            TEXTS, "features.engine.corpus.built_rows:write_rows", rows, file, what=what, size=size, times=16, tick=tick
-        )
+        opened(TEXTS, *asked, what=what, size=size, times=TIMES, tick=tick)
     except ChildEnded as ended:
         raise token_rows.CorpusError(str(ended)) from ended
 

@@ -70,15 +70,18 @@ def _attempts(root: Path) -> dict[str, Callable]:
     from features.storage.readers import vocabulary_in
 
     small.write_model(root / "usual", 1)
+    many, panics = hostile.tokenizer(root / "many"), hostile.panics(root / "panics")
+    strides, header = hostile.strides(root / "sae.pt"), hostile.header(root / "sae.safetensors")
+    directory = hostile.directory(root / "params.npz")
+    parquet, archive = hostile.parquet(root / "a.parquet"), hostile.archive(root / "a.txt.gz")
     found = {
-        "tokenizer, 2,000 letters for one": lambda: ConfinedVocabulary.load(hostile.tokenizer(root / "many")).ids(
-            "eel"
-        ),
-        "tokenizer that panics": lambda: ConfinedVocabulary.load(hostile.panics(root / "panics")).ids("eel"),
-        "SAE, strides of 0": lambda: description_of(hostile.strides(root / "sae.pt")),
-        "SAE, header of 100 MB": lambda: description_of(hostile.header(root / "sae.safetensors")),
-        "parquet that unpacks to 3 GB": lambda: corpora.build(hostile.parquet(root / "a.parquet"), root / "usual"),
-        "gzip that unpacks to 4 GB": lambda: corpora.build(hostile.archive(root / "a.txt.gz"), root / "usual"),
+        "tokenizer, 2,000 letters for one": lambda: ConfinedVocabulary.load(many).ids("eel"),
+        "tokenizer that panics": lambda: ConfinedVocabulary.load(panics).ids("eel"),
+        "SAE, strides of 0": lambda: description_of(strides),
+        "SAE, header of 100 MB": lambda: description_of(header),
+        "SAE, a zip of 500,000 members": lambda: description_of(directory),
+        "parquet that unpacks to 3 GB": lambda: corpora.build(parquet, root / "usual"),
+        "gzip that unpacks to 4 GB": lambda: corpora.build(archive, root / "usual"),
     }
     for what, folder in hostile.models(root / "models").items():
         found[f"model, {what}"] = lambda folder=folder: verdicts.look(folder, vocabulary_in(folder))

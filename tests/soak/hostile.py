@@ -70,6 +70,19 @@ def header(file: Path, size: int = 100_000_000) -> Path:
     return file
 
 
+def directory(file: Path, members: int = 500_000) -> Path:
+    """A zip that lists so many members without a byte: 27 MB, which are 250 MB in memory."""
+    name, zero = b"%07d.npy", struct.pack("<III", 0, 0, 0)
+    front = b"PK\3\4" + struct.pack("<HHHHH", 20, 0, 0, 0, 0) + zero + struct.pack("<HH", 11, 0) + name % 0
+    each = b"PK\1\2" + struct.pack("<HHHHHH", 20, 20, 0, 0, 0, 0) + zero + struct.pack("<HHHHHII", 11, *[0] * 6)
+    listed = b"".join(each + name % n for n in range(members))
+    place, ones = len(front) + len(listed), (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+    twin = struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, members, members, len(listed), len(front))
+    ends = b"PK\6\6" + twin + b"PK\6\7" + struct.pack("<IQI", 0, place, 1)
+    file.write_bytes(front + listed + ends + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, *ones, 0))
+    return file
+
+
 def deep(file: Path) -> Path:
     file.write_text("[" * 100_000 + "]" * 100_000)
     return file

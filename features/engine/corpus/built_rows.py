@@ -9,6 +9,7 @@ from ..text.chat import chat_template
 from .documents import read_documents
 from .text_field import TextField
 from .token_rows import build_corpus, save_rows
+from .unpacking import MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,14 @@ class RowsOfText:
     field: str = ""  # of rows that holds the text
     kind: str = ""  # that says a document's kind
     special: bool = False  # text that spells a special token is that token
+    most: int = MAX_BYTES  # characters of text
 
 
 def write_rows(wanted: RowsOfText, target: Path, say=lambda done: None) -> None:
     """Rows at `target`, and their table beside it. `say(documents tokenised)`. Raises CorpusError, TokenizerMissing,
     ChatError."""
     text = TextField(wanted.field, chat=chat_template(wanted.model))
-    documents = read_documents(wanted.path, files=list(wanted.files) or None, text=text, kinds_by=wanted.kind)
+    documents = read_documents(wanted.path, wanted.most, list(wanted.files) or None, text, wanted.kind)
     documents = replace(documents, special=documents.special or wanted.special)
     vocabulary = Vocabulary.load(wanted.model)
     built = build_corpus(documents.shuffled(), vocabulary, wanted.length, wanted.bos, say)

@@ -9,24 +9,16 @@ from pathlib import Path
 from .errors import CorpusError
 from .notes import Notes
 from .text_field import USUAL, TextField
-from .unpacking import MAX_BYTES, lines_of, text_of
+from .unpacking import MAX_BYTES, lines_of, pieces_of, text_of, whole_text
 
 SEPARATOR = "<|endoftext|>"  # between the documents of a .txt file
+ESCAPED = 2  # characters held of JSON, for each of the text that may be in it: escapes and other fields
 Found = Iterator[tuple[str, str | None]]  # text and kind of each document
 
 
 def read_txt(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_BYTES) -> Found:
     """Plain text, cut at SEPARATOR."""
-    rest = ""
-    for chunk in text_of(file, notes, max_bytes):
-        # A separator may lie across two chunks: what is behind the last whole one waits for the next chunk.
-        *documents, rest = (rest + chunk).split(SEPARATOR)
-        yield from _plain(documents, field, file, notes)
-    yield from _plain([rest], field, file, notes)
-
-
-def _plain(documents: list[str], field: TextField, file: Path, notes: Notes) -> Found:
-    for text in documents:
+    for text in pieces_of(text_of(file, notes, max_bytes), SEPARATOR, file, max_bytes):
         # What is blank between two separators is no document, and nothing was lost.
         if text.strip() and (found := TextField(chat=field.chat).of(text, str(file), file, notes)):
             yield found
@@ -34,7 +26,8 @@ def _plain(documents: list[str], field: TextField, file: Path, notes: Notes) -> 
 
 def read_jsonl(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_BYTES) -> Found:
     """A JSON text or object in each line."""
-    yield from _rows(_parsed(file, lines_of(text_of(file, notes, max_bytes))), "line", file, field, notes)
+    lines = lines_of(text_of(file, notes, max_bytes), file, ESCAPED * max_bytes)
+    yield from _rows(_parsed(file, lines), "line", file, field, notes)
 
 
 def _parsed(file: Path, lines) -> Iterator[tuple[int, object]]:
@@ -47,7 +40,7 @@ def _parsed(file: Path, lines) -> Iterator[tuple[int, object]]:
 
 def read_json(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_BYTES) -> Found:
     """An array of rows, or an object with one; or lines of JSON, as many files of this ending are."""
-    text = "".join(text_of(file, notes, max_bytes))
+    text = whole_text(text_of(file, notes, max_bytes), file, ESCAPED * max_bytes)
     try:
         value = json.loads(text)
     except RecursionError as error:
@@ -56,7 +49,7 @@ def read_json(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_B
         if "\n" not in text.strip():
             raise CorpusError(f"{file} is no JSON: {error}. Half written? Copy it again.") from error
         notes.say(f"{file} is read as lines of JSON.")
-        yield from _rows(_parsed(file, lines_of(iter([text]))), "line", file, field, notes)
+        yield from _rows(_parsed(file, lines_of(iter([text]), file)), "line", file, field, notes)
         return
     if isinstance(value, dict) and USUAL not in value and field.name not in value:
         lists = [name for name, rows in value.items() if isinstance(rows, list)]
@@ -83,7 +76,7 @@ def _rows(rows, called: str, file: Path, field: TextField, notes: Notes) -> Foun
 def read_csv(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_BYTES) -> Found:
     """A table whose first line names its columns; cells with commas, tabs or semicolons between them."""
     csv.field_size_limit(min(max_bytes, 2**31 - 1))
-    lines = (line + "\n" for chunk in [text_of(file, notes, max_bytes)] for line in _lines(chunk))
+    lines = (line + "\n" for line in _lines(file, notes, max_bytes))
     first = next(lines, "")
     # The one that stands most often in the head; of equal ones the comma.
     delimiter = max(",\t;", key=first.count) if first else ","
@@ -101,13 +94,15 @@ def read_csv(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_BY
         raise CorpusError(f"{file}, line {reader.line_num + 1:,}: {error}. Is a quote missing?") from error
 
 
-def _lines(chunks: Iterator[str]) -> Iterator[str]:
-    rest = ""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split("\n")
-        yield from lines
-    if rest:
-        yield rest
+def _lines(file: Path, notes: Notes, max_bytes: int) -> Iterator[str]:
+    """All lines, blank ones inside a quoted cell too; nothing behind the last end of a line is none."""
+    last = None
+    for line in pieces_of(text_of(file, notes, max_bytes), "\n", file, max_bytes):
+        if last is not None:
+            yield last
+        last = line
+    if last:
+        yield last
 
 
 def _column(file: Path, names: list[str], notes: Notes) -> str:

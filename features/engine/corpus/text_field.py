@@ -95,7 +95,7 @@ class TextField:
             raise CorpusError(f"{where}: {error}") from error
 
     def _whole(self, text: str, kind: str | None, file: Path, notes: Notes) -> tuple[str, str | None]:
-        if LONE.search(text):
+        if not text.isascii() and LONE.search(text):
             notes.add("surrogate", file)
             text = LONE.sub("\ufffd", text)
         return text, kind

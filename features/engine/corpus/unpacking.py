@@ -62,18 +62,44 @@ def text_of(file: Path, notes: Notes, max_bytes: int = MAX_BYTES, newlines: bool
         notes.add("windows", file)
 
 
-def lines_of(chunks: Iterator[str]) -> Iterator[tuple[int, str]]:
-    """(number, line) of each line that is not blank, from 1 on."""
-    number, rest = 0, ""
+def pieces_of(chunks: Iterator[str], separator: str, file: Path, most: int = MAX_BYTES) -> Iterator[str]:
+    """What lies between separators, each piece whole, however many chunks it comes in. Raises CorpusError where one has
+    more than `most` characters."""
+    held, size, rest = [], 0, ""
     for chunk in chunks:
-        # The last piece is half a line until its end has come.
-        *lines, rest = (rest + chunk).split("\n")
-        for line in lines:
-            number += 1
-            if line.strip():
-                yield number, line
-    if rest.strip():
-        yield number + 1, rest
+        # A separator may lie across two chunks: as much of the end as may begin one is looked at again.
+        *whole, rest = (rest + chunk).split(separator)
+        if whole:
+            yield "".join([*held, whole[0]])
+            yield from whole[1:]
+            held, size = [], 0
+        cut = max(0, len(rest) - len(separator) + 1)
+        held.append(rest[:cut])
+        size, rest = size + cut, rest[cut:]
+        _refuse_endless(size, most, file)
+    yield "".join([*held, rest])
+
+
+def whole_text(chunks: Iterator[str], file: Path, most: int = MAX_BYTES) -> str:
+    """All of it. Raises CorpusError beyond `most` characters."""
+    held, size = [], 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        _refuse_endless(size, most, file)
+    return "".join(held)
+
+
+def _refuse_endless(size: int, most: int, file: Path) -> None:
+    if size > most:
+        raise CorpusError(
+            f"{file} has more than {most:,} characters in one piece, the most that is read at once. Cut it."
+        )
+
+
+def lines_of(chunks: Iterator[str], file: Path, most: int = MAX_BYTES) -> Iterator[tuple[int, str]]:
+    """(number, line) of each line that is not blank, from 1 on. Raises CorpusError for one that is too long."""
+    return ((number, line) for number, line in enumerate(pieces_of(chunks, "\n", file, most), 1) if line.strip())
 
 
 class reading:

@@ -19,13 +19,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..foreign_files import in_bytes, is_panic, stand_in, without_advice
+from ..confined import listings
+from ..foreign_files import LARGEST, Unreadable, in_bytes, is_panic, stand_in, without_advice
 from .config import ModelError, dimensions, read_config
 from .one_layer import OneBlockConfig, OneBlockModel
 from .tl_layout import WEIGHTS
 
 FEWEST_BITS = 4  # weights of two bits to a byte: none are stored in fewer
 SPARE = 1 << 24  # weights of a config that is let pass all the same
+ENDINGS = (".safetensors", ".bin", ".pt", ".pth")
 
 
 def device_named(device: str) -> str:
@@ -46,8 +48,7 @@ def load_model(folder, device: str = "auto", ids: Tensor | None = None):
     """
     folder, device = Path(folder), device_named(device)
     config = read_config(folder)
-    _refuse_pipes(folder)
-    _refuse_hollow(folder)
+    refuse_by_looks(folder)
     try:
         small = OneBlockConfig.read(config)
         if small:
@@ -71,8 +72,16 @@ def load_model(folder, device: str = "auto", ids: Tensor | None = None):
 
 def opened_with(folder) -> tuple[str, ...]:
     """Modules that a model in this folder is opened with, slow ones. Raises ModelError."""
+    refuse_by_looks(folder)
     is_small = OneBlockConfig.read(read_config(folder)) is not None
     return (__name__,) if is_small else (__name__, f"{__package__}.boot", "transformer_lens.model_bridge")
+
+
+def refuse_by_looks(folder) -> None:
+    """Raises ModelError for what names, sizes and a few bytes tell of a folder: it takes no library and no time."""
+    _refuse_pipes(Path(folder))
+    _refuse_hollow(Path(folder))
+    _refuse_long_lists(Path(folder))
 
 
 def _refuse_pipes(folder: Path) -> None:
@@ -89,13 +98,24 @@ def _refuse_hollow(folder: Path) -> None:
     # Less than any model has: its embedding, and one matrix of each MLP.
     width, layers = said.get("d_model", 0), said.get("n_layers", 0)
     least = width * (said.get("d_vocab", 0) + layers * said.get("d_mlp", 0))
-    files = [file for ending in ("safetensors", "bin", "pt", "pth") for file in folder.glob(f"*.{ending}")]
+    files = [file for ending in ENDINGS for file in folder.glob(f"*{ending}")]
     size = sum(file.stat().st_size for file in files if file.is_file())
     if size and least > FEWEST_BITS * size + SPARE:
         raise ModelError(
             f"{folder / 'config.json'} speaks of {least:,} weights at least, and the files beside it have "
             f"{in_bytes(size)}: less than two bits for each. Is it theirs, and are all files there?"
         )
+
+
+def _refuse_long_lists(folder: Path) -> None:
+    """Raises ModelError where a file lists more tensors than any model has: libraries take the list apart first."""
+    try:
+        listings.refuse_any_long(folder, ENDINGS)
+    except Unreadable as error:
+        raise ModelError(str(error)) from error
+    for file in (*folder.glob("*.index.json"), folder / "generation_config.json"):
+        if file.is_file() and (size := file.stat().st_size) > LARGEST:
+            raise ModelError(f"{file} has {in_bytes(size)}; a file of settings has at most {in_bytes(LARGEST)}.")
 
 
 def _stand_in(folder: Path) -> str:

@@ -14,6 +14,7 @@ import pytest
 from features.engine.corpus.documents import read_documents
 from features.engine.corpus.errors import CorpusError
 from features.engine.corpus.text_field import TextField
+from features.engine.corpus.unpacking import pieces_of
 
 
 def lines(*texts):
@@ -164,6 +165,15 @@ def test_what_is_no_text_is_refused(tmp_path, name, content, says):
 def test_a_bomb_is_refused_at_the_limit(tmp_path, name, content):
     with pytest.raises(CorpusError, match="more than (50|400),000 |at most 50,000"):
         read_documents(put(tmp_path, name, content), max_bytes=50_000)
+
+
+def test_pieces_are_whole_however_they_come():
+    text = "a" * 30 + "<|end|>" + "b<|e" + "<|end|><|end|>" + "c<|end"
+    for size in (1, 2, 3, 7, 100):
+        chunks = (text[n : n + size] for n in range(0, len(text), size))
+        assert list(pieces_of(chunks, "<|end|>", "a.txt")) == text.split("<|end|>")
+    with pytest.raises(CorpusError, match="more than 20 characters in one piece"):
+        list(pieces_of(iter("a" * 30), "<|end|>", "a.txt", 20))
 
 
 @pytest.mark.parametrize("stream", [True, False])

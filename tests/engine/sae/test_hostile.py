@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
@@ -13,8 +14,12 @@ import numpy as np
 import pytest
 import torch
 
+from features.engine.confined import listings
+from features.engine.model.config import ModelError
+from features.engine.model.language_model import load_model
 from features.engine.sae.checkpoint import CheckpointError, describe, read_sae
 from features.engine.sae.reading import npz as npz_reader
+from tests.engine import small
 from tests.engine.sae.sae_files import D, H, four, normal, write
 
 DATA = Path(__file__).parents[2] / "data" / "checkpoints"
@@ -170,3 +175,55 @@ def test_a_config_of_many_megabytes_is_not_parsed(tmp_path):
     folder = saelens(tmp_path)
     (folder / "cfg.json").write_text(json.dumps({"d_in": D, "pad": "x" * 2**25}))
     refused(folder, "a config has at most")
+
+
+def long_safetensors(path, size):
+    """All header, and sparse: nothing of it is parsed."""
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", size) + b"{")
+        file.truncate(8 + size)
+    return path
+
+
+def long_zip(path, size, twin):
+    """A member, and end records that speak of a directory of `size` bytes; 64 bits of it in their twin."""
+    file = zipfile.ZipFile(path, "w")
+    file.writestr("W_enc.npy", b"x")
+    file.close()
+    own = bytearray(path.read_bytes())
+    if twin:
+        at, end = len(own) - 22, own[-22:]
+        end[12:16] = b"\xff" * 4
+        record = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, size, 0)
+        own = own[:at] + record + b"PK\6\7" + struct.pack("<IQI", 0, at, 1) + end
+    else:
+        own[-10:-6] = struct.pack("<I", size)
+    path.write_bytes(own)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "params.npz", "a.pt"])
+def test_a_list_of_tensors_that_is_too_long_is_refused_before_it_is_taken_apart(tmp_path, monkeypatch, name):
+    long = listings.LONGEST + 1
+    path = tmp_path / name
+    if name == "a.safetensors":
+        refused(long_safetensors(path, long), "list of tensors alone has 8.0 MiB, and at most 8.0 MiB")
+        return
+    refused(long_zip(path, long, twin=False), "its list of tensors alone has 8.0 MiB")
+    refused(long_zip(path, 1 << 40, twin=True), "its list of tensors alone has 1.0 TiB")
+    path.write_bytes(path.read_bytes() + b"no comment")  # some readers take it for one all the same
+    with pytest.raises(ValueError, match="1.0 TiB"):
+        listings.refuse_long(path)
+
+
+def test_a_header_longer_than_its_file_is_damage(tmp_path):
+    path = write(tmp_path, "a.safetensors", four())
+    path.write_bytes(struct.pack("<Q", 1 << 60) + path.read_bytes()[8:])
+    refused(path, "cut short or damaged")
+
+
+def test_a_language_model_s_list_of_tensors_has_the_same_bound(tmp_path):
+    small.write_model(tmp_path / "m", 1)
+    load_model(tmp_path / "m", "cpu")
+    with pytest.raises(ModelError, match="model.safetensors: its list of tensors alone has 8.0 MiB"):
+        load_model(long_safetensors(tmp_path / "m" / "model.safetensors", listings.LONGEST + 1).parent, "cpu")

@@ -2,7 +2,8 @@
 
 from safetensors import safe_open
 
-from features.engine.foreign_files import in_bytes, opened_plain
+from features.engine.confined import listings
+from features.engine.foreign_files import Unreadable, in_bytes, opened_plain
 from features.engine.sae.reading.errors import CheckpointError, reading
 from features.engine.sae.reading.npz import is_npz, open_npz
 from features.engine.sae.reading.pickles import read_pickle
@@ -80,6 +81,10 @@ def _together(index, max_bytes) -> Container:
 def _open(path, max_bytes):
     with opened_plain(path) as file:
         start = file.read(9)
+    try:
+        listings.refuse_long(path)
+    except Unreadable as error:
+        raise CheckpointError(str(error)) from error
     # safetensors: the length of the header in eight bytes, then the header, a JSON object.
     if start[8:9] == b"{":
         return _safetensors(path)
