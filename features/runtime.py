@@ -17,7 +17,7 @@ from django.conf import settings
 
 from .storage.files import complaints
 from .storage.readers import subject_of
-from .turns import Busy, Line
+from .turns import Busy, WaitingLine
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class _Slot:
         self.state, self.subject, self.error = "loading", None, ""
         self.began, self.took = time.monotonic(), None
         self.finished = threading.Event()
-        self.line = Line(PLACES)  # for forwards, and for `prompts`
+        self.line = WaitingLine(PLACES)  # for forwards, and for `prompts`
         self.prompts = OrderedDict()  # ids -> analysed prompt, latest used last
 
     @property

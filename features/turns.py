@@ -22,7 +22,7 @@ class Busy(Exception):
         return {"error": str(self), "retry_after": self.retry_after, "place": self.place}
 
 
-class Line:
+class WaitingLine:
     """At most `room` threads, `at_once` of which have their turn."""
 
     def __init__(self, room: int, at_once: int = 1, what: str = "the model"):
@@ -75,7 +75,7 @@ class Line:
 class Visit:
     """One thread's stay in a line."""
 
-    def __init__(self, line: Line, ticket: str):
+    def __init__(self, line: WaitingLine, ticket: str):
         self.line, self.ticket, self.thread = line, ticket, threading.get_ident()
         self.came, self.began = time.monotonic(), None
 

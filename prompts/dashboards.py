@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.browse import feature_json
-from features.browse.feature_json import Text, numbers
+from features.browse.feature_json import CorpusText, numbers
 from features.engine.results import SHORT_CONTEXT
 from features.models import SAE, Feature
 from features.storage.feature_rows import statistics_of
@@ -22,7 +22,7 @@ SEQUENCES = 10
 def dashboards_of(sae: SAE, prompt: "PromptActivations", features: list[int], stored: StoredFeatures) -> list[dict]:
     """One dict a feature, in the order given."""
     rows = stored.whole(features)
-    text = Text.of(sae) if rows else None
+    text = CorpusText.of(sae) if rows else None
     activations = np.asarray(prompt.matrix(features))  # [features, tokens]
     effects = np.asarray(prompt.loss_effects(features))  # [features, tokens], NaN where there is none
     return [
@@ -36,7 +36,7 @@ def dashboards_of(sae: SAE, prompt: "PromptActivations", features: list[int], st
     ]
 
 
-def _known(row: Feature | None, text: Text | None, activations: np.ndarray) -> dict:
+def _known(row: Feature | None, text: CorpusText | None, activations: np.ndarray) -> dict:
     """What is stored of a feature; without a readable row only what the prompt shows, and why."""
     why = "No statistics of this feature yet: only its part in the prompt is known."
     if row is not None:
@@ -47,7 +47,7 @@ def _known(row: Feature | None, text: Text | None, activations: np.ndarray) -> d
     return {"missing": True, "why": why, "maximum": float(activations.max(initial=0.0))}
 
 
-def _stored(row: Feature, text: Text) -> dict:
+def _stored(row: Feature, text: CorpusText) -> dict:
     feature = statistics_of(row)
     return {
         "missing": False,

@@ -50,7 +50,7 @@ def give_way(**_):
     keep_within()
 
 
-class Watch(bootsteps.StartStopStep):
+class WatchFolders(bootsteps.StartStopStep):
     """Looks after work from the worker's main process, at its start and then every few seconds."""
 
     requires = {"celery.worker.components:Timer"}
@@ -94,4 +94,4 @@ class Watch(bootsteps.StartStopStep):
         look_at_runs()
 
 
-app.steps["worker"].add(Watch)
+app.steps["worker"].add(WatchFolders)

@@ -14,7 +14,7 @@ FLAGS = FeatureFlag.NO_SIMPLE_PATTERN | FeatureFlag.TOO_RARE_TO_DESCRIBE
 
 def _items():
     for row in Statistics.objects.exclude(analysed={}).select_related("sae", "corpus"):
-        yield registry.Item(
+        yield registry.HeldItem(
             str(row.pk),
             ", ".join(row.analysed),
             lambda row=row: registry.Measured(row_sizes.of_analyses(row)),

@@ -92,7 +92,7 @@ def run_analysis(lease) -> None:
     lease.finish()
 
 
-def _done(work: "Work", step: "Step") -> str:
+def _done(work: "Work", step: "AnalysisStep") -> str:
     """Do a step; "" or what went wrong in it. Raises what would go wrong in every other as well."""
     try:
         of_sae = step.run(work)
@@ -107,7 +107,7 @@ def _done(work: "Work", step: "Step") -> str:
         return sentence(error)
 
 
-def _in_words(wrong: dict["Step", str]) -> str:
+def _in_words(wrong: dict["AnalysisStep", str]) -> str:
     """Which steps failed and why, the same reason said once."""
     told: dict[str, list[str]] = {}
     for step, why in wrong.items():
@@ -155,7 +155,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Step:
+class AnalysisStep:
     name: str
     version: int  # a new one where its figures change: then they are worked out again
     run: Callable[[Work], dict | None]  # writes rows; what it says of the SAE as a whole
@@ -253,18 +253,18 @@ def tokens(work: Work) -> dict:
 
 def _text(work: Work, documents):
     """What stands on each token; of whole rows."""
-    from ..engine.analysis.token_statistics import Text
+    from ..engine.analysis.token_statistics import TokenText
 
     if documents is None:
-        return Text.of(work.rows, work.first, work.vocabulary.special)
+        return TokenText.of(work.rows, work.first, work.vocabulary.special)
     kinds = documents.kinds_of(np.arange(work.rows.size)).reshape(work.rows.shape)[:, work.first :]
-    return Text.of(work.rows, work.first, work.vocabulary.special, kinds, len(documents.kinds))
+    return TokenText.of(work.rows, work.first, work.vocabulary.special, kinds, len(documents.kinds))
 
 
 STEPS = (
-    Step("descriptions", 1, descriptions),  # without the model, and so the first
-    Step("tokens", 2, tokens, "token statistics"),  # the same
-    Step("importance", 1, importance),
-    Step("missed", 1, missed, "what the SAE misses"),
-    Step("dead", 2, dead, "dead features"),
+    AnalysisStep("descriptions", 1, descriptions),  # without the model, and so the first
+    AnalysisStep("tokens", 2, tokens, "token statistics"),  # the same
+    AnalysisStep("importance", 1, importance),
+    AnalysisStep("missed", 1, missed, "what the SAE misses"),
+    AnalysisStep("dead", 2, dead, "dead features"),
 )

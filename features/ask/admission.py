@@ -6,11 +6,11 @@ from django.http import JsonResponse
 
 from .. import runtime, strangers
 from ..messages import Refused
-from ..turns import Busy, Line
+from ..turns import Busy, WaitingLine
 
 LONGEST = 30.0  # seconds in line
 TOLD_EVERY = 1.0  # seconds between two words about the place in it
-line = Line(room=6, at_once=2, what="patterns to be looked for")
+line = WaitingLine(room=6, at_once=2, what="patterns to be looked for")
 NO_ANSWER = (Refused, Busy, runtime.Unavailable, runtime.NotYet)
 
 

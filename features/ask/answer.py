@@ -11,7 +11,7 @@ import numpy as np
 
 from ..browse import feature_json
 from ..engine.ask.intervals import PrecisionIntervals
-from ..engine.ask.scores import Ranking, Scores, rank, scores
+from ..engine.ask.scores import PatternRanking, Scores, rank, scores
 from ..engine.ask.suspects import Suspects, suspects
 from ..engine.ask.thresholds import ActiveFrom, Threshold
 from ..engine.results import ExampleGroup
@@ -78,7 +78,7 @@ def _active_from(kept: KeptEntries, threshold: Threshold, counted: int) -> Activ
     return known[threshold]
 
 
-def _features(sae: SAE, found: Scores, ranking: Ranking) -> list[dict]:
+def _features(sae: SAE, found: Scores, ranking: PatternRanking) -> list[dict]:
     """A record for each of the best."""
     best = ranking.order[:SHOWN]
     labels = labels_of(sae, None, best.tolist())
@@ -113,7 +113,7 @@ def _read(sae: SAE, kept: KeptEntries, held: Held, least: np.ndarray, index: int
         "misses": missed,
         "false_alarms": entries.tokens[active & ~is_hit][strongest],
     }
-    text = feature_json.Text.of(sae)
+    text = feature_json.CorpusText.of(sae)
     maximum = float(np.abs(entries.values).max()) if len(entries.values) else 0.0
     shown = {kind: tokens[:LINES] if kind == "false_alarms" else drawn(tokens) for kind, tokens in kinds.items()}
     return {
@@ -161,7 +161,7 @@ def drawn(tokens: np.ndarray) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(tokens, LINES, replace=False))
 
 
-def _sequences(sae: SAE, entries, tokens: np.ndarray, text: feature_json.Text) -> list[dict]:
+def _sequences(sae: SAE, entries, tokens: np.ndarray, text: feature_json.CorpusText) -> list[dict]:
     """As examples on a feature's page, without the effects on the loss, which only the model knows."""
     first = sae.statistics.corpus.first
     width = sae.statistics.corpus.row_length - first

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..browse.feature_json import Text
+from ..browse.feature_json import CorpusText
 from ..engine.store.kept_entries import KeptEntries
 from ..models import SAE
 from ..storage.kept_activations import kept_of
@@ -31,13 +31,13 @@ class Drawn:
     why_unscored: str = ""  # why a label cannot be tried
 
 
-class Source:
+class ExampleSource:
     """The text of an SAE's statistics, and where its features are active."""
 
     def __init__(self, sae: SAE):
         """Raises NothingKept, ValueError or OSError."""
         self.kept: KeptEntries = kept_of(sae)
-        self.text = Text.of(sae)
+        self.text = CorpusText.of(sae)
         corpus = sae.statistics.corpus
         self.first, self.length = corpus.first, corpus.row_length
         self.width = self.length - self.first  # counted tokens of a row
@@ -74,7 +74,7 @@ def _why_unscored(positives: int, negatives: int) -> str:
 class _Places:
     """Where one feature is active."""
 
-    def __init__(self, source: Source, tokens: np.ndarray, sizes: np.ndarray):
+    def __init__(self, source: ExampleSource, tokens: np.ndarray, sizes: np.ndarray):
         """tokens [n] counted tokens, ascending; sizes [n] of their activations."""
         self.source, self.tokens, self.sizes = source, tokens, sizes
         # A counted token lies in row token // width; the first of a row stands at position `first`.

@@ -20,7 +20,7 @@ from . import address as addresses
 from . import prompts, scores
 from .asked import Asker
 from .client import CallFailed, Client
-from .examples import Source
+from .examples import ExampleSource
 
 GROUP = 25  # features
 IN_A_ROW = 5  # questions without an answer of use, after which the job ends
@@ -34,7 +34,7 @@ def run_autointerp(lease) -> None:
         raise BadRequest("The SAE has other weights than those that labels were asked for. Ask anew.")
     where = addresses.allowed(work.address)
     client = Client(where, work.model, addresses.key(work.key_variable), settings.SAEVIZ_LLM_SECONDS)
-    run = Run(lease, sae, Asker(lease, client))
+    run = LabellingRun(lease, sae, Asker(lease, client))
     groups = groups_of(work.features, work.companion)
     for number, indices in enumerate(groups):
         if run.do(number, indices) and number + 1 < len(groups) and lease.gives_way():
@@ -57,12 +57,12 @@ def outcome(work: AutoInterp) -> dict:
     return scores.summary([own for own, _ in both], [control for _, control in both], work.seed)
 
 
-class Run:
+class LabellingRun:
     """What one process does of it."""
 
     def __init__(self, lease, sae: SAE, asker: Asker):
         self.lease, self.work, self.sae, self.asker = lease, lease.work, sae, asker
-        self.source: Source | None = None  # opened when a feature first needs it
+        self.source: ExampleSource | None = None  # opened when a feature first needs it
         self.without_answer = []  # the last questions without one, as what takes back that they failed
         self.began, self.asked = time.monotonic(), 0
 
@@ -84,7 +84,7 @@ class Run:
         """With its examples, drawn when it is first come to."""
         found = self.work.items.filter(index=index).first()
         if found is None:
-            self.source = self.source or Source(self.sae)
+            self.source = self.source or ExampleSource(self.sae)
             drawn = asdict(self.source.drawn(index, self.work.seed))
             found = AutoInterpFeature.objects.create(work=self.work, index=index, examples=drawn)
         return found

@@ -8,7 +8,7 @@ FIELDS = ("examples", "answers", "control_answers", "figures")
 
 def _items():
     for row in AutoInterp.objects.filter(items__isnull=False).distinct().select_related("sae"):
-        yield registry.Item(
+        yield registry.HeldItem(
             str(row.pk),
             f"{row.items.count():,} features by {row.model}",
             lambda row=row: registry.Measured(row_sizes.total(row.items.all(), *FIELDS)),

@@ -16,7 +16,7 @@ from ..templatetags.formatting import duration
 from . import address as addresses
 from . import prompts
 from .client import tokens_of
-from .examples import Source
+from .examples import ExampleSource
 
 MOST_FEATURES = 1000
 LOOKED_AT = 3  # features whose questions are put together for an estimate
@@ -104,7 +104,7 @@ def companion_of(sae: SAE, features: list[int], seed: int) -> int | None:
 
 def estimate(work: AutoInterp) -> Estimate:
     """From questions as they will be put about a few of the features. Raises NothingKept, ValueError or OSError."""
-    source = Source(work.sae)
+    source = ExampleSource(work.sae)
     labels, detections = [], []
     for index in work.features[:: max(1, len(work.features) // LOOKED_AT)][:LOOKED_AT]:
         drawn = source.drawn(index, work.seed)

@@ -8,7 +8,7 @@ from ..engine.analysis.token_statistics import ONLY
 from ..models import SAE, Analysis, Feature, Statistics
 from ..storage.readers import rows_of, vocabulary_of
 from ..templatetags.formatting import figure, percent
-from .feature_json import Text, numbers
+from .feature_json import CorpusText, numbers
 
 NO_KINDS = (
     "not known: the corpus was added by an earlier version, or of token ids. Add its texts again, in a folder or file "
@@ -23,7 +23,7 @@ SHADES = 4  # of cost, in the text of a row
 # Of a feature
 
 
-def feature_analysis(sae: SAE, row: Feature, text: Text) -> dict:
+def feature_analysis(sae: SAE, row: Feature, text: CorpusText) -> dict:
     """By step; what was not worked out is None. Raises ValueError, zlib.error."""
     found = analyses_of(row) if sae.statistics.analysed else {}
     return {
@@ -80,7 +80,7 @@ def _worth(found: dict | None) -> dict | None:
     return {"importance": importance, "low": low, "high": high, "helps": helps, "positives": found["positives"]}
 
 
-def _nearest(found: dict | None, text: Text) -> dict | None:
+def _nearest(found: dict | None, text: CorpusText) -> dict | None:
     """Of a dead feature: how near it came to firing, and on which token; without a counted token only the rest."""
     if found is None or "value" not in found:
         return found

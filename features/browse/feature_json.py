@@ -110,7 +110,7 @@ def token_values(vocabulary: Vocabulary, tokens: TokenValues) -> list[dict]:
 # Sequences
 
 
-class Text:
+class CorpusText:
     """Corpus rows as the pieces a page shows, each row read once."""
 
     def __init__(self, vocabulary: Vocabulary, rows: np.ndarray):
@@ -120,7 +120,7 @@ class Text:
         self._read: dict[int, tuple[list[int], list[str], list[int]]] = {}
 
     @classmethod
-    def of(cls, sae: SAE) -> "Text":
+    def of(cls, sae: SAE) -> "CorpusText":
         """The corpus that the SAE's statistics were computed on. Raises ValueError or OSError where it is gone."""
         return cls(vocabulary_of(sae), rows_of(sae.statistics.corpus))
 
@@ -133,7 +133,7 @@ class Text:
         return self._read[row]
 
 
-def sequences(feature: FeatureStatistics, text: Text, context: tuple[int, int] | None = None) -> dict:
+def sequences(feature: FeatureStatistics, text: CorpusText, context: tuple[int, int] | None = None) -> dict:
     """All examples, in the order they are shown: so many tokens before and after the chosen one, or whole rows."""
     examples = feature.examples
     shown = entries_within(feature.shown, examples.groups, context)
@@ -158,7 +158,7 @@ def sequences(feature: FeatureStatistics, text: Text, context: tuple[int, int] |
     }
 
 
-def top_sequences(feature: FeatureStatistics, text: Text, most: int, context: tuple[int, int]) -> list[dict]:
+def top_sequences(feature: FeatureStatistics, text: CorpusText, most: int, context: tuple[int, int]) -> list[dict]:
     """The first of the top activations alone."""
     top = ExampleGroup(*(column[:most] for column in vars(feature.examples.top).values()))
     active = active_tokens(replace(feature, shown=entries_within(feature.shown, [top], context)))
@@ -171,7 +171,7 @@ def largest_effect(feature: FeatureStatistics) -> float:
     return rounded(np.nanmax(effects)).item() if np.isfinite(effects).any() else 0.0
 
 
-def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: Text) -> list[dict]:
+def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: CorpusText) -> list[dict]:
     """A record for each example of a group: its corpus row, with the tokens of it that are `active`."""
     columns = (group.rows.tolist(), group.positions.tolist(), numbers(group.activations), group.copies.tolist())
     return [

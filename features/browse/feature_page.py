@@ -96,16 +96,16 @@ def only(row: Feature) -> list[tuple[str, str]]:
     return [named for flag, named in ONLY.items() if row.has(flag)]
 
 
-class Unreadable(Exception):
+class FiguresUnreadable(Exception):
     """There are statistics, but what they are shown with is gone or of another version; it says what."""
 
 
-def opened(sae: SAE, row: Feature) -> tuple[FeatureStatistics, feature_json.Text]:
+def opened(sae: SAE, row: Feature) -> tuple[FeatureStatistics, feature_json.CorpusText]:
     """What was stored of a feature, and the text that its examples stand in. Raises Unreadable."""
     try:
-        return statistics_of(row), feature_json.Text.of(sae)
+        return statistics_of(row), feature_json.CorpusText.of(sae)
     except (ValueError, OSError, zlib.error) as problem:
-        raise Unreadable(f"The stored figures of this feature cannot be shown: {problem}") from problem
+        raise FiguresUnreadable(f"The stored figures of this feature cannot be shown: {problem}") from problem
 
 
 def missing_page(sae: SAE, index: int, previous: int | None, next: int | None, user=None) -> dict:

@@ -21,7 +21,7 @@ FROM_STEP = {  # lists of the table that follow from what is worked out after st
 }
 
 
-class Line(NamedTuple):
+class HealthLine(NamedTuple):
     """A figure, what it means, and the list of the table that has its features, "" for none."""
 
     name: str
@@ -37,17 +37,21 @@ def health_of(sae: SAE) -> Health | None:
     return Health(**{name: value for name, value in stored.items() if name in known}) if stored else None
 
 
-def health_figures(sae: SAE) -> list[Line]:
+def health_figures(sae: SAE) -> list[HealthLine]:
     """All of them; of statistics of earlier versions one line says what is missing."""
     if sae.statistics is None:
         return []
     found = health_of(sae)
     if found is None and sae.statistics.quick:
         return [
-            Line("Health", "not computed yet", "it comes with the whole corpus: quick results are of too few tokens")
+            HealthLine(
+                "Health", "not computed yet", "it comes with the whole corpus: quick results are of too few tokens"
+            )
         ]
     if found is None:
-        missing = Line("Health", "not computed yet", "these statistics are of an earlier version: compute them again")
+        missing = HealthLine(
+            "Health", "not computed yet", "these statistics are of an earlier version: compute them again"
+        )
         return [missing, *_of_places(sae)]
     return [*_of_directions(sae, found), *_of_positions(sae, found), *_of_places(sae)]
 
@@ -69,7 +73,7 @@ def warning(sae: SAE) -> str | None:
     )
 
 
-def _of_directions(sae: SAE, found: Health) -> list[Line]:
+def _of_directions(sae: SAE, found: Health) -> list[HealthLine]:
     """What the weights tell."""
     said = f"too few features fired to tell: 100 are needed, with an encoder column; {sae.d_sae:,} are there"
     if found.common_direction is not None:
@@ -81,12 +85,12 @@ def _of_directions(sae: SAE, found: Health) -> list[Line]:
         )
     apart = f"median cosine of a feature's two; below 0.2 of {found.apart:,} of {sae.d_sae:,} features"
     return [
-        Line("Common encoder direction", figure(found.common_direction, 2), said),
-        Line("Encoder and decoder", figure(found.encoder_decoder_cosine, 2), apart),
+        HealthLine("Common encoder direction", figure(found.common_direction, 2), said),
+        HealthLine("Encoder and decoder", figure(found.encoder_decoder_cosine, 2), apart),
     ]
 
 
-def _of_positions(sae: SAE, found: Health) -> list[Line]:
+def _of_positions(sae: SAE, found: Health) -> list[HealthLine]:
     """What the text tells."""
     tokens = f"{found.sampled_tokens:,} tokens, in rows drawn from the corpus"
     alive = f"of {found.sampled_alive:,} features that fired on {tokens}"
@@ -96,14 +100,14 @@ def _of_positions(sae: SAE, found: Health) -> list[Line]:
         "token, or the same one before"
     )
     return [
-        Line("Swarm", f"{found.swarm:,}", swarm, "swarm"),
-        Line("Agree", f"{found.agree:,}", agree),
-        Line("Below 1 in 10,000", *_rare(sae, found)),
-        Line("Largest L0", f"{found.largest_l0:,}", "features active on one token, where most are"),
+        HealthLine("Swarm", f"{found.swarm:,}", swarm, "swarm"),
+        HealthLine("Agree", f"{found.agree:,}", agree),
+        HealthLine("Below 1 in 10,000", *_rare(sae, found)),
+        HealthLine("Largest L0", f"{found.largest_l0:,}", "features active on one token, where most are"),
     ]
 
 
-def _of_places(sae: SAE) -> list[Line]:
+def _of_places(sae: SAE) -> list[HealthLine]:
     """How many fire in one place alone, which is worked out after statistics are shown."""
     tokens, dead = (sae.statistics.analysis.get(step) for step in ("tokens", "dead"))
     later = ("–", "it is worked out after the statistics are shown")
@@ -120,9 +124,9 @@ def _of_places(sae: SAE) -> list[Line]:
         for name, where in (("one_token", "on one token"), ("one_position", "at one position of the row"))
     ]
     return [
-        Line("One token only", *one[0], "one-token"),
-        Line("One position only", *one[1], "one-position"),
-        Line("BOS only", *bos, "bos-only"),
+        HealthLine("One token only", *one[0], "one-token"),
+        HealthLine("One position only", *one[1], "one-position"),
+        HealthLine("BOS only", *bos, "bos-only"),
     ]
 
 

@@ -21,7 +21,7 @@ from .analysis import analysis_page
 from .claims import may_claim
 from .columns import COLUMNS, RANGED
 from .feature_list import FILTERS, GRADES, LABELLED, SEARCHED, FeatureList
-from .feature_page import Unreadable, feature_page, missing_page, only, passing_page, preview
+from .feature_page import FiguresUnreadable, feature_page, missing_page, only, passing_page, preview
 from .list_rows import ListRows, Place
 from .reproduce import feature_snippet
 from .sae_health import health_figures, warning, why_none
@@ -154,7 +154,7 @@ def passing_json(request, slug):
 def passing_data(sae: SAE, index: int, row: Feature | None) -> dict:
     try:
         return passing_page(sae, row) if row else {"index": index, "missing": True, "passing": True}
-    except Unreadable:  # its own page says why
+    except FiguresUnreadable:  # its own page says why
         return {"index": index, "missing": True, "passing": True}
 
 
@@ -207,7 +207,7 @@ def page_data(request, sae: SAE, index: int) -> dict:
         return missing_page(sae, index, before, after, request.user)
     try:
         found = feature_page(sae, row, before, after, previews=previews_of, user=request.user, context=context)
-    except Unreadable as problem:
+    except FiguresUnreadable as problem:
         found = missing_page(sae, index, before, after, request.user) | {"problem": str(problem)}
     return found | {"listed": listed}
 

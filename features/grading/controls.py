@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from django.db import transaction
 
-from ..browse.feature_json import Text
+from ..browse.feature_json import CorpusText
 from ..engine.results import ExampleGroup, FeatureStatistics
 from ..jobs import lifecycle
 from ..messages import BadRequest
@@ -17,7 +17,7 @@ from ..storage.payload import pack, unpack
 from ..storage.readers import rows_of, subject_of, vocabulary_of
 from . import sample
 from .intruder import intruder
-from .sample import CANDIDATES, Item
+from .sample import CANDIDATES, SampledItem
 
 KINDS = {"neurons": "plain neurons", "random": "random SAE of equal L0"}
 MOST = 100  # features of a kind: each takes 4 bytes a token while it is computed
@@ -89,7 +89,7 @@ class _Source:
         # Evenly from all rows; their numbers ascend.
         self.numbers = np.unique(np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.int64))
         self.rows = np.asarray(rows[self.numbers])
-        self.text = Text(vocabulary_of(self.sae), self.rows)
+        self.text = CorpusText(vocabulary_of(self.sae), self.rows)
 
     def told(self, kind: str) -> dict:
         """As of an SAE; it has no weights of its own."""
@@ -131,13 +131,13 @@ class _Source:
         known = dict(self.sae.statistics.features.filter(index__in=features).values_list("index", "density"))
         return [known[index] for index in features]
 
-    def _item(self, at: int, source: int, index: int, strata, found, random) -> Item:
+    def _item(self, at: int, source: int, index: int, strata, found, random) -> SampledItem:
         others = [n for n in range(len(strata)) if strata[n] == strata[at] and n != at]
         others = [found.features[n] for n in random.permutation(others)[:CANDIDATES].tolist()] if others else []
         width = self.corpus.row_length - self.corpus.first
         silent = sample.silence(found.tokens[at], width, self.corpus.first)
         question, why_none = intruder(found.features[at], others, silent, self.text, random)
-        return Item(source, index, int(strata[at]), question and asdict(question), why_none)
+        return SampledItem(source, index, int(strata[at]), question and asdict(question), why_none)
 
     def _in_corpus(self, feature: FeatureStatistics) -> FeatureStatistics:
         """The same with rows by their number in the corpus."""
@@ -168,7 +168,7 @@ def _row(made: GradingSample, number: int, sae: SAE, feature: FeatureStatistics)
     )
 
 
-def opened(row: GradingControl) -> tuple[FeatureStatistics, Text]:
+def opened(row: GradingControl) -> tuple[FeatureStatistics, CorpusText]:
     """What is shown of a control, and the text that its examples stand in. Raises ValueError, OSError or zlib.error."""
     feature = unpack(
         row.payload,
@@ -181,4 +181,4 @@ def opened(row: GradingControl) -> tuple[FeatureStatistics, Text]:
             "activity.quantiles": np.frombuffer(row.quantiles, np.float32),
         },
     )
-    return feature, Text(vocabulary_of(row.sae), rows_of(row.corpus))
+    return feature, CorpusText(vocabulary_of(row.sae), rows_of(row.corpus))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..browse.feature_json import Text
+from ..browse.feature_json import CorpusText
 from ..engine.results import SHORT_CONTEXT, FeatureStatistics
 
 OWN = 4
@@ -29,7 +29,11 @@ class Intruder:
 
 
 def intruder(
-    own: FeatureStatistics, others: list[FeatureStatistics], silent: Silent, text: Text, random: np.random.Generator
+    own: FeatureStatistics,
+    others: list[FeatureStatistics],
+    silent: Silent,
+    text: CorpusText,
+    random: np.random.Generator,
 ) -> tuple[Intruder | None, str]:
     """The question, or why there is none."""
     rows, positions, shares = _examples(own)
@@ -66,7 +70,7 @@ def _examples(feature: FeatureStatistics) -> tuple[np.ndarray, np.ndarray, np.nd
     return rows, positions, np.abs(values) / max(feature.activity.maximum, 1e-30)
 
 
-def _different(rows, positions, text: Text, random: np.random.Generator) -> list[int]:
+def _different(rows, positions, text: CorpusText, random: np.random.Generator) -> list[int]:
     """OWN of the examples, random positives first, no two of the same text."""
     seen, chosen = set(), []
     half = len(rows) // 2
@@ -78,7 +82,7 @@ def _different(rows, positions, text: Text, random: np.random.Generator) -> list
     return chosen
 
 
-def _line(text: Text, row: int, position: int) -> dict:
+def _line(text: CorpusText, row: int, position: int) -> dict:
     """The short context around a token, without its place in the corpus."""
     ids, pieces, special = text[int(row)]
     first = max(0, int(position) - BEFORE)
@@ -87,5 +91,5 @@ def _line(text: Text, row: int, position: int) -> dict:
     return {"tokens": tokens, "position": int(position) - first}
 
 
-def _text(text: Text, row: int, position: int) -> str:
+def _text(text: CorpusText, row: int, position: int) -> str:
     return "".join(_line(text, row, position)["tokens"])

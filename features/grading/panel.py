@@ -3,7 +3,7 @@
 import zlib
 
 from ..browse import feature_json
-from ..browse.feature_page import Unreadable, opened
+from ..browse.feature_page import FiguresUnreadable, opened
 from ..engine.results import FEW, FeatureStatistics
 from ..models import SAE, Feature, GradingAnswer, GradingSample
 from . import controls
@@ -35,7 +35,7 @@ def _panel(sample: GradingSample, number: int) -> dict:
     with_controls = any("control" in source for source in sample.saes)
     try:
         found = _control(sample, number) if "control" in told else _feature(told, sample.items[number]["index"])
-    except (Unreadable, ValueError, OSError, zlib.error):
+    except (FiguresUnreadable, ValueError, OSError, zlib.error):
         return UNREADABLE
     return _shown(*found, with_controls) if found else GONE
 
@@ -51,7 +51,7 @@ def _control(sample: GradingSample, number: int):
     return controls.opened(row) if row else None
 
 
-def _shown(feature: FeatureStatistics, text: feature_json.Text, with_controls: bool) -> dict:
+def _shown(feature: FeatureStatistics, text: feature_json.CorpusText, with_controls: bool) -> dict:
     """Panels; beside controls, nothing that only features of an SAE have: they rest on other numbers of tokens."""
     sequences, count = feature_json.sequences(feature, text), feature.activity.count
     groups = [sequences["top"], sequences["random"], *(interval["sequences"] for interval in sequences["intervals"])]

@@ -24,7 +24,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Line:
+class StratumLine:
     """One stratum, or all of them (weighted by the alive features of each)."""
 
     name: str
@@ -76,21 +76,23 @@ def of_grader(sample: GradingSample, grader: str) -> list[dict]:
     return found
 
 
-def _line(name: str, alive: int, answered: list) -> Line:
+def _line(name: str, alive: int, answered: list) -> StratumLine:
     grades = Counter(answer.grade for _, answer in answered if answer.grade)
     graded = grades.total()
     asked = [(item, answer) for item, answer in answered if item["intruder"] and answer.picked is not None]
     right = sum(answer.picked == item["intruder"]["stranger"] for item, answer in asked)
     clear, partly = grades["clear"], grades["clear"] + grades["partly"]
-    return Line(name, alive, graded, share(clear, graded), share(partly, graded), share(right, len(asked)))
+    return StratumLine(name, alive, graded, share(clear, graded), share(partly, graded), share(right, len(asked)))
 
 
-def _all(lines: list[Line]) -> Line:
+def _all(lines: list[StratumLine]) -> StratumLine:
     columns = {
         name: weighted([(getattr(line, name).hits, getattr(line, name).of, line.alive) for line in lines])
         for name in ("clear", "partly", "intruder")
     }
-    return Line("all, weighted", sum(line.alive for line in lines), sum(line.graded for line in lines), **columns)
+    return StratumLine(
+        "all, weighted", sum(line.alive for line in lines), sum(line.graded for line in lines), **columns
+    )
 
 
 def agreement(sample: GradingSample) -> list[dict]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ..browse.feature_json import Text
+from ..browse.feature_json import CorpusText
 from ..messages import BadRequest
 from ..models import SAE, Feature
 from ..storage import kept_activations
@@ -24,7 +24,7 @@ CANDIDATES = 6  # other features that are tried for a stranger
 
 
 @dataclass(frozen=True)
-class Item:
+class SampledItem:
     """A feature to be graded: where it is from (an SAE, or a control beside it), its stratum, and the intruder question
     (None: `why_none` says why)."""
 
@@ -52,7 +52,7 @@ def check(saes: list[SAE], size: int) -> None:
         raise BadRequest(f"{size} features cannot be drawn from {len(saes)} SAEs; ask for one of each at least.")
 
 
-def of_saes(saes: list[SAE], size: int, random: np.random.Generator) -> tuple[list[dict], list[Item]]:
+def of_saes(saes: list[SAE], size: int, random: np.random.Generator) -> tuple[list[dict], list[SampledItem]]:
     """(what is told of each SAE, items SAE by SAE). Raises BadRequest."""
     check(saes, size)
     told, items = [], []
@@ -96,8 +96,10 @@ def drawn(strata: list[list[int]], size: int, random: np.random.Generator) -> li
     ]
 
 
-def _items(sae: SAE, number: int, chosen: list, strata: list[list[int]], random: np.random.Generator) -> list[Item]:
-    text, silent_of = Text.of(sae), _silence_of(sae)
+def _items(
+    sae: SAE, number: int, chosen: list, strata: list[list[int]], random: np.random.Generator
+) -> list[SampledItem]:
+    text, silent_of = CorpusText.of(sae), _silence_of(sae)
     items = []
     for stratum, index in chosen:
         found, why_none = None, silent_of if isinstance(silent_of, str) else ""
@@ -107,7 +109,7 @@ def _items(sae: SAE, number: int, chosen: list, strata: list[list[int]], random:
             records = {row.index: statistics_of(row) for row in _rows(sae, [index, *others])}
             own, strangers = records.pop(index), [records[other] for other in others if other in records]
             found, why_none = intruder(own, strangers, silent_of(index), text, random)
-        items.append(Item(number, index, stratum, found and asdict(found), why_none))
+        items.append(SampledItem(number, index, stratum, found and asdict(found), why_none))
     return items
 
 

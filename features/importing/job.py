@@ -29,7 +29,7 @@ def request_import(asked: ImportRequest, user=None) -> Import:
 
 
 def expected(files, planned: plan.ImportPlan | None = None) -> str:
-    """What its computation will take, of SAE files that were looked at (engine.sae.description.Description), or of a
+    """What its computation will take, of SAE files that were looked at (engine.sae.description.SAEDescription), or of a
     plan, which knows the model and the text too."""
     shape = planned.shape if planned else (files.d_in, files.d_sae)
     sae = planned and SAE.objects.filter(slug=planned.slug, d_in=shape[0], d_sae=shape[1]).first()

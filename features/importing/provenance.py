@@ -15,7 +15,7 @@ from .folders import sae_inside
 from .request import chosen_sae
 
 if TYPE_CHECKING:
-    from ..engine.sae.description import Description
+    from ..engine.sae.description import SAEDescription
 
 
 def of_model(model_path, vocabulary: Vocabulary) -> dict:
@@ -57,7 +57,7 @@ def differences(in_files: dict, model_path: Path, hook_point: str) -> dict:
     return differs
 
 
-def described(request) -> "Description":
+def described(request) -> "SAEDescription":
     """The files at a request's path, from headers and configs alone.
 
     Raises CheckpointError where they cannot be read as an SAE, Unanswered where they are several, Outside where one
@@ -68,7 +68,7 @@ def described(request) -> "Description":
     return description_of(path, request.answers)
 
 
-def detected(told: "Description") -> list[tuple[str, str]]:
+def detected(told: "SAEDescription") -> list[tuple[str, str]]:
     """(name, value) of what such files are."""
     files = told.in_files
     rows = [

@@ -15,7 +15,7 @@ from ..storage.verdicts import hooks_of
 from . import language_models
 
 if TYPE_CHECKING:
-    from ..engine.sae.description import Description
+    from ..engine.sae.description import SAEDescription
 
 SUBJECT = ("model", "hook_point")  # answers that this file asks for itself
 ONE_OF = "sae"  # likewise: which SAE of a folder of several
@@ -88,7 +88,7 @@ def chosen_sae(request: ImportRequest) -> tuple[ImportRequest, Path]:
 
 
 def model_path_of(
-    request: ImportRequest, description: "Description", questions: list[Question], restricted: bool = False
+    request: ImportRequest, description: "SAEDescription", questions: list[Question], restricted: bool = False
 ) -> Path | None:
     """The folder of the language model that is named; None, with a question more, where nobody names one known here.
 
@@ -109,7 +109,7 @@ def model_path_of(
 
 def hook_point_of(
     request: ImportRequest,
-    description: "Description",
+    description: "SAEDescription",
     model_path: Path | None,
     questions: list[Question],
     notes: list[str],

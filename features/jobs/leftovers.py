@@ -68,7 +68,7 @@ def _remove_shards(key):
 def _statistics():
     for row in Statistics.objects.select_related("sae", "corpus"):
         shown = row.sae.statistics_id == row.pk
-        yield registry.Item(
+        yield registry.HeldItem(
             str(row.pk),
             f"{row}, {'shown' if shown else 'not shown'}{', quick results' if row.quick else ''}",
             lambda row=row: registry.Measured(row_sizes.of_statistics(row)),

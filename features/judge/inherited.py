@@ -30,7 +30,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Source:
+class LabelSource:
     """Another SAE, and which of its features are matched with which of this one's."""
 
     sae: SAE
@@ -43,7 +43,7 @@ class Inherited:
     """A judgement of a counterpart."""
 
     index: int
-    source: Source
+    source: LabelSource
     match: Match
     row: Judgement
     rejected_by: str = ""
@@ -57,16 +57,16 @@ class Inherited:
         return {name: getattr(self.row, name) for name in TRAVEL}
 
 
-def sources_of(sae: SAE) -> list[Source]:
+def sources_of(sae: SAE) -> list[LabelSource]:
     """Those that the SAE's present weights have been compared with, in either direction; of each the newest."""
     rows = Comparison.objects.filter(Q(sae=sae) | Q(other=sae), state=Comparison.State.DONE).exclude(pairs=None)
-    found: dict[int, Source] = {}
+    found: dict[int, LabelSource] = {}
     for row in rows.defer("pairs").select_related("sae", "other").newest_first():
         forward = row.sae_id == sae.pk
         other = row.other if forward else row.sae
         if row.about.get("weights") != [row.sae.checkpoint_hash, row.other.checkpoint_hash] or other.pk in found:
             continue
-        found[other.pk] = Source(other, _name(other, sae), _matches(row.pk, forward))
+        found[other.pk] = LabelSource(other, _name(other, sae), _matches(row.pk, forward))
     return list(found.values())
 
 

@@ -54,7 +54,7 @@ def run_map(lease) -> None:
 def _items():
     for row in DecoderMap.objects.filter(state=State.DONE).defer("places").select_related("sae"):
         again = f"Asked for on the overview; this one took {duration((row.finished - row.started).total_seconds())}."
-        yield registry.Item(
+        yield registry.HeldItem(
             str(row.pk),
             f"{row}{'' if row.checkpoint_hash == row.sae.checkpoint_hash else ', of other weights'}",
             lambda row=row: registry.Measured(row_sizes.total(DecoderMap.objects.filter(pk=row.pk), "places")),

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..browse import feature_json
-from ..browse.feature_json import Text
+from ..browse.feature_json import CorpusText
 from ..browse.windows import cut
 from ..engine.results import SHORT_CONTEXT, ExampleGroup
 from ..models import SAE, Feature
@@ -80,7 +80,7 @@ def _examples(sae: SAE, entries, tokens: np.ndarray, f: np.ndarray, g: np.ndarra
     corpus = sae.statistics.corpus
     width = corpus.row_length - corpus.first
     rows, positions = tokens // width, tokens % width + corpus.first
-    text, before, after = Text.of(sae), *SHORT_CONTEXT
+    text, before, after = CorpusText.of(sae), *SHORT_CONTEXT
     found = []
     for row, position, own, others in zip(rows.tolist(), positions.tolist(), f.tolist(), g.tolist(), strict=True):
         start, stop = row * width, (row + 1) * width  # tokens of its row

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..engine.ask.grammar import parse
-from ..engine.ask.holds import Question
+from ..engine.ask.holds import PatternQuestion
 from ..engine.ask.pattern import Regex, Text
 from ..engine.ask.row_text import RowText, TokenBytes, row_texts
 from ..engine.ask.spans import spans
@@ -78,10 +78,10 @@ def matches_within(statistics: Statistics, tokens: int, part: Text | Regex) -> t
     return firsts, lasts
 
 
-def _question(statistics: Statistics, pattern: str) -> Question:
+def _question(statistics: Statistics, pattern: str) -> PatternQuestion:
     corpus, table = statistics.corpus, documents_of(statistics.corpus)
     tokens = _token_bytes(statistics.sae.model_path)
-    return Question(parse(pattern), tokens, pattern, corpus.slug, table.kinds if table else None)
+    return PatternQuestion(parse(pattern), tokens, pattern, corpus.slug, table.kinds if table else None)
 
 
 def _key(statistics: Statistics, tokens: int, pattern: str) -> tuple:

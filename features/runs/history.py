@@ -16,7 +16,7 @@ LAST_ROOM = 0.03  # of the axis, behind the last step, for a state that no step 
 
 
 @dataclass(frozen=True)
-class Curve:
+class RunCurve:
     """A figure of checkpoints over steps."""
 
     key: str
@@ -42,22 +42,22 @@ class Curve:
 
 
 CURVES = (
-    Curve("loss_recovered", "Loss recovered", "1: the reconstruction costs nothing; 0: no better than zeros", True,
-          "loss_recovered_margin"),
-    Curve("explained_variance", "Explained variance", "of the activations", True),
-    Curve("l0", "L0", "features active on a token, on average", margin="l0_margin"),
-    Curve("dead", "Dead", "share of features that never fired on the run's rows", True, of="d_sae"),
-    Curve("rare", "Ultra-rare", "share with a density below 1 in 10,000, dead ones among them", True, of="d_sae",
-          in_health=True, below=RARE_BELOW),
-    Curve("dense", "Dense", "share that fires on more than 10 % of tokens", True, of="d_sae"),
-    Curve("common_direction", "Common encoder direction", "mean cosine of each two encoder columns; near 0 is healthy",
-          in_health=True),
-    Curve("encoder_decoder_cosine", "Encoder and decoder", "median cosine of a feature's two", in_health=True),
-    Curve("swarm", "Swarm", "share of living features that are strongest where many others are", True,
-          of="sampled_alive", in_health=True),
-    Curve("twins", "Near-twins", "share with a decoder cosine above 0.9 to another feature", True, of="d_sae"),
-    Curve("decoder_norm", "Decoder norm", "median length of decoder rows"),
-    Curve("encoder_norm", "Encoder norm", "median length of encoder columns"),
+    RunCurve("loss_recovered", "Loss recovered", "1: the reconstruction costs nothing; 0: no better than zeros", True,
+             "loss_recovered_margin"),
+    RunCurve("explained_variance", "Explained variance", "of the activations", True),
+    RunCurve("l0", "L0", "features active on a token, on average", margin="l0_margin"),
+    RunCurve("dead", "Dead", "share of features that never fired on the run's rows", True, of="d_sae"),
+    RunCurve("rare", "Ultra-rare", "share with a density below 1 in 10,000, dead ones among them", True, of="d_sae",
+             in_health=True, below=RARE_BELOW),
+    RunCurve("dense", "Dense", "share that fires on more than 10 % of tokens", True, of="d_sae"),
+    RunCurve("common_direction", "Common encoder direction", "mean cosine of each two encoder columns; healthy near 0",
+             in_health=True),
+    RunCurve("encoder_decoder_cosine", "Encoder and decoder", "median cosine of a feature's two", in_health=True),
+    RunCurve("swarm", "Swarm", "share of living features that are strongest where many others are", True,
+             of="sampled_alive", in_health=True),
+    RunCurve("twins", "Near-twins", "share with a decoder cosine above 0.9 to another feature", True, of="d_sae"),
+    RunCurve("decoder_norm", "Decoder norm", "median length of decoder rows"),
+    RunCurve("encoder_norm", "Encoder norm", "median length of encoder columns"),
 )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def positions(checkpoints: list[Checkpoint]) -> list[float]:
     return [last + room * next(unnamed) if each.step is None else each.step for each in checkpoints]
 
 
-def _curve(curve: Curve, run: Run, checkpoints: list[Checkpoint]) -> dict:
+def _curve(curve: RunCurve, run: Run, checkpoints: list[Checkpoint]) -> dict:
     return {
         "key": curve.key,
         "title": curve.title,

@@ -49,7 +49,7 @@ def _saes(watch: Watch):
 def _watches():
     for watch in Watch.objects.prefetch_related("runs"):
         runs = list(watch.runs.all())
-        yield registry.Item(
+        yield registry.HeldItem(
             str(watch.pk),
             f"figures and records of the checkpoints in {watch.path}",
             lambda watch=watch: registry.Measured(taken(watch)[0]),
@@ -62,7 +62,7 @@ def _watches():
 
 def _comparisons():
     for row in Comparison.objects.filter(state=Comparison.State.DONE).defer("pairs").select_related("sae", "other"):
-        yield registry.Item(
+        yield registry.HeldItem(
             str(row.pk),
             f"{row.sae.name} beside {row.other.name}",
             lambda row=row: registry.Measured(row_sizes.total(Comparison.objects.filter(pk=row.pk), "pairs")),

@@ -172,8 +172,8 @@ def upload(request, step, name=None):
             return JsonResponse({"taken": name})
         if name is None and request.method == "POST":
             return JsonResponse({"said": uploads.finish(token, step)})
-        raise uploads.Refused("PUT sends a file to STEP/NAME, POST to STEP/ says that all have come.", 405)
-    except uploads.Refused as refusal:
+        raise uploads.CheckpointRefused("PUT sends a file to STEP/NAME, POST to STEP/ says that all have come.", 405)
+    except uploads.CheckpointRefused as refusal:
         return JsonResponse({"error": str(refusal)}, status=refusal.status)
     except (TimeoutError, ConnectionError) as error:
         return JsonResponse({"error": f"It did not come whole: {error or 'silence'}. Send it again."}, status=408)

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 
 from ..engine.confined.process import Bounds, ChildEnded, Children
-from ..engine.sae.description import Description
+from ..engine.sae.description import SAEDescription
 from ..engine.sae.reading.errors import CheckpointError
 from ..engine.sae.reading.files import find_weights, weight_files
 
@@ -21,7 +21,7 @@ IDLE = 120.0  # seconds that a child with torch stays when nobody asks
 children = Children(idle=IDLE)
 
 
-def description_of(path, answers: dict | None = None, tick=None) -> Description:
+def description_of(path, answers: dict | None = None, tick=None) -> SAEDescription:
     """What the files of an SAE say of it, from headers and configs alone. Raises CheckpointError."""
     files = weight_files(find_weights(Path(path)))
     size = sum(file.stat().st_size for file in files)

@@ -34,7 +34,7 @@ TRY_DEVICE = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """What was looked at, how it is, and the way out where it is not fine."""
 
     subject: str
@@ -52,7 +52,7 @@ def examine():
         try:
             yield from look()
         except Exception as error:  # an examination that breaks is a finding too
-            yield Finding(
+            yield Diagnosis(
                 look.__name__.strip("_"), WRONG, f"{type(error).__name__}: {error}", "See the sentence above."
             )
 
@@ -61,9 +61,9 @@ def _python():
     version = platform.python_version()
     if sys.version_info < bootstrap.OLDEST:
         needed = ".".join(map(str, bootstrap.OLDEST))
-        yield Finding("Python", WRONG, f"{version}; {needed} or newer is needed.", "make run PYTHON=python3.12")
+        yield Diagnosis("Python", WRONG, f"{version}; {needed} or newer is needed.", "make run PYTHON=python3.12")
     else:
-        yield Finding("Python", FINE, version)
+        yield Diagnosis("Python", FINE, version)
 
 
 def _versions():
@@ -81,48 +81,52 @@ def _versions():
             others.append(f"{name} is {found}, tested with {wanted}")
     again = f"{sys.executable} -m pip install -r requirements.txt, or `make run`, which does it."
     if missing:
-        yield Finding("packages", WRONG, f"Not installed: {', '.join(missing)}.", again)
+        yield Diagnosis("packages", WRONG, f"Not installed: {', '.join(missing)}.", again)
     if others:
-        yield Finding("packages", WARNING, "; ".join(others) + ".", again)
+        yield Diagnosis("packages", WARNING, "; ".join(others) + ".", again)
     if not missing and not others:
-        yield Finding("packages", FINE, f"all {len(pinned)} as in requirements.txt")
+        yield Diagnosis("packages", FINE, f"all {len(pinned)} as in requirements.txt")
 
 
 def _settings():
     for name in env.unknown():
-        yield Finding("settings", WARNING, f"{name} is set, and nothing reads it.", "Look for the name in README.md.")
+        yield Diagnosis("settings", WARNING, f"{name} is set, and nothing reads it.", "Look for the name in README.md.")
     said = [message for message in checks.run_checks() if message.id not in ("features.W001", "features.W002")]
     for message in said:
         state = WRONG if message.level >= checks.ERROR else WARNING
-        yield Finding("settings", state, message.msg, message.hint or "")
+        yield Diagnosis("settings", state, message.msg, message.hint or "")
     if settings.DEBUG:
-        yield Finding("settings", WARNING, "DEBUG=1 shows settings and code to whoever meets an error.", "Unset DEBUG.")
+        yield Diagnosis(
+            "settings", WARNING, "DEBUG=1 shows settings and code to whoever meets an error.", "Unset DEBUG."
+        )
     if not said and not env.unknown():
-        yield Finding("settings", FINE, "all can be read")
+        yield Diagnosis("settings", FINE, "all can be read")
 
 
 def _data_dir():
     """Nobody else may read the database, the key or the password."""
     data = settings.DATA_DIR
     if not data.exists():
-        yield Finding("rights", FINE, f"{data} will be made by the first start")
+        yield Diagnosis("rights", FINE, f"{data} will be made by the first start")
         return
     if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
         whose = f"chown -R {os.getuid()} {data}, or another DATA_DIR."
-        yield Finding("rights", WRONG, f"{data} cannot be read and written by user {os.getuid()}.", whose)
+        yield Diagnosis("rights", WRONG, f"{data} cannot be read and written by user {os.getuid()}.", whose)
         return
     found = [path for path in (data, *data.iterdir()) if not path.is_symlink()]
     others = [path for path in found if path.stat().st_uid != os.getuid()]
     if others:
         names = ", ".join(path.name for path in others[:5])
-        yield Finding(
+        yield Diagnosis(
             "rights", WARNING, f"In {data} belongs to another user: {names}.", f"chown -R {os.getuid()} {data}"
         )
     is_open = [path for path in found if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
     if data in is_open:
-        yield Finding("rights", WARNING, f"{data} can be read by other users of this machine.", f"chmod -R go= {data}")
+        yield Diagnosis(
+            "rights", WARNING, f"{data} can be read by other users of this machine.", f"chmod -R go= {data}"
+        )
     if not others and data not in is_open:
-        yield Finding("rights", FINE, f"{data} is its owner's alone")
+        yield Diagnosis("rights", FINE, f"{data} is its owner's alone")
 
 
 def _disk():
@@ -136,7 +140,7 @@ def _disk():
         free = shutil.disk_usage(there).free
         mend = f"Free some, remove what is kept (manage.py kept), or move {name} to another disk."
         state = WRONG if free < health.LITTLE_DISK else WARNING if free < ENOUGH_DISK else FINE
-        yield Finding("disk", state, f"{size(free)} free at {there} ({name})", "" if state == FINE else mend)
+        yield Diagnosis("disk", state, f"{size(free)} free at {there} ({name})", "" if state == FINE else mend)
 
 
 def _memory():
@@ -147,8 +151,8 @@ def _memory():
             limit = min(limit, int(text))
     mend = "SAEVIZ_LOADED_SUBJECTS=1 and WORKERS=1 take the least; large models need a machine with more."
     state = WARNING if limit < ENOUGH_MEMORY else FINE
-    yield Finding("memory", state, f"{size(limit)}, of which saeviz reads SAEs up to {size(settings.SAEVIZ_MAX_BYTES)}",
-                  mend if state == WARNING else "")  # fmt: skip
+    what = f"{size(limit)}, of which saeviz reads SAEs up to {size(settings.SAEVIZ_MAX_BYTES)}"
+    yield Diagnosis("memory", state, what, mend if state == WARNING else "")
 
 
 def _device():
@@ -158,14 +162,14 @@ def _device():
     try:
         tried = subprocess.run([sys.executable, "-c", TRY_DEVICE, device], capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
-        yield Finding("device", WRONG, f"{device} did not answer within 120 s.", "Look at the driver (nvidia-smi).")
+        yield Diagnosis("device", WRONG, f"{device} did not answer within 120 s.", "Look at the driver (nvidia-smi).")
         return
     if tried.returncode:
         last = (tried.stderr.strip().splitlines() or ["no word"])[-1]
         mend = "SAEVIZ_DEVICE=auto takes what is there; for CUDA torch has to be a build for it."
-        yield Finding("device", WRONG, f"{device} cannot be computed with: {last}", mend)
+        yield Diagnosis("device", WRONG, f"{device} cannot be computed with: {last}", mend)
     else:
-        yield Finding("device", FINE, f"SAEVIZ_DEVICE={wanted}, torch {tried.stdout.split()[-1]}")
+        yield Diagnosis("device", FINE, f"SAEVIZ_DEVICE={wanted}, torch {tried.stdout.split()[-1]}")
 
 
 def _database():
@@ -175,18 +179,18 @@ def _database():
         executor = MigrationExecutor(connection)
         waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseFailure as error:
-        yield Finding("database", WRONG, f"Cannot be used: {str(error).strip().splitlines()[0]}", mend)
+        yield Diagnosis("database", WRONG, f"Cannot be used: {str(error).strip().splitlines()[0]}", mend)
         return
     if waiting:
-        yield Finding("database", WRONG, f"{len(waiting)} migrations wait.", "manage.py migrate, or `make run`.")
+        yield Diagnosis("database", WRONG, f"{len(waiting)} migrations wait.", "manage.py migrate, or `make run`.")
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             said = cursor.execute("PRAGMA quick_check(1)").fetchone()[0]
         if said != "ok":
-            yield Finding("database", WRONG, f"SQLite finds damage: {said}", "manage.py restore FILE, from a backup.")
+            yield Diagnosis("database", WRONG, f"SQLite finds damage: {said}", "manage.py restore FILE, from a backup.")
             return
     if not waiting:
-        yield Finding("database", FINE, connection.vendor)
+        yield Diagnosis("database", FINE, connection.vendor)
 
 
 def _redis():
@@ -198,19 +202,19 @@ def _redis():
             redis.set("saeviz:probe", "1", ex=60)
             heard = workers.heard(redis)
     except health.QUEUE_FAILURES as error:
-        yield Finding(
+        yield Diagnosis(
             "Redis",
             WRONG,
             f"{settings.REDIS_URL.rpartition('@')[2]}: {error}",
             REFUSALS.get(health.reason(error), away),
         )
         return
-    yield Finding("Redis", FINE, f"{version}, takes what is written")
+    yield Diagnosis("Redis", FINE, f"{version}, takes what is written")
     if heard:
         names = ", ".join(f"{w['name']} ({w['busy']} of {w['processes']} busy)" for w in heard)
-        yield Finding("workers", FINE, names)
+        yield Diagnosis("workers", FINE, names)
     else:
-        yield Finding(
+        yield Diagnosis(
             "workers",
             WARNING,
             "None was heard of for 35 s: nothing is computed.",
@@ -233,6 +237,6 @@ def _files():
     """Of SAEs, models and corpora."""
     messages = [message for message in checks.run_checks(tags=["features"]) if message.obj is not None]
     for message in messages:
-        yield Finding("files", WARNING, message.msg, message.hint or "")
+        yield Diagnosis("files", WARNING, message.msg, message.hint or "")
     if not messages:
-        yield Finding("files", FINE, "of all SAEs and corpora are there")
+        yield Diagnosis("files", FINE, "of all SAEs and corpora are there")

@@ -22,18 +22,18 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 PIP_OPTIONS = ("--no-input", "--progress-bar=off", "--disable-pip-version-check")
 
 
-class PreflightError(Exception):
+class EnvironmentMissing(Exception):
     """What stands in the way, in one line."""
 
 
 def check_python():
     if sys.version_info < OLDEST:
-        raise PreflightError(
+        raise EnvironmentMissing(
             "saeviz needs Python {}.{} or newer; this is {}. ".format(*OLDEST, sys.version.split()[0])
             + "Name another one: make run PYTHON=python3.12"
         )
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        raise PreflightError("This Python has no venv module. On Debian or Ubuntu: apt-get install python3-venv")
+        raise EnvironmentMissing("This Python has no venv module. On Debian or Ubuntu: apt-get install python3-venv")
 
 
 def with_included(requirements):
@@ -90,7 +90,7 @@ def install(requirements):
         for path in wanted:
             stamp_of(path).write_text(fingerprint(path))
     except OSError as error:
-        raise PreflightError("Cannot write the environment: " + str(error)) from error
+        raise EnvironmentMissing("Cannot write the environment: " + str(error)) from error
     print("Installed in {:.0f} s.".format(time.time() - start), flush=True)  # noqa: UP032
 
 
@@ -105,7 +105,7 @@ def run_quietly(command):
             alive.show(line)
         alive.clear()
         if process.wait():
-            raise PreflightError("".join(last) + "This failed: " + " ".join(command))
+            raise EnvironmentMissing("".join(last) + "This failed: " + " ".join(command))
     finally:
         process.terminate()
         process.wait()
@@ -139,7 +139,7 @@ def main(requirements, *arguments):
     try:
         check_python()
         install(requirements)
-    except PreflightError as error:
+    except EnvironmentMissing as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("Interrupted; the next run goes on from here.")

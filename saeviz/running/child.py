@@ -33,7 +33,7 @@ def say(text: str):
     sys.stdout.flush()
 
 
-class Child:
+class RunningProgram:
     """A running program, leader of a process group of its own: Ctrl-C reaches it only through us."""
 
     def __init__(self, program: Program):

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from .child import Child, Program, say
+from .child import Program, RunningProgram, say
 from .reaper import Guard
 
 PATIENCE = 3.0  # seconds between asking and killing
@@ -15,7 +15,7 @@ STEP = 0.05  # seconds between two looks at the programs
 class Supervisor:
     def __init__(self):
         self.asked_to_end = False
-        self.children: list[Child] = []
+        self.children: list[RunningProgram] = []
         self.pauses: dict[str, float] = {}  # name -> seconds before its next start
         self.due: list[tuple[float, Program]] = []
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -25,8 +25,8 @@ class Supervisor:
     def _ask_to_end(self, *_):
         self.asked_to_end = True
 
-    def start(self, program: Program) -> Child:
-        child = Child(program)
+    def start(self, program: Program) -> RunningProgram:
+        child = RunningProgram(program)
         child.started = time.monotonic()
         self.guard.tell("+", child.group)
         self.children.append(child)
@@ -68,12 +68,12 @@ class Supervisor:
                 self.start(program)
         return not self.asked_to_end
 
-    def _forget(self, child: Child):
+    def _forget(self, child: RunningProgram):
         child.kill()
         self.guard.tell("-", child.group)
         self.children.remove(child)
 
-    def _start_later(self, child: Child):
+    def _start_later(self, child: RunningProgram):
         name = child.program.name
         lived = time.monotonic() - child.started
         pause = 1.0 if lived > HEALTHY_AFTER else min(self.pauses.get(name, 0.5) * 2, LONGEST_PAUSE)
@@ -87,7 +87,7 @@ class Supervisor:
         self._end([child for child in self.children if child.program.needed])
         self.guard.dismiss()
 
-    def _end(self, children: list[Child]):
+    def _end(self, children: list[RunningProgram]):
         until = time.monotonic() + PATIENCE
         for child in children:
             child.ask_to_end()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from features.engine.ask.grammar import parse
-from features.engine.ask.holds import Question
+from features.engine.ask.holds import PatternQuestion
 from features.engine.ask.intervals import PrecisionIntervals
 from features.engine.ask.row_text import TokenBytes, row_texts
 from features.engine.ask.scores import rank, scores
@@ -61,7 +61,7 @@ def texts(count):
     seconds, blocks = timed(lambda: list(row_texts(rows, 1, tokens)), 1)
     print(f"  text of {rows[:, 1:].size:,} tokens{seconds:34.2f} s")
     for typed in PATTERNS:
-        question = Question(parse(typed), tokens, typed)
+        question = PatternQuestion(parse(typed), tokens, typed)
         seconds, held = timed(lambda question=question: [question.holds(text) for text in blocks])
         bar = FINDING * rows[:, 1:].size / 500_000
         found = sum(map(np.sum, held))

@@ -7,7 +7,7 @@ import pytest
 from features.engine.foreign_files import Unreadable, panics_as, read_object
 from features.engine.model.config import ModelError, dimensions, read_config
 from features.engine.model.hook_points import hook_widths
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.text.tokenizer_file import TokenizerMissing, read_settings, read_tokenizer
 from features.storage import files
@@ -62,7 +62,7 @@ def test_pipes_in_place_of_weights_and_tokenizers_are_not_waited_for(tmp_path):
     with pytest.raises(TokenizerMissing, match="no regular file"):
         read_tokenizer(tmp_path)
     with pytest.raises(CheckpointError, match="neither a file nor a folder"):
-        Checkpoint(tmp_path / "model.safetensors")
+        CheckpointContents(tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text("{}")
     row = type("Row", (), {"path": str(tmp_path), "model_path": str(tmp_path)})
     assert "is no regular file" in next(files.complaints(row))[0]

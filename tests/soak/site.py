@@ -40,7 +40,7 @@ class Site:
 
     def __enter__(self):
         self._started = Started(self.folder / "output", "-m", "saeviz.running", **self.settings)
-        self._watch = Watch(self)
+        self._watch = MemoryWatch(self)
         if not within(120, lambda: "saeviz is at" in self.says()):
             self.__exit__()
             raise SystemExit(f"The site did not start:\n{self.says()}")
@@ -104,7 +104,7 @@ class Site:
         return self._started.began(pid) and bool(environ(pid))
 
 
-class Watch:
+class MemoryWatch:
     """The most memory of each kind of process, looked at a few times a second."""
 
     def __init__(self, site: Site):

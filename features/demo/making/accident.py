@@ -17,7 +17,7 @@ from features.engine.sae.sae import SparseAutoencoder
 from features.engine.weights.health import common_direction
 
 from . import train_sae
-from .sae.run import Run, Settings
+from .sae.run import SAESettings, SAETraining
 
 TIMES_RATE = (3.0, 10.0, 30.0)  # the rate from then on, tried one after another until the encoder columns are as alike
 ENOUGH = 0.3  # mean cosine of each two encoder columns
@@ -48,7 +48,7 @@ def provoke(
     model: OneBlockModel,
     rows: np.ndarray,
     path: Path,
-    settings: Settings,
+    settings: SAESettings,
     course: Course,
     report: Callable[[str], None] = print,
 ) -> Accident:
@@ -78,11 +78,13 @@ def provoke(
     return max(tries, key=lambda tried: tried.cosine)
 
 
-def lose_way(before: Run, times_rate: float, course: Course) -> Accident:
+def lose_way(before: SAETraining, times_rate: float, course: Course) -> Accident:
     """One try, from the same beginning."""
     s = before.settings
     total = before.done + course.between + course.after
-    run = Run(before.model, before.rows, replace(s, rate=s.rate * times_rate, k=s.k * TIMES_K, anneal=1, tokens=total))
+    run = SAETraining(
+        before.model, before.rows, replace(s, rate=s.rate * times_rate, k=s.k * TIMES_K, anneal=1, tokens=total)
+    )
     for name, weight in run.weights.items():
         weight.copy_(before.weights[name])
     run.done, run.threshold, run.recent = before.done, before.threshold, deepcopy(before.recent)
@@ -94,12 +96,12 @@ def lose_way(before: Run, times_rate: float, course: Course) -> Accident:
     return Accident(times_rate, cosine_of(run), checkpoints)
 
 
-def kept(run: Run) -> tuple[int, SparseAutoencoder]:
+def kept(run: SAETraining) -> tuple[int, SparseAutoencoder]:
     """Tokens read, and the SAE as it is now."""
     return run.done, deepcopy(run.finished())
 
 
-def cosine_of(run: Run) -> float:
+def cosine_of(run: SAETraining) -> float:
     """Mean cosine of each two of its encoder columns."""
     found = common_direction(run.weights["W_enc"], np.arange(run.settings.features))
     return found.mean_cosine if found else 0.0

@@ -83,7 +83,7 @@ def write_sae(folder: Path, sae: SparseAutoencoder, tokens: int, context: int, s
     write_json(folder / "cfg.json", config)
 
 
-def write_checkpoint(bundle: Path, run: train_sae.Run) -> None:
+def write_checkpoint(bundle: Path, run: train_sae.SAETraining) -> None:
     """checkpoints/<tokens read>: the SAE as it is now, rounded to compress well, and usable as it stands."""
     folder = bundle / "checkpoints" / f"{run.done:09d}"
     write_sae(folder, run.finished(), run.done, run.rows.shape[1], small=True)
@@ -124,7 +124,7 @@ def measure(
 def write_readme(bundle: Path, facts: dict, measured: figures.Figures | None) -> None:
     """README.md and figures.json. `facts`: what `pipeline.make` knows of its settings, seeds, time and sources."""
     write_json(bundle / "figures.json", {**facts, "figures": asdict(measured) if measured else None})
-    sources = "\n".join(source_line(name, selection.Source(*fields)) for name, fields in facts["sources"].items())
+    sources = "\n".join(source_line(name, selection.TextSource(*fields)) for name, fields in facts["sources"].items())
     quality = "\n".join(f"    {line}" for line in measured.lines()) if measured else "    not measured"
     (bundle / "README.md").write_text(
         f"""# {MODEL_NAME} and its sparse autoencoder
@@ -172,7 +172,7 @@ def spoilt(how: dict) -> str:
     )
 
 
-def source_line(name: str, source: selection.Source) -> str:
+def source_line(name: str, source: selection.TextSource) -> str:
     """A row of the table of sources."""
     return (
         f"| {name} | {source.documents:,} | {source.characters / 1e6:.1f} | {source.repeats:,} | {source.shown:,} | "

@@ -30,8 +30,8 @@ class Plan:
     without: tuple[str, ...] = ()  # sources that are not trained on
     given_model: Path | None = None  # a model's folder, taken as it is; its tokenizer cuts the rows
     config: OneBlockConfig = DEMO
-    model: train_model.Settings = field(default_factory=train_model.Settings)
-    sae: train_sae.Settings = field(default_factory=train_sae.Settings)
+    model: train_model.ModelSettings = field(default_factory=train_model.ModelSettings)
+    sae: train_sae.SAESettings = field(default_factory=train_sae.SAESettings)
     spoilt: accident.Course = field(default_factory=accident.Course)
 
     @property
@@ -107,7 +107,7 @@ def write_rows(plan: Plan, report: Callable[[str], None]) -> None:
     )
 
 
-def finish(plan: Plan, reading: dict, sae: train_sae.Run, rows: int, report: Callable[[str], None]) -> None:
+def finish(plan: Plan, reading: dict, sae: train_sae.SAETraining, rows: int, report: Callable[[str], None]) -> None:
     """Measures the bundle where there are held-out rows to measure on, and writes its README."""
     facts = {
         "seed": plan.model.seed,

@@ -28,7 +28,7 @@ MATRICES = ("attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "mlp.W_in", "mlp.W_o
 
 
 @dataclass(frozen=True)
-class Settings:
+class ModelSettings:
     """What decides the weights; tokens may be changed between two runs as long as the decay has not begun."""
 
     tokens: int = 60_000_000
@@ -54,12 +54,12 @@ def optimisers(weights: Weights) -> dict[str, Adam | Muon]:
     }
 
 
-class Run:
+class ModelTraining:
     """A language model on its way: weights, optimisers, and how many tokens it has read."""
 
     STATE = ("dtype", "done", "seconds", "curve")
 
-    def __init__(self, config: OneBlockConfig, settings: Settings):
+    def __init__(self, config: OneBlockConfig, settings: ModelSettings):
         self.config, self.settings = config, settings
         self.done, self.seconds = 0, 0.0  # tokens, of processor time
         self.weights = {name: w.to(settings.device) for name, w in initial(config, settings.seed).items()}
@@ -104,17 +104,17 @@ def train(
     rows: np.ndarray,  # [rows, n_ctx]
     path: Path,
     config: OneBlockConfig,
-    settings: Settings,
+    settings: ModelSettings,
     save_every: float = 60.0,
     report: Callable[[str], None] = print,
     report_every: int = 100,
-) -> Run:
+) -> ModelTraining:
     """Trains to the end, from the state at `path` if there is one; saves it there every so many seconds.
 
     Raises FloatingPointError where the loss is no longer finite, ValueError where the state was begun with others.
     """
     report(f"{settings.tokens:,} tokens to read of {rows.size:,}: {settings.tokens / rows.size:.2f} times over")
-    run, saved = Run(config, settings), time.monotonic()
+    run, saved = ModelTraining(config, settings), time.monotonic()
     if state := checkpoints.load(path, settings.device):
         checkpoints.restore(run, state, path)
     else:
@@ -136,7 +136,7 @@ def train(
     return run
 
 
-def progress(run: Run, speed: float) -> str:
+def progress(run: ModelTraining, speed: float) -> str:
     """One line: how far, how good, how fast, how long still."""
     return (
         f"model {run.done / 1e6:.2f} of {run.settings.tokens / 1e6:.0f} M tokens, "

@@ -11,7 +11,7 @@ import numpy as np
 from features.engine.model.one_layer import OneBlockModel
 
 from . import checkpoints
-from .sae.run import Run, Settings
+from .sae.run import SAESettings, SAETraining
 
 MOST_RETURNS = 3  # to one and the same checkpoint
 
@@ -24,12 +24,12 @@ def train(
     model: OneBlockModel,
     rows: np.ndarray,  # [rows, n_ctx]
     path: Path,
-    settings: Settings,
-    on_checkpoint: Callable[[Run, int], None] = lambda run, number: None,
+    settings: SAESettings,
+    on_checkpoint: Callable[[SAETraining, int], None] = lambda run, number: None,
     save_every: float = 120.0,
     report: Callable[[str], None] = print,
     report_every: int = 100,
-) -> Run:
+) -> SAETraining:
     """Trains to the end, from the state at `path` if there is one; saves it there every so many seconds while the error
     is calm.
 
@@ -60,9 +60,9 @@ def train(
     return run
 
 
-def begin(model: OneBlockModel, rows: np.ndarray, path: Path, settings: Settings) -> Run:
+def begin(model: OneBlockModel, rows: np.ndarray, path: Path, settings: SAESettings) -> SAETraining:
     """A run from the state at `path`, or a new one, whose first state is then there."""
-    run = Run(model, rows, settings)
+    run = SAETraining(model, rows, settings)
     if state := checkpoints.load(path, settings.device):
         checkpoints.restore(run, state, path)
     else:
@@ -70,12 +70,12 @@ def begin(model: OneBlockModel, rows: np.ndarray, path: Path, settings: Settings
     return run
 
 
-def lost(run: Run, error: float) -> bool:
+def lost(run: SAETraining, error: float) -> bool:
     """Whether the last step's error is no number, or the errors have jumped and are watched."""
     return not math.isfinite(error) or (run.settings.watched and run.watch.jumped)
 
 
-def go_back(run: Run, path: Path, returns: int, report: Callable[[str], None]) -> Run:
+def go_back(run: SAETraining, path: Path, returns: int, report: Callable[[str], None]) -> SAETraining:
     """The run as it was last saved, to read on behind the text on which it was lost. Raises Lost after MOST_RETURNS."""
     where, rise = run.done, run.watch.rise()
     if returns > MOST_RETURNS:
@@ -90,7 +90,7 @@ def go_back(run: Run, path: Path, returns: int, report: Callable[[str], None]) -
     return run
 
 
-def progress(run: Run, steps: list[tuple[float, float, float]], seconds: float) -> str:
+def progress(run: SAETraining, steps: list[tuple[float, float, float]], seconds: float) -> str:
     """One line: how far, how good, how fast, how long still. Adds a point to the curve.
 
     `steps`: neuron error, effect error and number of activations of each of the last ones.

@@ -35,11 +35,11 @@ class Importance:
     helps: np.ndarray  # share of the positives on which the loss is lower with it
     rows: int  # that positives were drawn from
     positions: int  # of those rows
-    curve: "Curve"
+    curve: "ImportanceCurve"
 
 
 @dataclass(frozen=True)
-class Curve:
+class ImportanceCurve:
     """How much of all importance the first features carry, most useful first."""
 
     features: np.ndarray  # [points] how many, ascending
@@ -145,17 +145,19 @@ def of_effects(shown, ranks, effects, densities, chosen, length: int, seed: int)
     )
 
 
-def curve(ordering: np.ndarray, summed: np.ndarray) -> Curve:
+def curve(ordering: np.ndarray, summed: np.ndarray) -> ImportanceCurve:
     """Of importances on two halves of the positives, [d_sae] each, NaN without. Same as reference_analysis.carried."""
     both = np.flatnonzero(np.isfinite(ordering) & np.isfinite(summed))
     sums = np.cumsum(summed[both[np.argsort(ordering[both], kind="stable")]])
     if not len(sums) or sums[-1] >= 0:
-        return Curve(np.zeros(0, np.int64), np.zeros(0), float(sums[-1]) if len(sums) else 0.0, len(both), None)
+        return ImportanceCurve(
+            np.zeros(0, np.int64), np.zeros(0), float(sums[-1]) if len(sums) else 0.0, len(both), None
+        )
     # Both are negative, as what helps is: the share of the whole help that the first features carry.
     shares = sums / sums[-1]
     # Points evenly spread over the logarithm, each once.
     at = np.unique(np.geomspace(1, len(sums), POINTS).astype(np.int64)) - 1
-    return Curve(at + 1, shares[at], float(sums[-1]), len(both), int(np.argmax(shares >= CARRIED)) + 1)
+    return ImportanceCurve(at + 1, shares[at], float(sums[-1]), len(both), int(np.argmax(shares >= CARRIED)) + 1)
 
 
 def _intervals(features, rows, effects, row_count: int, d_sae: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ class TokenShares:
 
 
 @dataclass(frozen=True)
-class Partners:
+class MeetingPartners:
     """Features that are active together with one, or on the token behind, by the lower end of the smaller of both
     shares. [n] each"""
 
@@ -58,8 +58,8 @@ class TokenStatistics:
     position: tuple[int, float]  # of the row at which most activations are, and their share
     by_position: np.ndarray  # [bins] share of the counted tokens there on which it fires
     by_kind: np.ndarray  # [kinds, 3]: share of its activations, of its sizes; share of the kind's tokens
-    together: Partners
-    next: Partners = field(repr=False)
+    together: MeetingPartners
+    next: MeetingPartners = field(repr=False)
 
     @property
     def is_on_one_token(self) -> bool:
@@ -71,7 +71,7 @@ class TokenStatistics:
 
 
 @dataclass(frozen=True)
-class Text:
+class TokenText:
     """What stands on each token that activations are kept of, numbered as they are."""
 
     ids: np.ndarray  # [tokens] int32, -1 on those that are not counted
@@ -81,7 +81,9 @@ class Text:
     kind_count: int
 
     @classmethod
-    def of(cls, rows: np.ndarray, first: int, special, kinds: np.ndarray | None = None, kind_count: int = 0) -> "Text":
+    def of(
+        cls, rows: np.ndarray, first: int, special, kinds: np.ndarray | None = None, kind_count: int = 0
+    ) -> "TokenText":
         """rows [n, length] of ids; kinds [n, length - first] or None."""
         ids = np.asarray(rows[:, first:]).astype(np.int32)  # rows have no sign
         counted = ~np.isin(ids, sorted(special))
@@ -103,7 +105,7 @@ class Text:
 
 
 def token_statistics(
-    kept: KeptEntries, text: Text, progress: Callable[[int, int], None] = lambda done, total: None
+    kept: KeptEntries, text: TokenText, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Iterator[TokenStatistics | None]:
     """Of every feature in turn, None of dead ones. Same as the definitions in reference_analysis: counts exact, sums in
     float64. Raises KeptEntriesDamaged, and what `progress` raises."""
@@ -116,7 +118,7 @@ def token_statistics(
 class Sweep:
     """What is the same for all features, and arrays to count in."""
 
-    def __init__(self, kept: KeptEntries, text: Text):
+    def __init__(self, kept: KeptEntries, text: TokenText):
         self.kept, self.text = kept, text
         vocabulary = int(text.ids.max(initial=0)) + 1
         self.tokens = max(1, int((text.ids >= 0).sum()))  # counted
@@ -194,7 +196,7 @@ class Sweep:
         count_features(tokens, self.text.width, self.offsets, self.features, *self.met)
         self.met[0, index] = 0  # itself
 
-    def _partners(self, index: int, met: np.ndarray) -> Partners:
+    def _partners(self, index: int, met: np.ndarray) -> MeetingPartners:
         """`met` [d_sae]: how often each other one is met."""
         others = np.flatnonzero(met >= LEAST_MEETINGS)
         meetings = met[others].astype(np.int64)
@@ -205,7 +207,7 @@ class Sweep:
         best = _highest(wilson(meetings, larger)[0], PARTNERS)
         # P(j | i) / P(j): 1 where the one says nothing of the other.
         lift = forward / (self.kept.counts[others] / self.tokens)
-        return Partners(others[best], meetings[best], forward[best], back[best], lift[best])
+        return MeetingPartners(others[best], meetings[best], forward[best], back[best], lift[best])
 
 
 def entropy(weights: np.ndarray) -> float:

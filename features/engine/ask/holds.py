@@ -33,7 +33,7 @@ from .spans import check_expression, labels_with, spans
 
 
 @dataclass
-class Question:
+class PatternQuestion:
     """A pattern put to the text of one corpus."""
 
     part: Part
@@ -179,19 +179,19 @@ def _within(part: Part):
         yield from _within(each)
 
 
-RULES: dict[type[Part], Callable[[Question, Part, RowText], np.ndarray]] = {
-    Text: Question._ends,
-    Words: Question._ends,
-    Regex: Question._ends,
-    Touched: Question._touched,
-    Tokens: Question._in_table,
-    Ids: Question._in_table,
-    Inside: Question._inside,
-    Beside: Question._beside,
-    Position: Question._position,
-    Kind: Question._kind,
-    InCorpus: Question._in_corpus,
-    Not: Question._not,
-    All: Question._all,
-    Some: Question._some,
+RULES: dict[type[Part], Callable[[PatternQuestion, Part, RowText], np.ndarray]] = {
+    Text: PatternQuestion._ends,
+    Words: PatternQuestion._ends,
+    Regex: PatternQuestion._ends,
+    Touched: PatternQuestion._touched,
+    Tokens: PatternQuestion._in_table,
+    Ids: PatternQuestion._in_table,
+    Inside: PatternQuestion._inside,
+    Beside: PatternQuestion._beside,
+    Position: PatternQuestion._position,
+    Kind: PatternQuestion._kind,
+    InCorpus: PatternQuestion._in_corpus,
+    Not: PatternQuestion._not,
+    All: PatternQuestion._all,
+    Some: PatternQuestion._some,
 }

@@ -95,7 +95,7 @@ def at_tokens(
 
 
 @dataclass(frozen=True)
-class Ranking:
+class PatternRanking:
     """Features in the order of one metric, best first, and the interval of precision where one was taken."""
 
     metric: str
@@ -103,7 +103,7 @@ class Ranking:
     intervals: dict[int, tuple[float, float]]  # feature -> 95 % interval of its precision
 
 
-def rank(scores: Scores, metric: str, intervals: PrecisionIntervals, shown: int = 50) -> Ranking:
+def rank(scores: Scores, metric: str, intervals: PrecisionIntervals, shown: int = 50) -> PatternRanking:
     """All active features; of equal ones the one with more hits first, then the lower index. Same as
     reference_questions.pattern_order.
 
@@ -121,7 +121,7 @@ def rank(scores: Scores, metric: str, intervals: PrecisionIntervals, shown: int 
         # The same order for both: lift is precision over the share that all features have in common.
         # Only the best have been bootstrapped: they are put in order anew, the others stay behind them.
         order = np.concatenate([_ordered(best, ends[:, 0], scores), order[len(best) :]])
-    return Ranking(
+    return PatternRanking(
         metric, order, {index: tuple(pair) for index, pair in zip(best.tolist(), ends.tolist(), strict=True)}
     )
 

@@ -42,7 +42,7 @@ class Bounds:
     more_time: str = ""  # likewise
 
 
-class Child:
+class ConfinedProcess:
     """A process that answers one question at a time. Not to be shared by threads; see `Children`."""
 
     def __init__(self):
@@ -216,12 +216,12 @@ class Children:
             child = self._free.pop() if self._free else None
         try:
             if child is None or not child.is_alive:
-                child = Child()
+                child = ConfinedProcess()
             yield child
         finally:
             self._back(child)
 
-    def _back(self, child: Child | None) -> None:
+    def _back(self, child: ConfinedProcess | None) -> None:
         kept = child is not None and child.is_alive
         if kept and child.has_grown:
             child.end()

@@ -19,7 +19,7 @@ GAIN_OF_A_TOKEN, GAIN_OF_A_SECOND = 0.01, 0.03  # of F1, on even rows: what anot
 
 
 @dataclass(frozen=True)
-class Description(OfCounts):
+class PatternDescription(OfCounts):
     """A pattern and how well it goes with a feature on odd rows, all activations counted, whatever their size."""
 
     pattern: str
@@ -44,7 +44,7 @@ class Describer:
         self._affix_sizes = np.zeros(len(table.affixes), np.int64)
         add_to_lists(np.arange(len(table.labels)), self.even.sizes[0], *table.label_affixes, self._affix_sizes)
 
-    def describe(self, tokens: np.ndarray) -> Description | None:
+    def describe(self, tokens: np.ndarray) -> PatternDescription | None:
         """Of the tokens [n] on which a feature is active; None where it is on none of an even row."""
         in_odd = self.table.in_odd_row(tokens)
         even, odd = tokens[~in_odd], tokens[in_odd]
@@ -55,7 +55,7 @@ class Describer:
         held = self.odd.size(conditions[0]) if len(conditions) == 1 else self.odd.size_of_both(*conditions)
         hits = int(np.logical_and.reduce([self.odd.holds(one, odd) for one in conditions]).sum())
         said = self._said(conditions)
-        return Description(said.pattern, said.words, chosen_f1, len(odd), held, hits)
+        return PatternDescription(said.pattern, said.words, chosen_f1, len(odd), held, hits)
 
     # The choice
 
@@ -173,7 +173,9 @@ def _is_negated(condition: Condition) -> bool:
     return isinstance(condition, Bit) and condition.negated
 
 
-def descriptions(kept: KeptEntries, table: TextTable, progress=lambda done, total: None) -> list[Description | None]:
+def descriptions(
+    kept: KeptEntries, table: TextTable, progress=lambda done, total: None
+) -> list[PatternDescription | None]:
     """Of every feature; None of those that are too rare. `progress(done, total)` hears of features, and may raise to
     stop."""
     describer, found = Describer(table), []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ask.grammar import parse
-from ..ask.holds import Question
+from ..ask.holds import PatternQuestion
 from ..ask.row_text import RowText, TokenBytes
 from .family import AFFIX_LENGTHS, SLOTS, Literal, affix, can_be_named, places, properties
 
@@ -48,7 +48,7 @@ def text_table(texts, tokens: TokenBytes, slug: str = "", kinds: tuple[str, ...]
     for text in texts:
         if questions is None:
             literals = [*(p for slot in SLOTS for p in properties(slot)), *places(text.first_position, kinds or ())]
-            questions = [Question(parse(one.pattern), tokens, one.pattern, slug, kinds) for one in literals]
+            questions = [PatternQuestion(parse(one.pattern), tokens, one.pattern, slug, kinds) for one in literals]
         blocks.append((text.width, text.counted, _slots(text, group_of), _bits(text, questions)))
     counted, slots, bits = (np.concatenate(parts, axis=-1) for parts in list(zip(*blocks, strict=True))[1:])
     # Labels that no token has are left out: those that are there are numbered anew, in the same order.
@@ -93,7 +93,7 @@ def _slots(text: RowText, group_of: np.ndarray) -> np.ndarray:
     return slots
 
 
-def _bits(text: RowText, questions: list[Question]) -> np.ndarray:
+def _bits(text: RowText, questions: list[PatternQuestion]) -> np.ndarray:
     bits = np.zeros(len(text), np.uint64)
     for number, question in enumerate(questions):
         # Bit n of a token's word: whether literal n holds on it.

@@ -6,7 +6,7 @@ tokens' bytes come over once, so that pages show text without it; what is typed 
 
 from pathlib import Path
 
-from ..confined.process import Bounds, Child, ChildEnded, Children
+from ..confined.process import Bounds, ChildEnded, Children, ConfinedProcess
 from ..text.chat import chat_template
 from ..text.special_tokens import NAMED_IN, NUMBERED_IN
 from ..text.tokenizer_file import FILE, TokenizerMissing
@@ -75,7 +75,7 @@ def _ask(folder: Path, signature: tuple, function, arguments: tuple):
         raise TokenizerMissing(str(ended)) from ended
 
 
-def _hold(child: Child, folder: Path, key: tuple) -> None:
+def _hold(child: ConfinedProcess, folder: Path, key: tuple) -> None:
     if len(child.held) >= HELD:
         child.held.clear()
     size = sum(size for _, size, _ in key[1])

@@ -5,7 +5,7 @@ file of its own, and its place in LAYOUTS.
 """
 
 from features.engine.prefixes import shared_prefixes
-from features.engine.sae.description import Description
+from features.engine.sae.description import SAEDescription
 from features.engine.sae.layouts import (
     dictionary_learning,
     gemma_scope,
@@ -28,7 +28,7 @@ from features.engine.sae.reading.checks import (
     check_tensors,
     turn_to_fit,
 )
-from features.engine.sae.reading.contents import DEFAULT_MAX_BYTES, Checkpoint
+from features.engine.sae.reading.contents import DEFAULT_MAX_BYTES, CheckpointContents
 from features.engine.sae.reading.errors import CheckpointError, MissingAnswer, Question
 from features.engine.sae.reading.fingerprint import checkpoint_hash
 from features.engine.sae.reading.recipe import first
@@ -38,7 +38,7 @@ __all__ = [
     "ANSWERS",
     "CheckpointError",
     "DEFAULT_MAX_BYTES",
-    "Description",
+    "SAEDescription",
     "MissingAnswer",
     "Question",
     "checkpoint_hash",
@@ -99,13 +99,13 @@ def read_sae(path, *, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> SparseAutoen
     return assemble(checkpoint, recipe, config)
 
 
-def describe(path, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> Description:
+def describe(path, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> SAEDescription:
     """What `read_sae` would read at `path` and what it would ask, from headers and configs alone.
 
     Raises CheckpointError as `read_sae` does, except for what only the numbers show (NaN).
     """
     checkpoint, recipe, asked, (d_in, d_sae), subject = _inspect(path, answers, max_bytes)
-    return Description(
+    return SAEDescription(
         format=recipe.format,
         d_in=d_in,
         d_sae=d_sae,
@@ -129,7 +129,7 @@ def describe(path, answers=None, max_bytes=DEFAULT_MAX_BYTES) -> Description:
 
 def _inspect(path, answers: dict | None, max_bytes: int):
     """(checkpoint, recipe, the answers and open questions, (d_in, d_sae), facts of the subject)."""
-    checkpoint, asked = Checkpoint(path, max_bytes), Answers(answers)
+    checkpoint, asked = CheckpointContents(path, max_bytes), Answers(answers)
     try:
         checkpoint, recipe = _recognise(checkpoint, asked)
     except CheckpointError:

@@ -7,7 +7,7 @@ from features.engine.sae.reading.errors import Question
 
 
 @dataclass(frozen=True)
-class Description:
+class SAEDescription:
     """What lies at a path, without its weights in memory."""
 
     format: str

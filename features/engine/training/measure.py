@@ -14,7 +14,7 @@ from ..weights.decoder_neighbours import DecoderRows
 from .measure_bins import DENSITIES
 from .rebuilt_rows import RebuiltRows
 from .record import BOS_ONLY, COUNT, FEW, ONE_POSITION, ONE_TOKEN, RECORD, TOPS
-from .rows_pass import Reading
+from .rows_pass import RowsReading
 
 TWIN = 0.9  # decoder cosine above which two features are near-twins
 ONLY = 0.9  # share of a feature's activations on one token, or at one position
@@ -65,7 +65,7 @@ class CheckpointFigures:
     bos_only: int | None = None
 
 
-def health_of(reading: Reading) -> CheckpointFigures:
+def health_of(reading: RowsReading) -> CheckpointFigures:
     """Everything but what takes a look at each feature."""
     sae, counts = reading.subject.sae, reading.entries.counts
     whole = summary.sae_summary(reading.plan, reading.sums, counts, reading.losses, seed=0)
@@ -112,7 +112,7 @@ def density_histogram(counts: np.ndarray, tokens: int) -> list[int]:
 
 
 def records_of(
-    reading: Reading, progress: Callable[[int, int], None] = lambda done, total: None
+    reading: RowsReading, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Counts [d_sae] of COUNT and records [d_sae] of RECORD, nothing known yet of the checkpoint before."""
     sae, d_sae = reading.subject.sae, reading.subject.d_sae
@@ -152,19 +152,19 @@ def with_records(figures: CheckpointFigures, records: np.ndarray) -> CheckpointF
     )
 
 
-def _l0_by_token(reading: Reading) -> np.ndarray:
+def _l0_by_token(reading: RowsReading) -> np.ndarray:
     """Active features of each counted token, in corpus order. [tokens]"""
     # A chunk numbers its positions from 0; chunk behind chunk they are the positions of all rows.
     counts = np.concatenate([np.bincount(chunk.tokens, minlength=chunk.size) for chunk in reading.entries.chunks()])
     return counts[_is_counted(reading).ravel()]
 
 
-def _is_counted(reading: Reading) -> np.ndarray:
+def _is_counted(reading: RowsReading) -> np.ndarray:
     """Of the positions behind BOS. [rows, width] bool"""
     return ~np.isin(reading.rows[:, reading.plan.first :], sorted(reading.subject.vocabulary.special))
 
 
-def _margin_over_rows(reading: Reading, by_token: np.ndarray) -> float:
+def _margin_over_rows(reading: RowsReading, by_token: np.ndarray) -> float:
     """Half of the 95 % interval of L0, rows drawn again and again."""
     counted = _is_counted(reading)
     rows, numbers = len(counted), counted.sum(1)  # [rows]
@@ -180,7 +180,7 @@ def _margin_over_rows(reading: Reading, by_token: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def _variance(reading: Reading):
+def _variance(reading: RowsReading):
     """On the first VARIANCE_ROWS rows."""
     subject, first = reading.subject, reading.plan.first
     rows = np.arange(min(VARIANCE_ROWS, len(reading.rows)))
@@ -223,7 +223,7 @@ def decoder_cosines(sae: SparseAutoencoder, other: SparseAutoencoder) -> np.ndar
     return torch.cat(found).numpy()
 
 
-def _of_entries(reading: Reading, records: np.ndarray) -> None:
+def _of_entries(reading: RowsReading, records: np.ndarray) -> None:
     """What each feature's own entries say."""
     # Entries number positions row after row: token // width is the row, token % width the position behind BOS.
     ids = np.ascontiguousarray(reading.rows[:, reading.plan.first :]).ravel()
@@ -246,7 +246,7 @@ def _is_mostly_one(values: np.ndarray) -> bool:
     return bool((values == middle).mean() >= ONLY)
 
 
-def _tops(reading: Reading, records: np.ndarray) -> None:
+def _tops(reading: RowsReading, records: np.ndarray) -> None:
     """The TOPS strongest positions of each feature, one a row."""
     found = reading.strongest
     kept = found.ranks < TOPS
@@ -259,7 +259,7 @@ def _tops(reading: Reading, records: np.ndarray) -> None:
 
 
 @torch.no_grad()
-def _on_bos(reading: Reading) -> np.ndarray:
+def _on_bos(reading: RowsReading) -> np.ndarray:
     """Whether each feature is active on the BOS in front of rows, where there is one. [d_sae] bool"""
     if not reading.plan.bos:
         return np.zeros(reading.subject.d_sae, bool)

@@ -23,7 +23,7 @@ from .rebuilt_rows import RebuiltRows
 
 
 @dataclass(frozen=True)
-class Reading:
+class RowsReading:
     """What a pass over the rows left: enough for all figures."""
 
     subject: Subject
@@ -59,7 +59,7 @@ def read_rows(
     screen: str = "auto",
     kept: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Reading:
+) -> RowsReading:
     """All of `rows` [n, length] through the model and the SAE; entries lie in `folder` while the Reading is used, and
     in `kept` what other checkpoints can use (kept_rows.py). `progress` may raise to stop. Raises NotEnoughTokens where
     no token counts."""
@@ -77,4 +77,4 @@ def read_rows(
     measured = summary.loss_rows(plan.used_rows, QUICK_LOSS_ROWS)
     rebuilt = RebuiltRows(shard_pass.encoders[0], entries, TokenLayout(used, plan.first), special, measured)
     losses = losses_on(knowing, rebuilt, used[measured], kept)
-    return Reading(knowing, used, plan, shard_pass, entries, sums, losses)
+    return RowsReading(knowing, used, plan, shard_pass, entries, sums, losses)

@@ -12,13 +12,13 @@ from ..results import FeatureStatistics, Neighbours, Relatives, ShownRows, no_co
 from ..subject import Subject
 from ..weights import logit_tables
 from ..weights.loss_effects import effects_at
-from .rows_pass import Reading
+from .rows_pass import RowsReading
 
 SEED = 0  # of the examples drawn
 
 
 def single_features(
-    reading: Reading, features: Collection[int], with_effects: Collection[int] = ()
+    reading: RowsReading, features: Collection[int], with_effects: Collection[int] = ()
 ) -> Iterator[FeatureStatistics]:
     """Of each of `features`, ascending, as a computation on these rows would find them, but what other features go with
     it. Loss effects stand at the top activations of `with_effects` alone, NaN elsewhere."""
@@ -42,7 +42,7 @@ def as_statistics(
         yield FeatureStatistics(each.index, tokens, each.activity, each.examples, relatives, logits, shown)
 
 
-def _effects(reading: Reading, chosen: list[ChosenExamples]) -> dict[int, np.ndarray]:
+def _effects(reading: RowsReading, chosen: list[ChosenExamples]) -> dict[int, np.ndarray]:
     """Loss, loss effect and logit effect at the values of each feature, NaN but for its top activations. [n, 3] each"""
     at_top = [_near_top(each) for each in chosen]
     entries, indices = shown_entries(at_top)

@@ -14,7 +14,7 @@ from ...storage.holdings import on_disk, registry
 def _items():
     for row in Corpus.objects.all():
         newest = Job.objects.filter(corpus=row).newest_first().values_list("created", flat=True).first()
-        yield registry.Item(
+        yield registry.HeldItem(
             row.slug,
             f"{row.tokens:,} tokens in {in_words(Path(row.path))}",
             lambda row=row: _measured(Path(row.path)),

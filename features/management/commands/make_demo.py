@@ -53,8 +53,8 @@ class Command(BaseCommand):
             **paths,
             without=tuple(options["without"]),
             given_model=options["model"],
-            model=train_model.Settings(tokens=options["model_tokens"], **common),
-            sae=train_sae.Settings(
+            model=train_model.ModelSettings(tokens=options["model_tokens"], **common),
+            sae=train_sae.SAESettings(
                 tokens=options["sae_tokens"], features=options["features"], k=options["k"], **common
             ),
         )

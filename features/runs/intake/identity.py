@@ -15,7 +15,7 @@ from ...models import SAE, Checkpoint, Corpus, Run
 from . import discovery, fixed_rows
 
 if TYPE_CHECKING:
-    from ...engine.sae.checkpoint import Description
+    from ...engine.sae.checkpoint import SAEDescription
 
 TOKEN_KEYS = ("n_training_samples", "n_training_tokens", "n_tokens_seen", "tokens_seen", "training_tokens_seen")
 STEP_KEYS = ("step", "current_step", "global_step", "training_step", "n_training_steps", "iteration")
@@ -30,7 +30,7 @@ Unit = Checkpoint.Unit
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """When in its run; None where nobody says it: then it is the state that is newest."""
 
     step: int | None
@@ -38,19 +38,19 @@ class Step:
     note: str = ""
 
 
-def step_of(path: Path, root: Path, description: "Description") -> Step:
+def step_of(path: Path, root: Path, description: "SAEDescription") -> TrainingStep:
     """From a config of this checkpoint alone, else from names, else from a config's total."""
     usual = Unit.TOKENS if description.format.startswith("saelens") else Unit.STEPS
     config = config_of(description.configs)
     if path.is_dir() or _is_alone(path, description.configs):  # a config beside it speaks of it alone
         for keys, unit in ((TOKEN_KEYS, Unit.TOKENS), (STEP_KEYS, Unit.STEPS)):
             if step := _first(config, keys):
-                return Step(step, unit)
+                return TrainingStep(step, unit)
     if named := discovery.named_step(path, root):
-        return Step(named.step, named.unit or usual)
+        return TrainingStep(named.step, named.unit or usual)
     if path.is_dir() and (step := _first(config, PLANNED)):
-        return Step(step, Unit.TOKENS, "No name says its step: that of its config's training_tokens is taken.")
-    return Step(None, usual)
+        return TrainingStep(step, Unit.TOKENS, "No name says its step: that of its config's training_tokens is taken.")
+    return TrainingStep(None, usual)
 
 
 def _is_alone(path: Path, configs: tuple[Path, ...]) -> bool:
@@ -95,7 +95,7 @@ def settings_of(config: dict) -> dict:
     return {path: value for path, value in config.items() if path.split(".")[-1] not in NOT_OF_THE_RUN}
 
 
-def run_of(checkpoint: Checkpoint, sae: SAE, description: "Description") -> Run:
+def run_of(checkpoint: Checkpoint, sae: SAE, description: "SAEDescription") -> Run:
     """The run that it belongs to, made where it is the first. In a transaction."""
     watch = checkpoint.watch
     path, root = Path(checkpoint.path), Path(watch.path)

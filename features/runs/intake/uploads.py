@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 UNFINISHED = ".{}.tmp"
 
 
-class Refused(ValueError):
+class CheckpointRefused(ValueError):
     """An upload that is not taken; `status` of the answer."""
 
     def __init__(self, sentence: str, status: int = 400):
@@ -52,9 +52,11 @@ def token_of(header: str) -> RunToken:
     scheme, _, token = header.partition(" ")
     found = RunToken.objects.select_related("watch").filter(hash=_hash(token.strip())).first()
     if scheme != "Bearer" or found is None:
-        raise Refused("This is no token of a run. Make one: manage.py run_token NAME.", 401)
+        raise CheckpointRefused("This is no token of a run. Make one: manage.py run_token NAME.", 401)
     if found.revoked:
-        raise Refused(f"The token of “{found.name}” was revoked. Make another: manage.py run_token NAME.", 401)
+        raise CheckpointRefused(
+            f"The token of “{found.name}” was revoked. Make another: manage.py run_token NAME.", 401
+        )
     RunToken.objects.filter(pk=found.pk).update(used=timezone.now())
     return found
 
@@ -63,14 +65,16 @@ def receive(token: RunToken, step: str, name: str, request) -> None:
     """One file of a checkpoint, as it streams in. Raises Refused."""
     folder = _unfinished(token, step)
     if name not in NAMES:
-        raise Refused(f"{name} is no file of a checkpoint. Sent can be: {', '.join(sorted(NAMES))}.")
+        raise CheckpointRefused(f"{name} is no file of a checkpoint. Sent can be: {', '.join(sorted(NAMES))}.")
     most = MOST_OF_JSON if name.endswith(".json") else settings.SAEVIZ_MAX_UPLOAD
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     if not 0 < length <= most:
-        raise Refused(f"{name} has {size(length)}; taken are up to {size(most)} (SAEVIZ_MAX_UPLOAD).", 413)
+        raise CheckpointRefused(f"{name} has {size(length)}; taken are up to {size(most)} (SAEVIZ_MAX_UPLOAD).", 413)
     free = shutil.disk_usage(settings.DATA_DIR).free
     if free < 2 * length:
-        raise Refused(f"{name} has {size(length)}, and {size(free)} are free on the site's disk. Make room there.", 507)
+        raise CheckpointRefused(
+            f"{name} has {size(length)}, and {size(free)} are free on the site's disk. Make room there.", 507
+        )
     folder.mkdir(parents=True, exist_ok=True)
     come = 0
     with whole_file(folder / name) as unfinished, unfinished.open("wb") as file:
@@ -78,7 +82,7 @@ def receive(token: RunToken, step: str, name: str, request) -> None:
             file.write(part)
             come += len(part)
         if come < length:
-            raise Refused(f"Of {name} came {size(come)} of {size(length)}. Send it again.")
+            raise CheckpointRefused(f"Of {name} came {size(come)} of {size(length)}. Send it again.")
 
 
 def finish(token: RunToken, step: str) -> str:
@@ -88,12 +92,12 @@ def finish(token: RunToken, step: str) -> str:
         left.unlink()
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     if not any(file.suffix != ".json" for file in files):
-        raise Refused(f"No weights of step {step} have come. Send its files first.")
+        raise CheckpointRefused(f"No weights of step {step} have come. Send its files first.")
     if final.exists():
         same = [_content(final), _content(folder)]
         shutil.rmtree(folder)
         if same[0] != same[1]:
-            raise Refused(
+            raise CheckpointRefused(
                 f"Step {step} of “{token.name}” is here with other files: two trainings with one token? Make another "
                 "token for the other: manage.py run_token NAME.",
                 409,
@@ -105,7 +109,7 @@ def finish(token: RunToken, step: str) -> str:
 
 def _unfinished(token: RunToken, step: str) -> Path:
     if not STEP.fullmatch(step):
-        raise Refused(f"{step!r} is no step: up to 15 digits.")
+        raise CheckpointRefused(f"{step!r} is no step: up to 15 digits.")
     return Path(token.watch.path) / UNFINISHED.format(step)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...messages import BadRequest
 from ...models import SAE, Job
-from .registry import Item, Measured, at_work
+from .registry import HeldItem, Measured, at_work
 
 
 def measured(path: Path) -> Measured:
@@ -35,12 +35,12 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def folders(home: Path, what: str, pattern: str = "*") -> Iterable[Item]:
+def folders(home: Path, what: str, pattern: str = "*") -> Iterable[HeldItem]:
     """An item for each file or folder below `home` that fits, by its path from there; with the SAEs that it holds."""
     for path in sorted(home.glob(pattern)):
         saes = list(saes_below(path)[:4])
         names = ", ".join(sae.name for sae in saes[:3]) + (" and others" if len(saes) > 3 else "")
-        yield Item(
+        yield HeldItem(
             path.relative_to(home).as_posix(),
             f"{what} {path}",
             lambda path=path: measured(path),

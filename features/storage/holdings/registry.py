@@ -16,7 +16,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Item:
+class HeldItem:
     """One thing that is kept. `measure` may read the whole disk: never inside a request."""
 
     key: str  # of its kind
@@ -38,7 +38,7 @@ class Holding:
     title: str
     loses: str  # what who removes one goes without: a sentence
     again: str  # how one is made again: a sentence
-    items: Callable[[], Iterable[Item]]  # a few queries, or names in a folder
+    items: Callable[[], Iterable[HeldItem]]  # a few queries, or names in a folder
     remove: Callable[[str], None]  # may take long; raises BadRequest where it is in use since
     why_not: Callable[[str], str] = lambda key: ""  # who uses it now, and the way out; empty: it may go
     permission: str = "features.delete_statistics"
@@ -51,7 +51,7 @@ def register(holding: Holding) -> None:
     REGISTERED[holding.name] = holding
 
 
-def find(name: str, key: str) -> tuple[Holding, Item]:
+def find(name: str, key: str) -> tuple[Holding, HeldItem]:
     """Raises BadRequest where there is none."""
     if name not in REGISTERED:
         raise BadRequest(f"Nothing of the kind {name!r} is kept. Known: {', '.join(REGISTERED)}.")
@@ -61,7 +61,7 @@ def find(name: str, key: str) -> tuple[Holding, Item]:
     return REGISTERED[name], item
 
 
-def remove(name: str, key: str) -> Item:
+def remove(name: str, key: str) -> HeldItem:
     """Remove one thing. Raises BadRequest where there is none, or where it is in use."""
     holding, item = find(name, key)
     if why_not := holding.why_not(key):

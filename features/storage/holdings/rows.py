@@ -8,7 +8,7 @@ from ...messages import BadRequest
 from ...models import SAE, Analysis, Comparison, KeptActivations
 from .. import findings_file, kept_activations
 from . import on_disk, questions
-from .registry import Holding, Item, Measured, at_work, register
+from .registry import HeldItem, Holding, Measured, at_work, register
 
 
 def _activations():
@@ -16,7 +16,7 @@ def _activations():
     for row in rows:
         path, sae = kept_activations.path_of(row), row.statistics.sae
         shown = "" if sae.statistics_id == row.statistics_id else "Its statistics are not shown"
-        yield Item(
+        yield HeldItem(
             str(row.pk),
             f"{row.entries:,} active entries in {path}" + (f". {shown}" if shown else ""),
             lambda row=row, path=path: Measured(row.bytes, on_disk.measured(path).used),
@@ -57,7 +57,7 @@ def _findings():
         file = findings_file.file_of(sae.path)
         if file.is_file():
             made = on_disk.moment(file.stat().st_mtime)
-            yield Item(
+            yield HeldItem(
                 sae.slug,
                 str(file),
                 lambda file=file: on_disk.measured(file),

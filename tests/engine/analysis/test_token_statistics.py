@@ -6,7 +6,7 @@ import torch
 
 from features.engine import reference_analysis as reference
 from features.engine.analysis import token_statistics as statistics
-from features.engine.analysis.token_statistics import PLACES, Text, token_statistics
+from features.engine.analysis.token_statistics import PLACES, TokenText, token_statistics
 from features.engine.reference_questions import wilson
 
 from ..small import D_SAE, LENGTH
@@ -23,7 +23,7 @@ def kinds(rows):
 
 @pytest.fixture(scope="module")
 def found(kept, rows, kinds):
-    return list(token_statistics(kept, Text.of(rows, 1, SPECIAL, kinds, KINDS)))
+    return list(token_statistics(kept, TokenText.of(rows, 1, SPECIAL, kinds, KINDS)))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 
 from features.engine import reference_questions
 from features.engine.ask.grammar import parse
-from features.engine.ask.holds import Question
+from features.engine.ask.holds import PatternQuestion
 from features.engine.ask.pattern import PatternError
 from features.engine.ask.row_text import TokenBytes, row_texts
 from tests.engine.ask import dense
@@ -32,7 +32,7 @@ def text(vocabulary, rows):
 @pytest.fixture(scope="module")
 def ask(vocabulary, text):
     tokens = TokenBytes(vocabulary)
-    return lambda typed: Question(parse(typed), tokens, typed, corpus="demo").holds(text)
+    return lambda typed: PatternQuestion(parse(typed), tokens, typed, corpus="demo").holds(text)
 
 
 def searched(text, expression, flags=0, touch=False):
@@ -162,7 +162,7 @@ def test_blocks_of_rows_change_nothing(vocabulary, rows, ask, monkeypatch):
     monkeypatch.setattr(row_text, "BLOCK_TOKENS", 50)
     typed = "near(cat, 2) or inside(quotes) or document(1)"
     tokens = TokenBytes(vocabulary)
-    question = Question(parse(typed), tokens, typed)
+    question = PatternQuestion(parse(typed), tokens, typed)
     parts = [question.holds(text) for text in row_texts(rows, 1, tokens)]
     assert len(parts) > 5
     np.testing.assert_array_equal(np.concatenate(parts), ask(typed))
@@ -175,7 +175,7 @@ def test_rows_of_any_ids_are_asked(vocabulary):
     tokens = TokenBytes(vocabulary)
     for part in (rows, rows[3:4], rows[:0]):
         for typed in ("/[a-z]/", "e", "inside(brackets)", "near(/e/, 3)", "touch(/./s)"):
-            found = [Question(parse(typed), tokens).holds(text) for text in row_texts(part, 0, tokens)]
+            found = [PatternQuestion(parse(typed), tokens).holds(text) for text in row_texts(part, 0, tokens)]
             assert sum(map(len, found)) == part.size
             assert (
                 typed != "/[a-z]/"
@@ -227,7 +227,7 @@ def test_documents_and_kinds_come_from_the_table_of_the_corpus(vocabulary, rows)
     places = np.arange(rows.size).reshape(rows.shape)[:, 1:].ravel()
 
     def ask(typed):
-        return Question(parse(typed), tokens, typed, kinds=("prose", "code")).holds(text)
+        return PatternQuestion(parse(typed), tokens, typed, kinds=("prose", "code")).holds(text)
 
     np.testing.assert_array_equal(ask("kind(prose)"), (places >= 3) & (places < 30) & text.counted)
     np.testing.assert_array_equal(ask("kind(code)"), (places >= 30) & text.counted)

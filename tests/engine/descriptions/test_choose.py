@@ -9,7 +9,7 @@ import torch
 
 from features.engine import reference_questions as reference
 from features.engine.ask.grammar import parse
-from features.engine.ask.holds import Question
+from features.engine.ask.holds import PatternQuestion
 from features.engine.ask.pattern import All, Beside, Not, Tokens
 from features.engine.ask.row_text import TokenBytes, row_texts
 from features.engine.descriptions import choose, family
@@ -39,7 +39,7 @@ def corpus():
     (text,) = row_texts(rows, 1, tokens)
     rng, columns = np.random.default_rng(7), [made.activations(text)[:, KINDS]]
     for pattern in MADE_UP:
-        held = Question(parse(pattern), tokens).holds(text)
+        held = PatternQuestion(parse(pattern), tokens).holds(text)
         noisy = (held & (rng.random(len(text)) < 0.8)) | (rng.random(len(text)) < 0.02)
         columns.append((noisy & text.counted)[:, None] * np.float32(-1 if pattern == MADE_UP[1] else 2))
     return tokens, text, np.concatenate(columns, axis=1)
@@ -98,7 +98,7 @@ def slow(corpus, table):
     tokens, text, dense = corpus
     on = text.counted & (np.arange(len(text)) // text.width % 2 == 0)
     asked = [
-        {one.pattern: torch.from_numpy(Question(parse(one.pattern), tokens).holds(text)[on]) for one in literals}
+        {one.pattern: torch.from_numpy(PatternQuestion(parse(one.pattern), tokens).holds(text)[on]) for one in literals}
         for literals in (table.affixes, table.literals)
     ]
     slots = slow_slots(text, tokens, on)
@@ -125,7 +125,7 @@ def test_ask_counts_the_same_on_odd_rows(found, corpus):
     assert len(described) == len(dense.T) - 2
     for index in described:
         one, a = found[index], dense[:, index] != 0
-        held = Question(parse(one.pattern), tokens, one.pattern).holds(text)
+        held = PatternQuestion(parse(one.pattern), tokens, one.pattern).holds(text)
         assert (one.held, one.hits, one.active) == ((held & odd).sum(), (held & a & odd).sum(), (a & odd).sum())
         on = text.counted & odd
         scores = reference.pattern_scores(*(torch.from_numpy(x[on]) for x in (dense[:, index].astype(float), a, held)))

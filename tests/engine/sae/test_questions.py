@@ -122,7 +122,7 @@ def test_a_path_may_be_a_string(tmp_path):
 def test_describing_allocates_no_weights(tmp_path, monkeypatch):
     folder = saelens(tmp_path)
     monkeypatch.setattr(
-        "features.engine.sae.reading.contents.Checkpoint.tensor", lambda *_: pytest.fail("read a tensor")
+        "features.engine.sae.reading.contents.CheckpointContents.tensor", lambda *_: pytest.fail("read a tensor")
     )
     told = describe(folder)
     assert told.bytes_needed == 4 * (2 * D * H + 2 * H + D)

@@ -72,7 +72,7 @@ def test_what_no_simple_pattern_tells_is_said_so(client, told):
 
 
 def test_a_step_that_came_after_an_analysis_was_done_waits_for_a_worker(client, told, monkeypatch):
-    monkeypatch.setattr(steps, "STEPS", (*steps.STEPS, steps.Step("newer", 1, None)))
+    monkeypatch.setattr(steps, "STEPS", (*steps.STEPS, steps.AnalysisStep("newer", 1, None)))
     page = client.get("/saes/tiny/").content.decode()
     assert "A worker works it out when it has nothing else to do." in page and "It was not worked out" not in page
 

@@ -87,7 +87,7 @@ def test_a_step_that_is_broken_off_goes_on_and_those_before_it_are_kept(sae, mon
             done.append(name)
             work.write(name, {"importance": np.arange(12.0)}, [{"of": name}] * 12)
 
-        return analysis.Step(name, 1, run)
+        return analysis.AnalysisStep(name, 1, run)
 
     broken.insert(0, False)
     monkeypatch.setattr(analysis, "STEPS", (step("first"), step("second")))
@@ -100,7 +100,7 @@ def test_a_step_that_is_broken_off_goes_on_and_those_before_it_are_kept(sae, mon
     assert worker.do(leases.claim_next(KINDS), analysis.run_analysis)
     assert done == ["first", "second"] and FeatureAnalysis.objects.filter(step="first").count() == 8
     # A new version of a step is worked out anew, by whoever starts next, and replaces what was there.
-    monkeypatch.setattr(analysis, "STEPS", (analysis.Step("first", 2, lambda work: None), *analysis.STEPS[1:]))
+    monkeypatch.setattr(analysis, "STEPS", (analysis.AnalysisStep("first", 2, lambda work: None), *analysis.STEPS[1:]))
     assert analysis.request_missing() == 1 and analysis.request_missing() == 0
 
 
@@ -113,7 +113,7 @@ def test_between_two_steps_what_is_more_urgent_goes_first(sae, monkeypatch):
             if not urgent:
                 urgent.append(Import.objects.create(path="x"))
 
-        return analysis.Step(name, 1, run)
+        return analysis.AnalysisStep(name, 1, run)
 
     monkeypatch.setattr(analysis, "STEPS", (step("first"), step("second"), step("third")))
     work = analysis.request_analysis(sae)
@@ -137,7 +137,7 @@ def test_a_step_that_fails_holds_up_no_other_and_is_tried_again_in_another_versi
                 raise RuntimeError("index 7 is out of bounds")
             done.append(name)
 
-        return analysis.Step(name, version, run, f"the {name}")
+        return analysis.AnalysisStep(name, version, run, f"the {name}")
 
     monkeypatch.setattr(analysis, "STEPS", (step("first"), step("second"), step("third")))
     work = analysis.request_analysis(sae)

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from features.autointerp.examples import Source
+from features.autointerp.examples import ExampleSource
 from features.autointerp.job import run_autointerp
 from features.jobs import worker
 from features.judge import label_files, label_import
@@ -91,7 +91,7 @@ def _is_rejected_and_confirmed(client, id):
 
 
 def test_labels_are_tried_on_other_rows_than_they_are_made_of(words):
-    source = Source(words)
+    source = ExampleSource(words)
     drawn = source.drawn(2, seed=0)
     text = ["".join(source.text[row][1][1:]) for row in range(source.rows)]
     plain = [example["text"].replace("⟦", "").replace("⟧", "") for example in drawn.shown]

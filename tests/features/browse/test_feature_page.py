@@ -155,7 +155,7 @@ def test_every_special_token_of_a_row_is_told(sae):
     vocabulary = vocabulary_of(sae)
     end = sorted(vocabulary.special - {vocabulary.bos_id})[0]
     rows = np.array([[vocabulary.bos_id, 300, end, 301]])
-    assert feature_json.Text(vocabulary, rows)[0][2] == [0, 2]
+    assert feature_json.CorpusText(vocabulary, rows)[0][2] == [0, 2]
 
 
 def test_the_low_end_of_correlations_is_marked():

@@ -14,9 +14,9 @@ from features.engine.sae.checkpoint import read_sae
 
 def small_plan(folder, out, held_out, config, **others):
     sizes = {"batch": 8, "workers": 2}
-    model = train_model.Settings(tokens=24 * 8 * 6, warm=24 * 8, bigram_passes=2, common=100, sampled=50, **sizes)
+    model = train_model.ModelSettings(tokens=24 * 8 * 6, warm=24 * 8, bigram_passes=2, common=100, sampled=50, **sizes)
     shares = (0.1, 0.3, 0.5, 0.7)
-    sae = train_sae.Settings(tokens=24 * 8 * 8, features=64, k=4, start_k=8, anneal=384, checkpoints=shares, **sizes)
+    sae = train_sae.SAESettings(tokens=24 * 8 * 8, features=64, k=4, start_k=8, anneal=384, checkpoints=shares, **sizes)
     lost = accident.Course(features=100, k=4, before=24 * 8 * 4, between=24 * 8 * 2, after=24 * 8 * 2)
     return pipeline.Plan(folder, out, held_out, config=config, model=model, sae=sae, spoilt=lost, **others)
 

@@ -9,10 +9,10 @@ import torch
 from features.demo.making import checkpoints, train_model, train_sae
 from features.demo.making.sae import auxiliary, run
 
-MODEL = train_model.Settings(
+MODEL = train_model.ModelSettings(
     tokens=24 * 8 * 30, batch=8, warm=24 * 8 * 5, dtype=torch.float32, bigram_passes=2, common=100, sampled=50
 )
-SAE = train_sae.Settings(
+SAE = train_sae.SAESettings(
     tokens=24 * 8 * 20,
     features=64,
     k=4,
@@ -52,7 +52,7 @@ def train_dictionary(path, rows, model, settings=SAE, on_checkpoint=lambda run, 
 def test_a_killed_language_model_ends_as_if_it_had_not_been(token_rows, config, tmp_path, monkeypatch):
     whole = train_lm(tmp_path / "whole.pt", token_rows, config)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after(patch, train_model.Run, 13)
+        kill_after(patch, train_model.ModelTraining, 13)
         train_lm(tmp_path / "cut.pt", token_rows, config)
     assert checkpoints.load(tmp_path / "cut.pt")["done"] == 13 * 24 * 8
     again = train_lm(tmp_path / "cut.pt", token_rows, config)
@@ -94,7 +94,7 @@ def test_a_killed_sae_ends_as_if_it_had_not_been(token_rows, model, tmp_path, mo
     )
     assert [number for number, _ in marks] == [0, 1, 2, 3, 4]
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after(patch, train_sae.Run, 9)
+        kill_after(patch, train_sae.SAETraining, 9)
         train_dictionary(tmp_path / "cut.pt", token_rows, model)
     monkeypatch.setattr(run, "product_dtype", lambda device: torch.bfloat16)  # measured otherwise this time
     again = train_dictionary(tmp_path / "cut.pt", token_rows, model, replace(SAE, dtype=None))
@@ -129,7 +129,7 @@ def test_half_a_checkpoint_is_never_met(tmp_path, monkeypatch):
 
 
 def test_a_freak_batch_moves_the_sae_no_further_than_twice_the_usual(token_rows, model):
-    run = train_sae.Run(model, token_rows, SAE)
+    run = train_sae.SAETraining(model, token_rows, SAE)
     for length in (1.0, 1.0, 100.0):
         gradients = {"W_dec": torch.full((4, 1), length / 2)}
         run.clip(gradients)
@@ -164,7 +164,7 @@ def shocked(whole, at, times):
 
 def test_where_the_error_jumps_training_goes_back_and_reads_on_behind(token_rows, model, tmp_path, monkeypatch):
     said, step = [], 24 * 8
-    monkeypatch.setattr(run.Run, "step", shocked(run.Run.step, {step * 30}, times=1))
+    monkeypatch.setattr(run.SAETraining, "step", shocked(run.SAETraining.step, {step * 30}, times=1))
     trained = train_sae.train(
         model, token_rows, tmp_path / "sae.pt", replace(SAE, tokens=step * 40), save_every=0, report=said.append
     )
@@ -178,7 +178,7 @@ def test_where_the_error_jumps_training_goes_back_and_reads_on_behind(token_rows
 def test_a_run_that_jumps_again_and_again_stops_and_says_where(token_rows, model, tmp_path, monkeypatch):
     step = 24 * 8
     everywhere = set(range(step * 30, step * 200, step))
-    monkeypatch.setattr(run.Run, "step", shocked(run.Run.step, everywhere, times=1000))
+    monkeypatch.setattr(run.SAETraining, "step", shocked(run.SAETraining.step, everywhere, times=1000))
     with pytest.raises(train_sae.Lost, match=r"for the 4th time since the last checkpoint .* Begin anew"):
         train_sae.train(
             model, token_rows, tmp_path / "sae.pt", replace(SAE, tokens=step * 40), save_every=0, report=str

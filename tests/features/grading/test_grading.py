@@ -74,7 +74,7 @@ def test_nothing_tells_which_feature_it_is_before_all_are_graded(client, sae):
 
 
 def test_the_stranger_is_of_another_feature_where_this_one_is_silent(sae):
-    text = sample.Text.of(sae)
+    text = sample.CorpusText.of(sae)
     records = {feature.index: feature for feature in shown.Collected(size=shown.COMPUTED).features()}
     asked = []
 

@@ -93,7 +93,7 @@ def test_encoder_b_is_chosen_with_the_files(client, files, corpus, imported, tmp
 def test_weights_are_not_read_in_the_web_process(client, files, corpus, monkeypatch):
     from features.engine.sae.reading import contents
 
-    monkeypatch.setattr(contents.Checkpoint, "tensor", lambda *a: pytest.fail("a tensor was read"))
+    monkeypatch.setattr(contents.CheckpointContents, "tensor", lambda *a: pytest.fail("a tensor was read"))
     client.post(ADD, asked(files))
     assert Import.objects.get().state == "queued"
 

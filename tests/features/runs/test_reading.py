@@ -34,8 +34,8 @@ def new(made_run, tiny):
 def test_two_files_of_one_step_are_told(new):
     second = new(2000)
     with pytest.raises(BadRequest, match="/made/new.pt says to be of 2,000 tokens, and so does /made/made/2000"):
-        reading._refuse_second(second.run, second, identity.Step(2000, "tokens"), second.sae)
-    reading._refuse_second(second.run, second, identity.Step(2500, "tokens"), second.sae)
+        reading._refuse_second(second.run, second, identity.TrainingStep(2000, "tokens"), second.sae)
+    reading._refuse_second(second.run, second, identity.TrainingStep(2500, "tokens"), second.sae)
 
 
 def test_a_step_that_goes_back_is_told(new):

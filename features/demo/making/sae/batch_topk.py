@@ -33,7 +33,7 @@ class Forward:
 
 
 @dataclass
-class Step:
+class GradientStep:
     """What one part of a batch says: figures, and the gradients by the weights' names."""
 
     neuron_error: float  # share of the variance
@@ -43,7 +43,7 @@ class Step:
     gradients: dict[str, Tensor]
 
     @classmethod
-    def mean(cls, parts: list["Step"]) -> "Step":
+    def mean(cls, parts: list["GradientStep"]) -> "GradientStep":
         """Of equal parts of a batch, added up in order; the first one's gradients are overwritten."""
         gradients, n = parts[0].gradients, len(parts)
         for other in parts[1:]:
@@ -72,7 +72,7 @@ def forward(w: Weights, x: Tensor, k: float, dtype: torch.dtype) -> Forward:
     return Forward(x, p, threshold, f, f @ w["W_dec"] + w["b_dec"] - x)
 
 
-def backward(w: Weights, forward: Forward, objective: Objective) -> Step:
+def backward(w: Weights, forward: Forward, objective: Objective) -> GradientStep:
     """Figures and gradients of the objective; the threshold is taken as constant."""
     x, f = forward.x, forward.f
     neuron_error, effect_error, g = objective(forward.e, forward.p.dtype)  # g [tokens, d_in]
@@ -87,4 +87,4 @@ def backward(w: Weights, forward: Forward, objective: Objective) -> Step:
         "b_dec": g.sum(0),
     }
     fired = torch.bincount(f.col_indices(), minlength=f.shape[1])
-    return Step(neuron_error, effect_error, float(forward.threshold), fired, gradients)
+    return GradientStep(neuron_error, effect_error, float(forward.threshold), fired, gradients)

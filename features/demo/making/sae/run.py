@@ -20,7 +20,7 @@ from . import auxiliary, batch_topk
 from .initial import initial
 from .inputs import HOOK, InputScaling
 from .objective import Objective, output_map
-from .watch import Watch
+from .watch import JumpWatch
 
 PARTS = 2  # of a batch: the gradients of each are 33 MB to add up
 FIRST_ROWS = 512  # whose neurons decide centre, scale, variances and first directions
@@ -28,7 +28,7 @@ STEPS_HELPED = 16  # for which the same features are helped
 
 
 @dataclass(frozen=True)
-class Settings:
+class SAESettings:
     """What decides the weights, from start to end; tokens alone may be changed under way, until the decay begins."""
 
     tokens: int = 20_000_000
@@ -52,7 +52,7 @@ class Settings:
     watched: bool = True  # goes back to the last checkpoint where the error jumps
 
 
-class Run:
+class SAETraining:
     """A sparse autoencoder on its way. `model` is only read: at HOOK, and its map from there to the logits."""
 
     STATE = (
@@ -68,13 +68,13 @@ class Run:
         "curve",
     )
 
-    def __init__(self, model: OneBlockModel, rows: np.ndarray, settings: Settings):
+    def __init__(self, model: OneBlockModel, rows: np.ndarray, settings: SAESettings):
         self.model, self.rows, self.settings = model, rows, settings
         self.done, self.seconds = 0, 0.0  # tokens, of processor time
         self.threshold = 0.0  # running mean of the batches', for x
         self.usual_length = 0.0  # running mean of the gradient's
         self.skipped = 0  # tokens of text not read again after going back to a checkpoint
-        self.watch = Watch()
+        self.watch = JumpWatch()
         self.curve: list[list[float]] = []  # [tokens, neuron error, effect error, features a token, needy features]
         h = self.neurons(0, min(FIRST_ROWS, len(rows)))
         self.inputs = InputScaling.of(h, settings.centred)
@@ -110,20 +110,20 @@ class Run:
         s = self.settings
         return geometric(self.done, s.start_k, s.k, s.anneal)
 
-    def step(self) -> batch_topk.Step:
+    def step(self) -> batch_topk.GradientStep:
         started, k = time.process_time(), self.k()
         tokens_a_row = self.rows.shape[1]
         first_row, rows_a_part = (self.done + self.skipped) // tokens_a_row, self.settings.batch // PARTS
         self.choose_helped(rows_a_part * PARTS * tokens_a_row)
 
-        def part(number: int) -> batch_topk.Step:
+        def part(number: int) -> batch_topk.GradientStep:
             x = self.inputs(self.neurons(first_row + number * rows_a_part, rows_a_part))
             forward = batch_topk.forward(self.weights, x, k, self.dtype)
             step = batch_topk.backward(self.weights, forward, self.objective)
             auxiliary.add_gradients(step.gradients, self.weights, forward, self.helped)
             return step
 
-        whole = batch_topk.Step.mean(self.workers.map(part, range(PARTS)))
+        whole = batch_topk.GradientStep.mean(self.workers.map(part, range(PARTS)))
         self.move(whole.gradients)
         self.count(whole, rows_a_part * PARTS * tokens_a_row, k)
         self.seconds += time.process_time() - started  # a paused process counts nothing
@@ -138,7 +138,7 @@ class Run:
         """How many features need help."""
         return int(auxiliary.needy(self.weights, self.recent.rates()).sum())
 
-    def count(self, step: batch_topk.Step, tokens: int, k: float) -> None:
+    def count(self, step: batch_topk.GradientStep, tokens: int, k: float) -> None:
         """Takes note of a step that read so many tokens: progress, how rarely features fire, errors, threshold."""
         self.done += tokens
         self.recent.add(step.fired, tokens, self.settings.window)

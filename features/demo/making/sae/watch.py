@@ -12,7 +12,7 @@ QUICK, SLOW = 20, 250  # steps that the two running means remember
 
 
 @dataclass
-class Watch:
+class JumpWatch:
     """Running means of several errors, over few steps and over many."""
 
     steps: int = 0

@@ -21,7 +21,7 @@ SHOWN = 0.5  # share of a document's tokens in shown passages from which on all 
 
 
 @dataclass
-class Source:
+class TextSource:
     """What one source gave."""
 
     documents: int = 0
@@ -37,7 +37,7 @@ class Selection:
     """Documents to train on as token ids [n] uint16, and what each source gave, the largest first."""
 
     documents: list[np.ndarray]
-    sources: dict[str, Source]
+    sources: dict[str, TextSource]
 
     def table(self) -> dict[str, list[int]]:
         """For a JSON file: source -> the fields of Source."""
@@ -56,7 +56,7 @@ def select(documents: Iterable[tuple[str, str]], shown: Iterable[str], vocabular
     """Of (source, text) those whose text did not come before, without what shares overlap.WINDOW tokens in a row with a
     shown text."""
     known = overlap.known_passages(token_ids(shown, vocabulary))
-    sources: dict[str, Source] = {}
+    sources: dict[str, TextSource] = {}
     chosen = []
     for batch in batches(once(documents, sources)):
         names, texts = zip(*batch, strict=True)
@@ -72,11 +72,11 @@ def select(documents: Iterable[tuple[str, str]], shown: Iterable[str], vocabular
     return Selection(chosen, dict(sorted(sources.items(), key=lambda item: -item[1].characters)))
 
 
-def once(documents: Iterable[tuple[str, str]], sources: dict[str, Source]) -> Iterator[tuple[str, str]]:
+def once(documents: Iterable[tuple[str, str]], sources: dict[str, TextSource]) -> Iterator[tuple[str, str]]:
     """Each text the first time it comes, blanks around it aside; counts them in `sources`."""
     seen = set()
     for name, text in documents:
-        source, key = sources.setdefault(name, Source()), hash(text.strip())
+        source, key = sources.setdefault(name, TextSource()), hash(text.strip())
         source.documents += 1
         source.characters += len(text)
         source.repeats += key in seen

@@ -6,7 +6,7 @@ dictionary_learning.dictionary and .trainers.{top_k,batch_top_k,matryoshka_batch
 
 from features.engine.sae.layouts import batch_topk, hook_names
 from features.engine.sae.reading.answers import Answers
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first
 
 # Two torch.nn.Linear, stored [out, in]: encoder.weight [d_sae, d_in], decoder.weight [d_in, d_sae].
@@ -19,7 +19,7 @@ PLAIN = {"encoder": Matrix("W_enc"), "decoder": Matrix("W_dec")}
 THRESHOLDED = ("BatchTopKSAE", "MatryoshkaBatchTopKSAE")
 
 
-def gated(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def gated(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """GatedAutoEncoder: decoder_bias is subtracted first, gate_bias and mag_bias make the two paths."""
     if not checkpoint.has("gate_bias", "mag_bias", "r_mag", "encoder.weight", "decoder.weight"):
         return None
@@ -29,7 +29,7 @@ def gated(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     return _finish(checkpoint, result, "GatedAutoEncoder")
 
 
-def linear(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def linear(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """AutoEncoder (bias), AutoEncoderTopK and BatchTopKSAE (b_dec and k)."""
     if not checkpoint.has("encoder.weight", "decoder.weight"):
         return None
@@ -49,7 +49,7 @@ def linear(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     return _finish(checkpoint, result, kind)
 
 
-def matryoshka(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def matryoshka(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """MatryoshkaBatchTopKSAE, all groups active."""
     if not checkpoint.has("W_enc", "W_dec", "group_sizes"):
         return None
@@ -58,7 +58,7 @@ def matryoshka(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     return _finish(checkpoint, result, "MatryoshkaBatchTopKSAE")
 
 
-def jumprelu(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def jumprelu(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """JumpReluAutoEncoder: no pre-bias. Gemma Scope's .npz holds the same tensors with the same formula."""
     if not checkpoint.has("W_enc", "W_dec", "threshold") or checkpoint.weights.suffix == ".npz":
         return None

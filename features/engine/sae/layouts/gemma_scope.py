@@ -4,13 +4,13 @@ import re
 
 from features.engine.sae.layouts import hook_names
 from features.engine.sae.reading.answers import Answers
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.errors import Transcoder
 from features.engine.sae.reading.npz import is_npz
 from features.engine.sae.reading.recipe import Matrix, Recipe, first
 
 
-def first_release(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def first_release(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """W_enc, W_dec, b_enc, b_dec, threshold in an .npz or .safetensors without a config of another layout."""
     if not checkpoint.has("W_enc", "W_dec", "b_enc", "b_dec", "threshold"):
         return None
@@ -24,7 +24,7 @@ def first_release(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     return result
 
 
-def second_release(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def second_release(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """The same under lower-case names. Transcoder for transcoders, those of the first release included."""
     if not checkpoint.has("w_enc", "w_dec"):
         return None

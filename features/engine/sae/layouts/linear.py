@@ -7,12 +7,12 @@ activations are in the model's own unit, as in the form its library runs: biases
 
 from features.engine.sae.layouts import hook_names
 from features.engine.sae.reading.answers import MEASURED, Answers
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.errors import CheckpointError, Transcoder
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
 
 
-def goodfire(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def goodfire(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """None unless the layers are called encoder_linear and decoder_linear."""
     if not checkpoint.has("encoder_linear.weight", "decoder_linear.weight"):
         return None
@@ -22,7 +22,7 @@ def goodfire(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     return result
 
 
-def plain(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def plain(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """encoder and decoder with a bias each; Llama Scope where config or tensors have its threshold."""
     if not checkpoint.has("encoder.weight", "decoder.weight", "decoder.bias"):
         return None

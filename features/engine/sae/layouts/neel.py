@@ -7,7 +7,7 @@ config without it Neel's (ReLU, pre-bias b_dec), and no config at all means that
 from features.engine.model.hook_points import USUAL
 from features.engine.sae.layouts import batch_topk
 from features.engine.sae.reading.answers import Answers
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag, scale_input
 from features.engine.sae.sae import ACTIVATIONS, CHOOSING, TOKEN_NORMS
@@ -18,7 +18,7 @@ BUFFERS = ("num_batches_not_active",)
 HOOKS = [f"blocks.0.{site}" for site in USUAL[:3]]  # on which they usually were trained
 
 
-def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def recipe(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """None unless W_enc and W_dec are there."""
     if not checkpoint.has("W_enc", "W_dec"):
         return None

@@ -7,7 +7,7 @@ is the encoder, not stored twice.
 
 from features.engine.sae.layouts import hook_names
 from features.engine.sae.reading.answers import Answers
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.recipe import Matrix, Recipe, first
 
@@ -16,7 +16,7 @@ SIMPLE = {"ReLU": "relu", "Identity": "identity"}
 TOPK = {"ReLU": "topk", "Identity": "signed_topk"}  # what is done to the values kept
 
 
-def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def recipe(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """None unless pre_bias and latent_bias are there."""
     if not checkpoint.has("pre_bias", "latent_bias", "encoder.weight"):
         return None

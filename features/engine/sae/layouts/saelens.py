@@ -6,7 +6,7 @@ sae_lens.saes.{standard,topk,jumprelu,gated,abstopk,batchtopk}_sae of version 6.
 
 from features.engine.sae.layouts import batch_topk
 from features.engine.sae.reading.answers import MEASURED, Answers
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.errors import CheckpointError, Transcoder
 from features.engine.sae.reading.recipe import Gate, Matrix, Recipe, first, flag, scale_input
 
@@ -21,7 +21,7 @@ NORMS = {"none": "none", "layer_norm": "layer_norm", "constant_norm_rescale": "c
 IGNORED = ("scaling_factor", "finetuning_scaling_factor")
 
 
-def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def recipe(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """None where the files are not SAELens's. CheckpointError for architectures outside the formula."""
     cfg = checkpoint.config("cfg.json")
     if cfg.get("architecture") in TRANSCODERS:
@@ -39,7 +39,7 @@ def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
     return from_config(checkpoint, answers, cfg)
 
 
-def from_config(checkpoint: Checkpoint, answers: Answers, cfg: dict) -> Recipe:
+def from_config(checkpoint: CheckpointContents, answers: Answers, cfg: dict) -> Recipe:
     """The recipe for a SAELens config (a dict of any version) and the tensors of `checkpoint`."""
     meta = cfg.get("metadata") or {}
     legacy = _is_legacy(cfg, meta)

@@ -5,11 +5,11 @@ The config's class is never imported: pickles.py reads its attributes into a dic
 
 from features.engine.sae.layouts.saelens import from_config
 from features.engine.sae.reading.answers import Answers
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.recipe import Recipe, first
 
 
-def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def recipe(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """None unless a config with a d_in lies beside W_enc and W_dec in the same pickle."""
     cfg = first(checkpoint.values.get("cfg"), checkpoint.values.get("config"))
     if not isinstance(cfg, dict) or "d_in" not in cfg or not checkpoint.has("W_enc", "W_dec"):

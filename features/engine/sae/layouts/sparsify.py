@@ -6,12 +6,12 @@ The folder is named after the Hugging Face module whose output was learnt; the r
 from features.engine.foreign_files import Unreadable, read_object
 from features.engine.sae.layouts import hook_names
 from features.engine.sae.reading.answers import Answers
-from features.engine.sae.reading.contents import Checkpoint
+from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.errors import CheckpointError, Transcoder
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag
 
 
-def recipe(checkpoint: Checkpoint, answers: Answers) -> Recipe | None:
+def recipe(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     """ReLU, then the k largest (or the largest of each of k groups). Transcoder for transcoders."""
     if not checkpoint.has("encoder.weight", "W_dec"):
         return None

@@ -14,7 +14,7 @@ from features.engine.sae.reading.files import find_configs, find_weights
 DEFAULT_MAX_BYTES = 64 * 2**30  # of weights, as float32
 
 
-class Checkpoint:
+class CheckpointContents:
     """A checkpoint on disk: names and shapes of its tensors, its configs, tensors on demand."""
 
     def __init__(self, path, max_bytes=DEFAULT_MAX_BYTES):
@@ -30,7 +30,7 @@ class Checkpoint:
         self.prefix = ""  # that all tensors' names had, and that was taken off
         self._read = container.read
 
-    def without(self, prefix: str) -> "Checkpoint":
+    def without(self, prefix: str) -> "CheckpointContents":
         """The same, with a prefix that all tensors' names share taken off."""
         other = copy(self)
         other.prefix = prefix
