@@ -29,6 +29,7 @@ RULES = {  # and what each is compared with; null in a watch's rules: not looked
 }
 MOST_UNREAD = 200  # checkpoints that are told as such
 TIMEOUT = 5.0  # seconds that a worker waits for a webhook
+LATE = "The webhook %s has not answered within %g s."
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _send(address: str, checkpoint: Checkpoint, found: list[Warning]) -> None:
     thread.start()
     thread.join(TIMEOUT)
     if thread.is_alive():
-        log.warning("The webhook %s has not answered within %g s.", address, TIMEOUT)
+        log.warning(LATE, address, TIMEOUT)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -173,5 +174,7 @@ def _post(address: str, body: bytes) -> None:
     try:
         request = urllib.request.Request(address, body, {"Content-Type": "application/json"}, method="POST")
         urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT).close()
+    except TimeoutError:  # while the answer is read; both clocks run as long, and either may be first
+        log.warning(LATE, address, TIMEOUT)
     except (OSError, ValueError, http.client.HTTPException) as error:
         log.warning("The webhook %s was not reached: %s", address, error)
