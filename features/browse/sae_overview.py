@@ -115,9 +115,11 @@ def quick_note(sae: SAE) -> str:
     statistics = sae.statistics
     if statistics is None or not statistics.quick:
         return ""
-    if statistics.tokens >= statistics.corpus.tokens and sae.checkpoints.exists():  # see runs/first_pages.py
-        now = f"First pages, on all {statistics.tokens:,} tokens of the run's rows, without loss effects and without "
-        now = f"{now}features that go together"
+    if statistics.health and sae.checkpoints.exists():  # see runs/first_pages.py
+        read, every = statistics.tokens, statistics.corpus.tokens
+        told = f"all {read:,} tokens" if read >= every else f"{read:,} of the {every:,} tokens, spread evenly,"
+        now = f"First pages, on {told} of the run's rows, with loss effects of starred and claimed features alone and "
+        now = f"{now}without features that go together"
         waits = sae.jobs.unfinished().exists() or not sae.jobs.exists()
         return f"{now}; these follow." if waits else f"{now}: their computation has ended early. Try it again."
     now = f"Quick results, on the first {statistics.tokens:,} tokens"

@@ -201,10 +201,13 @@ def carry_out(plan: ImportPlan, say: Callable[[str], None] = lambda step: None) 
 
 
 def check_import(
-    plan: ImportPlan, say: Callable[[str], None] = lambda step: None, tick: Tick | None = None
+    plan: ImportPlan,
+    say: Callable[[str], None] = lambda step: None,
+    tick: Tick | None = None,
+    self_check_follows: bool = False,
 ) -> CheckedImport:
     """Load and look; nothing is registered. `say(sentence)` hears of each step; what it raises ends it, and what `tick`
-    does, which is called while text is read."""
+    does, which is called while text is read. `self_check_follows`: whoever asks makes it later."""
     from ..engine import self_check
     from ..engine.calibration import calibrate
     from ..engine.corpus.token_rows import open_rows
@@ -239,8 +242,9 @@ def check_import(
     subject = calibrated.subject
     read = plan.corpus or built
     first = read.bos + read.skipped
-    checked = self_check.check_sae(subject, rows, progress=say, first=first)
-    facts = facts_from(subject, plan.model_path) | {"self_check": checked.to_dict()}
+    facts = facts_from(subject, plan.model_path)
+    if not self_check_follows:
+        facts |= {"self_check": self_check.check_sae(subject, rows, progress=say, first=first).to_dict()}
     differences = plan.training.differences(rows.shape[1], first, read.bos, subject.vocabulary)
     if plan.corpus is None and rows.shape[1] == plan.training.longest:
         differences.append(f"Rows have {rows.shape[1]:,} tokens, as the sequences of its training.")

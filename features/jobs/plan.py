@@ -50,7 +50,7 @@ def plan(job: Job, shards: list[int]) -> list[JobPart]:
 def has_quick_results(job: Job) -> bool:
     """Whether the first tokens are worth a look of their own: of all features, on few of many tokens."""
     few, shown = job.tokens >= 2 * settings.SAEVIZ_QUICK_TOKENS, job.sae.statistics
-    if shown and shown.quick and shown.completed and shown.tokens >= settings.SAEVIZ_QUICK_TOKENS:
+    if shown and shown.quick and shown.completed and shown.health:
         return False  # a checkpoint's first pages say as much already
     return job.features is None and few and wants_quick_results(job.sae)
 

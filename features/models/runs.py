@@ -163,6 +163,13 @@ class Checkpoint(QueuedWork):
         is_state = STATES.fullmatch(name.name) or STATES.fullmatch(name.stem)
         return "newest state" if is_state else f"{name.name}, {self.appeared:%-d %b %Y, %H:%M:%S}"
 
+    @property
+    def first_look(self) -> str:
+        """That its figures are of a share of the rows; "" where they are of all."""
+        if not (every := (self.figures or {}).get("of_tokens")):
+            return ""
+        return f"first look, on {self.figures['tokens']:,} of {every:,} tokens"
+
     def get_absolute_url(self):
         return reverse("features:checkpoint", args=[self.run.slug, self.pk])
 

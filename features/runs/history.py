@@ -71,7 +71,7 @@ def charts(run: Run, checkpoints: list[Checkpoint] | None = None) -> dict:
         "d_sae": run.d_sae,
         "unit": checkpoints[0].unit if checkpoints else "steps",
         "x": positions(checkpoints),
-        "labels": [each.label for each in checkpoints],
+        "labels": [f"{each.label} ({each.first_look})" if each.first_look else each.label for each in checkpoints],
         "urls": [f"{run.get_absolute_url()}{each.pk}/" for each in checkpoints],
         "warned": [[warning.sentence for warning in found if warning.checkpoint.pk == each.pk] for each in checkpoints],
         "curves": [_curve(curve, run, checkpoints) for curve in CURVES],

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from .. import messages
 from ..engine.results import Cancelled, Health, Progress
-from ..models import Checkpoint
+from ..models import SAE, Checkpoint
 from ..storage.readers import autoencoder_of, rows_of, subject_of
 from . import first_pages, panels, records, warnings
 from .claims import held as claims
@@ -67,6 +67,7 @@ def _measure(lease, checkpoint: Checkpoint) -> None:
     lease.phase("loading the model")
     subject = subject_of(sae)
     with _folder() as folder:
+        look = _first_look(lease, checkpoint)
         read = rows_pass.read_rows(
             subject,
             rows_of(corpus),
@@ -76,15 +77,18 @@ def _measure(lease, checkpoint: Checkpoint) -> None:
             screen=settings.SAEVIZ_SCREEN,
             kept=fixed_rows.kept_beside(corpus, sae),
             progress=lambda now: _tell(lease, now),
+            look=look,
         )
         overwritten.refuse_changed(checkpoint)
         lease.phase("health")
         figures = measure.health_of(read)
-        lease.check(figures=asdict(figures), measured=timezone.now(), phase="features")
-        if sae.corpus_id == corpus.pk and panels.keeps(checkpoint):
+        checkpoint.measured = checkpoint.measured or timezone.now()
+        lease.check(figures=asdict(figures), measured=checkpoint.measured, phase="features")
+        if first_pages.are_due(checkpoint):
             first_pages.show(lease, checkpoint, read, Health(**figures.health))
         counts, found = measure.records_of(read, progress=lambda done, total: lease.phase("features", done, total))
         tests = claims.tests_at(checkpoint, read, lease.phase)
+    _check_itself(lease, checkpoint, subject)
     figures = measure.with_records(figures, found)
     before, after = records.beside(checkpoint)
     if before:
@@ -96,6 +100,37 @@ def _measure(lease, checkpoint: Checkpoint) -> None:
         if later is not None:
             records.store_before(after, later)
         lease.finish(figures=asdict(figures))
+
+
+def _first_look(lease, checkpoint: Checkpoint):
+    """Health, and pages of all features, as soon as a share of the rows is read: of a checkpoint of which nothing is
+    known yet. What is known stays until all rows are read again."""
+    from ..engine.training import measure, rows_pass  # brings torch
+
+    if checkpoint.measured:
+        return None
+
+    def tell(alone, there):
+        overwritten.refuse_changed(checkpoint)
+        lease.phase("health")
+        figures = measure.health_of(alone)
+        checkpoint.measured = timezone.now()
+        told = asdict(figures) | {"of_tokens": checkpoint.run.rows.tokens}
+        lease.check(figures=told, measured=checkpoint.measured)
+        if first_pages.are_due(checkpoint):
+            first_pages.show(lease, checkpoint, there, Health(**figures.health))
+
+    return rows_pass.FirstLook(settings.SAEVIZ_QUICK_TOKENS, tell)
+
+
+def _check_itself(lease, checkpoint: Checkpoint, subject) -> None:
+    """The self-check that an import makes before pages: here they do not wait for it. Once for the same weights."""
+    from ..engine import self_check  # brings torch
+
+    sae, text = checkpoint.sae, checkpoint.run.corpus
+    if sae.self_check is None:
+        checked = self_check.check_sae(subject, rows_of(text), progress=lease.phase, first=text.first)
+        SAE.objects.filter(pk=sae.pk).update(self_check=checked.to_dict())
 
 
 def _tell(lease, now: Progress) -> None:

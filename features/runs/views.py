@@ -117,7 +117,7 @@ def checkpoint(request, slug, id):
         "after": after,
         "figures": checkpoint_health.figures(found),
         "counts": checkpoint_health.counts(found),
-        "warnings": warnings.of_checkpoint(found.run, before, found) if found.figures else [],
+        "warnings": warnings.of_checkpoint(found.run, before, found) if found.figures and not found.first_look else [],
         "claims": list(claims.at(found)),
         "chosen": chosen,
         "page": page,

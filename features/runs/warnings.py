@@ -54,6 +54,7 @@ def rules_of(watch: Watch) -> dict:
 
 def of_run(run: Run, checkpoints: list[Checkpoint]) -> list[Warning]:
     """Of checkpoints with figures, in order of training; then of those that could not be read."""
+    checkpoints = [each for each in checkpoints if not each.first_look]  # fewer tokens have more dead features
     pairs = zip([None, *checkpoints], checkpoints, strict=False)
     found = [warning for before, now in pairs for warning in of_checkpoint(run, before, now)]
     return found + [_unreadable(each) for each in unread(run)]
@@ -80,7 +81,8 @@ def _unreadable(checkpoint: Checkpoint) -> Warning:
 
 
 def of_checkpoint(run: Run, before: Checkpoint | None, now: Checkpoint) -> list[Warning]:
-    """Of one, and what has become worse since the one before."""
+    """Of one, and what has become worse since the one before, where that is read whole."""
+    before = None if before and before.first_look else before
     return [Warning(now, rule, sentence) for rule, sentence in _broken(rules_of(run.watch), run, before, now)]
 
 

@@ -4,7 +4,6 @@ The panel "top activations" of sae_vis, without its repetitions: greedy choice b
 suppression, and windows of equal or nearly equal text shown once.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,34 +92,15 @@ def near_equal(windows: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (same_token & few_differ) | ~other.any(-1)
 
 
-def top_one_by_one(tokens: np.ndarray, layout: TokenLayout) -> tuple[np.ndarray, list[int]]:
+def top_one_by_one(tokens: np.ndarray, layout: TokenLayout) -> tuple[np.ndarray, np.ndarray]:
     """Which of a feature's `tokens`, highest activation first, are its top examples: no two of a row closer than a
     window, windows of the same or nearly the same text once. Also how often each text came up before the list was full.
     Same as reference_examples.top_activations: exact."""
-    chosen, copies, taken, shown = [], [], {}, np.empty((TOP, WINDOW), np.int64)
-    for index, (token, row, window) in enumerate(_candidates(tokens, layout)):
-        taken_in_row = taken.setdefault(row, [])
-        if any(abs(token - other) < WINDOW for other in taken_in_row):
-            continue
-        # A repetition takes its neighbourhood too: what stands beside it is the same text shifted.
-        taken_in_row.append(token)
-        alike = np.flatnonzero(near_equal(shown[: len(chosen)], window))
-        if len(alike):
-            copies[alike[0]] += 1
-            continue
-        shown[len(chosen)] = window
-        chosen.append(index)
-        copies.append(1)
-        if len(chosen) == TOP:
-            break
-    return np.array(chosen, np.int64), copies
+    from ..kernels.numba.distinct_windows import choose_distinct
 
-
-def _candidates(tokens: np.ndarray, layout: TokenLayout) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(token, row, window) of each, looked up some at a time: most lists are full after a few more than TOP."""
-    for start in range(0, len(tokens), 2 * TOP):
-        batch = tokens[start : start + 2 * TOP].astype(np.int64)
-        yield from zip(batch.tolist(), (batch // layout.width).tolist(), layout.windows(batch), strict=True)
+    chosen, copies, heads = np.empty(TOP, np.int64), np.zeros(TOP, np.int32), np.full(len(layout.rows), -1, np.int64)
+    found = choose_distinct(tokens, np.asarray(layout.rows), layout.first, BEFORE, DIFFERENT, heads, chosen, copies)
+    return chosen[:found], copies[:found]
 
 
 def near_examples(tokens: np.ndarray, examples: np.ndarray, layout: TokenLayout) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..kernels.sparse import csr_offsets
 from ..kernels.transfers import to_device
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import ActiveEntriesWriter, Chunk
-from ..store.sums import ChunkSums, StreamingSums
+from ..store.sums import ChunkSums, CorpusSums, StreamingSums
 from ..subject import Subject
 
 FORWARD_TOKENS, GPU_FORWARD_TOKENS = 2048, 8192  # through the model at a time: activations stay in a CPU's cache
@@ -64,6 +64,28 @@ class ShardPass:
                     writer.append(chunk)
                 progress(tokens)
         sums.save(folder)
+
+    def read_chunks(self, rows: np.ndarray, starts: list[int], size: int, folder: Path, progress) -> dict[int, tuple]:
+        """Writes entries of the chunks of so many rows that begin at `starts`, in any order, into the folder; what each
+        adds to sums, by its start. On a CPU, with one encoder and without products; `progress(tokens)` after each."""
+        self._calibrate(rows, (0, len(rows)), size)
+        sums, found = StreamingSums(0, 0, self.subject.device, with_products=False), {}  # none are added up here
+        with parallel_map(self.subject.device) as run, ActiveEntriesWriter(folder / ENCODERS[0]) as writer:
+            tasks = (partial(self._chunk, rows[start : start + size], start, sums) for start in starts)
+            for start, (chunk_sums, (chunk,)) in zip(starts, run(tasks), strict=True):
+                writer.append(chunk)
+                found[start] = chunk_sums
+                progress(chunk_sums[0] if chunk_sums else 0)
+        return found
+
+    def summed(self, found: dict[int, tuple]) -> CorpusSums:
+        """What chunks add up to, in the order of the corpus: the same to the last bit in whatever order they came."""
+        config = self.subject.sae.config
+        sums = StreamingSums(config.d_sae, config.d_in, self.subject.device, with_products=False)
+        for _, chunk_sums in sorted(found.items()):
+            if chunk_sums:
+                sums.add(chunk_sums)
+        return sums.summed()
 
     def _chunks(self, parts, sums: StreamingSums, tokens: int, stack: ExitStack):
         """(counted tokens, entries by each encoder) of parts (rows, number of the first), in order."""

@@ -5,8 +5,9 @@ by feature within each chunk (CSR, features as rows); afterwards every exact fig
 turns out to be, is read off its own entries. Memory does not grow with the corpus, the files do: 6 bytes an entry.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,12 @@ class ActiveEntries:
         self.counts = np.zeros(self.d_sae, np.int64)  # entries of each feature
         for chunk in self._chunks:
             self.counts += np.diff(chunk.offsets.astype(np.int64))
+
+    def renumbered(self, firsts: Mapping[int, int]) -> "ActiveEntries":
+        """The same with chunks that begin elsewhere: `firsts` says for each one's first token which that is now."""
+        moved = copy(self)
+        moved._chunks = [replace(chunk, first=firsts[chunk.first]) for chunk in self._chunks]
+        return moved
 
     @property
     def tokens(self) -> int:

@@ -140,6 +140,10 @@ class StreamingSums:
         self.h += h * counts
         self.hh += hh * counts
 
+    def summed(self) -> CorpusSums:
+        """As they are now, without f h."""
+        return CorpusSums(int(self.tokens), self.h.cpu().numpy(), self.hh.cpu().numpy(), None, float(self.error))
+
     def save(self, folder: Path) -> None:
         """As `CorpusSums.load` reads them."""
         _save(folder, int(self.tokens), self.h.cpu().numpy(), self.hh.cpu().numpy(), float(self.error))

@@ -73,16 +73,24 @@ def kept_rows(subject: Subject, rows: np.ndarray, folder: Path | None) -> Iterat
         kept.flush()
 
 
-def losses_on(subject: Subject, rebuilt: RebuiltRows, rows: np.ndarray, folder: Path | None) -> np.ndarray:
+def losses_on(
+    subject: Subject,
+    rebuilt: RebuiltRows,
+    rows: np.ndarray,
+    folder: Path | None,
+    at: np.ndarray | None = None,
+    every: int = 0,
+) -> np.ndarray:
     """As summary.losses_by_row of these rows [n, length], which are the rebuilt ones; what needs no SAE is measured the
-    first time. [n, 4]"""
+    first time. `at` [n]: which of `every` rows that losses are measured on these are, where they are not all. [n, 4]"""
     path = folder / LOSSES if isinstance(subject, RowsSubject) else None
     baselines = None
     if path is not None and path.exists():
         baselines = np.load(path)
-        baselines = baselines if baselines.shape == (len(rows), 2) else None
+        baselines = baselines if baselines.shape == (len(rows) if at is None else every, 2) else None
+        baselines = baselines if baselines is None or at is None else baselines[at]
     found = summary.losses_by_row(subject, rebuilt.encoder, rows, baselines=baselines, rebuilt=rebuilt)
-    if path is not None and baselines is None and len(found):
+    if path is not None and baselines is None and at is None and len(found):
         with whole_file(path) as unfinished, unfinished.open("wb") as file:
             # Columns 0 and 2: the loss as it is, and with zeros. They need no SAE, and are the same for each
             # checkpoint.

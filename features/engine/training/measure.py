@@ -63,6 +63,7 @@ class CheckpointFigures:
     one_token: int | None = None
     one_position: int | None = None
     bos_only: int | None = None
+    of_tokens: int | None = None  # counted on all rows, where these are figures of a share of them: a first look
 
 
 def health_of(reading: RowsReading) -> CheckpointFigures:

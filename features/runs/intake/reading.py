@@ -25,7 +25,7 @@ def read(checkpoint: Checkpoint, say: Callable[[str], None], tick: Callable[[], 
     sae, checked = _known(path, fingerprint), None
     if sae is None:
         planned = plan_import(ImportRequest(str(path), **watch.asked), tick=tick, restricted=watch.restricted)
-        checked = check_import(planned, say, tick)
+        checked = check_import(planned, say, tick, self_check_follows=True)  # health does not wait for it
     answers = checked.answers if checked else sae.answers
     description = description_of(path, answers, tick)
     step = identity.step_of(path, Path(watch.path), description)
