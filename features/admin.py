@@ -1,16 +1,15 @@
 """Staff's door: SAEs and features with "Recompute statistics"; jobs and imports have pages of their own."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.utils.html import format_html
 
 from .ask import admin as admin_ask  # noqa: F401  (the same)
 from .importing import admin as admin_imports  # noqa: F401  (registers its pages)
 from .jobs.admin import ComputesStatistics, ReadOnly
-from .jobs.status import KINDS
+from .messages import BadRequest
 from .models import SAE, Corpus, Feature, Statistics
 from .runs import admin as admin_runs  # noqa: F401  (the same)
-from .storage.holdings import registry
-from .storage.write import remove_set
+from .storage import removal
 from .templatetags.formatting import figure, percent
 
 
@@ -25,16 +24,14 @@ class SAEAdmin(ComputesStatistics):
 
     def get_deleted_objects(self, objs, request):
         """What goes with them, in words: features may be 100,000s. None goes while something unfinished is of it."""
-        goes = "its statistics, gradings and the records of work on it. Labels, claims and its files stay"
-        in_use = {sae: registry.at_work(*(kind.objects.filter(sae=sae) for kind in KINDS.values())) for sae in objs}
-        refused = [f"{sae}: {why}" for sae, why in in_use.items() if why]
-        return [f"{sae}, with {goes}" for sae in objs], {}, set(), refused
+        refused = [f"{sae}: {why}" for sae in objs if (why := removal.why_not(sae))]
+        return [f"{sae}, with {removal.goes_with(sae)}" for sae in objs], {}, set(), refused
 
     def delete_model(self, request, obj):
-        SAE.objects.filter(pk=obj.pk).update(statistics=None)
-        for statistics in obj.all_statistics.values_list("pk", flat=True):
-            remove_set(statistics)  # in batches
-        obj.delete()
+        try:
+            removal.remove_sae(obj)
+        except BadRequest as refusal:  # begun since it was looked at
+            self.message_user(request, str(refusal), messages.ERROR)
 
     def delete_queryset(self, request, queryset):
         for sae in queryset:

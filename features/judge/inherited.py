@@ -97,7 +97,11 @@ def _name(other: SAE, sae: SAE) -> str:
 def inherited(sae: SAE, indices: set[int] | None = None, rejected: bool = False) -> list[Inherited]:
     """Of these features, or of all: what travels to them, but what a person here says already. With `rejected`, those
     that somebody has rejected as well, which say by whom."""
-    found, sources = [], sources_of(sae)
+    return _inherited(sae, sources_of(sae), indices, rejected)
+
+
+def _inherited(sae: SAE, sources: list[LabelSource], indices: set[int] | None, rejected: bool) -> list[Inherited]:
+    found: list[Inherited] = []
     if not sources:
         return found
     refused = {
@@ -178,9 +182,10 @@ def compared_with(sae: SAE) -> list[dict]:
         counts[weights] = counts.get(weights, 0) + 1
     others = SAE.objects.for_pages().filter(checkpoint_hash__in=counts).exclude(pk=sae.pk)
     come: dict[int, int] = {}
-    for one in inherited(sae):
+    sources = sources_of(sae)
+    for one in _inherited(sae, sources, None, False):
         come[one.source.sae.pk] = come.get(one.source.sae.pk, 0) + 1
-    known = {source.sae.pk for source in sources_of(sae)}
+    known = {source.sae.pk for source in sources}
     return [
         {"sae": other, "name": _name(other, sae), "count": counts[other.checkpoint_hash]}
         | {"is_compared": other.pk in known, "come": come.get(other.pk, 0)}

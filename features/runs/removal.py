@@ -1,9 +1,10 @@
 """How does what was read of a watched folder go? SAEs with panels, records, figures; no file of the trainer's."""
 
 from ..messages import BadRequest
-from ..models import SAE, Checkpoint, Comparison, Corpus, Job, Run, Watch
+from ..models import SAE, Checkpoint, Comparison, Corpus, Run, Watch
+from ..storage import removal
 from ..storage.holdings import registry, row_sizes
-from . import panels, records
+from . import records
 from .intake import fixed_rows
 
 
@@ -19,9 +20,9 @@ def remove(watch: Watch) -> None:
     if why := why_not(watch):
         raise BadRequest(why)
     Watch.objects.filter(pk=watch.pk).update(ended=True)
+    watch.checkpoints.filter(state=Checkpoint.State.QUEUED).delete()  # nobody reads what goes
     for sae in _saes(watch):
-        panels.free(sae)  # a batch of features at a time: no other writer waits long
-        sae.delete()
+        removal.remove_sae(sae)
     rows = set(watch.runs.values_list("rows", flat=True))
     watch.delete()
     for corpus in Corpus.objects.filter(pk__in=rows, saes=None).exclude(pk__in=Run.objects.values("rows")):
@@ -32,10 +33,10 @@ def remove(watch: Watch) -> None:
 
 def why_not(watch: Watch) -> str:
     """Who works on it now; empty where nobody does."""
-    computed = Job.objects.unfinished().filter(sae__in=_saes(watch))
-    if watch.checkpoints.filter(state=Checkpoint.State.RUNNING).exists() or computed.exists():
+    if watch.checkpoints.filter(state=Checkpoint.State.RUNNING).exists():
         return f"Checkpoints of {watch.path} are at work. Cancel that first, or wait until it is done."
-    return ""
+    found = ((sae, removal.why_not(sae, but=Checkpoint)) for sae in _saes(watch))
+    return next((f"{sae}: {why}" for sae, why in found if why), "")
 
 
 def _saes(watch: Watch):

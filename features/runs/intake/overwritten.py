@@ -1,11 +1,13 @@
 """What becomes of a state that was read when its files are overwritten? It goes, with what was there for it alone."""
 
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from ...jobs import lifecycle
 from ...messages import BadRequest
 from ...models import SAE, Checkpoint, Claim, Judgement
-from ...storage import recognition
+from ...storage import recognition, removal
 from .. import panels
 from . import discovery
 
@@ -41,11 +43,13 @@ def forget_before(checkpoint: Checkpoint) -> None:
         Checkpoint.objects.filter(pk=checkpoint.pk).delete()
     left = SAE.objects.filter(path=checkpoint.path, corpus=checkpoint.run.rows, checkpoints=None)
     for sae in left:
-        for job in sae.jobs.unfinished():
-            lifecycle.cancel(job)
-        panels.free(sae)
-        if not sae.jobs.unfinished().exists() and not _is_spoken_of(sae):
-            sae.delete()
+        for work in chain.from_iterable(rows.unfinished() for rows in removal.work_on(sae)):
+            lifecycle.cancel(work)
+        if _is_spoken_of(sae):
+            panels.free(sae)
+        else:
+            with suppress(BadRequest):  # in use still: it goes with the next one
+                removal.remove_sae(sae)
 
 
 def _is_spoken_of(sae: SAE) -> bool:

@@ -1,10 +1,16 @@
 """Staff watch folders below the configured ones, change rules, and free what was read."""
 
+import html
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from features.models import SAE, Checkpoint, Run, Watch
+from features.messages import BadRequest
+from features.models import SAE, Checkpoint, Comparison, KeptActivations, Run, Statistics, Watch
+from features.runs import removal as removal_of_runs
+from features.storage import kept_activations, removal
+from features.storage.holdings import questions
 
 pytestmark = pytest.mark.django_db
 ADD, LIST = "/admin/features/watch/add/", "/admin/features/watch/"
@@ -72,3 +78,37 @@ def test_what_is_at_work_is_not_freed(made_run):
     with pytest.raises(CommandError, match="at work. Cancel that first"):
         call_command("watch", "/made", free=True)
     assert Run.objects.exists()
+
+
+def test_an_sae_goes_with_what_names_it_and_not_while_somebody_uses_it(client, made_run, tiny, settings, tmp_path):
+    settings.SAEVIZ_KEPT = tmp_path
+    made_run()
+    fields = ("name", "path", "model_path", "model_name", "hook_point", "format", "d_in", "d_sae", "corpus")
+    own = SAE.objects.create(**{name: getattr(tiny, name) for name in fields}, slug="second", checkpoint_hash="x")
+    compared = Comparison.objects.create(sae=tiny, other=own, state="queued")
+    delete = f"/admin/features/sae/{own.pk}/delete/"
+
+    def refused(sentence):
+        assert sentence in html.unescape(client.get(delete).content.decode())
+        with pytest.raises(BadRequest, match=sentence):
+            removal.remove_sae(own)
+
+    refused("It is in use: comparison")  # though it is the second of the two
+    Comparison.objects.update(state="done")
+    shown = Statistics.objects.create(sae=own, corpus=tiny.corpus)
+    kept = KeptActivations.objects.create(
+        statistics=shown, folder=f"{shown.pk}-00000000", manifest="m", entries=1, bytes=1
+    )
+    folder = kept_activations.path_of(kept)
+    folder.mkdir(parents=True)
+    (folder / questions.MANIFEST).write_text("{}")
+    with questions.reading(folder):
+        refused("A question is being asked of it.")
+    SAE.objects.filter(pk=tiny.pk).update(encoder_b=own)
+    page = client.get(delete).content.decode()
+    assert "1 comparison with other SAEs; 1 whose encoder B it is has none then" in page
+    # With the run that it is of it goes the same way.
+    Checkpoint.objects.filter(step=1000).update(sae=own)
+    removal_of_runs.remove(Watch.objects.get())
+    assert not SAE.objects.filter(pk=own.pk).exists() and not Comparison.objects.filter(pk=compared.pk).exists()
+    assert not folder.exists()
