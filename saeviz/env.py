@@ -25,6 +25,7 @@ DEFAULTS = {
     "SAEVIZ_MEMORY": 0,
     "SAEVIZ_PROMPT_RATE": 120,
     "SAEVIZ_ASK_RATE": 60,
+    "SAEVIZ_CONNECTIONS": 100,
     "SAEVIZ_LLM_SECONDS": 120,
     "WORKERS": 1,
 }
@@ -36,6 +37,7 @@ MAY_BE_0 = {
     "SAEVIZ_RUN_KEPT",
     "SAEVIZ_PROMPT_RATE",
     "SAEVIZ_ASK_RATE",
+    "SAEVIZ_CONNECTIONS",
 }
 SHARES = {"SAEVIZ_COMMON_DIRECTION": 0.2}  # from 0 to 1
 CHOICES = {  # the first is the default

@@ -21,13 +21,20 @@ def configuration() -> dict:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": f"{__name__}.{name}"}},
+        "filters": {"broken": {"()": "django.utils.log.CallbackFilter", "callback": _is_broken}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "level": "INFO", "propagate": True},  # not Django's own, silent without DEBUG
-            "django.request": {"level": "ERROR"},  # a page that is not there is a line of `saeviz.requests` already
+            # What is not there, or is to be asked for again, is a line of `saeviz.requests` already.
+            "django.request": {"level": "ERROR", "filters": ["broken"]},
         },
     }
+
+
+def _is_broken(record) -> bool:
+    """Not that others come first (503): under load that would be most of the log."""
+    return getattr(record, "status_code", 500) != 503
 
 
 def _usual_level() -> str:

@@ -9,26 +9,45 @@ import re
 from h11 import SEND_BODY
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from . import addresses
+
 HEAD_SECONDS = 15  # from the connection, or the answer before, to the end of a request's head
 READING_SECONDS = 60  # in which a reader takes none of what waits for it
 HEAD_LINES = 300  # browsers and proxies send some twenty
 END_OF_HEAD = re.compile(rb"\n\r?\n")
 IN_PIECES = re.compile(rb"(?i)\ntransfer-encoding[ \t]*:")
 TOO_MANY_LINES = "431 Request Header Fields Too Large", f"A request has at most {HEAD_LINES} lines in front."
+TOO_MANY = "503 Service Unavailable", "As many requests as one address may have are being answered. Come again soon."
 NO_LENGTH = "411 Length Required", "Send the length of the body (Content-Length), and the body whole."
 
 
 class Connection(H11Protocol):
-    """uvicorn's own, which waits for the head of a request, and for readers, without end."""
+    """uvicorn's own, which waits for the head of a request, and for readers, without end, of whomever in any number."""
 
     waiting = reading = None  # timers
     lines, before = 0, b""  # of a head that is not whole yet: how many have come, and its last bytes
 
+    def __init__(self, crowd: addresses.Crowd, *args, **options):
+        super().__init__(*args, **options)
+        self.crowd = crowd
+
     def connection_made(self, transport):
         super().connection_made(transport)
         self._wait_for_head()
+        if not self.crowd.enter(addresses.of(self.client), self):
+            self._refuse(*TOO_MANY)
+
+    @property
+    def is_idle(self) -> bool:
+        """No request of it is being answered; half of one may have come."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def make_room(self):
+        self.transport.abort()
 
     def data_received(self, data):
+        if self.transport.is_closing():
+            return
         if why := self._why_refused(data):
             self._refuse(*why)
         else:
@@ -40,6 +59,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc):
         self._stop(self.waiting, self.reading)
+        self.crowd.leave(addresses.of(self.client), self)
         super().connection_lost(exc)
 
     def pause_writing(self):
@@ -76,7 +96,7 @@ class Connection(H11Protocol):
         self.waiting = self.loop.call_later(HEAD_SECONDS, self._close_without_request)
 
     def _close_without_request(self):
-        if self.cycle is None or self.cycle.response_complete:
+        if self.is_idle:
             self.transport.abort()
 
     @staticmethod

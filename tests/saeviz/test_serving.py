@@ -13,7 +13,7 @@ import pytest
 
 from features import runtime
 from features.ask import admission
-from saeviz.serving import connections, whole_requests
+from saeviz.serving import addresses, connections, rooms, whole_requests
 from saeviz.serving import server as serving_server
 from saeviz.serving.server import QUESTIONS, server
 from tests.soak.files import resident
@@ -44,6 +44,9 @@ def port(monkeypatch):
     monkeypatch.setattr(whole_requests, "BODY_SECONDS", 2)
     monkeypatch.setattr(serving_server, "QUESTIONS", 1)
     monkeypatch.setattr(serving_server, "FILES", 1)
+    monkeypatch.setenv("SAEVIZ_CONNECTIONS", "6")  # of each address but this machine's
+    GO.clear()
+    HOLDING.queue.clear()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = server(echo, threads=2)
         thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})
@@ -54,7 +57,7 @@ def port(monkeypatch):
 
 
 def test_pages_never_wait_for_threads_that_questions_and_files_hold(port):
-    """The server has 1 thread for questions, 1 for files, 2 for searches, and room for more of each to wait."""
+    """The server has 1 thread for questions, 1 for files, 1 for searches, and room for more of each to wait."""
     with ExitStack() as open_ones:
         held = []
         search = "/saes/a/features/?q=hold&b%79=examples"
@@ -62,7 +65,7 @@ def test_pages_never_wait_for_threads_that_questions_and_files_hold(port):
             each = open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
             held.append(each)
             each.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-        while HOLDING.qsize() < 4:
+        while HOLDING.qsize() < 3:
             time.sleep(0.001)
         for path in ("/", "/saes/a/features/3/", "/saes/a/features/3.json", "/saes/a/model.json"):
             assert asked(port, path=path) == (200, "nothing", b"0")
@@ -83,14 +86,53 @@ def test_pages_never_wait_for_threads_that_questions_and_files_hold(port):
 
 
 def test_who_finds_no_place_is_told_so_by_a_thread_that_is_free():
-    assert runtime.PLACES + admission.line.room < QUESTIONS
+    assert runtime.PLACES + admission.line.room < QUESTIONS and rooms.QUESTIONS_OF_ONE <= runtime.PLACES // 2
 
 
-def asked(port, method="GET", path="/", body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+def asked(port, method="GET", path="/", body=None, source="127.0.0.1", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(source, 0))
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
     return answer.status, answer.headers["Seen"], answer.read()
+
+
+def test_an_address_has_so_many_connections_and_half_of_each_room(port):
+    """From 127.0.0.2, which is another's address: one more closes the one that was silent longest, none that works."""
+    with ExitStack() as open_ones:
+
+        def connected(source, said=b""):
+            each = socket.create_connection(("127.0.0.1", port), 10, (source, 0))
+            each.sendall(said)
+            return open_ones.enter_context(each)
+
+        silent = [connected("127.0.0.2", HALF_HEAD * (n % 2)) for n in range(6)]
+        assert asked(port, source="127.0.0.2") == (200, "nothing", b"0")
+        assert asked(port, source="127.0.0.2") == (200, "nothing", b"0")
+        assert silent[0].recv(1) == b""  # the oldest gave way
+        question = b"GET /saes/a/prompt/?hold HTTP/1.1\r\nHost: a\r\n\r\n"
+        asking = [connected("127.0.0.2", question) for _ in range(2)]
+        HOLDING.get(timeout=10)
+        assert asked(port) == (200, "nothing", b"0")  # the other has come by then
+        status, _, said = asked(port, path="/saes/a/prompt/?format=json", source="127.0.0.2")
+        assert status == 503 and "2 requests like this one from your address" in json.loads(said)["error"]
+        other = connected("127.0.0.3", question)  # there is room for another's
+        pages = [connected("127.0.0.2", question.replace(b"prompt/", b"features/3/")) for _ in range(4)]
+        assert asked(port) == (200, "nothing", b"0")
+        with suppress(ConnectionError):  # it may be closed before it has asked
+            status, _, said = asked(port, source="127.0.0.2")
+            assert status == 503 and b"As many requests as one address may have" in said
+        assert asked(port, source="127.0.0.3") == asked(port) == (200, "nothing", b"0")  # though he holds pages, too
+        GO.set()
+        assert {each.recv(12) for each in [*asking, other, *pages]} == {b"HTTP/1.1 200"}
+
+
+def test_an_address_is_counted_as_who_is_behind_it():
+    assert addresses.of(("127.0.0.1", 5)) is addresses.of(("::1", 5)) is addresses.of(None) is None
+    assert addresses.of(("::ffff:10.0.0.1", 5)) == addresses.of(("10.0.0.1", 9)) == "10.0.0.1"
+    assert addresses.of(("2001:db8::1", 5)) == addresses.of(("2001:db8::ffff:2%eth0", 5)) == "2001:db8::"
+    forwarded = [(b"x-forwarded-for", b"1.2.3.4"), (b"x-forwarded-for", b"8.8.8.8, 10.0.0.9")]
+    assert addresses.behind_proxy({"headers": forwarded, "client": ("127.0.0.1", 1)}) == "10.0.0.9"
+    assert addresses.behind_proxy({"headers": []}) is None
 
 
 def test_half_requests_keep_no_thread_and_are_ended(port):
