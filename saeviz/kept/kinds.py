@@ -24,21 +24,7 @@ def _caches() -> Path:
     return settings.DATA_DIR / "cache"
 
 
-def _below(name, title, loses, again, home, what, pattern="*"):
-    registry.register(
-        registry.Holding(
-            name,
-            title,
-            loses,
-            again,
-            lambda: on_disk.folders(home(), what, pattern),
-            lambda key: on_disk.remove(home(), key),
-            permission="features.delete_sae",
-        )
-    )
-
-
-_below(
+on_disk.register_below(
     "backups",
     "Backups",
     "What was found, computed and judged at that moment, should the site lose it.",
@@ -47,7 +33,7 @@ _below(
     "written to",
     "*.zip",
 )
-_below(
+on_disk.register_below(
     "caches",
     "Caches",
     "Compiled loops and what libraries keep.",

@@ -33,7 +33,8 @@ def server(application, threads: int = THREADS, **options) -> uvicorn.Server:
     most, believed = env.number("SAEVIZ_CONNECTIONS"), env.switch("SAEVIZ_BEHIND_TLS")
     # The connections of a believed proxy are those of many: of them it says itself whose each request is.
     crowd = addresses.Crowd(0 if believed else most)
-    whose = addresses.behind_proxy if believed else lambda scope: addresses.of(scope.get("client"))
+    named = addresses.behind_proxy if believed else lambda scope: addresses.of(scope.get("client"))
+    whose = named if most else lambda scope: None
     config = uvicorn.Config(
         WholeRequests(Rooms(application, threads, QUESTIONS, FILES, CHUNKS, whose, most)),
         http=partial(Connection, crowd),

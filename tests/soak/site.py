@@ -24,7 +24,7 @@ KINDS = {  # of processes, by a word of their command
     "supervisor": "saeviz.running",
 }
 NO_ANSWER = 0  # as a status
-SETTINGS = {"SAEVIZ_NICE": "19", "SAEVIZ_RUN_TOKENS": "1000", "HF_HUB_OFFLINE": "1", "SAEVIZ_WARM": "1"}
+SETTINGS = {"SAEVIZ_NICE": "5", "SAEVIZ_RUN_TOKENS": "1000", "HF_HUB_OFFLINE": "1", "SAEVIZ_WARM": "1"}
 
 
 class Site:

@@ -35,28 +35,37 @@ def _why_not(home, key):
     return registry.at_work(Import.objects) or on_disk.why_not_below(home(), key)
 
 
-def _kind(name, title, loses, again, home, what, items=None):
-    registry.register(
-        registry.Holding(
-            name,
-            title,
-            loses,
-            again,
-            items or (lambda: on_disk.folders(home(), what)),
-            lambda key: on_disk.remove(home(), key),
-            partial(_why_not, home),
-            "features.delete_sae",
-        )
-    )
+def _register(name, title, loses, again, home, what, items=None):
+    on_disk.register_below(name, title, loses, again, home, what, items=items, why_not=partial(_why_not, home))
 
 
 def _sent():
     return on_disk.folders(_uploads(), "sent to") if any(settings.SAEVIZ_FOLDERS) else ()
 
 
-_kind("hub", "Downloads", "The files as the hub had them.", "Downloaded again when an import needs it: as many bytes.",
-      _hub, "downloaded to", _downloads)  # fmt: skip
-_kind("uploads", "Uploads", "Weights that somebody sent, with findings beside them.", "Send the files again.",
-      _uploads, "sent to", _sent)  # fmt: skip
-_kind("models", "Language models", "A model that was downloaded and converted.", "Import it from the hub again.",
-      _models, "converted in")  # fmt: skip
+_register(
+    "hub",
+    "Downloads",
+    "The files as the hub had them.",
+    "Downloaded again when an import needs it: as many bytes.",
+    _hub,
+    "downloaded to",
+    _downloads,
+)
+_register(
+    "uploads",
+    "Uploads",
+    "Weights that somebody sent, with findings beside them.",
+    "Send the files again.",
+    _uploads,
+    "sent to",
+    _sent,
+)
+_register(
+    "models",
+    "Language models",
+    "A model that was downloaded and converted.",
+    "Import it from the hub again.",
+    _models,
+    "converted in",
+)

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ...messages import BadRequest
 from ...models import SAE, Job
-from .registry import HeldItem, Measured, at_work
+from .registry import HeldItem, Holding, Measured, at_work, register
 
 
 def measured(path: Path) -> Measured:
@@ -75,3 +75,28 @@ def remove(home: Path, key: str) -> None:
             path.unlink()
     except OSError as error:
         raise BadRequest(f"{path} could not be removed whole: {error.strerror or error}.") from error
+
+
+def register_below(
+    name: str,
+    title: str,
+    loses: str,
+    again: str,
+    home: Callable[[], Path],
+    what: str,
+    pattern: str = "*",
+    items: Callable[[], Iterable[HeldItem]] | None = None,
+    why_not: Callable[[str], str] = lambda key: "",
+) -> None:
+    """A kind of things of which each is a file or folder below `home`, or one of `items`; who may take away SAEs may
+    take them away."""
+
+    def all_of_it():
+        return folders(home(), what, pattern)
+
+    def take_away(key: str):
+        remove(home(), key)
+
+    register(
+        Holding(name, title, loses, again, items or all_of_it, take_away, why_not, permission="features.delete_sae")
+    )
