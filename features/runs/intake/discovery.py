@@ -80,8 +80,10 @@ def _below(root: Path, problems: list[str]) -> Iterator[Path]:
     for name, inner, files in os.walk(root, onerror=unreadable):
         folder = Path(name)
         depth = len(folder.relative_to(root).parts)
+        problems += _links_out(folder, inner, root)
         # A name that is not UTF-8 fits into no row.
-        inner[:] = sorted(n for n in inner if not n.startswith(".") and in_words(n) == n) if depth < DEEPEST else []
+        named = (n for n in inner if not IN_THE_MAKING.match(n) and in_words(n) == n)
+        inner[:] = sorted(named) if depth < DEEPEST else []
         if "tokenizer.json" in files:
             inner.clear()
             continue
@@ -93,6 +95,16 @@ def _below(root: Path, problems: list[str]) -> Iterator[Path]:
         # The usual name alone in its folder: the folder is the SAE. Any other file is one by itself.
         whole = len(weights) == 1 and weights[0].name.removesuffix(".index.json") in USUAL
         yield from [folder] if whole and not weights[0].name.startswith("ae.") else weights
+
+
+def _links_out(folder: Path, inner: list[str], root: Path) -> list[str]:
+    """A sentence for each folder that is a link to a place elsewhere: none is followed."""
+    links = (folder / name for name in sorted(inner) if (folder / name).is_symlink())
+    return [
+        in_words(f"{link} is a link to {target}, which is not followed. Watch {target} itself to read what lies there.")
+        for link in links
+        if not (target := link.resolve()).is_relative_to(root.resolve())
+    ]
 
 
 def signature_of(path: Path) -> str:

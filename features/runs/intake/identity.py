@@ -112,7 +112,7 @@ def run_of(checkpoint: Checkpoint, sae: SAE, description: "SAEDescription") -> R
     if run := Run.objects.filter(**same).first():
         return run
     rows = fixed_rows.drawn_from(_source(sae), sae.model_path)
-    name = _name(same, root)
+    name = _name(same, root, config)
     return Run.objects.create(
         **same,
         slug=_free_slug(name),
@@ -130,12 +130,19 @@ def _source(sae: SAE) -> Corpus:
     return run.corpus if run else sae.corpus
 
 
-def _name(same: dict, root: Path) -> str:
+def _name(same: dict, root: Path, config: dict) -> str:
+    """The folder's, and what tells it from other runs there."""
     folder = Path(same["folder"])
     name = root.name if folder == root else f"{root.name}/{folder.relative_to(root)}"
     others = same["watch"].runs.filter(folder=same["folder"])
     if others.exclude(hook_point=same["hook_point"]).exists():
         name = f"{name}, {same['hook_point']}"
+    alike = others.filter(hook_point=same["hook_point"])
+    if alike.exclude(d_in=same["d_in"], d_sae=same["d_sae"]).exists():
+        name = f"{name}, {same['d_sae']:,} features"
+    elif (told := alike.values_list("config", flat=True).first()) is not None:
+        differ = [path for path in sorted({*told, *config}) if told.get(path) != config.get(path)]
+        name = f"{name}, {differ[0].split('.')[-1]} {config.get(differ[0], 'not said')}" if differ else name
     return name if len(name) <= 200 else f"…{name[-199:]}"
 
 

@@ -57,6 +57,8 @@ def test_what_is_no_checkpoint_is_left_alone(tmp_path):
         "100/sae.safetensors",
         ".200.tmp/sae.safetensors",
         "ae_5.pt.tmp",
+        "400.tmp/sae.safetensors",
+        "500.part/sae_weights.safetensors",
         "300/optimizer.pt",
         "300/trainer_state.pt",
     )
@@ -67,7 +69,10 @@ def test_what_is_no_checkpoint_is_left_alone(tmp_path):
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     touch(tmp_path, "elsewhere/100/sae.safetensors", "run/200/sae.safetensors")
     (tmp_path / "run" / "300").symlink_to(tmp_path / "elsewhere" / "100")
+    (tmp_path / "run" / "latest").symlink_to(tmp_path / "run" / "200")
     assert list(told(tmp_path / "run")) == ["200"]
+    (sentence,) = discovery.find(tmp_path / "run")[1]
+    assert "run/300 is a link to" in sentence and sentence.endswith("elsewhere/100 itself to read what lies there.")
 
 
 def test_more_than_can_be_looked_at_is_told(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Two files of one step, steps that go back, a state that is a step: told, and the run's other checkpoints stay."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,16 @@ def test_settings_of_a_run_leave_out_what_tells_its_checkpoints_apart():
     config = {"lr": 0.1, "trainer.k": 4, "metadata.training_tokens": 5, "n_training_samples": 7, "dtype": "float16"}
     assert identity.settings_of(config) == {"lr": 0.1, "trainer.k": 4}
     assert identity._first(config, identity.TOKEN_KEYS) == 7
+
+
+def test_runs_of_one_folder_are_told_apart_by_their_names(new):
+    run = new(100).run
+    same = {"folder": run.folder, "watch": run.watch, "hook_point": run.hook_point, "d_in": run.d_in}
+    names = [
+        identity._name(same | change | {"d_sae": change.get("d_sae", run.d_sae)}, Path("/made"), config)
+        for change, config in (({}, {"lr": 0.1}), ({"d_sae": 999}, {}), ({"hook_point": "blocks.9"}, {}))
+    ]
+    assert names == ["made/made, lr 0.1", "made/made, 999 features", "made/made, blocks.9"]
 
 
 def test_only_the_newest_state_of_an_overwritten_file_stays(new, monkeypatch):
