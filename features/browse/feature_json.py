@@ -4,6 +4,7 @@ Every number a script draws is here, already finite: what is undefined (a loss e
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -22,9 +23,10 @@ from ..engine.results import (
 )
 from ..models import SAE
 from ..storage.readers import rows_of, vocabulary_of
-from .windows import cut, entries_within
+from .windows import active_within, ends, entries_within
 
 DIGITS = 5  # significant digits that travel; the card shows four
+DRAWN = ("position", "copies", "special", "tokens", "active")  # of a line, cards apart
 
 
 # Arrays to lists
@@ -132,6 +134,12 @@ class CorpusText:
             self._read[row] = ids, self.vocabulary.pieces(ids), special
         return self._read[row]
 
+    def within(self, row: int, start: int, stop: int) -> tuple[list[int], list[str], list[int]]:
+        """The same of a part of a row, positions counted from its start."""
+        ids = self.rows[row].tolist()
+        part, pieces = ids[start:stop], self.vocabulary.pieces_within(ids, start, min(stop, len(ids)))
+        return part, pieces, [position for position, id in enumerate(part) if id in self.vocabulary.special]
+
 
 def sequences(feature: FeatureStatistics, text: CorpusText, context: tuple[int, int] | None = None) -> dict:
     """All examples, in the order they are shown: so many tokens before and after the chosen one, or whole rows."""
@@ -140,7 +148,7 @@ def sequences(feature: FeatureStatistics, text: CorpusText, context: tuple[int, 
     active = active_tokens(replace(feature, shown=shown), probabilities=context is None)
 
     def drawn(group: ExampleGroup) -> list[dict]:
-        return [cut(sequence, context) for sequence in sequences_of(group, active, text)]
+        return sequences_of(group, active, text, context)
 
     return {
         "top": drawn(examples.top),
@@ -160,9 +168,23 @@ def sequences(feature: FeatureStatistics, text: CorpusText, context: tuple[int, 
 
 def top_sequences(feature: FeatureStatistics, text: CorpusText, most: int, context: tuple[int, int]) -> list[dict]:
     """The first of the top activations alone."""
-    top = ExampleGroup(*(column[:most] for column in vars(feature.examples.top).values()))
+    top = _first(feature.examples.top, most)
     active = active_tokens(replace(feature, shown=entries_within(feature.shown, [top], context)))
-    return [cut(sequence, context) for sequence in sequences_of(top, active, text)]
+    return sequences_of(top, active, text, context)
+
+
+def passing_lines(feature: FeatureStatistics, text: CorpusText, most: int, context: tuple[int, int]) -> list[dict]:
+    """The same with no more than is drawn of them: nothing for cards."""
+    top = _first(feature.examples.top, most)
+    shown = entries_within(feature.shown, [top], context)
+    columns = shown.positions.tolist(), numbers(shown.activations), numbers(shown.loss_effects)
+    entries = [{"position": p, "activation": a, "loss_effect": effect} for p, a, effect in zip(*columns, strict=True)]
+    lines = sequences_of(top, _by_row(shown, entries), text, context)
+    return [{name: line[name] for name in DRAWN} for line in lines]
+
+
+def _first(group: ExampleGroup, most: int) -> ExampleGroup:
+    return ExampleGroup(*(column[:most] for column in vars(group).values()))
 
 
 def largest_effect(feature: FeatureStatistics) -> float:
@@ -171,23 +193,47 @@ def largest_effect(feature: FeatureStatistics) -> float:
     return rounded(np.nanmax(effects)).item() if np.isfinite(effects).any() else 0.0
 
 
-def sequences_of(group: ExampleGroup, active: dict[int, list[dict]], text: CorpusText) -> list[dict]:
-    """A record for each example of a group: its corpus row, with the tokens of it that are `active`."""
+def sequences_of(
+    group: ExampleGroup,
+    active: dict[int, list[dict]],
+    text: CorpusText,
+    context: tuple[int, int] | None = None,
+) -> list[dict]:
+    """A record for each example of a group: its corpus row, or so many tokens before and after the chosen one, with the
+    tokens of it that are `active`."""
     columns = (group.rows.tolist(), group.positions.tolist(), numbers(group.activations), group.copies.tolist())
+    drawn = _row if context is None else partial(_window, context=context)
     return [
-        {
-            "row": row,
-            "position": position,
-            "activation": activation,
-            "copies": copies,
-            "bos": int(text[row][2][:1] == [0]),
-            "special": text[row][2],
-            "tokens": text[row][1],
-            "ids": text[row][0],
-            "active": active.get(row, []),
-        }
+        {"row": row, "activation": activation, "copies": copies, **drawn(text, row, position, active.get(row, []))}
         for row, position, activation, copies in zip(*columns, strict=True)
     ]
+
+
+def _row(text: CorpusText, row: int, position: int, active: list[dict]) -> dict:
+    ids, tokens, special = text[row]
+    return {
+        "position": position,
+        "bos": int(special[:1] == [0]),
+        "special": special,
+        "tokens": tokens,
+        "ids": ids,
+        "active": active,
+    }
+
+
+def _window(text: CorpusText, row: int, position: int, active: list[dict], context: tuple[int, int]) -> dict:
+    """Same as windows.cut of the row."""
+    start, stop = ends(position, context)
+    ids, tokens, special = text.within(row, start, stop)
+    return {
+        "start": start,
+        "position": position - start,
+        "bos": int(start == 0 and special[:1] == [0]),
+        "special": special,
+        "tokens": tokens,
+        "ids": ids,
+        "active": active_within(active, start, stop),
+    }
 
 
 def active_tokens(feature: FeatureStatistics, probabilities: bool = False) -> dict[int, list[dict]]:
@@ -216,6 +262,10 @@ def active_tokens(feature: FeatureStatistics, probabilities: bool = False) -> di
     ]
     if probabilities:
         _add_probabilities(entries, shown)
+    return _by_row(shown, entries)
+
+
+def _by_row(shown: ShownRows, entries: list[dict]) -> dict[int, list[dict]]:
     starts = shown.starts.tolist()
     # The entries of the n-th row lie from starts[n] to starts[n + 1].
     return {row: entries[starts[n] : starts[n + 1]] for n, row in enumerate(shown.rows.tolist())}

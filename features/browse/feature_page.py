@@ -70,7 +70,7 @@ def passing_page(sae: SAE, row: Feature) -> dict:
         **heading(row),
         "population": {"tokens": row.tokens, "corpus": sae.statistics.corpus.name},
         "largest_effect": feature_json.largest_effect(feature),
-        "sequences": {"top": feature_json.top_sequences(feature, text, TOP_LINES, CONTEXTS["short"])},
+        "sequences": {"top": feature_json.passing_lines(feature, text, TOP_LINES, CONTEXTS["short"])},
     }
 
 

@@ -13,9 +13,7 @@ def cut(sequence: dict, context: tuple[int, int] | None) -> dict:
     """A window around the chosen token; its positions count from the window's start, which `start` tells."""
     if context is None:
         return sequence
-    before, after = context
-    start = max(0, sequence["position"] - before)
-    stop = sequence["position"] + after + 1
+    start, stop = ends(sequence["position"], context)
     return {
         **sequence,
         "start": start,
@@ -24,13 +22,22 @@ def cut(sequence: dict, context: tuple[int, int] | None) -> dict:
         "special": [position - start for position in sequence["special"] if start <= position < stop],
         "tokens": sequence["tokens"][start:stop],
         "ids": sequence["ids"][start:stop],
-        "active": [
-            # One before the window: its loss effect stands under the window's first token.
-            {**entry, "position": entry["position"] - start}
-            for entry in sequence["active"]
-            if start - 1 <= entry["position"] < stop
-        ],
+        "active": active_within(sequence["active"], start, stop),
     }
+
+
+def ends(position: int, context: tuple[int, int]) -> tuple[int, int]:
+    """Where the window around a token begins, and behind its end, which may be that of the row."""
+    before, after = context
+    return max(0, position - before), position + after + 1
+
+
+def active_within(active: list[dict], start: int, stop: int) -> list[dict]:
+    """The active tokens of a window, counted from its start. One before it is among them: its loss effect stands under
+    the window's first token."""
+    return [
+        {**entry, "position": entry["position"] - start} for entry in active if start - 1 <= entry["position"] < stop
+    ]
 
 
 def entries_within(shown: ShownRows, groups: list[ExampleGroup], context: tuple[int, int] | None) -> ShownRows:

@@ -3,7 +3,7 @@
 import { facts, hoverCard } from "../shared/card.js";
 import { few } from "../shared/definitions.js";
 import { chip, logitScale } from "../shared/logits.js";
-import { activeAt, effectScale, legend, oneStop, sequenceRow, tokenAt, uncounted } from "../shared/sequences.js";
+import { activeAt, effectScale, legend, oneStop, retell, sequenceRow, tokenAt, uncounted } from "../shared/sequences.js";
 import { column, count, element, figure, loneToken, percent, quantileText, signed } from "../shared/text.js";
 
 const CONTRIBUTIONS = 5; // logits named at each end of a card
@@ -46,19 +46,23 @@ export function drawTopLines(data, context) {
   section.hidden = data.missing || data.dead;
   const groups = section.querySelector(".groups");
   if (section.hidden) return groups.replaceChildren();
-  const drawn = topGroup(data, data.sequences.top.map(drawsLines(data, context === "whole" ? "short" : context)));
-  if (groups.firstChild) groups.firstChild.replaceWith(drawn);
-  else groups.append(drawn);
+  const rows = data.sequences.top.map(drawsLines(data, context === "whole" ? "short" : context));
+  const held = groups.firstElementChild;
+  if (held?.querySelector("[role=list]")) refill(held, ...topWords(data), rows);
+  else groups.prepend(topGroup(data, rows));
 }
 
 /** What draws a sequence of this feature; draws the legend that goes with it. */
 function drawsLines(data, context) {
   const scale = Math.max(data.largest_effect ?? 0, effectScale(allSequences(data.sequences)));
-  document.getElementById("legend").replaceChildren(legend(data.maximum, scale));
+  const place = document.getElementById("legend");
+  if (place.firstChild) retell(place.firstChild, data.maximum, scale);
+  else place.append(legend(data.maximum, scale));
   return (sequence) => sequenceRow(sequence, { maximum: data.maximum, scale, context });
 }
 
-const topGroup = (data, rows, lines = rows.length) => group("Top activations", `max ${figure(data.maximum)}`, rows, null, lines);
+const topWords = (data) => ["Top activations", `max ${figure(data.maximum)}`];
+const topGroup = (data, rows, lines = rows.length) => group(...topWords(data), rows, null, lines);
 
 /** Of a feature that is hardly ever active: each of its examples once, the strongest first. */
 function allOf(data, draw) {
@@ -75,6 +79,17 @@ function group(title, remark, rows, empty = null, lines = rows.length) {
     empty ? element("p", { class: "muted" }, empty) : element("div", { role: "list", "aria-label": title }));
   add(node, rows);
   return node;
+}
+
+/** The lines of another feature, in the group that stands there. */
+function refill(node, title, remark, rows) {
+  const list = node.querySelector("[role=list]");
+  node.querySelector("h2").firstChild.data = title;
+  node.querySelector(".remark").textContent = remark;
+  node.style.setProperty("--lines", rows.length);
+  list.setAttribute("aria-label", title);
+  list.replaceChildren();
+  add(node, rows);
 }
 
 /** Lines to a group, of which one token is the tab stop. */

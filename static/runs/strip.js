@@ -5,6 +5,7 @@ import { element } from "../shared/element.js";
 import { recall, remember } from "../shared/memory.js";
 import { figure, percent } from "../shared/text.js";
 
+const NARROW = "(max-width: 760px)"; // as in feature.css
 const WORDS = { born: "born", died: "died", revived: "came back", changed: "changed", split: "split", merged: "merged" };
 
 /** `strip(place, base)` follows the feature that the page shows: `.show(data)`. */
@@ -30,9 +31,10 @@ function draw(place, found) {
     here: found.here === null ? null : found.x[found.here], unit: found.run.unit,
   }));
   const happened = found.events.map((event, i) => event && `${WORDS[event]} at ${found.labels[i]}`).filter(Boolean);
-  const remembered = recall("training", true);
-  place.replaceChildren(element("h2", { class: "heard" }, "Through training"), element("details", { open: remembered, ontoggle: (event) => remember("training", event.target.open) },
-    element("summary", {}, "Through training", happened.length ? `: ${happened.join(", ")}` : ""),
+  const narrow = matchMedia(NARROW).matches; // there a reader would have to scroll past it
+  const key = narrow ? "training-narrow" : "training";
+  place.replaceChildren(element("h2", { class: "heard" }, "Through training"), element("details", { open: recall(key, !narrow) },
+    element("summary", { onclick: (event) => remember(key, !event.currentTarget.parentNode.open) }, "Through training", happened.length ? `: ${happened.join(", ")}` : ""),
     element("p", { class: "muted" }, "The same index at every checkpoint of ", element("a", { href: found.run.url }, found.run.name), ` on ${found.rows}. A dot opens the feature there, or the checkpoint where it has no panels.`),
     scrub(found),
     element("div", { class: "charts" }, charts),

@@ -157,13 +157,19 @@ export function tokenKeys(root, group = ".group") {
   });
 }
 
+/** What the colours mean: of activations, of underlines. */
+const told = (maximum, scale) => [` activation; full colour at ${figure(maximum)}`,
+  ` underline: change in that token's loss; full colour at −${figure(scale, 2)} (helps) or +${figure(scale, 2)} nats (hurts)`];
+
+/** Other numbers for a legend that is drawn. */
+export const retell = (drawn, maximum, scale) => told(maximum, scale).forEach((words, i) => (drawn.children[i].lastChild.data = words));
+
 /** What the colours mean, with their numbers. */
 export function legend(maximum, scale) {
+  const [ofActivations, ofUnderlines] = told(maximum, scale);
   const sample = (style, text) => element("span", { class: "token sample", style }, text);
   return element("p", { class: "legend" },
-    element("span", {}, sample(fill(0.15), "weak"), sample(fill(0.5), "half"), sample(fill(1), "full"),
-      ` activation; full colour at ${figure(maximum)}`),
-    element("span", {}, sample(underline(-scale, scale), "helps"), sample(underline(scale, scale), "hurts"),
-      ` underline: change in that token's loss; full colour at −${figure(scale, 2)} (helps) or +${figure(scale, 2)} nats (hurts)`),
+    element("span", {}, sample(fill(0.15), "weak"), sample(fill(0.5), "half"), sample(fill(1), "full"), ofActivations),
+    element("span", {}, sample(underline(-scale, scale), "helps"), sample(underline(scale, scale), "hurts"), ofUnderlines),
     element("span", {}, element("span", { class: "token chosen sample" }, "boxed"), " the token this example was selected for"));
 }

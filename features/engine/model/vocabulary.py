@@ -145,6 +145,17 @@ class Vocabulary:
                 self._join(ids, pieces, start)
         return pieces
 
+    def pieces_within(self, ids, start: int, stop: int) -> list[str]:
+        """The same as pieces(ids)[start:stop], without reading all of a long run."""
+        begin = start
+        while begin > 0 and not self._stands_alone(ids[begin]):
+            begin -= 1  # it may be joined to what stands before it
+        return self.pieces(ids[begin : stop + 8])[start - begin : stop - begin]  # no run is longer than 8 tokens
+
+    def _stands_alone(self, id: int) -> bool:
+        """Whether it is whole characters: they begin as no character goes on, so no run joins over them."""
+        return bool(self.bytes_of(id)) and self._texts[id] is not None
+
     def _join(self, ids, pieces: list, start: int) -> None:
         """Fill the broken pieces from `start` on: the shortest run that is whole, else one token spelled out."""
         joined = b""

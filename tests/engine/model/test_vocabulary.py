@@ -30,6 +30,14 @@ def test_half_a_character_is_spelled_not_garbled(vocabulary):
     assert vocabulary.label(ids[0]) == "\\xe6"
 
 
+def test_part_of_a_run_reads_as_in_the_whole_of_it(vocabulary):
+    ids = vocabulary.ids("日🎉 naïve", bos=False)
+    for run in (ids, ids[1:], [*ids[:5], *ids[2:], *ids[1:6]]):
+        for start in range(len(run)):
+            for stop in range(start, len(run) + 1):
+                assert vocabulary.pieces_within(run, start, stop) == vocabulary.pieces(run)[start:stop]
+
+
 def test_bos_comes_in_front_only_when_asked_for(vocabulary):
     assert vocabulary.ids("w", bos=True)[0] == vocabulary.bos_id == 0
     assert 0 not in vocabulary.ids("w", bos=False)

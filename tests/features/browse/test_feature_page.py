@@ -108,8 +108,11 @@ def test_features_that_the_slider_passes_come_together_and_light(client, sae):
     assert dead["dead"] and bare == {"index": 11, "missing": True, "passing": True}
     for name in ("index", "density", "maximum", "largest_effect"):
         assert alive[name] == whole.json()[name]
-    assert alive["sequences"]["top"] == whole.json()["sequences"]["top"][:10]
-    assert len(answer.content) < len(whole.content) / 2
+    for line, full in zip(alive["sequences"]["top"], whole.json()["sequences"]["top"][:10], strict=True):
+        assert line | {"active": 0} == {name: full[name] for name in line} | {"active": 0}
+        for drawn, entry in zip(line["active"], full["active"], strict=True):
+            assert drawn == {name: entry[name] for name in ("position", "activation", "loss_effect")}
+    assert len(answer.content) < len(whole.content) / 4
 
 
 @pytest.mark.parametrize("index", [0, 3], ids=["alive", "dead"])
