@@ -1,9 +1,12 @@
 """`make soak`: attacks and faults against a site of its own on this machine, and a table of what became of each.
 
 make soak ARGS="--seconds 20 --only prompts redis"
+
+With --folder it goes on where it was: the table has every attack that was tried in that folder.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -18,6 +21,7 @@ from .site import SLUG, Site
 EVERY = {
     "quiet": attacks.quiet,
     "connections": attacks.held_connections,
+    "address": attacks.one_address,
     "lines": attacks.long_lines,
     "readers": attacks.slow_readers,
     "prompts": attacks.prompts,
@@ -52,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="of each attack (default 60)")
     parser.add_argument("--only", nargs="+", choices=EVERY, default=list(EVERY), help="some of them, in this order")
     parser.add_argument("--tokens", type=int, default=20_000, help="that statistics are of (default 20,000)")
-    parser.add_argument("--folder", type=Path, help="one to keep: its statistics are not computed again")
+    parser.add_argument("--folder", type=Path, help="one to keep: it goes on from there")
     given = parser.parse_args()
     with ExitStack() as until_done:
         folder = given.folder or until_done.enter_context(tempfile.TemporaryDirectory())
@@ -92,9 +96,23 @@ def _soaked(site: Site, given) -> list[tuple]:
             traceback.print_exc()
             told = f"THE SOAK FAILED: {error!r}"
         rows.append((name, f"{told} [{time.monotonic() - began:.0f} s]", site.peak()))
+        _keep(site, rows[-1])
         print(f"    {told}", flush=True)
     time.sleep(5)
-    return [*rows, ("after", "", site.memory())]
+    known = _kept(site)
+    tried = [(name, *known[name]) for name in EVERY if name in known and name not in given.only]
+    return [rows[0], *tried, *rows[1:], ("after", "", site.memory())]
+
+
+def _kept(site: Site) -> dict[str, list]:
+    """{attack: [what became of it, {kind of process: bytes}]} of earlier calls with this folder."""
+    file = site.folder / "rows.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _keep(site: Site, row: tuple) -> None:
+    name, told, memory = row
+    (site.folder / "rows.json").write_text(json.dumps(_kept(site) | {name: [told, dict(memory)]}))
 
 
 def table(site: Site, rows: list[tuple]) -> str:
@@ -107,7 +125,7 @@ def table(site: Site, rows: list[tuple]) -> str:
         lines.append(f"    now: {told}")
     lines += ["", "Most memory, MiB", f"  {'':12}" + "".join(f"{kind:>18}" for kind in kinds)]
     for name, _, memory in rows:
-        lines.append(f"  {name:12}" + "".join(f"{memory[kind] >> 20:>18,}" for kind in kinds))
+        lines.append(f"  {name:12}" + "".join(f"{memory.get(kind, 0) >> 20:>18,}" for kind in kinds))
     errors = [line for line in site.says().splitlines() if " ERROR " in line]
     lines += ["", f"ERROR lines in its log: {len(errors)}", *(f"  {line[:200]}" for line in errors[:10])]
     return "\n".join(lines)

@@ -63,6 +63,54 @@ def held_connections(site: Site, seconds: float) -> str:
     return f"{readers}; of {MOST}: {_listed(ended)}"
 
 
+def one_address(site: Site, seconds: float) -> str:
+    """One stranger opens 1,100 connections, again as they are closed, and asks the model by 20; another asks too."""
+    stranger, other, until = "127.0.0.2", "127.0.0.3", time.monotonic() + seconds
+    statuses, others, open_ones = Counter(), Counter(), []
+
+    def client(source, found):
+        number = 0
+        while time.monotonic() < until:
+            number += 1
+            text = quote(f"{PROMPTS[0]} {source} {threading.get_ident()} {number}")
+            found[site.ask(f"/saes/{SLUG}/prompt/?text={text}&token=2&format=json", source=source)[0]] += 1
+            time.sleep(1)
+
+    with Readers(site) as readers:
+        for _ in range(20):
+            threading.Thread(target=client, args=(stranger, statuses), daemon=True).start()
+        threads = [threading.Thread(target=client, args=(other, others), daemon=True) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        while time.monotonic() < until:
+            open_ones = [each for each in open_ones if _is_open(each)]
+            while len(open_ones) < 1100 and time.monotonic() < until:
+                with suppress(OSError):
+                    open_ones.append(socket.create_connection(("127.0.0.1", site.port), 2, (stranger, 0)))
+                if len(open_ones) % 100 == 0:
+                    break
+            time.sleep(0.2)
+        held = sum(map(_is_open, open_ones))
+        for thread in threads:
+            thread.join(100)
+    for each in open_ones:
+        each.close()
+    return (
+        f"{readers}; the stranger holds {held} connections, asks {_listed(statuses)}; the other asks {_listed(others)}"
+    )
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """Whether the site has not closed it."""
+    connection.settimeout(0)
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
 def long_lines(site: Site, seconds: float) -> str:
     """Request lines of 10 MB, four at a time."""
     statuses, took, until = Counter(), [], time.monotonic() + seconds / 4

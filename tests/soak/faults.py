@@ -13,7 +13,7 @@ from tests.saeviz.processes import within
 from .site import SLUG, Readers, Site
 
 LIMIT = 1 << 16  # bytes that a file may have while the disk is full
-LASTS = 1800  # seconds that a computation may take
+LASTS = 400  # seconds that is waited for a computation, twice
 
 
 def killed(site: Site, seconds: float) -> str:

@@ -56,10 +56,11 @@ class Site:
     def says(self) -> str:
         return self._started.says()
 
-    def ask(self, path, method="GET", body=None, seconds=90.0, **headers) -> tuple[int, bytes, float, dict]:
-        """(status, body, seconds, headers) of one request; NO_ANSWER where none came."""
+    def ask(self, path, method="GET", body=None, seconds=90.0, source="", **headers) -> tuple[int, bytes, float, dict]:
+        """(status, body, seconds, headers) of one request, from an address of its; NO_ANSWER where none came."""
         began = time.monotonic()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        given = {"source_address": (source, 0)} if source else {}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds, **given)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
