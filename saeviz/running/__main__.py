@@ -49,8 +49,8 @@ def run(supervisor, data, redis, listener, address, started, remark) -> int:
     listener.close()  # the site alone holds it now: when it is gone, browsers are refused
     if supervisor.wait(answered.is_set):
         say(f"saeviz is at {address}{env.prefix()}  ({time.monotonic() - started:.1f} s; Ctrl-C ends it)")
-        if remark:
-            say(remark)
+        for more in filter(None, (hosts.in_a_hub(), remark)):
+            say(more)
         supervisor.start(processes.worker())  # only now: the first page needs the processor more
         if os.environ.get("SAE"):
             supervisor.start(processes.preparation("sae", ADDRESS=address))  # and then the demo, if it is due

@@ -2,6 +2,8 @@
 
 import os
 
+from ..env import prefix
+
 HERE = ["localhost", "127.0.0.1", "[::1]"]
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # "every address of this machine" -> the one to reach it by here
 
@@ -35,3 +37,12 @@ def remark(host: str) -> str:
         f"Other machines can reach it, but it answers them only under the names in ALLOWED_HOSTS, which is not set: "
         f"make run HOST={host} ALLOWED_HOSTS=localhost,NAME-OR-ADDRESS-OF-THIS-MACHINE"
     )
+
+
+def in_a_hub() -> str:
+    """Where a browser finds it that shows JupyterHub, where the terminal is one of its; else ""."""
+    hub, own = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "").rstrip("/"), prefix()
+    if not hub or not own.startswith(f"{hub}/"):
+        return ""
+    public = os.environ.get("JUPYTERHUB_PUBLIC_URL", "").rstrip("/")
+    return f"In JupyterHub open {public.removesuffix(hub)}{own}/" + (not public) * " behind the hub's own address"

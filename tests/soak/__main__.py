@@ -8,6 +8,7 @@ With --folder it goes on where it was: the table has every attack that was tried
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=20_000, help="that statistics are of (default 20,000)")
     parser.add_argument("--folder", type=Path, help="one to keep: it goes on from there")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended; with --folder the next call goes on from here."))
     with ExitStack() as until_done:
         folder = given.folder or until_done.enter_context(tempfile.TemporaryDirectory())
         site = until_done.enter_context(Site(Path(folder).resolve(), given.tokens))
