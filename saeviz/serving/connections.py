@@ -18,6 +18,8 @@ END_OF_HEAD = re.compile(rb"\n\r?\n")
 IN_PIECES = re.compile(rb"(?i)\ntransfer-encoding[ \t]*:")
 TOO_MANY_LINES = "431 Request Header Fields Too Large", f"A request has at most {HEAD_LINES} lines in front."
 TOO_MANY = "503 Service Unavailable", "As many requests as one address may have are being answered. Come again soon."
+ENDLESS = re.compile(rb"(?i)\ncontent-length[ \t]*:[ \t]*\d{13}")
+TOO_LONG = "413 Content Too Large", "No body of a terabyte is read here."
 NO_LENGTH = "411 Length Required", "Send the length of the body (Content-Length), and the body whole."
 
 
@@ -81,6 +83,8 @@ class Connection(H11Protocol):
         self.before = b"" if end else seen[-40:]  # the name of a header may come in two
         if self.lines > HEAD_LINES:
             return TOO_MANY_LINES
+        if ENDLESS.search(head):
+            return TOO_LONG
         return NO_LENGTH if IN_PIECES.search(head) else None
 
     def _refuse(self, status: str, sentence: str):

@@ -167,6 +167,7 @@ def test_what_is_long_to_take_apart_is_refused_before_it_is(port):
         ([lines], b"431"),
         ([lines[:2000], lines[2000:]], b"431"),
         ([pieces], b"411"),
+        ([HALF_BODY.replace(b"1000", b"1" + b"0" * 18)], b"413"),
         ([pieces[:40], pieces[40:]], b"411"),
     ):
         with socket.create_connection(("127.0.0.1", port), timeout=5) as each:

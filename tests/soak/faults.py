@@ -97,8 +97,7 @@ def _label(site: Site, text: str) -> tuple[int, str]:
     address = f"/saes/{SLUG}/labels/7.json"
     _, told, _, headers = site.ask(address, Accept="application/json")
     known = json.loads(told)
-    own = next((said for said in known.get("judgements", []) if said.get("mine")), known.get("mine") or {})
-    body = json.dumps({"changes": {"label": text}, "revision": (own or {}).get("revision", 0)})
+    body = json.dumps({"changes": {"label": text}, "revision": known["own"]["revision"]})
     cookie = next((value for name, value in headers.items() if name.lower() == "set-cookie"), "").split(";")[0]
     given = {"Content-Type": "application/json", "Accept": "application/json", "X-CSRFToken": known.get("csrf", "")}
     status, told, _, _ = site.ask(address, "POST", body, Cookie=cookie, **given)

@@ -130,7 +130,7 @@ def bodies(site: Site, seconds: float) -> str:
 
 def _answer(site: Site, sent: bytes) -> str:
     with socket.create_connection(("127.0.0.1", site.port)) as each:
-        each.settimeout(20)
+        each.settimeout(5)
         try:
             each.sendall(sent)
             return each.recv(12).decode(errors="replace") or "closed"
