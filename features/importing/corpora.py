@@ -23,7 +23,7 @@ from ..models import Corpus
 from ..storage.opened import TEXTS, opened
 from ..storage.readers import vocabulary_in
 from .folders import links_led
-from .register import register_corpus, tokenizer_hash
+from .register import measured, register_corpus, tokenizer_hash
 
 TIMES = 16  # bytes of memory for each of a text's files, and characters that one of a packed file may become
 NOTHING_BETWEEN = (
@@ -60,8 +60,12 @@ class BuiltCorpus:
             skipped=self.skipped,
         )
 
+    def measured(self) -> dict:
+        """What its row says that takes a look at all of it: before a transaction, once."""
+        return measured(self.path, self.bos + self.skipped, vocabulary_in(self.model_path))
+
     def _same(self) -> Corpus | None:
-        hashes = {"sha256": sha256(self.path), "tokenizer": tokenizer_hash(self.model_path)}
+        hashes = {"sha256": self.measured()["sha256"], "tokenizer": tokenizer_hash(self.model_path)}
         return Corpus.objects.filter(bos=self.bos, skipped=self.skipped, documents=None, **hashes).first()
 
 

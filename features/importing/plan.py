@@ -238,6 +238,8 @@ def check_import(
         for note in built.notes:
             say(note)
     rows = open_rows(plan.corpus.path if built is None else built.path)
+    if built is not None:
+        built.measured()  # what it is registered with, in one step
     calibrated = calibrate(subject, rows, plan.answers, lambda answers: read_sae(plan.path, answers=answers))
     subject = calibrated.subject
     read = plan.corpus or built

@@ -1,6 +1,7 @@
 """How do an SAE and a corpus on disk become rows of the site? Registering again changes only what changed."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ..engine.corpus.document_table import open_table
@@ -23,6 +24,24 @@ FIGURES_REST_ON = {  # what an SAE's figures were computed with
 READ_ALIKE = ("hook_point", "model_path")  # what an SAE and its encoder B have in common
 
 
+def measured(path, first: int, vocabulary: Vocabulary | None) -> dict:
+    """Fields of a corpus that take a look at all of its rows, where they were not taken of these files already: who
+    registers it within a transaction asks before, so that no other writer waits for a large file."""
+    beside = sorted(Path(path).parent.glob(f"{Path(path).stem}*"))  # its table of documents, too
+    looks = tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in beside)
+    return dict(_measured(str(path), looks, first, vocabulary))
+
+
+@lru_cache(maxsize=8)
+def _measured(path: str, looks: tuple, first: int, vocabulary: Vocabulary | None) -> dict:
+    tokens, digest = open_rows(path), sha256(path)
+    rows, length = tokens.shape
+    table = open_table(path, digest)
+    counted = {} if vocabulary is None else {"counted": countable(tokens[:, first:], vocabulary)}
+    about = {"documents": table and len(table), "kinds": table and table.tokens_by_kind()}
+    return {"rows": rows, "row_length": length, "sha256": digest} | counted | about
+
+
 def register_corpus(
     slug: str,
     path,
@@ -41,19 +60,11 @@ def register_corpus(
     table of documents beside the rows, how many there are, and of which kinds. `notes`: what was assumed of the text;
     `skipped` positions of each row, after BOS, are not counted.
     """
-    tokens = open_rows(path)
-    rows, length = tokens.shape
-    fields = {"path": str(path), "name": name, "rows": rows, "row_length": length, "bos": bos}
-    fields |= {"sha256": sha256(path), "licence": licence, "notes": list(notes), "skipped": skipped}
-    if model_path is not None:
-        vocabulary = vocabulary or vocabulary_in(model_path)
-        fields |= {
-            "tokenizer": tokenizer_hash(model_path),
-            "counted": countable(tokens[:, bos + skipped :], vocabulary),
-        }
-        fields["eos"] = vocabulary.eos.text
-    table = open_table(path, fields["sha256"])
-    fields |= {"documents": table and len(table), "kinds": table and table.tokens_by_kind()}
+    vocabulary = (vocabulary or vocabulary_in(model_path)) if model_path is not None else None
+    fields = {"path": str(path), "name": name, "bos": bos, "licence": licence, "notes": list(notes), "skipped": skipped}
+    fields |= measured(path, bos + skipped, vocabulary)
+    if vocabulary is not None:
+        fields |= {"tokenizer": tokenizer_hash(model_path), "eos": vocabulary.eos.text}
     before = Corpus.objects.filter(slug=slug).first()
     corpus, _ = Corpus.objects.update_or_create(slug=slug, defaults=fields)
     if before and before.sha256 != corpus.sha256:

@@ -98,8 +98,8 @@ class Lease:
         while not stop.wait(BEAT_EVERY):
             try:
                 self.beat()
-            except DatabaseError:
-                log.warning("%s: no sign of life could be written", self, exc_info=True)
+            except DatabaseError as error:  # busy or away for a while: the next one says as much
+                log.warning("%s: no sign of life could be written, the next in %g s: %s", self, BEAT_EVERY, error)
             finally:
                 connection.close()
 

@@ -76,8 +76,9 @@ def show_quick(
 ) -> Statistics | None:
     """Show a new set that has these features, and what is known of the SAE as a whole; None where readers see better
     by now. `of`: what it is of, where the lease is not of a job. Raises LeaseLost."""
+    of = of or _of_job(lease.job)
+    vocabulary_of(of[0])  # a tokenizer is not read while other writers wait
     with transaction.atomic():
-        of = of or _of_job(lease.job)
         sae = SAE.objects.select_for_update().select_related(None).get(pk=of[0].pk)
         lease.check()
         if not wants_quick_results(sae):

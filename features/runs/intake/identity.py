@@ -111,7 +111,7 @@ def run_of(checkpoint: Checkpoint, sae: SAE, description: "SAEDescription") -> R
     }
     if run := Run.objects.filter(**same).first():
         return run
-    rows = fixed_rows.drawn_from(_source(sae), sae.model_path)
+    rows = fixed_rows.drawn_from(source_of(sae), sae.model_path)
     name = _name(same, root, config)
     return Run.objects.create(
         **same,
@@ -119,12 +119,12 @@ def run_of(checkpoint: Checkpoint, sae: SAE, description: "SAEDescription") -> R
         name=name,
         model_name=sae.model_name,
         config=config,
-        corpus=_source(sae),
+        corpus=source_of(sae),
         rows=rows,
     )
 
 
-def _source(sae: SAE) -> Corpus:
+def source_of(sae: SAE) -> Corpus:
     """The corpus that rows are drawn from: that of its run where it has rows of one already."""
     run = Run.objects.filter(rows=sae.corpus).first()
     return run.corpus if run else sae.corpus

@@ -12,7 +12,7 @@ from ...messages import BadRequest
 from ...models import SAE, Checkpoint
 from ...storage import recognition
 from ...storage.opened import description_of
-from . import identity
+from . import fixed_rows, identity
 
 
 def read(checkpoint: Checkpoint, say: Callable[[str], None], tick: Callable[[], None] | None = None) -> Checkpoint:
@@ -29,6 +29,9 @@ def read(checkpoint: Checkpoint, say: Callable[[str], None], tick: Callable[[], 
     answers = checked.answers if checked else sae.answers
     description = description_of(path, answers, tick)
     step = identity.step_of(path, Path(watch.path), description)
+    if source := checked.plan.corpus if checked else identity.source_of(sae):
+        # Before other writers have to wait: a large text is looked through.
+        fixed_rows.drawn_from(source, checked.plan.model_path if checked else sae.model_path)
     with transaction.atomic():
         sae = sae or _registered(checked, watch)
         run = identity.run_of(checkpoint, sae, description)
