@@ -130,6 +130,9 @@ COLUMNS = (
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 RANGED = {name: column for name, column in BY_NAME.items() if column.is_number}
+# Kept with the labels, not with the features: filtered by hand.
+DETECTED = Column("detection", "Detection", "detection", "percent", "Of a machine's label, on held-out examples.")
+FILTERED = RANGED | {DETECTED.name: DETECTED}  # what a range can be of
 
 
 def chosen(names: tuple[str, ...]) -> list[Column]:

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.http import QueryDict
 
-from .columns import BY_NAME, COLUMNS, Column, chosen
+from .columns import BY_NAME, COLUMNS, DETECTED, Column, chosen
 from .ranges import Range
 
 FOUND = "found"  # in addresses: a sort of its own, by the number of examples with the text, or the rank of the token
@@ -134,7 +134,7 @@ class FeatureList:
     @property
     def asks_for_labels(self) -> bool:
         """Whether what readers keep decides on what is listed, or where."""
-        searched = self.q and self.by == "label"
+        searched = self.q and self.by == "label" or any(one.column is DETECTED for one in self.ranges)
         return bool(searched or self.star or self.labelled or self.grade or self.column in (LABEL, GRADE, DETECTION))
 
     @property

@@ -13,7 +13,7 @@ from ..judge.labels import Label, labels_of
 from ..judge.reader import Reader
 from ..models import SAE, Feature, FeatureQuerySet
 from ..patterns.examples import count_examples_with
-from .columns import BY_NAME, annotated
+from .columns import BY_NAME, DETECTED, annotated
 from .feature_list import DETECTION, FOUND, GRADE, LABEL, RANKED, FeatureList
 from .logit_search import ranks
 
@@ -66,8 +66,9 @@ class ListRows:
         features, asked = Feature.objects.shown_of(self.sae), self.list
         if asked.show:
             features = getattr(features, SHOWN[asked.show])()
-        features = annotated(features, [one.column for one in asked.ranges])
-        for one in asked.ranges:
+        ranges = [one for one in asked.ranges if one.column is not DETECTED]
+        features = annotated(features, [one.column for one in ranges])
+        for one in ranges:
             features = features.filter(**one.lookups)
         if asked.searches_beside:
             features = _among(features, set(self.found))
@@ -88,6 +89,9 @@ class ListRows:
             sought = asked.q.casefold()
             texts = {index: "\n".join([label.text, *label.tags]).casefold() for index, label in labels.items()}
             features = _among(features, {index for index, text in texts.items() if sought in text})
+        for one in asked.ranges:
+            if one.column is DETECTED:
+                features = _among(features, {n for n, label in labels.items() if one.holds(label.machine.get("score"))})
         if asked.star:
             features = _among(features, {index for index, label in labels.items() if label.star})
         if asked.labelled:
@@ -126,14 +130,17 @@ class ListRows:
 
     # In which order
 
-    def features(self) -> "FeatureQuerySet | OrderedFeatures":
+    def features(self) -> "FeatureQuerySet | SortedFeatures | OrderedFeatures":
         """The listed features without their payloads, in order; equal values by index."""
         computed = [*self.list.shown_columns, *self._computed_sort]
         if self._keys_by_hand:
             shown = annotated(Feature.objects.shown_of(self.sae).narrow(), computed)  # those listed are known by now
             return OrderedFeatures(shown, [index for _, index in self._keys])
-        features = annotated(self.filtered.narrow(), computed)
-        return features.order_by(self._order, "index")
+        if self.list.column == "index":
+            return annotated(self.filtered.narrow(), computed).order_by(self._order, "index")
+        # Sorted by its key alone: with all that is shown of each, most of the time goes into carrying that along.
+        keys = annotated(self.filtered, computed).order_by(self._order, "index")
+        return SortedFeatures(annotated(self.filtered.narrow(), computed).order_by(self._order, "index"), keys)
 
     @property
     def _computed_sort(self) -> list:
@@ -236,13 +243,28 @@ def _at(keys: list[tuple], at: int) -> int | None:
     return keys[at][1] if at < len(keys) else None
 
 
-def values(features: "FeatureQuerySet | OrderedFeatures", names: list[str]) -> Iterator[tuple]:
+def values(features: "FeatureQuerySet | SortedFeatures | OrderedFeatures", names: list[str]) -> Iterator[tuple]:
     """Tuples of these columns of all listed features, in order."""
+    features = features.features if isinstance(features, SortedFeatures) else features
     if not isinstance(features, OrderedFeatures):
         yield from features.values_list(*names).iterator(chunk_size=5000)
         return
     held = {row[0]: row[1:] for row in features.features.values_list("index", *names)}
     yield from (held[index] for index in features.indices if index in held)
+
+
+@dataclass(frozen=True)
+class SortedFeatures:
+    """Features in the database's order; `keys` are the same, of which a page is sorted before all of it is read."""
+
+    features: FeatureQuerySet
+    keys: FeatureQuerySet
+
+    def __len__(self) -> int:
+        return self.keys.count()
+
+    def __getitem__(self, part: slice) -> list[Feature]:
+        return list(self.features.filter(pk__in=list(self.keys.values_list("pk", flat=True)[part])))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .columns import RANGED, Column
+from .columns import FILTERED, Column
 
 PARTED = ".."  # 0.001..0.01
 
@@ -25,7 +25,7 @@ class Range:
     @classmethod
     def of(cls, name: str, low: str, high: str) -> "Range | None":
         """From what was typed: 0.001, 0.1 %, 1e-3, 1,000; None where that says nothing."""
-        column, ends = RANGED.get(name), (_number(low), _number(high))
+        column, ends = FILTERED.get(name), (_number(low), _number(high))
         return cls(column, *ends) if column and ends != (None, None) else None
 
     def __str__(self) -> str:
@@ -49,6 +49,12 @@ class Range:
         """As a filter of features."""
         ends = {"gte": self.low, "lte": self.high}
         return {f"{self.column.attribute}__{end}": value for end, value in ends.items() if value is not None}
+
+    def holds(self, value: float | None) -> bool:
+        """Of a figure that the database does not know; not of one that is missing."""
+        if value is None:
+            return False
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
 
 def _number(text: str) -> float | None:

@@ -19,7 +19,7 @@ from ..storage.findings_file import findings_of
 from . import table_files
 from .analysis import analysis_page
 from .claims import may_claim
-from .columns import COLUMNS, RANGED
+from .columns import COLUMNS, FILTERED
 from .feature_list import FILTERS, GRADES, LABELLED, SEARCHED, FeatureList
 from .feature_page import FiguresUnreadable, feature_page, missing_page, only, passing_page, preview
 from .list_rows import ListRows, Place
@@ -33,7 +33,7 @@ PASSED = 12  # features in one answer
 CHOICES = {  # of the table's form
     "shows": FILTERS.items(),
     "searched": SEARCHED.items(),
-    "figures": RANGED.values(),
+    "figures": FILTERED.values(),
     "columns": COLUMNS,
     "labelled": LABELLED.items(),
     "grades": GRADES,

@@ -1,6 +1,7 @@
 """How are tokens and figures written in a template? As `static/shared/text.js` writes them in a script."""
 
 import math
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 from django import template
 from django.template.defaultfilters import floatformat
@@ -10,6 +11,7 @@ from ..engine.results import FEW
 from ..engine.text.invisible import visible
 
 register = template.Library()
+THOUSANDTH = Decimal("0.001")
 
 
 def is_none(value) -> bool:
@@ -67,8 +69,12 @@ def loss_recovered(statistics) -> str:
 
 
 def decimals(value) -> str:
-    """With three, so that a column lines up."""
-    return floatformat(value, 3)
+    """With three, so that a column lines up: as floatformat, which asks for the language at each figure of a table."""
+    try:
+        rounded = Decimal(repr(float(value))).quantize(THOUSANDTH, ROUND_HALF_UP)
+    except (TypeError, ValueError, InvalidOperation):  # no number, or one of more digits than a Decimal has
+        return floatformat(value, 3)
+    return f"{rounded or abs(rounded):f}" if rounded.is_finite() else floatformat(value, 3)
 
 
 @register.filter

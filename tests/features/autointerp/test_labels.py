@@ -53,6 +53,9 @@ def test_right_labels_are_told_apart_from_shuffled_ones_and_are_a_machines(clien
     )
     order = json.loads(client.get("/saes/tiny/features.json?sort=-detection&show=alive").getvalue())["features"]
     assert {row["feature"] for row in order[:3]} == {1, 2, 5} and "detection 100" in order[0]["label_by"]
+    ranged = [client.get(f"/saes/tiny/features.json?range=detection:{ends}&sort=-mean") for ends in ("0.9..", "..0.5")]
+    high, low = [{row["feature"] for row in json.loads(answer.getvalue())["features"]} for answer in ranged]
+    assert high == {1, 2, 5} and not low
     (other,) = client.get("/saes/tiny/labels/2.json").json()["others"]
     assert (other["author"], other["kind"], other["machine"]["score"]) == ("parrot-1", "machine", 1.0)
     _travels(client, words)
