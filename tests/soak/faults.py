@@ -38,6 +38,8 @@ def killed(site: Site, seconds: float) -> str:
     job.refresh_from_db()
     after = figures(SAE.objects.for_pages().get(slug=SLUG).statistics)
     same = "same figures" if after == before else f"OTHER FIGURES: {before} {after}"
+    if job.state != "done":
+        same = f"NOT DONE after {LASTS} s, {_parts_done(job)} of {job.parts.count()} parts"
     remade = "; what was damaged was made again" if "made again" in (job.note or "") + str(job.__dict__) else ""
     return f"{readers}; {', '.join(told)}; the job is {job.state} {job.error}, {same}{remade}"
 
