@@ -68,7 +68,9 @@ def receive(token: RunToken, step: str, name: str, request) -> None:
         raise CheckpointRefused(f"{name} is no file of a checkpoint. Sent can be: {', '.join(sorted(NAMES))}.")
     most = MOST_OF_JSON if name.endswith(".json") else settings.SAEVIZ_MAX_UPLOAD
     length = int(request.META.get("CONTENT_LENGTH") or 0)
-    if not 0 < length <= most:
+    if not length:
+        raise CheckpointRefused(f"{name} came empty, or without its length. Send it with Content-Length.", 411)
+    if length > most:
         raise CheckpointRefused(f"{name} has {size(length)}; taken are up to {size(most)} (SAEVIZ_MAX_UPLOAD).", 413)
     free = shutil.disk_usage(settings.DATA_DIR).free
     if free < 2 * length:
