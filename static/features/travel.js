@@ -42,7 +42,7 @@ export function traveller({ base, query, first, context, show, pass, wait, fail 
       if (mine.signal.aborted) return;
       then(data);
       show((last = data));
-      prefetch(data);
+      setTimeout(() => last === data && prefetch(data)); // after the step itself
     } catch (error) {
       if (error.name === "AbortError") return;
       fail(error, () => arrive(address, null, then));

@@ -12,7 +12,7 @@ export const cellCard = (cell) => said.get(cell) ?? null;
 
 /**
  * The overview of an answer as a grid of one tab stop; a click on a cell or column, or Enter, calls
- * `choose([position])`. Returns `{node, point(position), focused(), focus(at)}`; point lights a token's column, focused
+ * `choose([position])`. Returns `{node, choose(positions), point(position), focused(), focus(at)}`; point lights a token's column, focused
  * tells which cell has the focus, `[feature, position]`, or null.
  */
 export function heatmap({ tokens, special, positions, overview }, features, choose) {
@@ -55,6 +55,15 @@ export function heatmap({ tokens, special, positions, overview }, features, choo
   });
   return {
     node,
+    /** Other tokens are asked about; all else is as it was. */
+    choose(chosen) {
+      for (const found of node.querySelectorAll("[data-at]")) found.classList.toggle("chosen", chosen.includes(Number(found.dataset.at)));
+      const at = columns.findIndex(({ p }) => chosen.includes(p));
+      if (!stop || at < 0 || place(document.activeElement)) return;
+      stop.tabIndex = -1;
+      stop = cells[0][at];
+      stop.tabIndex = 0;
+    },
     point(position) {
       for (const found of node.querySelectorAll("[data-at]"))
         found.classList.toggle("pointed", Number(found.dataset.at) === position);

@@ -27,6 +27,7 @@ let asking = null; // the latest question's AbortController
 let buttons = null;
 let boards = [];
 let heat = null;
+let heatOf = ""; // what it is drawn of
 const inParts = partsDrawer((busy) => byId("answer").setAttribute("aria-busy", String(busy)));
 
 // Questions
@@ -242,9 +243,13 @@ async function showCompared() {
   if (answer === mine && !signal.aborted) place.replaceChildren(...nodes);
 }
 
-/** Drawn anew; a cell that had the focus has it again. */
+/** Drawn anew where it is of another text; a cell that had the focus has it again. */
 function showOverview() {
   byId("overview").hidden = !answer.overview.features.length;
+  const { overview, tokens, special } = answer;
+  const drawn = JSON.stringify([overview, tokens, special]);
+  if (heat && drawn === heatOf) return heat.choose(answer.positions);
+  heatOf = drawn;
   const at = heat?.focused() ?? null;
   heat = heatmap(answer, features, (positions) => change({ positions }));
   byId("overview").querySelector(".fill").replaceChildren(heat.node);

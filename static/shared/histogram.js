@@ -42,15 +42,22 @@ export function histogram({ edges, counts }, { hue = () => "orange", log = false
   const along = (value) => ((value - low) / span) * 100;
   const most = Math.max(1, ...counts);
   const tall = (n) => (log ? Math.log1p(n) / Math.log1p(most) : n / most);
-  const bars = counts.map((n, i) => svg("rect", {
-    class: hue((edges[i] + edges[i + 1]) / 2),
-    x: along(edges[i]) + 0.1, width: Math.max(0.2, along(edges[i + 1]) - along(edges[i]) - 0.2),
-    y: 100 - (n ? Math.max(1.2, 100 * tall(n)) : 0), height: n ? Math.max(1.2, 100 * tall(n)) : 0, // one is seen too
-  }));
-  const drawn = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars);
-  drawn.addEventListener("pointerover", ({ target }) => { // a title for the bar that is pointed at: fifty are half of the work
-    const i = bars.indexOf(target);
-    if (i >= 0 && !target.firstChild) target.append(svg("title", {}, `${writeEdge(edges[i])} to ${writeEdge(edges[i + 1])}: ${count(counts[i])}`));
+  const outlines = new Map(); // hue -> the bars of that colour, one path: fifty nodes are most of the work
+  counts.forEach((n, i) => {
+    if (!n) return;
+    const name = hue((edges[i] + edges[i + 1]) / 2);
+    const [left, width, up] = [along(edges[i]) + 0.1, Math.max(0.2, along(edges[i + 1]) - along(edges[i]) - 0.2), Math.max(1.2, 100 * tall(n))]; // one is seen too
+    outlines.set(name, `${outlines.get(name) ?? ""}M${left.toFixed(2)} 100v${-up.toFixed(2)}h${width.toFixed(2)}v${up.toFixed(2)}z`);
+  });
+  const told = svg("title", {});
+  const drawn = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" }, told,
+    ...[...outlines].map(([name, d]) => svg("path", { class: name, d })));
+  drawn.addEventListener("pointermove", ({ clientX }) => { // the title of the bin that is pointed at, however low its bar
+    const { left, width } = drawn.getBoundingClientRect();
+    const value = low + ((clientX - left) / width) * span;
+    const i = Math.min(counts.length - 1, Math.max(0, edges.findLastIndex((edge) => edge <= value)));
+    const title = `${writeEdge(edges[i])} to ${writeEdge(edges[i + 1])}: ${count(counts[i])}`;
+    if (told.textContent !== title) told.textContent = title;
   });
   const line = element("div", { class: "mark", hidden: true }, element("span", {}));
   const axis = ticks(low, low + span).filter((value) => !whole || Number.isInteger(value)).map((value) =>
