@@ -68,7 +68,7 @@ def receive(token: RunToken, step: str, name: str, request) -> None:
         raise CheckpointRefused(f"{name} is no file of a checkpoint. Sent can be: {', '.join(sorted(NAMES))}.")
     most = MOST_OF_JSON if name.endswith(".json") else settings.SAEVIZ_MAX_UPLOAD
     length = int(request.META.get("CONTENT_LENGTH") or 0)
-    if not length:
+    if length <= 0:
         raise CheckpointRefused(f"{name} came empty, or without its length. Send it with Content-Length.", 411)
     if length > most:
         raise CheckpointRefused(f"{name} has {size(length)}; taken are up to {size(most)} (SAEVIZ_MAX_UPLOAD).", 413)
