@@ -42,7 +42,7 @@ def answer(sae: SAE, question: PromptQuestion, patience: float | None = None, ti
             "added": [_added(extra) for extra in added],
             "losses": numbers(prompt.losses),
             "overview": heatmap_of(prompt, asked["special"], question.max_density, stored),
-            "dashboards": dashboards_of(sae, prompt, shown, stored) if question.dashboards else [],
+            "dashboards": dashboards_of(sae, prompt, shown, stored, question.stored) if question.dashboards else [],
         }
 
 

@@ -41,7 +41,8 @@ class PromptQuestion:
     reading: str = "text"  # one of READINGS
     top: int = SHOWN  # features of the ranking that are shown
     added: tuple[int, ...] = ()  # features shown besides, wherever they stand in it
-    dashboards: bool = True  # whether what is stored of each is wanted
+    dashboards: bool = True  # whether each is shown, and not only listed
+    stored: bool = True  # whether dashboards have what is stored, beside what the prompt makes of each
 
     @property
     def position(self) -> int:
@@ -84,20 +85,26 @@ class FeaturesField(forms.Field):
         return numbers
 
 
-class PromptForm(forms.Form):
-    """The fields of a question by their names in addresses; errors are sentences, or what follows "name='value' "."""
+NO_CHOICE = "is unknown. Choose one of: {}."
 
-    NO_CHOICE = "is unknown. Choose one of: {}."
-    NO_SHARE = dict.fromkeys(("invalid", "min_value", "max_value"), "is not a share. Give a number from 0 to 1.")
 
-    text = PromptField()
-    bos = forms.TypedChoiceField(
-        choices=[("1", "BOS in front"), ("0", "as it is")],
+def _with_or_without() -> forms.TypedChoiceField:
+    return forms.TypedChoiceField(
+        choices=[("1", "with"), ("0", "without")],
         coerce=lambda value: value == "1",
         empty_value=True,
         required=False,
         error_messages={"invalid_choice": NO_CHOICE.format("1, 0")},
     )
+
+
+class PromptForm(forms.Form):
+    """The fields of a question by their names in addresses; errors are sentences, or what follows "name='value' "."""
+
+    NO_SHARE = dict.fromkeys(("invalid", "min_value", "max_value"), "is not a share. Give a number from 0 to 1.")
+
+    text = PromptField()
+    bos = _with_or_without()
     rank = forms.TypedChoiceField(
         choices=[(metric, metric) for metric in METRICS],
         empty_value=METRICS[0],
@@ -118,13 +125,8 @@ class PromptForm(forms.Form):
         required=False,
         error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), NO_NUMBER),
     )
-    dashboards = forms.TypedChoiceField(
-        choices=[("1", "with"), ("0", "without")],
-        coerce=lambda value: value == "1",
-        empty_value=True,
-        required=False,
-        error_messages={"invalid_choice": NO_CHOICE.format("1, 0")},
-    )
+    dashboards = _with_or_without()
+    stored = _with_or_without()
     add = FeaturesField(required=False)
 
     def clean_max_density(self) -> float:
@@ -162,7 +164,9 @@ def question_of(request: HttpRequest, sae: SAE) -> PromptQuestion:
     for feature in given["add"]:
         refuse_unknown(sae, feature)
     asked = (given["text"], ids, given["bos"], positions, given["rank"], given["max_density"], reading)
-    return PromptQuestion(*asked, top=given["top"] or SHOWN, added=given["add"], dashboards=given["dashboards"])
+    return PromptQuestion(
+        *asked, top=given["top"] or SHOWN, added=given["add"], dashboards=given["dashboards"], stored=given["stored"]
+    )
 
 
 def refuse_unknown(sae: SAE, feature: int) -> None:

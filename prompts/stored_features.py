@@ -51,6 +51,10 @@ class StoredFeatures:
             return {}
         return {row.index: row for row in self._of(features).with_payloads()}
 
+    def narrow(self, features: Iterable[int]) -> dict[int, Feature]:
+        """Rows without what only a feature's own page draws."""
+        return {row.index: row for row in self._of(features).narrow()} if self.exists else {}
+
     def _fetch_sketches(self, features: Sequence[int]) -> None:
         """Once each: a ranking asks for all active features, then again for the first of them."""
         missing = [feature for feature in features if feature not in self._sketches]

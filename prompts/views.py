@@ -14,13 +14,24 @@ from features.models import SAE
 from features.turns import Busy
 
 from . import answer, forms
+from .dashboards import stored_of
 from .sample_prompts import sample_prompts_for
 
 PATIENCE = 2  # seconds a page waits for its model, and for its turn; what takes longer is shown, and the answer fetched
 LONGEST_TICKET = 64  # characters
 LONGEST_ADDRESS = 3500  # characters; servers and proxies may refuse more than 4,094 in a request line
 SHARED_MODULES = ("card", "colours", "histogram", "keys", "links", "logits", "parts", "progress", "sequences", "text")
-PROMPT_MODULES = ("asking", "dashboard", "heatmap", "question", "side_by_side", "token_card", "tokens", "without")
+PROMPT_MODULES = (
+    "asking",
+    "dashboard",
+    "heatmap",
+    "question",
+    "side_by_side",
+    "stored",
+    "token_card",
+    "tokens",
+    "without",
+)
 NO_ANSWER = (runtime.Unavailable, Busy)
 # What the page's script imports, so that the browser fetches all at once instead of one after the other.
 MODULES = [f"prompts/{name}.js" for name in PROMPT_MODULES] + [f"shared/{name}.js" for name in SHARED_MODULES]
@@ -81,6 +92,14 @@ def _one_feature(request: HttpRequest, slug: str, index: int, told) -> JsonRespo
         return JsonResponse({"error": str(refusal)}, status=refusal.status)
     except NO_ANSWER as failure:
         return _to_be_asked_again(JsonResponse(_failed(failure), status=503), failure)
+
+
+@require_GET
+def stored_json(request: HttpRequest, slug: str) -> JsonResponse:
+    """What is stored of the features `of`, as dashboards show it: the same for every prompt, without a model."""
+    sae = get_object_or_404(SAE.objects.select_related("statistics", "statistics__corpus"), slug=slug)
+    asked = [int(index) for index in request.GET.get("of", "").split(",") if index.isdecimal() and len(index) < 10]
+    return JsonResponse({"features": stored_of(sae, asked[: forms.MOST_SHOWN + forms.MOST_ADDED])})
 
 
 @require_GET
@@ -164,6 +183,8 @@ def _query(question: forms.PromptQuestion) -> str:
         query["top"] = str(question.top)
     if not question.dashboards:
         query["dashboards"] = "0"
+    if not question.stored:
+        query["stored"] = "0"
     if question.added:
         query["add"] = ",".join(map(str, question.added))
     return urlencode(query)

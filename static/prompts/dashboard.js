@@ -1,9 +1,10 @@
 // What does one ranked feature look like? Its part in the prompt, and an extract of its page.
 
+import { underline } from "../shared/colours.js";
 import { histogram, logitHue } from "../shared/histogram.js";
 import { featureUrl } from "../shared/links.js";
 import { logitScale, logitTable } from "../shared/logits.js";
-import { asSequence, effectScale, oneStop, sequenceRow, woken } from "../shared/sequences.js";
+import { asSequence, effectScale, oneStop, sequenceRow, tokenAt, woken } from "../shared/sequences.js";
 import { count, element, figure, ofTokens, quantileText, signed } from "../shared/text.js";
 
 export const METRICS = {
@@ -16,26 +17,32 @@ export const METRICS = {
  * A feature as a column: `score` is its entry in the ranking, `board` its dashboard, `answer` the whole answer. With
  * `remove` it was named beside the ranking, and can be taken away again. Its heading and its line of the prompt are there at
  * once, the extract of its page after `drawStored()`.
- * Returns `{node, board, drawStored(), mark(activation), unmark(), point(position)}`.
+ * `again()` asks once more for what could not be fetched.
+ * Returns `{node, board, drawStored(again), mark(activation), unmark(), point(position)}`.
  */
 export function dashboard(answer, score, board, features, remove = null) {
-  const scale = effectScale([promptOf(answer, board), ...(board.top ?? [])]);
-  const options = { maximum: board.maximum || 1, scale };
+  const options = { maximum: board.maximum || 1, scale: effectScale([promptOf(answer, board), ...(board.top ?? [])]) };
   const line = woken(sequenceRow({ ...promptOf(answer, board), position: answer.position }, { ...options, context: "whole" }));
   line.classList.add("prompt-line");
   for (const p of answer.positions) line.querySelectorAll(".token")[p].classList.add("chosen");
   let plot = null;
   const extract = element("div", { class: "stored" });
   const node = element("article", { class: "board", "data-feature": board.feature, "aria-label": `Feature ${board.feature}` },
-    head(answer, score, board, features, remove), line, board.missing ? element("p", { class: "muted" }, board.why) : extract);
+    head(answer, score, board, features, remove), line, extract);
   oneStop(node);
   const here = answer.positions.length === 1 ? score.activation ?? null : null; // a sum has no place among activations
   const unmark = () => plot && (here === null ? plot.clear() : plot.mark(Math.abs(here), figure(here, 3)));
   return {
     node,
     board,
-    drawStored() {
-      if (board.missing) return;
+    drawStored(again) {
+      if (board.missing) return extract.replaceChildren(element("p", { class: "muted" }, board.why));
+      if (board.trouble) return extract.replaceChildren(element("p", { class: "notice" }, `${board.trouble} `, element("button", { type: "button", onclick: again }, "Try again")));
+      options.scale = effectScale([promptOf(answer, board), ...board.top]);
+      for (const token of line.querySelectorAll(".token")) {
+        const effect = board.loss_effects[tokenAt(token).position];
+        for (const [name, value] of Object.entries(effect ? underline(effect, options.scale) : {})) token.style.setProperty(name, value);
+      }
       plot = board.activation_histogram && histogram(board.activation_histogram, { height: 64, name: `Activations of feature ${board.feature}` });
       extract.replaceChildren(...stored(board, plot, options).filter(Boolean));
       unmark();

@@ -10,6 +10,7 @@ import { fetchAnswer, newTicket } from "./asking.js";
 import { dashboard, METRICS } from "./dashboard.js";
 import { cellCard, heatmap } from "./heatmap.js";
 import { LISTED, sideBySide } from "./side_by_side.js";
+import { addStored } from "./stored.js";
 import { fromAddress, queryOf, questionOf, sameText, SHOWN } from "./question.js";
 import { tokenButtons, position as positionOf } from "./tokens.js";
 import { tokenCard } from "./token_card.js";
@@ -50,7 +51,9 @@ async function ask(question, { remember = true } = {}) {
   const line = { ticket: newTicket(), full: "" }; // where the question stands, until it is answered
   const slow = setTimeout(() => watchModel(mine.signal, { line }), 250);
   try {
-    const found = await fetchAnswer(queryOf(question), { ...setup, ticket: line.ticket, waits: (why) => (line.full = why) }, mine.signal);
+    const query = queryOf(question);
+    query.set("stored", "0"); // what is the same for every prompt comes after that
+    const found = await fetchAnswer(query, { ...setup, ticket: line.ticket, waits: (why) => (line.full = why) }, mine.signal);
     show(found);
     if (remember) pushAddress(found);
   } catch (error) {
@@ -151,13 +154,23 @@ function* parts() {
   showBoards();
   showMore();
   yield;
-  for (const board of boards) {
-    board.drawStored();
-    yield;
-  }
-  byId("boards").style.minHeight = "";
+  const coming = addStored(`${features}stored.json`, answer.dashboards);
   showOverview();
   showCompared();
+  yield coming;
+  yield* storedParts();
+  byId("boards").style.minHeight = "";
+}
+
+/** What is stored of each; where the site did not answer, it can be asked again. */
+function* storedParts() {
+  for (const board of boards) {
+    board.drawStored(() => inParts(function* () {
+      yield addStored(`${features}stored.json`, answer.dashboards);
+      yield* storedParts();
+    }));
+    yield;
+  }
 }
 
 /** What to look at, as long as the text is that of an example. */

@@ -7,7 +7,8 @@ const pause = () =>
 
 /**
  * Draws generators, each in place of what is left of the one before it. `draw(parts)` runs the generator `parts()` to its
- * first `yield` at once, and on after the next paint: as many parts in a row as take no longer than LONGEST.
+ * first `yield` at once, and on after the next paint: as many parts in a row as take no longer than LONGEST. Where a
+ * promise is yielded, what follows waits for it.
  * `busy(true|false)` tells when there is more to come.
  */
 export function partsDrawer(busy = () => {}) {
@@ -15,16 +16,18 @@ export function partsDrawer(busy = () => {}) {
   return async function draw(parts) {
     const mine = ++run;
     const drawing = parts();
-    let { done } = drawing.next();
+    let { done, value } = drawing.next();
     busy(!done);
     let since = -Infinity; // the last break
     while (!done) {
+      if (value) await value;
+      if (mine !== run) return;
       if (performance.now() - since > LONGEST) {
         await pause();
         if (mine !== run) return;
         since = performance.now();
       }
-      ({ done } = drawing.next());
+      ({ done, value } = drawing.next());
     }
     busy(false);
   };

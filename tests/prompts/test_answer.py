@@ -1,5 +1,7 @@
 """What the JSON twin answers: tokens, a ranking by each metric, dashboards; and why, where it is empty."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,14 @@ def test_each_ranked_feature_has_its_dashboard(answer, prompt):
         assert len(board["top"]) == 10
         assert len(board["logits"]["positive"]) == len(board["logits"]["negative"]) == 5
         assert board["activation_histogram"]["counts"]
+
+
+def test_what_is_stored_comes_apart_for_pages_that_ask_on(answer, client):
+    whole, light = answer(position=3)["dashboards"], answer(position=3, stored="0")["dashboards"]
+    features = ",".join(str(board["feature"]) for board in light)
+    stored = client.get(f"/saes/demo/features/stored.json?of={features}").json()["features"]
+    assert [first | rest for first, rest in zip(light, stored, strict=True)] == whole
+    assert len(json.dumps(light)) < len(json.dumps(whole)) / 4
 
 
 def test_windows_are_short_and_keep_the_chosen_token_chosen(answer, sae):

@@ -71,7 +71,7 @@ ADMIN = {  # and all changelists
 FILES = """health metrics
     features:{ask-near ask-progress ask-json table-file passing-json feature-json explained-json claims-json
     feature-labels labels-findings labels-export training-json run-json grading-item grading-json grading-csv jobs-json
-    overview-listed overview-column overview-map run-log sae-json} prompts:{without model-json try}"""
+    overview-listed overview-column overview-map run-log sae-json} prompts:{without model-json stored try}"""
 ACTIONS = """features:{random claim claim-remove stars dictionaries-compare labels-import labels-write-findings
     overview-request-map run-upload run-upload-file run-claims checkpoint-star grading-labels verify autointerp-go-on
     label-reject}
