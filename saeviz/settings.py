@@ -40,9 +40,9 @@ MIDDLEWARE = [
     "saeviz.doors.prefix.PrefixMiddleware",
     "saeviz.observability.tracing.TracingMiddleware",
     "saeviz.doors.proxy.ProxyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",  # what comes next says nothing of thirty scripts and styles
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "saeviz.doors.page_policy.PagePolicyMiddleware",  # not of thirty scripts and styles: it would say nothing
+    "saeviz.doors.page_policy.PagePolicyMiddleware",
     "saeviz.doors.compression.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -86,6 +86,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = None if DEBUG else os.environ.get("SAEVIZ_STATIC_ROOT")
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site needs them
+WHITENOISE_ADD_HEADERS_FUNCTION = policy.not_guessed
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

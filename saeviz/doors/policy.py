@@ -40,3 +40,8 @@ LOG_IN = {
     "AXES_VERBOSE": False,
     "AXES_SENSITIVE_PARAMETERS": ["username", "password"],
 }
+
+
+def not_guessed(headers, path: str, url: str) -> None:
+    """A script or style is what its name says, and nothing that a browser would guess (WhiteNoise's hook)."""
+    headers["X-Content-Type-Options"] = "nosniff"

@@ -29,6 +29,9 @@ def test_pages_name_files_by_their_contents_which_are_sent_compressed_and_kept(s
     (style,) = re.findall(r'href="(/static/shared/base\.[0-9a-f]{12}\.css)"', client.get("/").content.decode())
     answer = client.get(style, headers={"Accept-Encoding": "gzip"})
     assert answer["Content-Encoding"] == "gzip" and "immutable" in answer["Cache-Control"]
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    of_pages = {"Cross-Origin-Opener-Policy", "Referrer-Policy", "Content-Security-Policy"}
+    assert not of_pages & set(answer.headers)  # thirty come with a page
     assert int(answer["Content-Length"]) < (static_files.SOURCE / "shared" / "base.css").stat().st_size / 2
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -113,6 +114,15 @@ def test_features_that_the_slider_passes_come_together_and_light(client, sae):
         for drawn, entry in zip(line["active"], full["active"], strict=True):
             assert drawn == {name: entry[name] for name in ("position", "activation", "loss_effect")}
     assert len(answer.content) < len(whole.content) / 4
+
+
+def test_a_link_to_a_feature_is_shown_elsewhere_with_what_it_is(client, sae):
+    row = page_of(sae)[0]
+    page = client.get("/saes/tiny/features/0/").content.decode()
+    said = f"active on {row.count:,} of {row.tokens:,} tokens, at most "
+    assert re.search(r'<meta name="description" property="og:description" content="[^"]*' + said, page)
+    bare = client.get("/saes/tiny/features/11/").content.decode()
+    assert 'property="og:description" content="No figures yet"' in bare
 
 
 @pytest.mark.parametrize("index", [0, 3], ids=["alive", "dead"])
