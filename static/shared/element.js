@@ -5,18 +5,10 @@ export function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "style") node.style.cssText = css(value);
+    if (name === "style") for (const [key, v] of Object.entries(value)) node.style.setProperty(key, v);
     else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
-}
-
-const texts = new WeakMap(); // style -> its text
-
-/** Properties as one text, which the browser reads in one go; fills and the like are kept by those who make them. */
-function css(style) {
-  if (!texts.has(style)) texts.set(style, Object.entries(style).map(([key, value]) => `${key}:${value}`).join(";"));
-  return texts.get(style);
 }
