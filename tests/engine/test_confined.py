@@ -67,9 +67,9 @@ def test_who_stops_waiting_ends_the_child_at_once(children):
 def test_a_child_never_outlives_its_parent_also_while_a_library_keeps_it_busy():
     parent = textwrap.dedent(
         """
-        from features.engine.confined.process import Bounds, Child
+        from features.engine.confined.process import Bounds, ConfinedProcess
         from tests.engine.confined_tasks import be_busy, double
-        child = Child()
+        child = ConfinedProcess()
         child.ask(double, (1,), Bounds(1 << 40, 60), "a.pt")
         print(child.pid, flush=True)
         child.ask(be_busy, (), Bounds(1 << 40, 60), "a.pt")
