@@ -25,9 +25,7 @@ if "celery" in Path(sys.argv[0]).parts[-2:]:  # `celery` or `python -m celery`: 
         sys.exit(str(error))
 
 LOOK_EVERY = 10.0  # seconds between two looks for work that nobody does
-WATCH_EVERY = (
-    1.0  # and for checkpoints that have appeared: whole after two looks, and their health is wanted in seconds
-)
+WATCH_EVERY = 1.0  # and for checkpoints that have appeared, which two looks have to find the same
 
 app = Celery("saeviz")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -13,10 +13,9 @@ from .rooms import Rooms
 from .whole_requests import WholeRequests
 
 THREADS = 12  # for pages
-QUESTIONS = (
-    20  # threads for prompts and patterns: more than have a place in features.runtime and in features.ask's line,
-)
-# so that who finds no place is told so at once
+# Threads for prompts and patterns: more than have a place in features.runtime and in features.ask's line, so that who
+# finds no place is told so at once.
+QUESTIONS = 20
 FILES = 6  # threads for downloads and uploads
 CONNECTIONS = 1000  # beyond, requests are answered with 503
 LONGEST_HEAD = 1 << 20  # bytes of request line and headers: a prompt that is too long gets the page's own answer

@@ -18,9 +18,8 @@ log = logging.getLogger(__name__)
 
 SETTLED = 5.0  # seconds since files were written after which they count as whole at once; sooner, after two equal looks
 MOST_OF_A_RUN = 200  # checkpoints read of one run where nobody says how many
-AT_REST = (
-    20  # times as long as a look took until the next: a folder of thousands of files is not looked at all the time
-)
+# Times as long as a look took until the next: a folder of thousands of files is not looked at all the time.
+AT_REST = 20
 
 _seen: dict[int, dict[str, str]] = {}  # of each watch the signatures of the last look, in this process
 _due: dict[int, float] = {}
