@@ -61,6 +61,7 @@ def _of_zip_64(file, before: bytes, size: int) -> int:
     place = before[-PLACE_64_BYTES:]
     if not place.startswith(PLACE_64):
         return 0
+    # APPNOTE 4.3.15: from byte 8 on, where the record lies; 4.3.14: from byte 40 on, how long the directory is.
     (offset,) = struct.unpack_from("<Q", place, 8)
     file.seek(min(offset, size))
     twins = before[-PLACE_64_BYTES - END_64_BYTES : -PLACE_64_BYTES], file.read(END_64_BYTES)

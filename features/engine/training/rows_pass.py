@@ -142,6 +142,7 @@ def _of_share(parts: _Parts, measured: np.ndarray, kept: Path | None) -> tuple[R
     rows = np.concatenate(spans)
     # Row n of the share is the n-th of these rows: its chunks lie one behind the other, without what is between.
     ends = np.cumsum([len(span) for span in spans])
+    # A chunk goes by its first token: `width` a row in front of it, of the corpus there, of the share here.
     firsts = {int(span[0]) * width: int(end - len(span)) * width for span, end in zip(spans, ends, strict=True)}
     at = np.flatnonzero(np.isin(measured, rows))
     layout, special = TokenLayout(parts.rows, plan.first), shard_pass.subject.vocabulary.special

@@ -32,10 +32,12 @@ def choose_distinct(tokens, ids, first, around, different, heads, chosen, copies
         before[count] = heads[row]
         heads[row] = count
         count += 1
+        # Tokens are numbered without the `first` positions of their rows: the window begins `around` before this one.
         start = token % width + first - around
         for n in range(window):
             column = start + n
             shown[found, n] = ids[row, column] if 0 <= column < length else -1
+        # Where none is like it, that is its own number, and what was written there stays.
         same = _first_like(shown, found, around, different)
         if same < found:
             copies[same] += 1
@@ -45,6 +47,7 @@ def choose_distinct(tokens, ids, first, around, different, heads, chosen, copies
         found += 1
         if found == len(chosen):
             break
+    # Only rows that were touched are made free again: there may be a hundred thousand of them.
     for n in range(count):
         heads[taken[n] // width] = -1
     return found
