@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
+from kombu.utils.url import maybe_sanitize_url
 from redis.exceptions import RedisError, ResponseError
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ def ring() -> bool:
             current_app.send_task(TASK, connection=broker, retry=False, expires=UNHEARD_AFTER)
     except (OperationalError, RedisError, OSError) as error:
         _Last.why = _refusal(error)
-        log.warning("The queue at %s cannot be reached", settings.REDIS_URL, exc_info=True)
+        why = _Last.why or str(error).partition("\n")[0]
+        log.warning("The queue at %s cannot be reached: %s", maybe_sanitize_url(settings.REDIS_URL), why)
         return False
     return True
 

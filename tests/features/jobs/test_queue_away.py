@@ -36,6 +36,15 @@ def test_a_message_that_cannot_be_sent_is_not_tried_again(monkeypatch):
     assert asked["retry"] is False
 
 
+def test_the_log_says_in_a_line_where_it_is_and_never_the_password(nobody_there, settings, caplog):
+    settings.REDIS_URL = "redis://:s3cret@away.test:6379/0"
+    assert not doorbell.ring()
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert said.startswith("The queue at redis://:**@away.test:6379/0 cannot be reached: Error ") and "\n" not in said
+    assert not record.exc_info
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_queue_that_refuses_is_told_by_its_own_reason(tiny, monkeypatch):
     def refuse(task, **options):
