@@ -31,7 +31,7 @@ def feature_page(
     """The dict of one feature. `previews(sae, indices)` finds the few figures of those it points to; `user`: who reads;
     `context`: how much of each example's row, one of `CONTEXTS`.
 
-    Raises Unreadable.
+    Raises FiguresUnreadable.
     """
     feature, text = opened(sae, row)
     relatives, b = feature.relatives, encoder_b(sae.statistics)
@@ -61,7 +61,7 @@ def feature_page(
 
 
 def passing_page(sae: SAE, row: Feature) -> dict:
-    """What is drawn while the slider passes a feature: heading, density and the top lines. Raises Unreadable."""
+    """What is drawn while the slider passes a feature: heading, density and the top lines. Raises FiguresUnreadable."""
     feature, text = opened(sae, row)
     return {
         "index": row.index,
@@ -101,7 +101,7 @@ class FiguresUnreadable(Exception):
 
 
 def opened(sae: SAE, row: Feature) -> tuple[FeatureStatistics, feature_json.CorpusText]:
-    """What was stored of a feature, and the text that its examples stand in. Raises Unreadable."""
+    """What was stored of a feature, and the text that its examples stand in. Raises FiguresUnreadable."""
     try:
         return statistics_of(row), feature_json.CorpusText.of(sae)
     except (ValueError, OSError, zlib.error) as problem:

@@ -48,7 +48,7 @@ def _hash(token: str) -> str:
 
 
 def token_of(header: str) -> RunToken:
-    """From "Authorization: Bearer ...". Raises Refused."""
+    """From "Authorization: Bearer ...". Raises CheckpointRefused."""
     scheme, _, token = header.partition(" ")
     found = RunToken.objects.select_related("watch").filter(hash=_hash(token.strip())).first()
     if scheme != "Bearer" or found is None:
@@ -62,7 +62,7 @@ def token_of(header: str) -> RunToken:
 
 
 def receive(token: RunToken, step: str, name: str, request) -> None:
-    """One file of a checkpoint, as it streams in. Raises Refused."""
+    """One file of a checkpoint, as it streams in. Raises CheckpointRefused."""
     folder = _unfinished(token, step)
     if name not in NAMES:
         raise CheckpointRefused(f"{name} is no file of a checkpoint. Sent can be: {', '.join(sorted(NAMES))}.")
@@ -88,7 +88,7 @@ def receive(token: RunToken, step: str, name: str, request) -> None:
 
 
 def finish(token: RunToken, step: str) -> str:
-    """All files are there: the checkpoint appears, whole. A sentence. Raises Refused."""
+    """All files are there: the checkpoint appears, whole. A sentence. Raises CheckpointRefused."""
     folder, final = _unfinished(token, step), Path(token.watch.path) / step
     for left in folder.glob("*.part"):  # by a process that was killed
         left.unlink()
