@@ -83,7 +83,7 @@ TOLD = """async (indices) => {
 
 def main():
     if CHROMIUM is None:
-        sys.exit("No Chromium found: install chromium.")
+        sys.exit("No Chromium found: install chromium-headless-shell or chromium.")
     from playwright.sync_api import sync_playwright
 
     with nullcontext(KEPT) if KEPT else tempfile.TemporaryDirectory() as folder:

@@ -59,7 +59,7 @@ PAGES = {  # name of a route -> addresses of it, each with what stands there onc
     "features:grading-result": [("/grading/{grading}/result/", "h1")],
     "prompts:prompt": [
         (f"{SAE}/prompt/", "h1"),
-        (f"{SAE}/prompt/?text=What+are+you+doing?&position=4", ".board"),
+        (f"{SAE}/prompt/?text=What+are+you+doing?&position=4", ".answer:not([aria-busy=true]) .board"),
     ],
 }
 ADMIN = {  # and all changelists
