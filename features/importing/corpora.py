@@ -117,11 +117,8 @@ def build(
             token_rows.save_rows(file, _rows_of_ids(path, vocabulary, length, context_length(model_path)))
         bos, notes = token_rows.starts_with_bos(token_rows.open_rows(file), vocabulary), []
     else:
-        wrong = why_not_whole(file) if file.exists() else NO_TABLE
-        if wrong:
-            how = options.field, options.kind, options.special
-            _write(RowsOfText(path, tuple(files or ()), model_path, length, bos, *how), file, tick)
-        mended = [f"Damage was found, and the corpus made again. {wrong}"] if wrong not in ("", NO_TABLE) else []
+        how = options.field, options.kind, options.special
+        mended = _made_whole(RowsOfText(path, tuple(files or ()), model_path, length, bos, *how), file, tick)
         notes = [*mended, *open_table(file).notes, *_said_of_ends(vocabulary, bos)]
     notes += links_led([path, *_files_of(path, files)])
     if options.skipped:
@@ -129,6 +126,15 @@ def build(
             f"The first {options.skipped:,} positions of each row{' after BOS' if bos else ''} are not counted."
         )
     return BuiltCorpus(slug, name or path.stem, file, model_path, bos, licence, tuple(notes), named, options.skipped)
+
+
+def _made_whole(rows: RowsOfText, file: Path, tick) -> list[str]:
+    """Writes rows that are not there, or no longer what they were; the latter is said."""
+    wrong = why_not_whole(file) if file.exists() else NO_TABLE
+    if not wrong:
+        return []
+    _write(rows, file, tick)
+    return [] if wrong == NO_TABLE else [f"Damage was found, and the corpus made again. {wrong}"]
 
 
 def row_length(model_path, asked: int | None = None) -> int:

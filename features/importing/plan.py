@@ -93,15 +93,9 @@ def plan_import(
     if restricted:
         sae_inside(path)
     description = description_of(path, request.answers, tick)
-    questions = [question for question in description.questions if question.required]
-    notes = []
-    model_path = model_path_of(request, description, questions, restricted)
-    hook_point = hook_point_of(request, description, model_path, questions, notes)
-    if questions:
-        open_too = (q for q in description.questions if not q.required and q.name not in ("model_name", "hook_point"))
-        raise Unanswered(path, [*questions, *open_too])
-    files = *weight_files(description.weights), *description.configs
+    model_path, hook_point, notes = _place(request, path, description, restricted)
     if not restricted:
+        files = *weight_files(description.weights), *description.configs
         notes += links_led([path, *files, model_path, *sorted(model_path.iterdir())])
     vocabulary = vocabulary_in(model_path)
     slug = _slug(request, path)
@@ -130,6 +124,18 @@ def plan_import(
         notes=tuple(notes),
         encoder_b=_encoder_b(request, SAE(name=slug, model_path=str(model_path), hook_point=hook_point)),
     )
+
+
+def _place(request: ImportRequest, path: Path, description, restricted: bool) -> tuple[Path, str, list[str]]:
+    """The model's folder, the hook point and what was assumed of them. Raises Unanswered while nobody has said them."""
+    questions = [question for question in description.questions if question.required]
+    notes = []
+    model_path = model_path_of(request, description, questions, restricted)
+    hook_point = hook_point_of(request, description, model_path, questions, notes)
+    if questions:
+        open_too = (q for q in description.questions if not q.required and q.name not in ("model_name", "hook_point"))
+        raise Unanswered(path, [*questions, *open_too])
+    return model_path, hook_point, notes
 
 
 def _encoder_b(request: ImportRequest, sae: SAE) -> SAE | None:
@@ -212,29 +218,13 @@ def check_import(
     from ..engine.calibration import calibrate
     from ..engine.corpus.token_rows import open_rows
     from ..engine.sae.checkpoint import read_sae
-    from ..engine.subject import Subject
 
     say(f"Loading {plan.model_path.name} and {plan.path.name}")
-    device = settings.SAEVIZ_DEVICE
-    vocabulary = vocabulary_in(plan.model_path)
-    found = verdicts.find(plan.model_path) or verdicts.look(plan.model_path, vocabulary, tick)
-    named = plan.model_path, plan.path, plan.hook_point, device, plan.answers or None
-    subject = Subject.load(*named, verdict=found, vocabulary=vocabulary)
+    subject = _loaded(plan, tick)
     built = plan.built
     if plan.corpus is None and built is None:
         say(f"Tokenising {plan.text.name}")
-        is_demo = plan.text == demo.TEXTS
-        licence = (plan.text / "NOTICE.md").read_text() if is_demo else ""
-        built = corpora.build(
-            plan.text,
-            plan.model_path,
-            name="Demo corpus" if is_demo else "",
-            licence=licence,
-            bos=plan.bos,
-            length=_row_length(plan),
-            options=corpora.TextOptions(plan.field, skipped=plan.training.skipped(plan.bos)),
-            tick=tick,
-        )
+        built = _rows_of_text(plan, tick)
         for note in built.notes:
             say(note)
     rows = open_rows(plan.corpus.path if built is None else built.path)
@@ -243,20 +233,55 @@ def check_import(
     calibrated = calibrate(subject, rows, plan.answers, lambda answers: read_sae(plan.path, answers=answers))
     subject = calibrated.subject
     read = plan.corpus or built
-    first = read.bos + read.skipped
+    first = read.bos + read.skipped  # the first position of a row that counts
     facts = facts_from(subject, plan.model_path)
     if not self_check_follows:
         facts |= {"self_check": self_check.check_sae(subject, rows, progress=say, first=first).to_dict()}
-    differences = plan.training.differences(rows.shape[1], first, read.bos, subject.vocabulary)
-    if plan.corpus is None and rows.shape[1] == plan.training.longest:
-        differences.append(f"Rows have {rows.shape[1]:,} tokens, as the sequences of its training.")
+    differences = _unlike_training(plan, rows.shape[1], first, read.bos, subject)
     notes = (*plan.notes, *calibrated.notes, *differences)
     facts |= {"provenance": provenance.of_import(subject, plan.model_path, plan.in_files, notes, calibrated.chosen)}
-    fingerprint = recognition.fingerprint(plan.path)
-    recognition.recognise_named(plan.slug, plan.path, fingerprint)
-    facts |= fingerprint
+    facts |= _recognised(plan)
     facts |= {"encoder_b": plan.encoder_b} if plan.encoder_b else {}
     return CheckedImport(plan, built, facts, calibrated.answers)
+
+
+def _loaded(plan: ImportPlan, tick: Tick | None):
+    """Model and SAE together, with what is known of the model's files."""
+    from ..engine.subject import Subject
+
+    vocabulary = vocabulary_in(plan.model_path)
+    found = verdicts.find(plan.model_path) or verdicts.look(plan.model_path, vocabulary, tick)
+    named = plan.model_path, plan.path, plan.hook_point, settings.SAEVIZ_DEVICE, plan.answers or None
+    return Subject.load(*named, verdict=found, vocabulary=vocabulary)
+
+
+def _rows_of_text(plan: ImportPlan, tick: Tick | None) -> corpora.BuiltCorpus:
+    is_demo = plan.text == demo.TEXTS
+    return corpora.build(
+        plan.text,
+        plan.model_path,
+        name="Demo corpus" if is_demo else "",
+        licence=(plan.text / "NOTICE.md").read_text() if is_demo else "",
+        bos=plan.bos,
+        length=_row_length(plan),
+        options=corpora.TextOptions(plan.field, skipped=plan.training.skipped(plan.bos)),
+        tick=tick,
+    )
+
+
+def _unlike_training(plan: ImportPlan, length: int, first: int, bos: bool, subject) -> list[str]:
+    """In which ways its rows are other ones than its training had, and where they were cut alike."""
+    differences = plan.training.differences(length, first, bos, subject.vocabulary)
+    if plan.corpus is None and length == plan.training.longest:
+        differences.append(f"Rows have {length:,} tokens, as the sequences of its training.")
+    return differences
+
+
+def _recognised(plan: ImportPlan) -> dict:
+    """The fingerprint of its files; rows of the same weights that an earlier version wrote are known again by it."""
+    fingerprint = recognition.fingerprint(plan.path)
+    recognition.recognise_named(plan.slug, plan.path, fingerprint)
+    return fingerprint
 
 
 def _row_length(plan: ImportPlan) -> int | None:

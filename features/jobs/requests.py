@@ -33,13 +33,7 @@ def request_statistics(
     `send=False` the caller runs it, and goes on with one like it that was interrupted. Without a `corpus` it is
     the one shown for chosen features, else the SAE's; so is encoder B.
     """
-    shown = sae.statistics if features is not None else None
-    if features is not None and shown is None:
-        raise BadRequest(f"{sae} has no statistics yet; compute all its features first.")
-    if shown and shown.quick:
-        raise BadRequest(
-            f"{sae} shows quick results, on its first {shown.tokens:,} tokens; compute all its features first."
-        )
+    shown = _to_join(sae) if features is not None else None
     corpus = _checked_corpus(sae, corpus or (shown.corpus if shown else sae.corpus))
     if shown and corpus != shown.corpus:
         raise BadRequest(f"{sae} shows statistics on '{shown.corpus}'; compute all its features on '{corpus}' first.")
@@ -62,6 +56,18 @@ def request_statistics(
     if not send and (before := _interrupted(job)):
         return lifecycle.retry(before, user, alone=True)
     return lifecycle.enqueue(job)
+
+
+def _to_join(sae: SAE):
+    """The statistics shown, into which some features can be computed. Raises BadRequest where there are none such."""
+    shown = sae.statistics
+    if shown is None:
+        raise BadRequest(f"{sae} has no statistics yet; compute all its features first.")
+    if shown.quick:
+        raise BadRequest(
+            f"{sae} shows quick results, on its first {shown.tokens:,} tokens; compute all its features first."
+        )
+    return shown
 
 
 def default_tokens(sae: SAE, corpus: Corpus | None = None) -> int:

@@ -6,65 +6,68 @@ from ..models import Checkpoint
 from ..templatetags.formatting import figure, percent, with_margin
 
 NONE = "–"
+Lines = list[tuple[str, str, str]]  # name, value, what it means
 
 
-def figures(checkpoint: Checkpoint) -> list[tuple[str, str, str]]:
-    """(name, value, what it means)."""
+def figures(checkpoint: Checkpoint) -> Lines:
+    """Those of its row, none before it is measured."""
     found = checkpoint.figures
     if not found:
         return []
-    health = found.get("health") or {}
-    tokens = f"{found['tokens']:,} tokens"
+    return [*_of_losses(found), *_of_variance(found), *_of_directions(found), *_of_places(found), _norms(found)]
+
+
+def _of_losses(found: dict) -> Lines:
+    cost = f"loss with the reconstruction in its place less the model's own, {found['loss_rows']} rows"
+    recovered = _share_with(found.get("loss_recovered"), found.get("loss_recovered_margin"))
+    return [("Loss recovered", recovered, _losses(found)), ("Cost of reconstruction", _cost(found), cost)]
+
+
+def _of_variance(found: dict) -> Lines:
     without, first, longest = (found.get(n) for n in ("explained_without", "variance_first", "variance_outliers"))
+    extremes = (
+        f"without first positions ({percent(first)} of the variance) and "
+        f"the longest 0.1 % of activations ({percent(longest)})"
+    )
+    of_all = f"of the activations, on {found['tokens']:,} tokens"
     return [
-        (
-            "Loss recovered",
-            _share_with(found.get("loss_recovered"), found.get("loss_recovered_margin")),
-            _losses(found),
-        ),
-        (
-            "Cost of reconstruction",
-            _cost(found),
-            f"loss with the reconstruction in its place less the model's own, {found['loss_rows']} rows",
-        ),
-        ("Explained variance", percent(found.get("explained_variance")), f"of the activations, on {tokens}"),
-        (
-            "The same, less extremes",
-            percent(without),
-            f"without first positions ({percent(first)} of the variance) and "
-            f"the longest 0.1 % of activations ({percent(longest)})",
-        ),
+        ("Explained variance", percent(found.get("explained_variance")), of_all),
+        ("The same, less extremes", percent(without), extremes),
         ("L0", _with(found.get("l0"), found.get("l0_margin")), _l0(found)),
-        (
-            "Common encoder direction",
-            figure(health.get("common_direction"), 2),
-            f"mean cosine of each two encoder columns "
-            f"of {health.get('directions', 0):,} features; near 0 is healthy. Of the rarer half "
-            f"{figure(health.get('common_direction_rarest'), 2)}",
-        ),
-        (
-            "Encoder and decoder",
-            figure(health.get("encoder_decoder_cosine"), 2),
-            f"median cosine of a feature's two; below 0.2 of {health.get('apart', 0):,} features",
-        ),
-        (
-            "Swarm",
-            f"{health.get('swarm', 0):,}",
-            f"of {health.get('sampled_alive', 0):,} living features are strongest "
-            f"where many others are, on {health.get('sampled_tokens', 0):,} tokens",
-        ),
-        (
-            "Agree",
-            f"{health.get('agree', 0):,}",
-            "of the same have one token, or the one before, at 10 of their 20 strongest positions",
-        ),
-        (
-            "Norms",
-            f"{figure(found.get('encoder_norm'), 3)} / {figure(found.get('decoder_norm'), 3)}",
-            "median length of "
-            f"encoder columns and decoder rows; the decoder's bias is {figure(found.get('bias_norm'), 3)} long",
-        ),
     ]
+
+
+def _of_directions(found: dict) -> Lines:
+    health = found.get("health") or {}
+    common = (
+        f"mean cosine of each two encoder columns of {health.get('directions', 0):,} features; near 0 is healthy. "
+        f"Of the rarer half {figure(health.get('common_direction_rarest'), 2)}"
+    )
+    apart = f"median cosine of a feature's two; below 0.2 of {health.get('apart', 0):,} features"
+    return [
+        ("Common encoder direction", figure(health.get("common_direction"), 2), common),
+        ("Encoder and decoder", figure(health.get("encoder_decoder_cosine"), 2), apart),
+    ]
+
+
+def _of_places(found: dict) -> Lines:
+    """Of features whose strongest positions are those of others, and of those whose own are alike."""
+    health = found.get("health") or {}
+    swarm = (
+        f"of {health.get('sampled_alive', 0):,} living features are strongest where many others are, on "
+        f"{health.get('sampled_tokens', 0):,} tokens"
+    )
+    agree = "of the same have one token, or the one before, at 10 of their 20 strongest positions"
+    return [("Swarm", f"{health.get('swarm', 0):,}", swarm), ("Agree", f"{health.get('agree', 0):,}", agree)]
+
+
+def _norms(found: dict) -> tuple[str, str, str]:
+    bias = figure(found.get("bias_norm"), 3)
+    return (
+        "Norms",
+        f"{figure(found.get('encoder_norm'), 3)} / {figure(found.get('decoder_norm'), 3)}",
+        f"median length of encoder columns and decoder rows; the decoder's bias is {bias} long",
+    )
 
 
 def counts(checkpoint: Checkpoint) -> list[tuple[str, int | None, str]]:
