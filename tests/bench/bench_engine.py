@@ -20,6 +20,7 @@ from features.engine.corpus.token_rows import build_rows
 from features.engine.encoder.encoder import Encoder
 from features.engine.model.vocabulary import Vocabulary
 from features.engine.subject import Subject
+from features.engine.weights import summary
 
 from . import gelu1l_shape, measured
 
@@ -75,18 +76,19 @@ class Lines:
 def measure(what: str, folder: Path, tokens: int) -> None:
     subject, rows = _subject_and_rows(what, folder)
     line = Lines(bare_product(subject, rows, tokens))
-    began = {}
+    began, losses = {}, _timed(summary, "losses_by_row")
 
     def progress(now):
         if now.phase == "merging" and "merging" not in began:
-            line("activations, entries, sums", time.perf_counter() - start)
+            line("activations, entries, sums", time.perf_counter() - start - sum(losses))
+            line("loss with and without the SAE", sum(losses))
         began.setdefault(now.phase, time.perf_counter())
 
     start = time.perf_counter()
     collected = collect(subject, rows, tokens=tokens, progress=progress)
     merged = time.perf_counter()
-    line("products between features", merged - began["merging"])
-    effects = _timed_effects(collected)
+    line("products between features, health", merged - began["merging"])
+    effects = _timed(collected, "effects")
     count = sum(1 for _ in collected.features())
     end, effects = time.perf_counter(), sum(effects)
     line("examples, correlations, logits", end - merged - effects)
@@ -98,17 +100,17 @@ def measure(what: str, folder: Path, tokens: int) -> None:
     print(f"    {count:,} features, {collected.tokens:,} tokens, {torch.get_num_threads()} threads", flush=True)
 
 
-def _timed_effects(collected) -> list[float]:
-    """Fills up with the seconds that loss effects take."""
-    seconds, compute = [], collected.effects
+def _timed(owner, name: str) -> list[float]:
+    """Fills up with the seconds that a function of the owner's takes, call by call."""
+    seconds, compute = [], getattr(owner, name)
 
-    def timed(shown):
+    def timed(*arguments):
         start = time.perf_counter()
-        found = compute(shown)
+        found = compute(*arguments)
         seconds.append(time.perf_counter() - start)
         return found
 
-    collected.effects = timed
+    setattr(owner, name, timed)
     return seconds
 
 

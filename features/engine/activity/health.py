@@ -17,16 +17,21 @@ def health(
     subject: Subject, entries: ActiveEntries, layout: TokenLayout, on_all_rows: strongest.Strongest | None = None
 ) -> Health:
     """Of a pass over the rows of `layout`; `on_all_rows`: what is strongest on all of them, where it is known."""
-    return _health(subject, entries, layout, on_all_rows)[0]
+    return _health(_columns(subject, entries), subject, entries, layout, on_all_rows)[0]
 
 
 def health_and_encoders(subject: Subject, entries: ActiveEntries, layout: TokenLayout) -> tuple[Health, Encoders]:
     """Of a pass over the rows of `layout`: of the dictionary, and of each feature's encoder."""
-    figures, swarm = _health(subject, entries, layout)
-    return figures, weights.encoders(subject.sae, np.flatnonzero(entries.counts), swarm)
+    columns = _columns(subject, entries)
+    figures, swarm = _health(columns, subject, entries, layout)
+    return figures, weights.encoders(columns, swarm)
 
 
-def _health(subject, entries, layout, on_all_rows=None) -> tuple[Health, np.ndarray]:
+def _columns(subject: Subject, entries: ActiveEntries) -> weights.EncoderColumns:
+    return weights.EncoderColumns(subject.sae, np.flatnonzero(entries.counts))
+
+
+def _health(columns, subject, entries, layout, on_all_rows=None) -> tuple[Health, np.ndarray]:
     """And which features are of a swarm. [n]"""
     special = subject.vocabulary.special
     counted = counted_tokens(layout.rows, special)
@@ -35,7 +40,7 @@ def _health(subject, entries, layout, on_all_rows=None) -> tuple[Health, np.ndar
     found = on_all_rows if are_all else strongest.strongest(entries, layout, drawn)
     swarm = strongest.swarm(found)
     figures = replace(
-        weights.of_weights(subject.sae, entries, int(counted.sum())),
+        weights.of_weights(columns, entries, int(counted.sum())),
         sampled_tokens=int(counted[drawn].sum()),
         sampled_alive=len(set(found.features.tolist())),
         swarm=len(swarm),

@@ -6,6 +6,7 @@ such ultra-rare features ("lots of the features are very correlated"): Bricken e
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ LEAST_FEATURES = 100  # of which a common direction is told
 APART_BELOW = 0.2  # cosine of encoder and decoder
 ALONG = 0.5  # cosine with the common direction
 DIRECTIONS, ROUNDS = 8, 30  # of the subspace iteration for the first singular direction
+CONVERGED = 1e-6  # relative change of a squared length at which it ends
 COLUMNS_AT_ONCE = 4096
 
 
@@ -29,16 +31,32 @@ class Directions:
     features: int
     mean_cosine: float  # over all pairs
     first_share: float  # of their squared length, on the first singular direction
+    first: Tensor  # that direction [d]
 
 
-def of_weights(sae: SparseAutoencoder, entries: ActiveEntries, tokens: int) -> Health:
+class EncoderColumns:
+    """Of a dictionary whose features `alive` [n], ascending, are active: what more than one figure rests on, once."""
+
+    def __init__(self, sae: SparseAutoencoder, alive: np.ndarray):
+        self.sae, self.alive = sae, alive
+
+    @cached_property
+    def common(self) -> Directions | None:
+        return common_direction(self.sae.W_enc, self.alive)
+
+    @cached_property
+    def cosines(self) -> np.ndarray:
+        """With the decoder's row, of all features. [d_sae]"""
+        return encoder_decoder_cosine(self.sae)
+
+
+def of_weights(columns: EncoderColumns, entries: ActiveEntries, tokens: int) -> Health:
     """What can be told without reading positions. `entries` on `tokens` counted tokens."""
-    counts = entries.counts
-    alive = np.flatnonzero(counts)
+    counts, alive = entries.counts, columns.alive
     # A stable order: features of equal counts stand in the order of their indices.
     rarest = alive[np.argsort(counts[alive], kind="stable")][: len(alive) // 2]
-    every, half = common_direction(sae.W_enc, alive), common_direction(sae.W_enc, rarest)
-    cosines = encoder_decoder_cosine(sae)[alive]
+    every, half = columns.common, common_direction(columns.sae.W_enc, rarest)
+    cosines = columns.cosines[alive]
     cosines = cosines[np.isfinite(cosines)]
     return Health(
         directions=every.features if every else 0,
@@ -67,24 +85,20 @@ def common_direction(W_enc: Tensor, features: np.ndarray) -> Directions | None:
         return None
     # |sum u|^2 has each pair twice and each column with itself once: less n it is the sum over ordered pairs.
     together = float(units.sum(0, dtype=torch.float64).square().sum())
-    return Directions(n, (together - n) / (n * (n - 1)), first_singular_share(units))
+    squared, first = first_direction(units)
+    share = squared / float(units.square().sum(dtype=torch.float64))
+    return Directions(n, (together - n) / (n * (n - 1)), share, first)
 
 
-def on_common_direction(W_enc: Tensor, alive: np.ndarray) -> np.ndarray | None:
+def on_common_direction(columns: EncoderColumns) -> np.ndarray | None:
     """Which features' encoder columns have a cosine above ALONG, of either sign, with the first singular direction of
     those that are alive. [d_sae] bool; None of fewer than LEAST_FEATURES. Of a healthy dictionary hardly any."""
-    units = torch.nn.functional.normalize(W_enc.T.float(), dim=1)  # [d_sae, d_in], those of zeros stay so
-    chosen = units[torch.from_numpy(alive).to(units.device)]
-    # Columns of zeros point nowhere.
-    chosen = chosen[chosen.any(dim=1)]
-    if len(chosen) < LEAST_FEATURES:
+    if columns.common is None:
         return None
-    return ((units @ first_direction(chosen)[1]).abs() > ALONG).cpu().numpy()
-
-
-def first_singular_share(units: Tensor) -> float:
-    """Share of the squared length of rows [n, d] on their first singular direction."""
-    return first_direction(units)[0] / float(units.square().sum(dtype=torch.float64))
+    W_enc = columns.sae.W_enc
+    # Columns of zeros point nowhere: the 0 / 0 of their cosine is not above anything.
+    cosines = (columns.common.first @ W_enc.float()) / W_enc.norm(dim=0)
+    return (cosines.abs() > ALONG).cpu().numpy()
 
 
 def first_direction(units: Tensor) -> tuple[float, Tensor]:
@@ -93,25 +107,31 @@ def first_direction(units: Tensor) -> tuple[float, Tensor]:
     d = units.shape[1]
     start = torch.randn(d, min(DIRECTIONS, d), generator=torch.Generator().manual_seed(0))
     basis = torch.linalg.qr(start.to(units))[0]  # [d, DIRECTIONS]
+    before = 0.0
     for _ in range(ROUNDS):
         # units^T units [d, d] is never formed: two thin products cost less, and QR keeps the columns apart.
-        basis = torch.linalg.qr(units.T @ (units @ basis))[0]
+        basis, lengths = torch.linalg.qr(units.T @ (units @ basis))
+        # The first column is the best direction so far, and its length the squared length along it.
+        longest = abs(float(lengths[0, 0]))
+        if longest - before <= CONVERGED * longest:
+            break
+        before = longest
     projected = (units @ basis).double()  # [n, DIRECTIONS]
     # Rayleigh-Ritz: the best direction within the subspace is the last eigenvector of its small Gram matrix.
     values, vectors = torch.linalg.eigh(projected.T @ projected)  # ascending
     return float(values[-1]), basis @ vectors[:, -1].to(basis)
 
 
-def encoders(sae: SparseAutoencoder, alive: np.ndarray, swarm: np.ndarray | None = None) -> Encoders:
-    """Of all features; `alive` and, where it was looked for, `swarm`: indices of those that are."""
-    members = None
+def encoders(columns: EncoderColumns, swarm: np.ndarray | None = None) -> Encoders:
+    """Of all features; `swarm`, where it was looked for: indices of those that are of one."""
+    members, sae = None, columns.sae
     if swarm is not None:
         members = np.zeros(sae.config.d_sae, bool)
         members[swarm] = True
     return Encoders(
         norms=sae.W_enc.norm(dim=0).float().cpu().numpy(),
-        cosines=encoder_decoder_cosine(sae).astype(np.float32),
-        common=on_common_direction(sae.W_enc, alive),
+        cosines=columns.cosines.astype(np.float32),
+        common=on_common_direction(columns),
         swarm=members,
     )
 

@@ -70,11 +70,11 @@ def _look(sae: SAE) -> list:
 
 
 def _fill(sae: SAE) -> None:
-    from ...engine.weights.health import encoders  # and torch with it
+    from ...engine.weights.health import EncoderColumns, encoders  # and torch with it
 
     rows = Feature.objects.filter(statistics=sae.statistics)
     alive = np.fromiter(rows.filter(count__gt=0).values_list("index", flat=True), np.int64)
-    found = encoders(autoencoder_of(sae), np.sort(alive))
+    found = encoders(EncoderColumns(autoencoder_of(sae), np.sort(alive)))
     last = -1
     while batch := list(
         rows.filter(encoder_norm=None, index__gt=last).order_by("index").only("index", "flags")[:BATCH]

@@ -151,7 +151,7 @@ def test_the_directions_are_their_definitions(sae, entries, rows, f):
 
 def test_the_rarest_half_has_figures_of_its_own(sae, entries, monkeypatch):
     monkeypatch.setattr(weights, "LEAST_FEATURES", 10)
-    found = weights.of_weights(sae, entries, 480)
+    found = weights.of_weights(weights.EncoderColumns(sae, np.flatnonzero(entries.counts)), entries, 480)
     order = sorted(np.flatnonzero(entries.counts), key=lambda i: (entries.counts[i], i))
     half = [i for i in order[: len(order) // 2] if i != 7]
     expected = mean_cosine(sae.W_enc[:, half].double())
