@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,15 @@ def sha256(path) -> str:
     """SHA-256 (hex) of a file's bytes, as `sha256sum` prints it. Raises Unreadable for what is no regular file."""
     with opened_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_weights(files: Iterable[Path]) -> str:
+    """Of weights in one file its SHA-256 (hex), the one that a hub lists; of several, that of their hashes in this
+    order. Empty where there are none. Raises Unreadable."""
+    hashes = list(map(sha256, files))
+    if len(hashes) < 2:
+        return "".join(hashes)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def contents_of(folder: Path) -> dict[str, dict]:

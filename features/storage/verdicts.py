@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..engine.confined.process import ChildEnded
-from ..engine.files import sha256
+from ..engine.files import sha256_of_weights
 from ..engine.foreign_files import plain_bytes
 from ..engine.model.config import ModelError
 from ..engine.model.hook_points import hook_widths, usual_first
@@ -83,8 +83,7 @@ def model_hash(model_path) -> str:
 
 @lru_cache(maxsize=16)
 def _hash(model_path: str, files: str) -> str:  # sizes and times are in the key: what has changed is read again
-    hashes = [sha256(file) for file in weight_files(model_path)]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
+    return sha256_of_weights(weight_files(model_path))
 
 
 def identity(model_path) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from features.engine.files import sha256
+from features.engine.files import sha256, sha256_of_weights
 from features.engine.sae.reading.files import find_configs, find_weights, weight_files
 
 
@@ -18,8 +18,7 @@ def checkpoint_hash(path) -> str:
     Of weights in one file it is the hash that `sha256sum` prints, and the one that a hub lists; of several, that of
     their hashes in the order of their names. Raises CheckpointError where `path` has no weights.
     """
-    hashes = [sha256(file) for file in weight_files(find_weights(Path(path)))]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return sha256_of_weights(weight_files(find_weights(Path(path))))
 
 
 def configs_hash(path) -> str:
