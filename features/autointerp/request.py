@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from django.db import transaction
 
 from ..browse.feature_list import FeatureList
 from ..browse.list_rows import ListRows
@@ -164,18 +165,16 @@ def asked(sae: SAE, chosen: Chosen, address: str, model: str, seed: int = 0, pri
 
 
 def start(work: AutoInterp, user=None, how: str = "") -> AutoInterp:
-    """Queue it. Raises BadRequest where labels of this SAE are being made already."""
-    at_work = work.sae.autointerps.unfinished().filter(cancel_requested=False).first()
-    if at_work:
-        raise BadRequest(f"Labels of {work.sae.name} are being made already (job {at_work.pk}). Wait, or cancel that.")
+    """Queue it. Raises BadRequest, and Unfinished where labels of this SAE are being made already."""
     addresses.key(work.key_variable)
     work.requested_by, work.requested_how = user, how
     return lifecycle.enqueue(work)
 
 
 def go_on(work: AutoInterp, calls: int, tokens: int, cost: float | None, user=None) -> AutoInterp:
-    """Once more, with other limits, from where it ended early. Raises BadRequest."""
+    """Once more, with other limits, from where it ended early. Raises BadRequest, and Unfinished as `start` does."""
     if not work.can_be_retried:
         raise BadRequest(f"This job is {work.state}; only one that failed or was cancelled goes on.")
-    lifecycle.row(work).update(most_calls=calls, most_tokens=tokens, most_cost=cost)
-    return lifecycle.retry(work, user)
+    with transaction.atomic():
+        lifecycle.row(work).update(most_calls=calls, most_tokens=tokens, most_cost=cost)
+        return lifecycle.retry(work, user)

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from ..browse.feature_list import FeatureList
 from ..browse.views import sae_or_404
+from ..jobs.lifecycle import Unfinished
 from ..jobs.views import STAFF_ONLY, may_change, may_compute
 from ..judge.reader import reader_of
 from ..messages import BadRequest
@@ -26,6 +27,8 @@ from .results import results
 COUNT = 40
 SHOWN_JOBS = 30
 MOST = 2**31 - 1
+LONGEST = 600  # characters of a field
+LONGEST_LIST = 20_000  # of the table's query, which may name its features one by one
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class Form:
 
     @classmethod
     def of(cls, request) -> "Form":
-        given = {name: request.POST[name].strip()[:600] for name in cls.__dataclass_fields__ if name in request.POST}
+        longest = {"listed": LONGEST_LIST}
+        names = (name for name in cls.__dataclass_fields__ if name in request.POST)
+        given = {name: request.POST[name].strip()[: longest.get(name, LONGEST)] for name in names}
         if request.method == "POST":
             return cls(**given)
         features = FeatureList.from_query(request.GET)
@@ -136,7 +141,7 @@ def go_on(request, slug, id):
         cost = _number("limit of cost", request.POST.get("most_cost", ""))
         user = request.user if request.user.is_authenticated else None
         requests.go_on(work, calls, tokens, cost, user)
-    except BadRequest as problem:
+    except (BadRequest, Unfinished) as problem:
         messages.error(request, str(problem))
     return redirect(f"{reverse('features:autointerp', args=[slug])}?{urlencode({'job': id})}")
 

@@ -25,7 +25,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from ..models import SAE, Job, JobPart, QueuedWork
+from ..models import SAE, AutoInterp, Job, JobPart, QueuedWork
 from . import doorbell
 
 log = logging.getLogger(__name__)
@@ -47,11 +47,17 @@ COMES_FROM = {
 }
 
 
+ONE_AT_A_TIME = {  # of an SAE, and what is said where there is one
+    Job: "Job {0.pk} computes all features of {0.sae} already ({0.state}).",
+    AutoInterp: "Labels of {0.sae.name} are being made already (job {0.pk}). Wait, or cancel that.",
+}
+
+
 class Unfinished(ValueError):
-    """All features of this SAE are being computed already; `job` is the one doing it."""
+    """What there is one of at a time is being done for this SAE already; `job` is the one at work."""
 
     def __init__(self, job):
-        super().__init__(f"Job {job.pk} computes all features of {job.sae} already ({job.state}).")
+        super().__init__(ONE_AT_A_TIME[type(job)].format(job))
         self.job = job
 
 
@@ -80,7 +86,7 @@ def _is_attended(work) -> bool:
 def enqueue(work: QueuedWork) -> QueuedWork:
     """Save new work and ring for it. Of a job that is `alone`, the caller does the work.
 
-    Raises Unfinished: all features of an SAE are computed once at a time.
+    Raises Unfinished: all features of an SAE are computed once at a time, and its labels made.
     """
     with transaction.atomic():
         _only_one(work)
@@ -139,11 +145,14 @@ def _leave_to(work, alone: bool):
 
 
 def _only_one(work):
-    if not isinstance(work, Job) or work.features is not None:
+    some_features = isinstance(work, Job) and work.features is not None
+    if type(work) not in ONE_AT_A_TIME or some_features:
         return
     SAE.objects.select_for_update().get(pk=work.sae_id)  # two requests at once: the second waits here
-    running = Job.objects.unfinished().filter(sae=work.sae_id, features__isnull=True).exclude(pk=work.pk).first()
-    if running:
+    others = type(work).objects.unfinished().filter(sae=work.sae_id).exclude(pk=work.pk)
+    # Labels that are being stopped are asked for no more; a computation's parts may still be written.
+    rivals = {"features__isnull": True} if isinstance(work, Job) else {"cancel_requested": False}
+    if running := others.filter(**rivals).first():
         raise Unfinished(running)
 
 

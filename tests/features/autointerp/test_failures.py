@@ -207,3 +207,15 @@ def test_the_key_goes_to_the_sites_own_address_alone_and_no_cloud_is_asked_for_i
     for ip in ("169.254.169.254", "::ffff:169.254.169.254", "fe80::1%eth0", "0.0.0.0"):
         assert address.refused_ip(ip)
     assert not address.refused_ip("127.0.0.1") and not address.refused_ip("::1")
+
+
+def test_two_jobs_of_labels_are_never_at_work_for_one_sae(words, model, client):
+    ended_early = ended(made(words, model, calls=4))
+    at_work = made(words, model)
+    for how in (lambda: made(words, model), lambda: lifecycle.retry(ended_early)):
+        with pytest.raises(lifecycle.Unfinished, match=f"being made already .job {at_work.pk}"):
+            how()
+    answer = client.post(f"/saes/tiny/autointerp/{ended_early.pk}/go-on/", {"most_calls": "9", "most_tokens": "9"})
+    assert f"being made already (job {at_work.pk})" in text_of(client.get(answer.url))
+    ended_early.refresh_from_db()
+    assert (ended_early.state, ended_early.most_calls) == ("failed", 4)

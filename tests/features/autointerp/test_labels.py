@@ -160,3 +160,8 @@ def test_the_command_estimates_labels_and_says_what_came_of_it(words, model, sen
     assert "100%, control" in out and "the word river" in out and "10 calls" in out
     with pytest.raises(CommandError, match="has labelled all of these 2"):
         call_command("autointerp", "tiny", features=[1, 2])
+
+
+def test_a_long_list_of_the_table_is_taken_whole(client, words, model, sent):
+    listed = "only=" + ",".join([*["1"] * 400, "2", "5"])
+    assert "3 features by parrot-1" in text_of(ask(client, model, listed=listed))
