@@ -6,10 +6,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from limits import RateLimitItemPerMinute, storage, strategies
 
+from .callers import is_here, subscriber
 from .messages import Refused
-
-HERE = {"127.0.0.1", "::1"}
-FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "Via")
 
 
 def refuse(request: HttpRequest) -> None:
@@ -31,7 +29,8 @@ def refuse_patterns(request: HttpRequest) -> None:
 
 
 def _count(request, most: int, what: str) -> None:
-    if most and not _window().hit(RateLimitItemPerMinute(most, namespace=what), request.META.get("REMOTE_ADDR", "")):
+    rate, caller = RateLimitItemPerMinute(most or 1, namespace=what), subscriber(request.META.get("REMOTE_ADDR", ""))
+    if most and not _window().hit(rate, caller):
         raise Refused(
             f"{most:,} {what} a minute are answered to an address; yours has asked them. Wait a minute, or log in.", 429
         )
@@ -40,8 +39,7 @@ def _count(request, most: int, what: str) -> None:
 def _is_known(request) -> bool:
     if request.user.is_authenticated:
         return True
-    is_here = request.META.get("REMOTE_ADDR") in HERE and not any(name in request.headers for name in FORWARDED)
-    return is_here and not settings.SAEVIZ_BEHIND_TLS
+    return is_here(request.META.get("REMOTE_ADDR"), request.headers) and not settings.SAEVIZ_BEHIND_TLS
 
 
 @cache

@@ -3,13 +3,11 @@
 from django.db import transaction
 from django.db.models import F
 
-from ..models import Analysis, Feature, FeatureAnalysis, FeatureDescription, FeatureFlag, Statistics
+from ..models import Analysis, Feature, FeatureAnalysis, FeatureDescription, Statistics
+from ..storage.feature_rows import WORKED_OUT, WORKED_OUT_FLAGS
 from ..storage.holdings import registry, row_sizes
 from ..templatetags.formatting import duration
 from .rows import BATCH
-
-COLUMNS = ("importance", "importance_margin", "token_entropy", "skew", "description_f1")
-FLAGS = FeatureFlag.NO_SIMPLE_PATTERN | FeatureFlag.TOO_RARE_TO_DESCRIBE
 
 
 def _items():
@@ -49,8 +47,8 @@ def _remove(key):
             some = features.filter(index__range=(first, first + BATCH - 1))
             FeatureAnalysis.objects.filter(feature__in=some).delete()
             FeatureDescription.objects.filter(feature__in=some).delete()
-            some.update(**dict.fromkeys(COLUMNS))
-            some.exclude(flags=None).update(flags=F("flags").bitand(~FLAGS & 0x7FFF))
+            some.update(**dict.fromkeys(WORKED_OUT))
+            some.exclude(flags=None).update(flags=F("flags").bitand(~WORKED_OUT_FLAGS & 0x7FFF))
 
 
 registry.register(

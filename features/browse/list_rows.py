@@ -128,6 +128,10 @@ class ListRows:
 
     why_unsearched = ""  # "" unless what is to be searched cannot be read
 
+    def could_not_search(self) -> str:
+        """The same, once it has been tried."""
+        return self.why_unsearched if self.list.searches_beside and not self.found else ""
+
     # In which order
 
     def features(self) -> "FeatureQuerySet | SortedFeatures | OrderedFeatures":

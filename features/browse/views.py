@@ -120,7 +120,10 @@ def table_file(request, slug, form):
     sae, features = sae_or_404(slug), FeatureList.from_query(request.GET)
     if sae.statistics is None:
         raise Http404(f"{sae.name} has no statistics yet.")
-    return table_files.answer(ListRows(sae, features, reader_of(request)), form)
+    rows = ListRows(sae, features, reader_of(request))
+    if why := rows.could_not_search():
+        return JsonResponse({"error": why}, status=409)
+    return table_files.answer(rows, form)
 
 
 @require_safe
@@ -144,7 +147,8 @@ def passing_json(request, slug):
     """What is drawn while the slider passes the features `of`, a dozen at most: one answer for a hand that is faster
     than answers are."""
     sae = sae_or_404(slug, SAE.objects.select_related("statistics", "statistics__corpus"))
-    asked = [int(index) for index in request.GET.get("of", "").split(",")[:PASSED] if index.isdecimal()]
+    named = request.GET.get("of", "").split(",")[:PASSED]
+    asked = [int(index) for index in named if index.isdecimal() and len(index) < 10]
     rows = Feature.objects.shown_of(sae).with_payloads().filter(index__in=asked) if sae.statistics_id else ()
     found = {row.index: row for row in rows}
     features = [passing_data(sae, index, found.get(index)) for index in asked if index < sae.d_sae]

@@ -34,6 +34,10 @@ def fetch_sae(name: str, progress: Callable[[DownloadProgress], None] | None = N
     sizes = hub.list_named_repo(repository, name, folder).sizes
     weights = _weights(name, sizes, inside)
     parts = _parts(sizes, weights)
+    if not parts:
+        raise CheckpointError(
+            f"{name}: {weights} is an index, and {repository} has none of its parts. Name a weight file."
+        )
     size = sum(sizes[part] for part in parts)
     if size > settings.SAEVIZ_MAX_BYTES:
         raise CheckpointError(

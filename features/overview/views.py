@@ -1,5 +1,7 @@
 """The overview of all features, and the arrays that it is drawn from."""
 
+import zlib
+
 import numpy as np
 from django.http import Http404, HttpResponse, HttpResponseForbidden
 from django.shortcuts import get_object_or_404, redirect, render
@@ -70,8 +72,12 @@ def compare(request, slug, index):
     sae, other = sae_or_404(slug), request.GET.get("with", "")
     a, b = _row(sae, index), None
     other = int(other) if other.isdecimal() and len(other) < 10 else None
+    unreadable = ""
     if a is not None and other is None:
-        other = pair.nearest(a)
+        try:
+            other = pair.nearest(a)
+        except (ValueError, zlib.error) as problem:
+            unreadable = f"What was stored of its neighbours cannot be read: {problem}"
     if other is not None:
         b = _row(sae, other)
     told = pair.compared(sae, a, b) if a is not None and b is not None else None
@@ -79,6 +85,7 @@ def compare(request, slug, index):
     data = {"columns": columns, "shared": told["together"]["examples"] if told and told["together"] else []}
     data |= {"maximum": a.maximum if a else 0}
     context = {"sae": sae, "here": "feature", "index": index, "other": other, "found": told, "data": data}
+    context |= {"unreadable": unreadable}
     return render(request, "overview/compare.html", context)
 
 

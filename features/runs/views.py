@@ -219,8 +219,8 @@ def _beside(found: Checkpoint) -> tuple[Checkpoint | None, Checkpoint | None]:
 def _chosen(found: Checkpoint, query) -> lists.FeatureRows | None:
     """The list that an address asks for: by its name, or by a bar."""
     name = query.get("list")
-    if not name or not records.having([found]):
-        return None
+    if not name or found.same_as_id or not records.having([found]):
+        return None  # of the same weights under another name, lists stand there
     low, high = (float(query[side]) if query.get(side) else None for side in ("low", "high"))
     if name in lists.RANGES and None in (low, high):
         raise BadRequest(f"The list “{name}” needs a range: ?list={name}&low=...&high=...")

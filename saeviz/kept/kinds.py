@@ -48,8 +48,8 @@ def registered() -> dict[str, registry.Holding]:
     return {name: registry.REGISTERED[name] for name in sorted(registry.REGISTERED, key=_place)}
 
 
-ORDER = ("statistics", "activations", "analyses", "maps", "comparisons", "runs", "corpus", "findings", "hub", "models",
-         "uploads", "shards", "backups", "caches")  # fmt: skip
+ORDER = ("statistics", "activations", "analyses", "maps", "autointerp", "comparisons", "runs", "corpus", "findings",
+         "hub", "models", "uploads", "shards", "backups", "caches")  # fmt: skip
 
 
 def _place(name: str) -> int:

@@ -8,10 +8,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from features.callers import is_here
+
 from . import health
 from . import metrics as prometheus
 
-HERE = {"127.0.0.1", "::1"}
 CLOSED = "Metrics are for this machine, or with `Authorization: Bearer` and the token of SAEVIZ_METRICS_TOKEN.\n"
 
 
@@ -37,5 +38,4 @@ def may_read_metrics(request) -> bool:
     token = settings.SAEVIZ_METRICS_TOKEN
     if token and kind == "Bearer" and secrets.compare_digest(given.encode(), token.encode()):
         return True
-    forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "Via"))
-    return request.META.get("REMOTE_ADDR") in HERE and not forwarded and not settings.SAEVIZ_BEHIND_TLS
+    return is_here(request.META.get("REMOTE_ADDR"), request.headers) and not settings.SAEVIZ_BEHIND_TLS

@@ -9,33 +9,19 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import IPv6Address, ip_address
 
-HERE = {"127.0.0.1", "::1"}
-SITE = 64  # bits of an IPv6 address that one subscriber has: all behind them are one
+from features.callers import HERE, subscriber
 
 
 def of(client: tuple | None) -> str | None:
     """Who a connection is counted for; None: this machine, or nobody knows."""
-    return None if not client or client[0] in HERE else _counted(client[0])
+    return None if not client or client[0] in HERE else subscriber(client[0])
 
 
 def behind_proxy(scope) -> str | None:
     """Who a request is counted for that a believed proxy brings: the last address it names, which is its own word."""
     said = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return _counted(said[-1].decode("latin-1").split(",")[-1].strip()) if said else None
-
-
-def _counted(text: str) -> str:
-    try:
-        found = ip_address(text.split("%")[0])
-    except ValueError:  # a name, a socket: as it is
-        return text[:64]
-    if not isinstance(found, IPv6Address):
-        return str(found)
-    if found.ipv4_mapped:
-        return str(found.ipv4_mapped)
-    return str(IPv6Address(int(found) >> (128 - SITE) << (128 - SITE)))
+    return subscriber(said[-1].decode("latin-1").split(",")[-1].strip()) if said else None
 
 
 class Crowd:

@@ -20,7 +20,7 @@ ASKED = r"/saes/[^/]+/(prompt/|ask(/|\.)|features/-?\d+/(try/|without/|explained
 FILES = r"/saes/[^/]+/(features|labels)\.(csv|json|parquet)$|/grading/[^/]+/answers\."
 UPLOADS = r"/runs/upload/|/admin/.*/upload/"
 LISTS = r"/saes/[^/]+/(features/|overview/|beside/)|/runs/[^/]+(/|\.json)$"
-ONE_FEATURE = re.compile(r"/features/-?\d+(/|\.json)")
+ONE_FEATURE = re.compile(r"/features/(-?\d+(/|\.json)|(passing|stored)\.json|random/)")  # or some, by their numbers
 LOG_IN = r"/admin/login/$"
 SEARCHES = re.compile(r"(^|&)by=(examples|boosts|suppresses)\b")  # in the query of a list of features
 QUESTIONS_OF_ONE = 6  # half of the places in the line for a model (features/runtime.py)

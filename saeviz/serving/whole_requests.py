@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections import deque
 
+from features.callers import HERE
+
 HELD = 1 << 18  # bytes of a body that are waited for before a thread is taken; forms and prompts have less
 BODY_SECONDS = 30  # for all that is held
 LEAST_RATE, GRACE = 1 << 14, 60  # bytes a second that a longer body comes with on average, but for its first seconds
 SILENT_SECONDS = 15  # between two pieces of a longer body, which a thread reads as it comes
 LONG_BODIES = 4  # at a time: uploads
-HERE = {"127.0.0.1", "::1"}
 TOO_SLOW = 408, b"The request did not come in time."
 TOO_MANY = 503, b"Other uploads are under way. Send it again in a minute."
 

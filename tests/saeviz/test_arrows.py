@@ -25,7 +25,7 @@ LEVELS = [
     "features/jobs",
     "features/runtime.py features/patterns features/analysis features/strangers.py",
     "features/storage",
-    "features/models features/messages.py features/turns.py features/templatetags",
+    "features/models features/messages.py features/turns.py features/callers.py features/templatetags",
     "features/engine/calibration.py features/engine/claims features/engine/descriptions",
     "features/engine/analysis",
     "features/engine/self_check.py features/engine/prompt.py features/engine/ask features/engine/training",

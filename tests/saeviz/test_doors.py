@@ -103,6 +103,8 @@ def test_strangers_ask_the_model_as_often_as_the_settings_say(client, settings, 
         in client.get("/saes/tiny/features/1/try/?text=a", **stranger).json()["error"]
     )
     assert client.get(address, REMOTE_ADDR="192.0.2.2").status_code == 400
+    of_one_subscriber = [f"2001:db8::{n}" for n in (1, 2, 3)]
+    assert [client.get(address, REMOTE_ADDR=own).status_code for own in of_one_subscriber] == [400, 400, 429]
     assert client.get(address).status_code == admin_client.get(address, **stranger).status_code == 400
     assert client.get(address, headers={"X-Forwarded-For": "x"}).status_code == 400  # the first of an hour, so counted
     settings.SAEVIZ_PROMPTS = "users"

@@ -24,6 +24,9 @@ class Command(BaseCommand):
         asked.refresh_from_db()
         if asked.error:
             raise CommandError(asked.error)
+        if asked.state != Comparison.State.DONE:
+            where = f"{asked.sae.get_absolute_url()}beside/?other={asked.other.slug}"
+            raise CommandError(f"A worker has taken comparison {asked.pk}; {where} shows how far it is.")
         whole = sum(asked.figures["shares"].values())
         for name, count in asked.figures["shares"].items():
             self.stdout.write(f"{name:16} {count:7,} of {whole:,} ({count / whole:.1%})")

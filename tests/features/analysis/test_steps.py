@@ -12,7 +12,8 @@ from features.engine.model.verdict import TRUSTED
 from features.jobs import leases, lifecycle, worker
 from features.models import SAE, Analysis, Feature, FeatureAnalysis, Import, Job, KeptActivations, Statistics
 from features.storage import verdicts, write
-from features.storage.feature_rows import WORKED_OUT, save
+from features.storage.feature_rows import WORKED_OUT, WORKED_OUT_FLAGS, save
+from features.storage.holdings import registry
 
 from .. import shown
 from ..ask.conftest import DEAD, PRINT, with_kept
@@ -73,6 +74,10 @@ def test_figures_follow_the_statistics_and_stand_on_the_pages(client, sae):
     assert "one token only" in text_of(client, "/saes/tiny/features/")
     assert "features that fire on at least 20 tokens, 1 fire on one token only" in told
     assert "on 960 tokens of 64 rows drawn evenly" in told and "Token that becomes hard to predict" in told
+    registry.remove("analyses", str(sae.statistics.pk))
+    flags = Feature.objects.exclude(flags=None).values_list("flags", flat=True)
+    assert not any(each & WORKED_OUT_FLAGS for each in flags) and "one token only" not in text_of(client, "/saes/tiny/")
+    do(sae)
     assert "script>" not in client.get("/saes/tiny/").content.decode().partition('id="missed"')[2].partition("<h2")[0]
 
 

@@ -135,6 +135,8 @@ def test_examples_whose_corpus_is_gone_say_so(client, sae, tmp_path):
     read = text_of(client.get("/saes/tiny/features/?q=script&by=examples"))
     assert "The examples cannot be searched" in read and "tiny.npy" in read
     assert client.get("/saes/tiny/features/1.json?q=script&by=examples").status_code == 200
+    file = client.get("/saes/tiny/features.csv?q=script&by=examples")
+    assert file.status_code == 409 and "The examples cannot be searched" in file.json()["error"]
 
 
 def test_a_payload_that_cannot_be_read_says_so_and_the_others_are_filled(client, sae):

@@ -104,7 +104,7 @@ def test_what_is_sent_first_are_windows_that_agree_with_the_whole_rows(sae):
 
 def test_features_that_the_slider_passes_come_together_and_light(client, sae):
     whole = client.get("/saes/tiny/features/0.json")
-    answer = client.get("/saes/tiny/features/passing.json?of=3,0,11,99,x")
+    answer = client.get("/saes/tiny/features/passing.json?of=3,0,11,99,x," + "9" * 5000)
     dead, alive, bare = answer.json()["features"]
     assert dead["dead"] and bare == {"index": 11, "missing": True, "passing": True}
     for name in ("index", "density", "maximum", "largest_effect"):

@@ -72,6 +72,14 @@ def test_weights_in_several_files_come_with_their_index(served, tmp_path):
     assert SAE.objects.get().path.endswith("layer_0/sae_weights.safetensors.index.json")
 
 
+def test_an_index_without_its_parts_is_refused(served, tmp_path):
+    folder = tmp_path / "hub" / NAME / "mlp" / "layer_0"
+    (folder / "sae_weights.safetensors").unlink()
+    (folder / "sae_weights.safetensors.index.json").write_text(json.dumps({"weight_map": {"W_enc": "weights_a.bin"}}))
+    with pytest.raises(CommandError, match="is an index, and somebody.some-saes has none of its parts"):
+        imported(tmp_path, f"{NAME}/mlp/layer_0")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

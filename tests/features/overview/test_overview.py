@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.engine.store.kept_entries import FeatureEntries
-from features.models import Feature
+from features.models import Feature, FeaturePayload
 from features.overview import pair
 from tests.browser import browser, page  # noqa: F401
 
@@ -72,6 +72,10 @@ def test_two_features_stand_side_by_side_with_how_alike_they_are(client, sae, mo
     assert "Feature #0 beside #1" in told and "a version that kept no activations" in told
     assert client.get("/saes/tiny/features/0/compare/?with=99").status_code == 404
     assert client.get("/saes/tiny/features/11/compare/").status_code == 200  # without statistics
+    stored = bytes(a.payload)
+    FeaturePayload.objects.filter(feature=a).update(payload=stored[:-9])
+    assert "of its neighbours cannot be read" in client.get("/saes/tiny/features/0/compare/").content.decode()
+    FeaturePayload.objects.filter(feature=a).update(payload=stored)
 
     monkeypatch.setattr(pair, "kept_of", lambda sae: Kept())
     a.tokens = 40

@@ -77,6 +77,14 @@ def test_lists_of_features(client, run, n, name, features):
     assert sorted(found) == (sorted(features) if features else list(range(8)))
 
 
+def test_lists_stand_at_the_checkpoint_whose_weights_are_the_same(client, run):
+    same = at(run, 0)
+    type(same).objects.filter(pk=same.pk).update(same_as=at(run, 1))
+    page = client.get(f"{same.get_absolute_url()}?list=dead")
+    assert page.status_code == 200 and "It has the same weights as" in page.content.decode()
+    assert "?list=" not in page.content.decode()
+
+
 def test_a_bar_of_a_histogram_leads_to_the_features_in_it(client, run):
     url = at(run, 0).get_absolute_url()
     assert "1 feature</h2>" in client.get(f"{url}?list=density&low=0.06&high=0.0626").content.decode()
