@@ -6,14 +6,11 @@ from pathlib import Path
 from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError, connection
-from kombu.utils.url import parse_url
 
 from .autointerp import address as addresses
 from .messages import BadRequest
 from .storage import findings_file
 from .storage.files import complaints
-
-BROKERS = ("redis", "rediss", "redis+socket")
 
 
 @checks.register("features")
@@ -56,37 +53,6 @@ def language_model_has_an_address(**kwargs):
     except BadRequest as problem:
         hint = "Correct SAEVIZ_LLM, or leave it out: descriptions by simple patterns need none."
         return [checks.Warning(f"SAEVIZ_LLM: {problem}", hint=hint, id="features.W004")]
-
-
-@checks.register("features")
-def redis_url_is_readable(**kwargs):
-    url = settings.REDIS_URL
-    try:
-        parts = parse_url(url)
-        if url.split("://")[0] in BROKERS and (parts.get("hostname") or parts.get("virtual_host")):
-            return []
-    except ValueError:
-        pass
-    return [
-        checks.Error(
-            f"REDIS_URL is {url!r}, which names no Redis.",
-            hint="Write redis://host:6379/0, or redis+socket:///path/to/redis.sock for a socket.",
-            id="features.E002",
-        )
-    ]
-
-
-@checks.register("features")
-def shards_are_shared_in_a_known_way(**kwargs):
-    if settings.SAEVIZ_SHARE in ("folder", "database"):
-        return []
-    return [
-        checks.Error(
-            f"SAEVIZ_SHARE is {settings.SAEVIZ_SHARE!r}, which is no way to share files.",
-            hint="Say folder, for one machine or a folder that all workers see, or database.",
-            id="features.E003",
-        )
-    ]
 
 
 @checks.register("features")

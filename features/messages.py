@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from .engine.foreign_files import in_words
+from .engine.foreign_files import in_bytes, in_words
 
 
 class BadRequest(ValueError):
@@ -91,6 +91,5 @@ def _free(folder: Path) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in a unit that reads well: 171,400,000 as "171.4 MB"."""
-    power = min(3, (len(str(count)) - 1) // 3)
-    return f"{count / 1000**power:,.{min(1, power)}f} {('bytes', 'KB', 'MB', 'GB')[power]}"
+    """Bytes in a unit that reads well, as limits are set: 1,536 as "1.5 KiB"."""
+    return in_bytes(count)

@@ -173,9 +173,8 @@ def _load(slot, sae):
     try:
         subject = _subject(sae)
         _first_forward(subject)
-    except (
-        BaseException
-    ) as error:  # whatever a file or a library does, panics of Rust too: the site goes on and says so
+    except BaseException as error:
+        # Whatever a file or a library does, panics of Rust too: the site goes on and says so.
         log.exception("Cannot load %s", sae.slug)
         slot.finish_load("failed", error=_sentence(sae, error))
     else:

@@ -118,10 +118,9 @@ SAEVIZ_RUN_KEPT = env.number("SAEVIZ_RUN_KEPT")  # bytes of activations on such 
 SAEVIZ_PROMPT_TOKENS = env.number("SAEVIZ_PROMPT_TOKENS")  # and never beyond the model's context
 SAEVIZ_PROMPT_BYTES = env.number("SAEVIZ_PROMPT_BYTES")  # refused unread above this
 SAEVIZ_PROMPTS = env.choice("SAEVIZ_PROMPTS")  # who may ask the model: everyone, or users, who have logged in
-SAEVIZ_PROMPT_RATE = env.number(
-    "SAEVIZ_PROMPT_RATE"
-)  # questions a minute from the address of a stranger; 0: any number
-SAEVIZ_ASK_RATE = env.number("SAEVIZ_ASK_RATE")  # likewise patterns that are looked for
+# Questions to the model, and patterns that are looked for, a minute from the address of a stranger; 0: any number.
+SAEVIZ_PROMPT_RATE = env.number("SAEVIZ_PROMPT_RATE")
+SAEVIZ_ASK_RATE = env.number("SAEVIZ_ASK_RATE")
 SAEVIZ_LOADED_SUBJECTS = env.number("SAEVIZ_LOADED_SUBJECTS")  # models + SAEs kept in memory
 # Where staff may choose SAEs and models from in a browser, and how large an SAE may be: no more than the memory.
 SAEVIZ_FOLDERS = os.environ.get("SAEVIZ_FOLDERS", str(DATA_DIR / "checkpoints")).split(os.pathsep)

@@ -17,9 +17,8 @@ except InvalidSetting as error:
     print(error, file=sys.stderr)
     sys.exit(STOPS_THE_SERVER)
 
-os.environ.pop(
-    "SCRIPT_NAME", None
-)  # read by the settings; servers would put it in front of paths that a proxy has taken it off
+# The settings have read it; servers would put it in front of paths that a proxy has taken it off.
+os.environ.pop("SCRIPT_NAME", None)
 
 
 def warm_up(**_):

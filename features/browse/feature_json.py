@@ -32,11 +32,11 @@ DRAWN = ("position", "copies", "special", "tokens", "active")  # of a line, card
 # Arrays to lists
 
 
-def rounded(values, digits: int = DIGITS) -> np.ndarray:
-    """The values to so many significant digits: shorter to send, and no float32 noise behind them."""
+def rounded(values) -> np.ndarray:
+    """The values to DIGITS significant digits: shorter to send, and no float32 noise behind them."""
     values = np.asarray(values, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(values))))
+        scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.abs(values))))
         return np.where(np.isfinite(scale), np.round(values * scale) / scale, values)
 
 

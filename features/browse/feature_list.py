@@ -180,7 +180,7 @@ class FeatureList:
 
     @property
     def words(self) -> str:
-        """What the list is: "dense, by density from the highest on"."""
+        """What the list is: "dense, by density, highest first"."""
         filters = ", ".join(words for words, _ in self.chips) or "all features"
         return filters if self.column == "index" and not self.descending else f"{filters}, {self.order}"
 

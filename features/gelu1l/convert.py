@@ -52,7 +52,7 @@ def write_published_rows(texts: list[Path], folder: Path, target: Path) -> None:
     save_rows(target, published_rows(documents, folder))
 
 
-def published_rows(documents: list[str], folder, length: int = LENGTH) -> np.ndarray:
+def published_rows(documents: list[str], folder) -> np.ndarray:
     """Token rows as transformer_lens made them when the pages were published. [rows, length]
 
     Documents are joined by EOS a thousand at a time, cut into twenty pieces of text, tokenised, and cut into rows
@@ -64,7 +64,7 @@ def published_rows(documents: list[str], folder, length: int = LENGTH) -> np.nda
     said = json.loads((Path(folder) / "tokenizer_config.json").read_text())
     eos, bos = said["eos_token"], tokenizer.token_to_id(said["bos_token"])
     batches = [documents[start : start + BATCH] for start in range(0, len(documents), BATCH)]
-    rows = np.concatenate([_rows(tokenizer, eos.join(batch), length - 1) for batch in batches])
+    rows = np.concatenate([_rows(tokenizer, eos.join(batch), LENGTH - 1) for batch in batches])
     rows = np.insert(rows, 0, bos, axis=1)
     order = np.random.default_rng(SEED).permutation(len(rows))
     return rows[order].astype(np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32)

@@ -189,7 +189,7 @@ def to_labels(request, key):
 @never_cache
 @require_safe
 def export(request, key, form):
-    """Everything said by every grader; a grader who has not finished would see what the features are."""
+    """Everything said by every grader, with the features' numbers: who has not finished should not open it."""
     sample = _sample_or_404(key)
     rows = [record for grader in _graders(sample) for record in _records(sample, grader)]
     if form == "json":

@@ -46,7 +46,6 @@ class ImportForm(forms.Form):
         self.models = [str(folder) for folder in language_models.known_folders()]
         self.fields["model"].choices = [("", "as the files say"), *((folder, folder) for folder in self.models)]
         self.fields["corpus"].choices = [("", "the demo's text"), *Corpus.objects.values_list("slug", "name")]
-
         self.fields["encoder_b"].choices = [("", "none"), *SAE.objects.values_list("slug", "name")]
 
     def clean_path(self):

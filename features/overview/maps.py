@@ -23,12 +23,12 @@ def newest(sae: SAE) -> DecoderMap | None:
     return sae.maps.filter(checkpoint_hash=sae.checkpoint_hash).defer("places").newest_first().first()
 
 
-def request_map(sae: SAE, user=None, how: str = "", seed: int = 0) -> DecoderMap:
+def request_map(sae: SAE, user=None, how: str = "") -> DecoderMap:
     """Queue it, unless it is at work or made already."""
     at_work = sae.maps.unfinished().filter(cancel_requested=False).first()
     if at_work or (made := map_of(sae)):
         return at_work or made
-    new = DecoderMap(sae=sae, checkpoint_hash=sae.checkpoint_hash, seed=seed, requested_by=user, requested_how=how)
+    new = DecoderMap(sae=sae, checkpoint_hash=sae.checkpoint_hash, seed=0, requested_by=user, requested_how=how)
     return lifecycle.enqueue(new)
 
 

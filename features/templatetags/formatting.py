@@ -7,6 +7,7 @@ from django import template
 from django.template.defaultfilters import floatformat
 from django.utils.html import format_html
 
+from ..engine.foreign_files import in_bytes
 from ..engine.results import FEW
 from ..engine.text.invisible import visible
 
@@ -39,6 +40,12 @@ def figure(value, digits=4) -> str:
     if size < -5:
         return f"{value:.{digits - 2}e}".replace("-", "−", 1)
     return f"{value:.{min(8, max(0, digits - 1 - size))}f}".replace("-", "−")
+
+
+@register.filter(name="bytes")
+def in_units(count) -> str:
+    """1536 -> "1.5 KiB"."""
+    return in_bytes(count)
 
 
 @register.filter

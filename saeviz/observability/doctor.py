@@ -47,7 +47,7 @@ class Diagnosis:
 
 
 def examine():
-    """Every Finding, one after another; some take seconds (torch, a device, a database that is away)."""
+    """Every Diagnosis, one after another; some take seconds (torch, a device, a database that is away)."""
     for look in (_python, _versions, _settings, _data_dir, _disk, _memory, _device, _database, _redis, _files):
         try:
             yield from look()
@@ -217,7 +217,7 @@ def _redis():
         yield Diagnosis(
             "workers",
             WARNING,
-            "None was heard of for 35 s: nothing is computed.",
+            f"None was heard of for {workers.FORGOTTEN_AFTER} s: nothing is computed.",
             "celery -A saeviz worker, or `make run`.",
         )
 

@@ -14,7 +14,7 @@ HEADER = "X-Request-ID"
 
 
 class TracingMiddleware:
-    """Outermost: what it measures is what a reader waits for."""
+    """Outermost but for the prefix: what it measures is what a reader waits for."""
 
     def __init__(self, get_response):
         self.get_response = get_response

@@ -14,7 +14,7 @@ class PreflightError(Exception):
 
 
 def check_settings():
-    """Look at the numbers in the environment before anybody reads them."""
+    """Look at all settings in the environment before anybody reads them."""
     try:
         env.check()
     except env.InvalidSetting as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from . import paths
 
 CODE = ("requirements.txt", "features/demo/SHA256SUMS")  # Django brings migrations; the demo brings rows
-MIGRATIONS = ("features/migrations", "prompts/migrations")
+MIGRATIONS = "features/migrations"
 
 
 def fingerprint(data: Path) -> str:
@@ -16,8 +16,7 @@ def fingerprint(data: Path) -> str:
     for name in CODE:
         path = paths.ROOT / name
         digest.update(path.read_bytes() if path.exists() else b"-")
-    for folder in MIGRATIONS:
-        digest.update("\n".join(sorted(path.name for path in (paths.ROOT / folder).glob("*.py"))).encode())
+    digest.update("\n".join(sorted(path.name for path in (paths.ROOT / MIGRATIONS).glob("*.py"))).encode())
     return digest.hexdigest()
 
 

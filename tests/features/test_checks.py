@@ -32,7 +32,6 @@ def told():
 
 def test_an_installation_in_order_is_not_complained_of(sae):
     assert checks.files_of_saes_are_there() == []
-    assert checks.redis_url_is_readable() == []
     assert checks.data_dir_is_writable() == []
 
 
@@ -97,19 +96,6 @@ def test_a_data_folder_that_cannot_be_written_is_an_error(settings, tmp_path):
     assert error.id == "features.E001" and "Set DATA_DIR" in error.hint
 
 
-@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis+socket://", "redis://host:port/0", ""])
-def test_a_redis_url_that_names_no_redis_is_an_error(settings, url):
-    settings.REDIS_URL = url
-    (error,) = checks.redis_url_is_readable()
-    assert error.id == "features.E002" and repr(url) in error.msg
-
-
-@pytest.mark.parametrize("url", ["redis://localhost:6379/0", "rediss://:secret@host", "redis+socket:///run/redis.sock"])
-def test_a_redis_url_that_names_one_is_fine(settings, url):
-    settings.REDIS_URL = url
-    assert checks.redis_url_is_readable() == []
-
-
 def test_a_database_that_is_not_there_yet_is_neither_asked_nor_made(tmp_path):
     script = (
         "import django, json, sys; django.setup(); from django.core.checks import run_checks; "
@@ -119,10 +105,3 @@ def test_a_database_that_is_not_there_yet_is_neither_asked_nor_made(tmp_path):
     ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout) == [[], False]
     assert not (tmp_path / "new" / "saeviz.sqlite3").exists()
-
-
-def test_an_unknown_way_to_share_files_is_named_with_those_that_are_known(settings):
-    assert checks.shards_are_shared_in_a_known_way() == []
-    settings.SAEVIZ_SHARE = "nfs"
-    (told,) = checks.shards_are_shared_in_a_known_way()
-    assert "'nfs'" in told.msg and "folder" in told.hint and "database" in told.hint

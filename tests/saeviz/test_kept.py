@@ -49,7 +49,15 @@ def asked(client, kind, key, **post):
 def test_everything_is_listed_with_its_size_and_removed_once_what_is_lost_was_said(client, shown, tiny, tmp_path):
     SAE.objects.filter(pk=tiny.pk).update(path=str(tmp_path / "hub" / "ada" / "tiny"))
     page = client.get(KEPT).content.decode()
-    for said in ("7 active entries in", "6.0 KB", "hub/ada/tiny", "3.0 KB", "backups/one.zip", "960 tokens in", "Tiny"):
+    for said in (
+        "7 active entries in",
+        "5.9 KiB",
+        "hub/ada/tiny",
+        "2.9 KiB",
+        "backups/one.zip",
+        "960 tokens in",
+        "Tiny",
+    ):
         assert said in page
     _, page = asked(client, "hub", "ada/tiny")
     assert "Tiny cannot be read any more: prompts and computations of it end; its pages stay." in page

@@ -17,17 +17,17 @@ SEED, FLOAT = 0, 4  # FLOAT: bytes of an activation
 UNKNOWN = "Whether the trainer read these rows is not known."
 
 
-def drawn_from(source: Corpus, model_path, seed: int = SEED) -> Corpus:
+def drawn_from(source: Corpus, model_path) -> Corpus:
     """SAEVIZ_RUN_TOKENS counted tokens of a corpus, or all it has; a corpus of its own, made once."""
     tokens = settings.SAEVIZ_RUN_TOKENS
-    digest = hashlib.sha256(f"{source.sha256} {source.first} {tokens} {seed}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{source.sha256} {source.first} {tokens} {SEED}".encode()).hexdigest()[:12]
     slug = f"run-rows-{digest}"
     path = settings.DATA_DIR / "corpora" / f"{slug}.npy"
     before = Corpus.objects.filter(slug=slug).first()
     if before and path.exists():
         return before
     rows = open_rows(source.path)
-    drawn = drawn_rows(rows, vocabulary_in(model_path).special, tokens, seed)
+    drawn = drawn_rows(rows, vocabulary_in(model_path).special, tokens, SEED)
     if not path.exists():
         save_rows(path, rows[drawn])
     return register_corpus(
@@ -38,7 +38,7 @@ def drawn_from(source: Corpus, model_path, seed: int = SEED) -> Corpus:
         licence=source.licence,
         model_path=model_path,
         skipped=source.skipped,
-        notes=[f"Rows drawn from {source.name} with seed {seed}: at least {tokens:,} tokens, or all. {UNKNOWN}"],
+        notes=[f"Rows drawn from {source.name} with seed {SEED}: at least {tokens:,} tokens, or all. {UNKNOWN}"],
     )
 
 

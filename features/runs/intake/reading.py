@@ -54,9 +54,8 @@ def _known(path: Path, fingerprint: dict) -> SAE | None:
 
 def _registered(checked, watch) -> SAE:
     sae = checked.register()
-    if (
-        watch.asked.get("corpus") != sae.corpus.slug
-    ):  # text that was named has become rows: the next checkpoint has them
+    # Text that was named has become rows: the next checkpoint has them.
+    if watch.asked.get("corpus") != sae.corpus.slug:
         watch.asked = {**watch.asked, "corpus": sae.corpus.slug}
         watch.save(update_fields=["asked"])
     return sae

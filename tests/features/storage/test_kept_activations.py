@@ -91,7 +91,7 @@ def test_a_set_that_a_killed_worker_began_does_not_count_and_goes(computed, tmp_
 def test_what_is_larger_than_the_setting_is_not_kept_and_said(tiny, settings, tmp_path):
     settings.SAEVIZ_KEPT_BYTES = 1000
     sae = compute(tiny)
-    with pytest.raises(NothingKept, match=r"would take \d+\.\d KB, more than SAEVIZ_KEPT_BYTES allows \(1\.0 KB\)"):
+    with pytest.raises(NothingKept, match=r"would take \d+\.\d KiB, more than SAEVIZ_KEPT_BYTES allows .1,000 bytes."):
         kept_of(sae)
     assert folders(tmp_path) == [] and sae.statistics.features.count() == D_SAE
 
@@ -156,7 +156,7 @@ def test_the_command_lists_checks_and_frees(computed, capsys, tmp_path):
 
 def test_staff_see_what_each_set_takes_and_free_it(computed, admin_client, tmp_path):
     address, row = "/admin/features/keptactivations/", KeptActivations.objects.get()
-    assert f"{row.bytes / 1000:.1f} KB" in admin_client.get(address).content.decode()
+    assert f"{row.bytes / 1024:.1f} KiB" in admin_client.get(address).content.decode()
     chosen = {"_selected_action": [row.pk]}
     assert (
         "as they were written"
