@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 
 from ..models import SAE, Judgement, JudgementChange
 from .fields import EMPTY, said
@@ -56,16 +57,33 @@ def _labels(count: int) -> str:
 
 def take(file: LabelFile, sae: SAE, reader: Reader, author: str = "") -> Report:
     """Keep what was read. `author`: who the local reader of the file's site is; without a name, the reader here."""
-    report = Report(left_out=list(file.left_out))
     for label in file.labels:
         if label.author == LOCAL and label.kind == Judgement.Kind.PERSON:
             label.author = author or reader.name
+    try:
+        return _taken(file, sae, reader)
+    except IntegrityError:  # somebody began to judge one of these features between the reading and the writing
+        return _taken(file, sae, reader)
+
+
+def _taken(file: LabelFile, sae: SAE, reader: Reader) -> Report:
+    """All of it or, where IntegrityError is raised, none."""
+    report = Report(left_out=list(file.left_out))
     labels = _last_of_each(file.labels, report)
     with transaction.atomic():
+        list(held(sae, {label.weights for label in labels}))
         for start in range(0, len(labels), BATCH):
             _take(labels[start : start + BATCH], reader, report)
     report.other = Counter(label.weights for label in labels if label.weights != sae.checkpoint_hash)
     return report
+
+
+def held(sae: SAE, weights: set[str]) -> QuerySet:
+    """The SAEs that a file is about, once they are read no other import's until the transaction ends.
+
+    Always in one order, so that no two wait for each other; rows that name an SAE are written meanwhile."""
+    about = SAE.objects.filter(Q(pk=sae.pk) | Q(checkpoint_hash__in=weights)).order_by("pk")
+    return about.select_for_update(of=("self",), no_key=True)
 
 
 def _last_of_each(labels: list[Read], report: Report) -> list[Read]:
@@ -83,12 +101,17 @@ def _key(label: Read | Judgement, kind: str = "") -> tuple:
     return label.weights, label.index, label.author, kind or label.kind
 
 
+def standing(weights: set[str], indices: set[int]) -> QuerySet:
+    """What is said of these features already; once it is read nobody else changes it until the transaction ends."""
+    rows = Judgement.objects.filter(weights__in=weights, index__in=indices)
+    return rows.select_for_update(of=("self",))
+
+
 def _take(labels: list[Read], reader: Reader, report: Report) -> None:
     """A batch, in few statements."""
     weights, indices = {label.weights for label in labels}, {label.index for label in labels}
-    rows = Judgement.objects.filter(weights__in=weights, index__in=indices)
-    standing = {_key(row): row for row in rows}
-    placed = [(label, row) for label in labels if (row := _row_for(label, standing, reader, report)) is not None]
+    there = {_key(row): row for row in standing(weights, indices)}
+    placed = [(label, row) for label in labels if (row := _row_for(label, there, reader, report)) is not None]
     for label, row in placed:
         for name, value in label.said.items():
             setattr(row, name, value)
@@ -103,9 +126,9 @@ def _take(labels: list[Read], reader: Reader, report: Report) -> None:
     JudgementChange.objects.bulk_create([change_of(row, f"import by {reader.name}") for _, row in placed])
 
 
-def _row_for(label: Read, standing: dict, reader: Reader, report: Report) -> Judgement | None:
+def _row_for(label: Read, there: dict, reader: Reader, report: Report) -> Judgement | None:
     """The row that takes it, new or standing; None where nothing is to be changed."""
-    person = standing.get(_key(label, Judgement.Kind.PERSON))
+    person = there.get(_key(label, Judgement.Kind.PERSON))
     is_own = label.author == reader.name and label.kind == Judgement.Kind.PERSON
     if label.kind != Judgement.Kind.MACHINE and person and said(person) in (label.said, EMPTY):
         if said(person) == label.said:
@@ -118,7 +141,7 @@ def _row_for(label: Read, standing: dict, reader: Reader, report: Report) -> Jud
         report.added += 1
         return _new(label, Judgement.Kind.PERSON, reader)
     kind = label.kind if label.kind == Judgement.Kind.MACHINE else Judgement.Kind.IMPORT
-    row = standing.get(_key(label, kind))
+    row = there.get(_key(label, kind))
     if row is None:
         report.beside += is_own
         report.added += not is_own

@@ -298,3 +298,23 @@ def test_labels_are_written_into_findings_and_read_from_them(client, sae, ann, d
     client.force_login(django_user_model.objects.get(username="boss"))
     assert "nothing was written" in text_of(client.post("/saes/tiny/labels/findings/", follow=True))
     assert file.read_text() == "{"
+
+
+def test_who_types_while_a_file_is_imported_waits_and_so_does_a_second_import(sae):
+    rows = label_import.standing({sae.checkpoint_hash}, {2}).query  # SQLite has one writer at a time anyway
+    assert rows.select_for_update and rows.select_for_update_of == ("self",)
+    held = label_import.held(sae, {sae.checkpoint_hash}).query
+    assert held.select_for_update and held.order_by == ("pk",)
+
+
+def test_a_label_typed_between_reading_and_writing_is_found_at_the_second_try(sae, monkeypatch):
+    file = label_files.read(b'[{"feature": 2, "label": "theirs"}]', sae, "me")
+    new, own = label_import._new, {"weights": sae.checkpoint_hash, "width": 12, "author": "me"}
+
+    def typed_meanwhile(*args):
+        monkeypatch.setattr(label_import, "_new", new)
+        Judgement.objects.create(index=2, label="typed", kind=Judgement.Kind.PERSON, **own)
+        return new(*args)
+
+    monkeypatch.setattr(label_import, "_new", typed_meanwhile)
+    assert label_import.take(file, sae, Reader("me")).added == 1 and Judgement.objects.get().label == "theirs"
