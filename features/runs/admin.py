@@ -100,7 +100,7 @@ class WatchAdmin(admin.ModelAdmin):
         return self.has_add_permission(request)
 
     def has_delete_permission(self, request, obj=None):
-        return self.has_add_permission(request)
+        return request.user.has_perm("features.delete_watch")  # as where the site shows what it keeps
 
     def get_readonly_fields(self, request, obj=None):
         return ["path"] if obj else []

@@ -4,6 +4,7 @@ import html
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 
 from features.messages import BadRequest
@@ -112,3 +113,16 @@ def test_an_sae_goes_with_what_names_it_and_not_while_somebody_uses_it(client, m
     removal_of_runs.remove(Watch.objects.get())
     assert not SAE.objects.filter(pk=own.pk).exists() and not Comparison.objects.filter(pk=compared.pk).exists()
     assert not folder.exists()
+
+
+def test_what_was_read_is_removed_by_whom_may_delete_and_not_by_whom_may_compute(client, made_run):
+    made_run()
+    delete = f"{LIST}{Watch.objects.get().pk}/delete/"
+    bob = get_user_model().objects.create_user("bob", is_staff=True)
+    bob.user_permissions.add(Permission.objects.get(codename="add_job"))
+    client.force_login(bob)
+    assert client.get(LIST).status_code == 200
+    assert client.post(delete, {"post": "yes"}).status_code == 403 and Run.objects.exists()
+    bob.user_permissions.add(Permission.objects.get(codename="delete_watch"))
+    client.post(delete, {"post": "yes"})
+    assert not Run.objects.exists()
