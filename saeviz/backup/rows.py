@@ -100,11 +100,25 @@ def load(model, names: list[str], source) -> int:
     """Store the rows of such lines; how many. `model` is as it was when they were written."""
     fields = [next(f for f in model._meta.concrete_fields if f.attname == name) for name in names]
     count = 0
-    while batch := list(islice(source, AT_A_TIME)):
-        made = [model(**_values(fields, json.loads(line))) for line in batch]
-        model._base_manager.bulk_create(made)
-        count += len(made)
+    with _moments_as_written(fields):
+        while batch := list(islice(source, AT_A_TIME)):
+            made = [model(**_values(fields, json.loads(line))) for line in batch]
+            model._base_manager.bulk_create(made)
+            count += len(made)
     return count
+
+
+@contextmanager
+def _moments_as_written(fields):
+    """In the block no field takes the moment of being stored for its value."""
+    switches = [(f, name) for f in fields for name in ("auto_now", "auto_now_add") if getattr(f, name, False)]
+    for field, name in switches:
+        setattr(field, name, False)
+    try:
+        yield
+    finally:
+        for field, name in switches:
+            setattr(field, name, True)
 
 
 def _values(fields, row) -> dict:

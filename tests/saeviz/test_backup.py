@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from django.apps import apps
 from django.core.management import CommandError, call_command
 
 from features.importing import register
-from features.models import SAE, Corpus, Feature, Job, KeptActivations
+from features.models import SAE, Corpus, Feature, GradingAnswer, GradingSample, Job, KeptActivations
 from features.storage import relocation
 from saeviz.backup import archive, files, rows
 from saeviz.running import first_start
@@ -136,3 +137,15 @@ def test_a_start_asks_again_where_statistics_were_those_of_other_weights(tiny, s
     Job.objects.create(sae=tiny, tokens=9, state="cancelled")
     first_start.request_first_statistics()
     assert Job.objects.newest_first().first().state == "cancelled"
+
+
+def test_when_something_was_said_comes_back_as_it_was(db):
+    sample = GradingSample.objects.create(seed=1, saes=[], items=[])
+    answer = GradingAnswer.objects.create(sample=sample, grader="ann", number=0)
+    GradingAnswer.objects.update(changed=datetime(2020, 1, 2, tzinfo=UTC))
+    before, names = list(rows.lines(GradingAnswer)), rows.columns(GradingAnswer)
+    GradingAnswer.objects.all().delete()
+    assert rows.load(GradingAnswer, names, iter(before)) == 1
+    assert list(rows.lines(GradingAnswer)) == before
+    answer.save()  # from then on it is the moment of a change again
+    assert GradingAnswer.objects.get().changed.year > 2020
