@@ -40,7 +40,7 @@ def intruder(
     lines = {_text(text, row, position) for row, position in zip(rows, positions, strict=True)}
     if len(lines) < OWN:
         return None, f"No intruder question: it has {len(lines)} different examples, {OWN} are needed."
-    chosen = _different(rows, positions, text, random)
+    chosen = _different(rows, positions, len(own.examples.random.rows), text, random)
     share = float(shares[chosen].mean())
     strangers = [
         (abs(other_share - share), other_share, int(row), int(position))
@@ -70,11 +70,10 @@ def _examples(feature: FeatureStatistics) -> tuple[np.ndarray, np.ndarray, np.nd
     return rows, positions, np.abs(values) / max(feature.activity.maximum, 1e-30)
 
 
-def _different(rows, positions, text: CorpusText, random: np.random.Generator) -> list[int]:
-    """OWN of the examples, random positives first, no two of the same text."""
+def _different(rows, positions, drawn: int, text: CorpusText, random: np.random.Generator) -> list[int]:
+    """OWN of the examples, random positives (the first `drawn` of them) first, no two of the same text."""
     seen, chosen = set(), []
-    half = len(rows) // 2
-    for at in [*random.permutation(half), *(half + random.permutation(len(rows) - half))]:
+    for at in [*random.permutation(drawn), *(drawn + random.permutation(len(rows) - drawn))]:
         line = _text(text, rows[at], positions[at])
         if line not in seen and len(chosen) < OWN:
             seen.add(line)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from features.grading import controls, intruder, results, sample
 from features.jobs import leases, worker
 from features.models import Feature, GradingDraw, GradingSample, Judgement
 from features.storage import verdicts
+from tests import made_up
 
 from .. import shown
 from ..ask.conftest import with_kept
@@ -234,3 +236,23 @@ def test_panels_have_what_the_one_list_of_a_rare_feature_is_told_with(client, sa
     assert panel["population"]["tokens"] == shown.TOKENS  # “on 3 of 9,600 tokens”
     places = {line["place"] for line in panel["sequences"]["top"]}
     assert len(places) > 1  # lines of other rows are told apart, and the rows are not
+
+
+def test_random_positives_come_before_top_activations_however_many_there_are(sae):
+    class Text(dict):
+        """Each token says where it stands: no two lines are alike."""
+
+        def __missing__(self, row):
+            return None, [f"{row}:{at}" for at in range(made_up.LENGTH)], ()
+
+    records = {feature.index: feature for feature in shown.Collected(size=shown.COMPUTED).features()}
+    random, top = (group for group in (records[0].examples.random, records[0].examples.top))
+    fields = ("rows", "positions", "activations", "copies")
+    few = replace(random, **{name: getattr(random, name)[: intruder.OWN] for name in fields})
+    assert len(top.rows) > len(few.rows)
+    own = replace(records[0], examples=replace(records[0].examples, random=few))
+    drawn = {f"{row}:{at}" for row, at in zip(few.rows, few.positions, strict=True)}
+    for seed in range(5):
+        found, _ = intruder.intruder(own, [records[1]], lambda *place: True, Text(), np.random.default_rng(seed))
+        asked = [line["tokens"][line["position"]] for line in found.lines]
+        assert set(asked) - {asked[found.stranger]} == drawn
