@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from ..analysis.steps import lacking
-from ..engine.results import FEW, RARE_BELOW, Health, is_told
+from ..engine.results import FEW, LEAST_FEATURES, RARE_BELOW, Health, is_told
 from ..models import SAE
 from ..templatetags.formatting import figure, percent
 from .analysis import pending
@@ -75,7 +75,11 @@ def warning(sae: SAE) -> str | None:
 
 def _of_directions(sae: SAE, found: Health) -> list[HealthLine]:
     """What the weights tell."""
-    said = f"too few features fired to tell: 100 are needed, with an encoder column; {sae.d_sae:,} are there"
+    fired = sae.d_sae - sae.statistics.dead
+    said = (
+        f"too few features fired to tell: at least {LEAST_FEATURES} that fired, with an encoder column that is not "
+        f"zero, are needed; {fired:,} of {sae.d_sae:,} fired"
+    )
     if found.common_direction is not None:
         said = (
             f"mean cosine of each two encoder columns, of {found.directions:,} features that fired; near 0 is healthy. "

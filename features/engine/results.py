@@ -12,6 +12,7 @@ import numpy as np
 FEW = 10  # activations below which pages tell counts: a share of so few has no three digits
 DENSE_ABOVE = 0.1  # share of tokens above which a feature is called dense
 RARE_BELOW = 1e-4  # density below which a feature is ultra-rare
+LEAST_FEATURES = 100  # with encoder columns, of which a common direction is told
 LOSS_ROWS, QUICK_LOSS_ROWS = 256, 64  # that losses are measured on unless more are asked for; in quick results
 HIGHEST_CORRELATES, LOWEST_CORRELATES = 7, 3  # of a feature, kept at either end
 SHORT_CONTEXT = (10, 8)  # tokens before and after an example's chosen one that pages show first

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..results import RARE_BELOW, Encoders, Health
+from ..results import LEAST_FEATURES, RARE_BELOW, Encoders, Health
 from ..sae.sae import SparseAutoencoder
 from ..store.active_entries import ActiveEntries
 
-LEAST_FEATURES = 100  # of which a common direction is told
 APART_BELOW = 0.2  # cosine of encoder and decoder
 ALONG = 0.5  # cosine with the common direction
 DIRECTIONS, ROUNDS = 8, 30  # of the subspace iteration for the first singular direction

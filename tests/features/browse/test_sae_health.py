@@ -92,3 +92,10 @@ def test_ultra_rare_is_said_only_where_ten_activations_are_expected_of_such_a_fe
     page(500_000, **HEALTHY)
     table = client.get("/saes/tiny/features/?show=rare").content.decode()
     assert 'id="f1"' in table and "ultra-rare</span>" in table
+
+
+def test_where_too_few_fired_for_a_common_direction_it_says_how_many_are_needed_and_fired(page):
+    Statistics.objects.update(dead=5)
+    read = page(**HEALTHY | {"common_direction": None, "common_direction_rarest": None})
+    needed = "at least 100 that fired, with an encoder column that is not zero, are needed; 7 of 12 fired"
+    assert f"too few features fired to tell: {needed}" in read
