@@ -62,3 +62,9 @@ def test_files_are_made_once_for_each_version_and_not_at_all_where_nothing_can_b
     (tmp_path / "static" / "a.js").write_text("3")
     monkeypatch.setattr(static_files, "_made", lambda *_: (_ for _ in ()).throw(PermissionError()))
     assert static_files.folder() is None
+
+
+def test_no_paragraph_of_a_template_holds_what_would_end_it():
+    held = re.compile(r"<p\b[^>]*>(?:(?!</p>).)*?<(?:form|div|section|table|ul|ol|details|fieldset|p|h\d)\b", re.DOTALL)
+    templates = {path.name: path.read_text() for path in (static_files.paths.ROOT / "templates").rglob("*.html")}
+    assert templates and [name for name, text in templates.items() if held.search(text)] == []
