@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
+from django.contrib.auth import get_user_model
 
-from features.models import Checkpoint, Watch
+from features.models import Checkpoint, CheckpointTest, Claim, Watch
 from features.runs import warnings
 
 pytestmark = pytest.mark.django_db
@@ -141,3 +142,19 @@ def test_a_checkpoint_that_cannot_be_read_is_a_warning_with_its_step_and_a_mark(
     assert told == [f"could not be read: {said}"]
     Watch.objects.update(rules={"unreadable": None})
     assert data_of(client.get(run.get_absolute_url()), "run-data")["runs"][0]["faults"] == []
+
+
+def test_what_is_said_of_one_checkpoint_and_of_many_is_said_as_one_says_it(client, run):
+    says = {"kind": "density", "between": [0, 1]}
+    claim = Claim.objects.create(checkpoint_hash=at(run, 3).sae.checkpoint_hash, index=2, says=says)
+    Checkpoint.objects.update(path=__file__)  # there to be read
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    page = " ".join(client.get(f"/runs/{run.slug}/").content.decode().split())
+    assert "At 4 checkpoints some were not tested: they were made after these were read." in page
+    assert "These are read once more; what is known of them stays." in page
+    assert "the first, the last and one in every 10 checkpoints" in page
+    for n in range(3):
+        CheckpointTest.objects.create(claim=claim, checkpoint=at(run, n), holds=True)
+    page = " ".join(client.get(f"/runs/{run.slug}/").content.decode().split())
+    assert "At 1 checkpoint some were not tested: they were made after it was read." in page
+    assert "It is read once more; what is known of it stays." in page
