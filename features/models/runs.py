@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
@@ -70,10 +70,16 @@ class RunToken(models.Model):
 
 
 class RunQuerySet(models.QuerySet):
-    def with_checkpoints(self):
-        """Those with figures, and of how many checkpoints (`read`)."""
+    def counted(self):
+        """With how many checkpoints have figures (`read`) and how many are still to be read (`waiting`)."""
         measured = Q(checkpoints__same_as=None) & ~Q(checkpoints__measured=None)
-        return self.annotate(read=Count("checkpoints", filter=measured)).filter(read__gt=0)
+        unfinished = Q(checkpoints__state__in=Checkpoint.UNFINISHED)
+        counts = {"read": Count("checkpoints", filter=measured), "waiting": Count("checkpoints", filter=unfinished)}
+        return self.annotate(**counts).order_by(*self.model._meta.ordering)  # counts drop the order
+
+    def with_checkpoints(self):
+        """Those with figures, counted."""
+        return self.counted().filter(read__gt=0)
 
 
 class Run(models.Model):
@@ -109,9 +115,8 @@ class Run(models.Model):
         return reverse("features:run", args=[self.slug])
 
     def in_order(self):
-        """Checkpoints with figures in the order of training: by step, the newest state behind them all."""
-        measured = self.checkpoints.exclude(measured=None).filter(same_as=None)
-        return measured.order_by(F("step").asc(nulls_last=True), "appeared", "pk")
+        """Checkpoints with figures in the order of training."""
+        return self.checkpoints.in_order()
 
 
 class CheckpointQuerySet(QueuedWorkQuerySet):
@@ -121,6 +126,16 @@ class CheckpointQuerySet(QueuedWorkQuerySet):
         if Job.objects.unfinished().exclude(requested_how=OF_RUNS).exists():  # panels wait for them in turn
             waiting = waiting.filter(watch__patient=False)
         return waiting.order_by("-starred", F("step").desc(nulls_first=True), "-appeared", "pk")
+
+    def in_order(self):
+        """Those with figures in the order of training: by step, the newest state behind them all."""
+        measured = self.exclude(measured=None).filter(same_as=None)
+        return measured.order_by(F("step").asc(nulls_last=True), "appeared", "pk")
+
+    def newest_of_each(self, runs):
+        """The last in order of each of these runs that has one."""
+        of_run = self.filter(run=OuterRef("pk")).in_order().reverse().values("pk")[:1]
+        return self.filter(pk__in=runs.annotate(newest=Subquery(of_run)).order_by().values("newest"))
 
 
 class Checkpoint(QueuedWork):

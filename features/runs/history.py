@@ -122,19 +122,15 @@ def _turnover(checkpoints: list[Checkpoint]) -> dict:
     }
 
 
-def sweep(runs: list[Run]) -> list[dict]:
-    """Of each run its last checkpoint: L0 against what it recovers and explains."""
-    points = []
-    for run in runs:
-        last = run.in_order().last()
-        if last is None:
-            continue
-        names = ("l0", "l0_margin", "loss_recovered", "loss_recovered_margin", "explained_variance")
-        points.append(
-            {"name": run.name, "label": last.label, "url": run.get_absolute_url()}
-            | {name: last.figures.get(name) for name in names}
-        )
-    return points
+def sweep(pairs: list[tuple[Run, Checkpoint | None]]) -> list[dict]:
+    """Of each run its last checkpoint, which comes with it: L0 against what it recovers and explains."""
+    names = ("l0", "l0_margin", "loss_recovered", "loss_recovered_margin", "explained_variance")
+    return [
+        {"name": run.name, "label": last.label, "url": run.get_absolute_url()}
+        | {name: last.figures.get(name) for name in names}
+        for run, last in pairs
+        if last is not None
+    ]
 
 
 def feature_history(checkpoint: Checkpoint, index: int) -> dict:

@@ -21,28 +21,45 @@ from .intake.identity import differences
 
 PER_PAGE = 100
 MOST_CLAIMS = 300  # that a run's page lists
+MOST_FAILED = 20  # files that were not read, of each watch
 
 
 @require_safe
 def runs(request):
     """All runs, by the folder that they were found in; those of one place beside each other as a sweep."""
-    counted = Run.objects.annotate(
-        read=Count("checkpoints", filter=~Q(checkpoints__measured=None) & Q(checkpoints__same_as=None)),
-        waiting=Count("checkpoints", filter=Q(checkpoints__state__in=Checkpoint.UNFINISHED)),
-    )
-    watches = []
-    for watch in Watch.objects.prefetch_related():
-        own = list(counted.filter(watch=watch))
-        for run in own:
-            run.last = run.in_order().last()
-        said = differences(own)
-        for run in own:
-            run.differs = said[run.pk]
-        failed = watch.checkpoints.filter(state__in=Checkpoint.ENDED_EARLY, run=None)
-        waiting = watch.checkpoints.filter(state__in=Checkpoint.UNFINISHED, run=None).count()
-        watches.append({"watch": watch, "runs": own, "failed": failed[:20], "waiting": waiting})
-    data = {"sweep": history.sweep(list(Run.objects.all()))}
+    every = _with_last()
+    watches = [_watch(watch, [run for run in every if run.watch_id == watch.pk]) for watch in _counted_watches()]
+    data = {"sweep": history.sweep([(run, run.last) for run in every])}
     return render(request, "runs/runs.html", {"watches": watches, "data": data, "here": "runs"})
+
+
+def _with_last() -> list[Run]:
+    """All runs, counted, each with its last checkpoint (`last`, None where none has figures)."""
+    every = list(Run.objects.counted())
+    last = {each.run_id: each for each in Checkpoint.objects.newest_of_each(Run.objects.all())}
+    for run in every:
+        if (found := last.get(run.pk)) is not None:
+            found.run = run
+        run.last = found
+    return every
+
+
+def _counted_watches():
+    """With how many checkpoints of no run were not read (`failed`) and how many wait (`waiting`)."""
+    of_no_run = Q(checkpoints__run=None)
+    failed, waiting = (Q(checkpoints__state__in=states) for states in (Checkpoint.ENDED_EARLY, Checkpoint.UNFINISHED))
+    counts = {"failed": failed & of_no_run, "waiting": waiting & of_no_run}
+    counted = Watch.objects.annotate(**{name: Count("checkpoints", filter=of) for name, of in counts.items()})
+    return counted.order_by("created")
+
+
+def _watch(watch: Watch, own: list[Run]) -> dict:
+    """What the page of all runs says of a watch that is counted, and of its runs."""
+    said = differences(own)
+    for run in own:
+        run.differs = said[run.pk]
+    failed = watch.checkpoints.filter(state__in=Checkpoint.ENDED_EARLY, run=None).only("path", "error")
+    return {"watch": watch, "runs": own, "failed": failed[:MOST_FAILED] if watch.failed else []}
 
 
 @require_safe

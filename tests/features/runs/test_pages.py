@@ -2,11 +2,14 @@
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from features.models import Checkpoint, CheckpointTest, Claim, Watch
+from features.models import Checkpoint, CheckpointTest, Claim, Run, Watch
 from features.runs import warnings
 
 pytestmark = pytest.mark.django_db
@@ -158,3 +161,27 @@ def test_what_is_said_of_one_checkpoint_and_of_many_is_said_as_one_says_it(clien
     page = " ".join(client.get(f"/runs/{run.slug}/").content.decode().split())
     assert "At 1 checkpoint some were not tested: they were made after it was read." in page
     assert "It is read once more; what is known of it stays." in page
+
+
+def test_how_many_files_were_not_read_is_told_though_not_all_are_listed(client, run):
+    fault = {"watch": run.watch, "signature": "x", "appeared": at(run, 0).appeared, "state": "failed", "error": "Half."}
+    Checkpoint.objects.bulk_create(Checkpoint(path=f"/made/bad-{n}.pt", **fault) for n in range(23))
+    page = client.get("/runs/").content.decode()
+    assert "23 checkpoints were not read" in page and "The 20 found last:" in page and page.count("Half.") == 20
+    Checkpoint.objects.filter(path__startswith="/made/bad-1").delete()
+    assert "found last" not in client.get("/runs/").content.decode()
+
+
+def test_the_page_of_all_runs_asks_no_more_for_more_runs(client, run, made_run):
+    def asked():
+        with CaptureQueriesContext(connection) as found:
+            page = client.get("/runs/")
+        swept = [(each["name"], each["label"]) for each in data_of(page, "runs-data")["sweep"]]
+        assert swept == [(each.name, "4,000 tokens") for each in Run.objects.all()]
+        return len(found)
+
+    made_run(slug="second", created=run.created - timedelta(days=1))
+    two = asked()
+    for n in range(4):
+        made_run(slug=f"more-{n}")
+    assert asked() == two
