@@ -40,10 +40,8 @@ def gradings(request, slug):
         except (BadRequest, ValueError, OSError) as problem:
             messages.error(request, str(problem))
         return redirect("features:gradings", slug)
-    samples = [sample for sample in GradingSample.objects.all() if _is_of(sample, sae)]
-    for sample in samples:
-        done = sample.answers.filter(grader=reader.name).exclude(grade="").count() if reader else 0
-        sample.done, sample.size = done, len(sample.items)
+    named = GradingSample.objects.naming(sae.checkpoint_hash).counted(reader.name if reader else None)
+    samples = [sample for sample in named if _is_of(sample, sae)]
     context = {"sae": sae, "here": "grading", "reader": reader, "samples": samples, "others": _others(sae)}
     context |= {"size": SIZE, "least": LEAST, "most": MOST, "sign_in": sign_in(request.path)}
     context |= {"kinds": controls.KINDS, "controls": CONTROLS, "most_controls": controls.MOST}

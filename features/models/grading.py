@@ -1,14 +1,38 @@
 """Rows of blind grading: which features were drawn, and what each grader said of them."""
 
+import json
 import uuid
 
 from django.db import models
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from .corpus import Corpus
 from .jobs import QueuedWork
 from .judgements import Judgement
 from .sae import SAE
+
+
+class ArrayLength(models.Func):
+    """How many elements a JSON array has."""
+
+    function = "JSON_ARRAY_LENGTH"
+    output_field = models.IntegerField()
+
+    def as_postgresql(self, compiler, connection, **more):
+        return self.as_sql(compiler, connection, function="jsonb_array_length", **more)
+
+
+class GradingSampleQuerySet(models.QuerySet):
+    def naming(self, weights: str):
+        """Those that name such weights among what they are drawn from."""
+        return self.alias(told=Cast("saes", models.TextField())).filter(told__contains=json.dumps(weights))
+
+    def counted(self, grader: str | None):
+        """With how many items they have (`size`), not the items, and how many of them this grader graded (`done`)."""
+        graded = models.Q(answers__grader=grader) & ~models.Q(answers__grade="")
+        counts = {"size": ArrayLength("items"), "done": models.Count("answers", filter=graded)}
+        return self.annotate(**counts).order_by(*self.model._meta.ordering).defer("items")  # counts drop the order
 
 
 class GradingSample(models.Model):
@@ -21,6 +45,8 @@ class GradingSample(models.Model):
     seed = models.PositiveIntegerField()
     saes = models.JSONField(help_text="Those it is drawn from: slug, name, weights, and alive features by stratum.")
     items = models.JSONField(help_text="In the order they are shown: see grading/sample.py, Item.")
+
+    objects = GradingSampleQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from features.engine.model.verdict import TRUSTED
 from features.grading import controls, intruder, results, sample
@@ -256,3 +258,19 @@ def test_random_positives_come_before_top_activations_however_many_there_are(sae
         found, _ = intruder.intruder(own, [records[1]], lambda *place: True, Text(), np.random.default_rng(seed))
         asked = [line["tokens"][line["position"]] for line in found.lines]
         assert set(asked) - {asked[found.stranger]} == drawn
+
+
+def test_the_list_of_samples_asks_for_no_items_and_no_more_for_more_samples(client, sae):
+    def asked():
+        with CaptureQueriesContext(connection) as found:
+            page = client.get("/saes/tiny/grading/")
+        return page.context["samples"], [query["sql"] for query in found if "gradingsample" in query["sql"]]
+
+    client.post(f"{drawn(client)}0.json", {"grade": "clear"}, "application/json")
+    _, before = asked()
+    drawn(client, seed=4)
+    GradingSample.objects.create(name="of another", seed=1, saes=[{"weights": "other"}], items=[])
+    samples, statements = asked()
+    assert [(sample.done, sample.size) for sample in samples] == [(0, 6), (1, 6)]
+    assert len(statements) == len(before) == 1
+    assert samples[0].get_deferred_fields() == {"items"}
