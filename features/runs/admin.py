@@ -154,6 +154,10 @@ class CheckpointAdmin(QueuedWorkAdmin):
 
     list_display = ["id", "buttons", "run", "page", "progress", "path", "created"]
     list_filter = ["state", "run"]
+    list_select_related = [*QueuedWorkAdmin.list_select_related, "run"]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).defer("figures")
 
     @admin.display(description="page")
     def page(self, checkpoint):
@@ -169,6 +173,10 @@ class ComparisonAdmin(QueuedWorkAdmin):
     """Whole SAEs beside each other: how far each comparison is."""
 
     list_display = ["id", "buttons", "page", "other", "progress", "asked_for"]
+    list_select_related = [*QueuedWorkAdmin.list_select_related, "other"]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).defer("pairs")
 
 
 admin.site.register(Run, ReadOnly)

@@ -6,6 +6,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from features.messages import BadRequest
 from features.models import SAE, Checkpoint, Comparison, KeptActivations, Run, Statistics, Watch
@@ -126,3 +128,24 @@ def test_what_was_read_is_removed_by_whom_may_delete_and_not_by_whom_may_compute
     bob.user_permissions.add(Permission.objects.get(codename="delete_watch"))
     client.post(delete, {"post": "yes"})
     assert not Run.objects.exists()
+
+
+def test_lists_of_work_leave_what_they_do_not_show_in_the_database(client, made_run, tiny):
+    made_run()
+    fields = ("name", "path", "model_path", "model_name", "hook_point", "format", "d_in", "d_sae", "corpus")
+    for slug in ("second", "third"):
+        own = SAE.objects.create(**{name: getattr(tiny, name) for name in fields}, slug=slug)
+        Comparison.objects.create(sae=tiny, other=own, pairs=b"much")
+
+    def asked(address):
+        with CaptureQueriesContext(connection) as found:
+            assert client.get(address).status_code == 200
+        return [query["sql"] for query in found]
+
+    checkpoints = asked("/admin/features/checkpoint/")
+    comparisons = asked("/admin/features/comparison/")
+    assert not [sql for sql in checkpoints if '"figures"' in sql] and not [sql for sql in comparisons if "pairs" in sql]
+    made_run(slug="more")
+    Comparison.objects.create(sae=tiny, other=own, pairs=b"much")
+    assert len(asked("/admin/features/checkpoint/")) == len(checkpoints)
+    assert len(asked("/admin/features/comparison/")) == len(comparisons)
