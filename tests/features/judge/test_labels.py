@@ -318,3 +318,9 @@ def test_a_label_typed_between_reading_and_writing_is_found_at_the_second_try(sa
 
     monkeypatch.setattr(label_import, "_new", typed_meanwhile)
     assert label_import.take(file, sae, Reader("me")).added == 1 and Judgement.objects.get().label == "theirs"
+
+
+def test_the_page_says_which_columns_a_file_needs(client, sae):
+    assert "needs the column “feature” and one of “label”, “note”, “tags”, “grade”, “star”" in text_of(
+        client.get("/saes/tiny/labels/")
+    )
