@@ -180,7 +180,8 @@ def to_labels(request, key):
         if own is None or not own.grade:
             keep.change(sae, record["feature"], reader, {"grade": record["grade"]}, own.revision if own else 0)
             new += 1
-    messages.success(request, f"{new} grades were put on the features; those that had one from you keep it.")
+    put = f"{new:,} grade was" if new == 1 else f"{new:,} grades were"
+    messages.success(request, f"{put} put on the features; those that had one from you keep it.")
     return redirect("features:grading-result", key)
 
 

@@ -81,6 +81,17 @@ def _is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _counted(count: int, what: str) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{count:,} {what}" + "s" * (count != 1)
+
+
+def _taken(watch: Watch) -> str:
+    """What the site keeps of it."""
+    read, saes = removal.taken(watch)
+    return f"records of {size(read)}, panels of {_counted(saes, 'checkpoint')}"
+
+
 @admin.register(Watch)
 class WatchAdmin(admin.ModelAdmin):
     """Folders that are watched."""
@@ -117,15 +128,13 @@ class WatchAdmin(admin.ModelAdmin):
         obj.checkpoints.filter(state__in=Checkpoint.ENDED_EARLY).delete()
         if not obj.ended:
             found = watching.look(obj)
-            self.message_user(request, f"{len(found):,} checkpoints are queued; others follow as they appear.")
+            queued = _counted(len(found), "checkpoint") + (" is" if len(found) == 1 else " are")
+            self.message_user(request, f"{queued} queued; others follow as they appear.")
 
     def get_deleted_objects(self, objs, request):
         texts = []
         for watch in objs:
-            read, saes = removal.taken(watch)
-            texts.append(
-                f"{watch.path}: {watch.runs.count()} runs, records of {size(read)}, panels of {saes} checkpoints"
-            )
+            texts.append(f"{watch.path}: {_counted(watch.runs.count(), 'run')}, {_taken(watch)}")
         return texts, {}, set(), []
 
     def delete_model(self, request, obj):
@@ -144,8 +153,7 @@ class WatchAdmin(admin.ModelAdmin):
 
     @admin.display(description="takes")
     def takes(self, watch):
-        read, saes = removal.taken(watch)
-        return f"records of {size(read)}, panels of {saes} checkpoints"
+        return _taken(watch)
 
 
 @admin.register(Checkpoint)

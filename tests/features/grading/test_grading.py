@@ -274,3 +274,11 @@ def test_the_list_of_samples_asks_for_no_items_and_no_more_for_more_samples(clie
     assert [(sample.done, sample.size) for sample in samples] == [(0, 6), (1, 6)]
     assert len(statements) == len(before) == 1
     assert samples[0].get_deferred_fields() == {"items"}
+
+
+@pytest.mark.parametrize("count, said", [(1, "1 grade was put"), (2, "2 grades were put")])
+def test_how_many_grades_were_put_is_said_in_its_number(client, sae, count, said):
+    address = drawn(client)
+    for number in range(count):
+        client.post(f"{address}{number}.json", {"grade": "clear"}, "application/json")
+    assert said in text_of(client.post(f"{address}labels/", follow=True))

@@ -69,7 +69,7 @@ def test_what_a_run_takes_is_said_and_freed(client, made_run, tiny):
     Checkpoint.objects.filter(step=1000).update(sae=own)
     assert "records of 2.0 KiB" in client.get(LIST).content.decode()
     watch = Watch.objects.get()
-    assert "1 runs, records of 2.0 KiB" in client.get(f"{LIST}{watch.pk}/delete/").content.decode()
+    assert "1 run, records of 2.0 KiB" in client.get(f"{LIST}{watch.pk}/delete/").content.decode()
     client.post(f"{LIST}{watch.pk}/delete/", {"post": "yes"})
     assert not Watch.objects.exists() and not Run.objects.exists() and not Checkpoint.objects.exists()
     assert not SAE.objects.filter(slug="of-a-step").exists()
