@@ -88,3 +88,8 @@ def test_two_features_stand_side_by_side_with_how_alike_they_are(client, sae, mo
         token = line["row"] * 15 + line["start"] + line["position"] - 1  # rows begin with BOS
         assert token in both and line["other"] == pytest.approx(Kept.g[token], rel=1e-4)
         assert line["activation"] == pytest.approx(Kept.f[token], rel=1e-4)
+
+
+def test_what_stands_beside_nothing_says_so_in_its_title(client, sae):
+    told = client.get("/saes/tiny/features/11/compare/").content.decode()
+    assert "<title>#11 – Tiny – saeviz</title>" in told
