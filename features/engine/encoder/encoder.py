@@ -122,7 +122,8 @@ class Encoder:
 
     def _encode(self, hook: Tensor) -> CooEntries:
         self.calibrate(hook)
-        if not self.is_screened:
+        # Of no tokens there is nothing to be ruled out, and screens share their blocks out among them.
+        if not self.is_screened or not len(hook):
             return dense_entries(self.sae, hook, self._scratch)
         exact = EXACT.get(hook.device.type, exact_by_tensors)
         return exact(self.sae, self._tiles, hook, self.screen.candidates(hook))

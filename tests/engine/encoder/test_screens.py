@@ -168,6 +168,15 @@ def test_screened_activations_do_not_depend_on_what_is_encoded_beside_them(scree
     assert torch.equal(features[own], alone[0]) and torch.equal(values[own], alone[2])
 
 
+@pytest.mark.parametrize("screen", [*HERE, "off"])
+def test_of_no_tokens_nothing_is_active(screen):
+    """Rows without a BOS, of which every token is counted, leave none to be encoded again."""
+    h, W, b = _ordinary()
+    chosen = Encoder(_sae(W, b), screen)
+    chosen.calibrate(h)
+    assert [len(found) for found in chosen(h[:0])] == [0, 0, 0]
+
+
 def test_a_word_that_is_no_screen_is_refused():
     with pytest.raises(ValueError, match="'fast'.*auto, on, off, bfloat16, int8"):
         Encoder(_sae(*_ordinary()[1:]), "fast")
