@@ -145,6 +145,7 @@ def row_length(model_path, asked: int | None = None) -> int:
     if not 2 <= asked <= (longest or asked):
         to = f"2 to {longest:,}" if longest else "2 or more"
         raise token_rows.CorpusError(f"Rows of {asked:,} tokens were asked for; this model reads {to}.")
+    token_rows.refuse_longer(asked)
     return asked
 
 

@@ -4,6 +4,8 @@ import re
 
 from django.conf import settings
 
+from ..engine.corpus.errors import CorpusError
+from ..engine.corpus.token_rows import refuse_longer
 from ..engine.results import LOSS_ROWS
 from ..messages import BadRequest
 from ..models import SAE, Corpus, Job, JobPart
@@ -105,12 +107,18 @@ def _interrupted(wanted: Job) -> Job | None:
 
 
 def _checked_corpus(sae, corpus):
-    """Token rows are ids: made with another model's tokenizer, they would read as nonsense."""
+    """Token rows are ids: made with another model's tokenizer, they would read as nonsense. Rows of an earlier version
+    may be longer than positions are kept."""
+    again = f"with `manage.py add_corpus PATH --model {sae.model_path}`"
+    try:
+        refuse_longer(corpus.row_length)
+    except CorpusError as error:
+        raise BadRequest(f"The corpus '{corpus}': {error} Make one {again}.") from error
     own = sae.corpus.tokenizer
     if own and corpus.tokenizer and corpus.tokenizer != own:
         raise BadRequest(
             f"The corpus '{corpus}' was made with another tokenizer ({corpus.tokenizer[:12]}) than that of "
-            f"{sae} ({own[:12]}). Make one with `manage.py add_corpus PATH --model {sae.model_path}`."
+            f"{sae} ({own[:12]}). Make one {again}."
         )
     return corpus
 

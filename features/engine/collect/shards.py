@@ -17,7 +17,7 @@ import numpy as np
 from ..activity.correlations import Correlations, EncoderB, Moments
 from ..activity.health import health_and_encoders
 from ..activity.top_examples import TokenLayout
-from ..corpus.token_rows import counted_tokens, rows_needed
+from ..corpus.token_rows import counted_tokens, refuse_longer, rows_needed
 from ..files import whole_folder
 from ..results import LOSS_ROWS, Encoders, Health, Progress
 from ..sae.sae import SparseAutoencoder
@@ -69,10 +69,11 @@ def plan_shards(
     loss_rows: int = LOSS_ROWS,
 ) -> ShardPlan:
     """Of the first rows [n, length] that hold `tokens` counted tokens, but for `skipped` positions after BOS.
-    Raises NotEnoughTokens.
+    Raises NotEnoughTokens, and CorpusError for rows that are too long.
 
     The same on every machine: parts of one job are found by their number.
     """
+    refuse_longer(rows.shape[1])
     # Whole rows: the last one may bring more counted tokens than were asked for.
     counted = counted_tokens(rows[:, int(bos) + skipped :], special)
     used = rows_needed(counted, tokens)

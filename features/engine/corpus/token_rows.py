@@ -14,6 +14,7 @@ from .documents import Documents
 from .errors import CorpusError
 
 BATCH = 512  # documents tokenised at a time
+LONGEST = 2**15  # tokens of a row: positions are kept in int16
 LENGTH = 128  # tokens of a row, where the model reads as many and nobody asks for more
 
 
@@ -40,7 +41,7 @@ def build_rows(texts: Iterable[str], vocabulary: Vocabulary, length: int, bos: b
     """Pack texts into rows of `length` tokens: each text closed by EOS if the tokenizer has one, BOS in front of a row.
 
     The last, incomplete row is dropped. [rows, length] uint16, or uint32 for larger vocabularies. Raises
-    CorpusError when there is less text than one row.
+    CorpusError when there is less text than one row, or rows are longer than LONGEST.
     """
     return pack(_token_ids(texts, vocabulary), vocabulary, length, bos)
 
@@ -50,7 +51,14 @@ def pack(documents: Iterable[Sequence[int]], vocabulary: Vocabulary, length: int
     return _cut(_stream(documents, vocabulary)[0], vocabulary, length, bos)
 
 
+def refuse_longer(length: int) -> None:
+    """Raises CorpusError for rows longer than LONGEST: positions beyond would come out as others."""
+    if length > LONGEST:
+        raise CorpusError(f"Rows of {length:,} tokens: at most {LONGEST:,} are read. Make them shorter.")
+
+
 def _cut(stream: np.ndarray, vocabulary: Vocabulary, length: int, bos: bool) -> np.ndarray:
+    refuse_longer(length)
     if bos and vocabulary.bos_id is None:
         raise CorpusError("Rows should start with BOS, but the tokenizer names none. Build them with bos=False.")
     # BOS takes the first of a row's places.
@@ -111,7 +119,7 @@ def save_rows(path, rows: np.ndarray) -> str:
 def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
     """Token rows from a .npy of ids: rows as they are, one long sequence cut into rows of `length`.
 
-    Raises CorpusError where it holds no whole numbers, or ids that the vocabulary has not.
+    Raises CorpusError where it holds no whole numbers, ids that the vocabulary has not, or rows longer than LONGEST.
     """
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -119,6 +127,7 @@ def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
         raise CorpusError(stand_in(path) or f"Cannot read token ids from {path}: {reason(error)}") from error
     if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2) or not ids.size:
         raise CorpusError(f"{path} holds {ids.dtype} of shape {ids.shape}; whole numbers, 1-D or 2-D, are needed.")
+    refuse_longer(ids.shape[1] if ids.ndim == 2 else length)
     # All ids are looked at: one beyond the embedding would stop a pass over the corpus in its middle.
     lowest, highest = int(ids.min()), int(ids.max())
     if lowest < 0 or highest >= vocabulary.size:

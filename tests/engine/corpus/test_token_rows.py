@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from features.engine.collect.shards import plan_shards
 from features.engine.corpus import token_rows
 from features.engine.files import sha256
 from features.engine.model.vocabulary import Vocabulary
@@ -78,9 +79,28 @@ def test_ids_in_rows_stay_and_one_sequence_is_cut(tmp_path, vocabulary):
         (np.arange(3), "has 3 ids; one row needs 8"),
         (np.arange(3)[:, None], "rows of 1 token: nothing stands before or after it"),
         (np.array([["a"]], dtype=object), "Cannot read token ids"),
+        (np.ones((1, 40_000), int), "Rows of 40,000 tokens: at most 32,768 are read. Make them shorter"),
     ],
 )
 def test_ids_that_do_not_fit_name_both_numbers(tmp_path, vocabulary, ids, says):
     np.save(tmp_path / "ids.npy", ids, allow_pickle=True)
     with pytest.raises(token_rows.CorpusError, match=says):
         token_rows.rows_from_ids(tmp_path / "ids.npy", vocabulary, length=8)
+
+
+def test_rows_whose_positions_would_not_be_kept_are_refused(tmp_path, vocabulary):
+    np.save(tmp_path / "ids.npy", np.ones(40_000, int))
+    says = "Rows of 40,000 tokens: at most 32,768 are read"
+    with pytest.raises(token_rows.CorpusError, match=says):
+        token_rows.rows_from_ids(tmp_path / "ids.npy", vocabulary, length=40_000)
+    with pytest.raises(token_rows.CorpusError, match=says):
+        token_rows.build_rows(["a" * 50_000], vocabulary, length=40_000)
+    assert token_rows.build_rows(["a" * 50_000], vocabulary, length=2**15).shape == (1, 2**15)
+
+
+def test_longer_rows_of_an_earlier_version_are_opened_and_not_computed_on(tmp_path):
+    token_rows.save_rows(tmp_path / "rows.npy", np.ones((2, 40_000), np.uint16))
+    rows = token_rows.open_rows(tmp_path / "rows.npy")
+    assert rows.shape == (2, 40_000)
+    with pytest.raises(token_rows.CorpusError, match="at most 32,768 are read"):
+        plan_shards(rows, tokens=10, bos=False, special=set())

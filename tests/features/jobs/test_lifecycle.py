@@ -16,6 +16,7 @@ from features.engine.results import Cancelled, Progress
 from features.jobs import leases, lifecycle
 from features.jobs.requests import request_statistics
 from features.jobs.worker import run_job
+from features.messages import BadRequest
 from features.models import SAE, Job, Statistics, Verification
 from tests import made_up
 from tests.features.shown import store
@@ -53,6 +54,13 @@ def test_all_features_of_an_sae_are_computed_once_at_a_time(tiny, job):
         request_statistics(tiny)
     assert refused.value.job == job
     assert str(refused.value) == f"Job {job.pk} computes all features of Tiny already (queued)."
+
+
+def test_rows_longer_than_their_positions_are_kept_are_not_computed_on(tiny, sent):
+    type(tiny.corpus).objects.update(row_length=40_000)
+    tiny.corpus.refresh_from_db()
+    with pytest.raises(BadRequest, match=r"Rows of 40,000 tokens: at most 32,768 are read\. .*add_corpus PATH --model"):
+        request_statistics(tiny)
 
 
 def test_chosen_features_may_be_asked_for_meanwhile(tiny, job):
