@@ -17,6 +17,7 @@ from .hook_points import SITES
 from .unembedding import Unembedding
 
 SETTINGS = {"n_layers": 1, "act_fn": "gelu", "normalization_type": "LN"}  # of all models of this kind
+NEEDED = ("d_model", "n_heads", "d_head", "d_vocab", "n_ctx")  # that no model of this kind leaves out
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class OneBlockConfig:
     @classmethod
     def read(cls, config: dict) -> "OneBlockConfig | None":
         """None when the model is not of this kind: more layers, another norm, activation or position code. Raises
-        ModelError for settings that would change the model and are not read."""
+        ModelError for settings that would change the model and are not read, and for those that are missing."""
         fits = (
             config.get("n_layers") == 1
             and config.get("act_fn") == "gelu"
@@ -45,7 +46,9 @@ class OneBlockConfig:
         if not fits:
             return None
         tl_layout.check_settings(config)
-        return cls(**{name: config[name] for name in cls.__dataclass_fields__ if name in config})
+        sizes = tl_layout.stated(config, NEEDED)
+        eps = {} if config.get("eps") is None else {"eps": config["eps"]}
+        return cls(**sizes, d_mlp=tl_layout.mlp_width(config), **eps)
 
 
 class OneBlockModel:

@@ -139,12 +139,22 @@ def listed(names, most: int = 6) -> str:
     return ", ".join(names[:most]) + more
 
 
+def stated(config: dict, names) -> dict:
+    """What a config.json says under these names. Raises ModelError that names what it leaves out."""
+    missing = [name for name in names if config.get(name) is None]
+    if missing:
+        raise ModelError(f"config.json does not say {listed(missing)}. Add what the model was made with.")
+    return {name: config[name] for name in names}
+
+
+def mlp_width(config: dict) -> int:
+    """Neurons of a block: four times the model's width where nothing is said, as in transformer_lens."""
+    return config.get("d_mlp") or 4 * config["d_model"]
+
+
 def _expected(config: dict) -> dict[str, tuple]:
     """{name: shape} of all tensors that a model of this config has, the unembedding's bias left out."""
-    try:
-        c = {name: config[name] for name in ("d_model", "n_layers", "n_heads", "d_head", "n_ctx", "d_vocab")}
-    except KeyError as error:
-        raise ModelError(f"config.json does not say {error.args[0]}.") from error
+    c = stated(config, ("d_model", "n_layers", "n_heads", "d_head", "n_ctx", "d_vocab"))
     d_model, heads = c["d_model"], (c["n_heads"],)
     names = {"embed.W_E": (c["d_vocab"], d_model), "unembed.W_U": (d_model, c["d_vocab"])}
     if config.get("positional_embedding_type", "standard") == "standard":
@@ -167,7 +177,7 @@ def _norm(name: str, config: dict, width: int) -> dict[str, tuple]:
 
 
 def _mlp(name: str, config: dict, d_model: int) -> dict[str, tuple]:
-    d_mlp = config.get("d_mlp") or 4 * d_model
+    d_mlp = mlp_width(config)
     shapes = {"W_in": (d_model, d_mlp), "b_in": (d_mlp,), "W_out": (d_mlp, d_model), "b_out": (d_model,)}
     # SoLU models have a LayerNorm behind the activation.
     norm = {"ln.w": (d_mlp,), "ln.b": (d_mlp,)} if config.get("act_fn") == "solu_ln" else {}

@@ -187,3 +187,20 @@ def test_a_config_of_a_model_far_larger_than_its_files_is_refused_before_room_is
     (tmp_path / "config.json").write_text(json.dumps(said))
     with pytest.raises(ModelError, match="speaks of 268,847,161,344 weights at least, and the files beside it have 3"):
         language_model.load_model(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("said", [{}, {"d_mlp": None}])
+def test_an_mlp_whose_width_is_left_out_is_four_times_as_wide_as_the_model(tmp_path, monkeypatch, said):
+    monkeypatch.setattr(small, "D_MLP", 4 * small.D_MODEL)
+    config = small.write_model(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "d_mlp"} | said))
+    assert language_model.load_model(tmp_path, "cpu").hook_points["blocks.0.mlp.hook_post"] == 4 * small.D_MODEL
+
+
+@pytest.mark.parametrize("name", ["d_model", "n_heads", "d_head", "d_vocab", "n_ctx"])
+def test_what_the_config_of_a_one_block_model_does_not_say_is_named(tmp_path, name):
+    config = small.write_model(tmp_path)
+    for damaged in ({k: v for k, v in config.items() if k != name}, config | {name: None}):
+        (tmp_path / "config.json").write_text(json.dumps(damaged))
+        with pytest.raises(ModelError, match=f"config.json does not say {name}"):
+            language_model.opened_with(tmp_path)
