@@ -41,6 +41,10 @@ class SAEConfig:
             raise ValueError(f"Input norm {self.input_norm!r} is none of {', '.join(INPUT_NORMS)}.")
         if self.activation in CHOOSING and not (self.k and 0 < self.k <= self.d_sae):
             raise ValueError(f"{self.activation} keeps 1 to {self.d_sae:,} features per token, not {self.k}.")
+        if self.activation == "groupmax" and self.d_sae % self.k:
+            raise ValueError(
+                f"groupmax needs a k that divides its {self.d_sae:,} features into equal groups, not {self.k:,}."
+            )
 
 
 class SparseAutoencoder:

@@ -124,6 +124,11 @@ def test_top_k_needs_a_k_between_one_and_the_number_of_features(k):
         SAEConfig(D, H, activation="topk", k=k)
 
 
+def test_groups_have_to_be_equal():
+    with pytest.raises(ValueError, match="groupmax needs a k that divides its 12 features into equal groups, not 5"):
+        SAEConfig(D, H, activation="groupmax", k=5)
+
+
 def test_unknown_words_are_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="relu, jumprelu"):
         SAEConfig(D, H, activation="swish")
