@@ -233,7 +233,8 @@ def _of_entries(reading: RowsReading, records: np.ndarray) -> None:
         if not len(entries.values):
             continue
         record = records[entries.index]
-        record["maximum"], record["mean"] = entries.values.max(), entries.values.mean(dtype=np.float64)
+        sizes = np.abs(entries.values)
+        record["maximum"], record["mean"] = sizes.max(), sizes.mean(dtype=np.float64)
         if len(entries.values) >= FEW:
             record["flags"] = ONE_TOKEN * _is_mostly_one(ids[entries.tokens]) | ONE_POSITION * _is_mostly_one(
                 entries.tokens % width

@@ -1,9 +1,12 @@
 """Figures of a checkpoint against the slow obvious way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from features.engine.sae.sae import SparseAutoencoder
 from features.engine.training import measure, rows_pass
 from features.engine.training.record import BOS_ONLY, ONE_POSITION, ONE_TOKEN
 
@@ -65,6 +68,21 @@ def test_one_token_one_position_and_bos_alone_are_flagged(read, dense):
         assert not records["flags"][feature] & BOS_ONLY or count == 0
     figures = measure.with_records(measure.CheckpointFigures(), records)
     assert figures.one_token == (records["flags"] & ONE_TOKEN != 0).sum()
+
+
+def test_maximum_and_mean_of_activations_with_a_sign_are_of_sizes(subject, tmp_path):
+    sae = subject.sae
+    config = replace(sae.config, activation="abstopk", k=6)
+    signed = replace(subject, sae=SparseAutoencoder(config, *sae._weights()))
+    rows = small.corpus_rows(subject.vocabulary.size)
+    found = rows_pass.read_rows(signed, rows, tmp_path, bos=True)
+    f = signed.sae.encode(signed.activations(rows.astype(np.int64)))[:, 1:].numpy()
+    sizes = np.abs(f[~np.isin(rows[:, 1:], sorted(subject.vocabulary.special))])  # [tokens, d_sae]
+    _, records = measure.records_of(found)
+    assert (f < 0).any()
+    assert records["maximum"] == pytest.approx(sizes.max(0), rel=1e-3)
+    mean = sizes.sum(0) / np.maximum(1, (sizes > 0).sum(0))
+    assert records["mean"] == pytest.approx(mean, rel=1e-3)
 
 
 def test_a_bar_holds_what_its_list_holds_also_where_all_norms_are_1():
