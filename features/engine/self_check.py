@@ -15,7 +15,7 @@ from .encoder.encoder import Encoder
 from .model.hook_points import layer_of
 from .other_readings import MOST_ACTIVE, Fit, Reading, better_at, better_elsewhere, fit_of, fits_l0, trained_k
 from .subject import Subject
-from .variance import VarianceShares, variance_shares
+from .variance import VarianceShares, first_counted, variance_shares
 from .weights import summary
 
 TOKENS, LEAST_TOKENS = 2000, 1000  # looked at: the former, of a large model fewer, but never below the latter
@@ -81,7 +81,7 @@ def check_sae(
     h = counted_activations(subject, rows, counted)  # [tokens, d_in]
     fit = fit_of(subject.sae, h)
     figures = _figures(subject, rows, fit, len(h))
-    is_first = torch.from_numpy((counted & (counted.cumsum(1) == 1))[counted]).to(h.device)  # of its row, [tokens]
+    is_first = torch.from_numpy(first_counted(counted)[counted]).to(h.device)  # of its row, [tokens]
     figures["variance"] = variance_shares(subject.sae, h, is_first)
     if not _findings(figures, subject.d_sae):
         return SelfCheck(**figures)

@@ -6,6 +6,7 @@ The first token of a text and a few others carry activations some hundred times 
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from .sae.sae import SparseAutoencoder
@@ -21,6 +22,12 @@ class VarianceShares:
     first: float  # at the first counted position of each row
     outliers: float  # in the longest LONGEST of activations, at least one
     explained_without: float  # NaN where nothing is left, or it does not vary
+
+
+def first_counted(counted: np.ndarray) -> np.ndarray:
+    """Of each row the first position that is counted: behind BOS a row may go on with another special token, as rows
+    are cut anywhere. [n, length] bool twice"""
+    return counted & (counted.cumsum(1) == 1)
 
 
 def variance_shares(

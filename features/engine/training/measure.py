@@ -8,7 +8,7 @@ import torch
 
 from ..activity.health import health
 from ..sae.sae import SparseAutoencoder
-from ..variance import variance_shares
+from ..variance import first_counted, variance_shares
 from ..weights import summary
 from ..weights.decoder_neighbours import DecoderRows
 from .measure_bins import DENSITIES
@@ -189,9 +189,8 @@ def _variance(reading: RowsReading):
     encoder = reading.shard_pass.encoders[0]
     rebuilt = RebuiltRows(encoder, reading.entries, reading.layout, subject.vocabulary.special, rows)
     again = rebuilt(range(len(rows)), h)
-    counted = torch.from_numpy(_is_counted(reading)[rows]).to(h.device)  # [n, width]
-    is_first = torch.zeros_like(counted)
-    is_first[:, 0] = True
+    is_counted = _is_counted(reading)[rows]
+    counted, is_first = (torch.from_numpy(each).to(h.device) for each in (is_counted, first_counted(is_counted)))
     return variance_shares(subject.sae, h[:, first:][counted], is_first[counted], again[:, first:][counted])
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.engine import reference
 from features.engine.sae.sae import SparseAutoencoder
 from features.engine.training import measure, rows_pass
 from features.engine.training.record import BOS_ONLY, ONE_POSITION, ONE_TOKEN
@@ -83,6 +84,21 @@ def test_maximum_and_mean_of_activations_with_a_sign_are_of_sizes(subject, tmp_p
     assert records["maximum"] == pytest.approx(sizes.max(0), rel=1e-3)
     mean = sizes.sum(0) / np.maximum(1, (sizes > 0).sum(0))
     assert records["mean"] == pytest.approx(mean, rel=1e-3)
+
+
+def test_the_first_position_of_a_row_is_the_first_that_counts(subject, tmp_path):
+    rows = small.corpus_rows(subject.vocabulary.size)
+    rows[::2, 1] = 1  # a document ended just there: EOS behind BOS
+    shares = measure.health_of(rows_pass.read_rows(subject, rows, tmp_path, bos=True))
+    rows = rows[: measure.VARIANCE_ROWS]
+    counted = ~np.isin(rows, sorted(subject.vocabulary.special))
+    is_first = np.zeros_like(counted)
+    is_first[np.arange(len(rows)), counted.argmax(1)] = True
+    h = subject.activations(rows.astype(np.int64))[counted].double()
+    again = subject.sae.decode(subject.sae.encode(h.float())).double()
+    first, _, rest = reference.variance_shares(h, again, torch.from_numpy(is_first[counted]))
+    assert shares.variance_first == pytest.approx(float(first), rel=1e-4)
+    assert shares.explained_without == pytest.approx(float(rest), rel=1e-3)
 
 
 def test_a_bar_holds_what_its_list_holds_also_where_all_norms_are_1():
