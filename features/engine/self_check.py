@@ -75,7 +75,7 @@ def check_sae(
     front of `first` do not count.
     """
     progress = progress or (lambda sentence: None)
-    rows = first_rows(subject, rows, tokens or _tokens_to_check(subject))
+    rows = first_rows(subject, rows, tokens or _tokens_to_check(subject), first)
     progress(f"Self-check: {subject.hook_point}, {rows.size:,} tokens")
     counted = _counted(subject, rows, first)  # [n, length]
     h = counted_activations(subject, rows, counted)  # [tokens, d_in]
@@ -107,9 +107,10 @@ def recompute(subject: Subject, rows: np.ndarray, features, at_rows, positions) 
     return activations
 
 
-def first_rows(subject: Subject, rows: np.ndarray, tokens: int) -> np.ndarray:
-    """The first rows that hold so many counted tokens; all where there are fewer."""
-    counted = counted_tokens(rows[:tokens], subject.vocabulary.special)
+def first_rows(subject: Subject, rows: np.ndarray, tokens: int, first: int = 0) -> np.ndarray:
+    """The first rows that hold so many counted tokens from position `first` on; all where there are fewer."""
+    # A row without a counted token is rare: so many rows hold about as many tokens, or more.
+    counted = counted_tokens(rows[:tokens, first:], subject.vocabulary.special)
     return rows[: rows_needed(counted, min(tokens, int(counted.sum())))]
 
 

@@ -35,8 +35,10 @@ def variance_shares(
 ) -> VarianceShares:
     """Of activations h [tokens, d_in]; is_first [tokens] bool; `rebuilt` h' where it is known.
 
-    Same as reference.variance_shares: float32 rounding of h'.
+    Same as reference.variance_shares: float32 rounding of h'. NaN where there is no token.
     """
+    if not len(h):
+        return VarianceShares(float("nan"), float("nan"), float("nan"))
     error = h.new_zeros(len(h)).double()
     for start in range(0, len(h), TOKENS_AT_ONCE):
         part = h[start : start + TOKENS_AT_ONCE]

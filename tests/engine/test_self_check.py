@@ -163,3 +163,14 @@ def test_a_subject_of_another_width_is_refused_before_any_of_this(small_folder, 
     small.write_sae(tmp_path, d_in=small.D_MODEL)
     with pytest.raises(ValueError, match="The SAE reads 16 values, blocks.0.mlp.hook_post has 24"):
         Subject.load(small_folder / "model", tmp_path, small.HOOK, device="cpu")
+
+
+def test_tokens_in_front_of_the_first_that_counts_are_none_of_those_looked_at(subject, rows):
+    skipped = rows.shape[1] - 4  # of each row at most four tokens count
+    assert 48 <= self_check.check_sae(subject, rows, tokens=48, first=skipped).tokens < 48 + 4
+
+
+def test_rows_without_a_counted_token_say_so_in_figures(subject):
+    checked = self_check.check_sae(subject, np.ones((3, small.LENGTH), np.uint16))
+    assert checked.tokens == 0 and checked.explained_variance is None and not checked.passed
+    assert checked.to_dict()["variance"] == {"first": None, "outliers": None, "explained_without": None}
