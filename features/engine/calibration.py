@@ -31,21 +31,27 @@ class Calibration:
 
 
 def calibrate(
-    subject: Subject, rows: np.ndarray, answers: dict, read: Callable[[dict], SparseAutoencoder]
+    subject: Subject, rows: np.ndarray, answers: dict, read: Callable[[dict], SparseAutoencoder], first: int = 0
 ) -> Calibration:
-    """What `rows` [n, length] tell of an SAE that was read with `answers`; `read(answers)` reads it with others."""
+    """What `rows` [n, length] tell of an SAE that was read with `answers`; `read(answers)` reads it with others.
+    Positions of rows in front of `first` do not count."""
     done = Calibration(subject, dict(answers))
     for choose in (_scale, _threshold):
-        done = choose(done, rows, read)
+        done = choose(done, rows, read, first)
     return done
 
 
-def _scale(done: Calibration, rows: np.ndarray, read) -> Calibration:
+def _sample(subject: Subject, rows: np.ndarray, tokens: int, first: int) -> Tensor:
+    """Activations at the hook point on the first counted tokens, about so many. [n, d_in]"""
+    return counted_activations(subject, first_rows(subject, rows, tokens, first), first)
+
+
+def _scale(done: Calibration, rows: np.ndarray, read, first: int) -> Calibration:
     """The scaling factor that explains most, where one is to be measured."""
     sae = done.subject.sae
     if not sae.config.provenance.get("measures_scale"):
         return done
-    h = counted_activations(done.subject, first_rows(done.subject, rows, TOKENS_FOR_OTHERS))
+    h = _sample(done.subject, rows, TOKENS_FOR_OTHERS, first)
     unit = unit_scale(sae, h)
     explained = {
         scale: fit_of(scaled(sae, scale), h).explained_variance for scale in {1.0, *(unit * f for f in FACTORS)}
@@ -62,13 +68,13 @@ def _scale(done: Calibration, rows: np.ndarray, read) -> Calibration:
     return _with(done, read, note, scaling_factor=f"{best:.6g}")
 
 
-def _threshold(done: Calibration, rows: np.ndarray, read) -> Calibration:
+def _threshold(done: Calibration, rows: np.ndarray, read, first: int) -> Calibration:
     """The threshold that lets k features be active on average, where the file's own has not settled."""
     sae, said = done.subject.sae, done.subject.sae.config.provenance.get("batch_topk")
     if not said or said["settled"] and done.answers.get("threshold") != "k_on_average" or not said["k"]:
         return done
     k, stored = said["k"], said["threshold"]
-    h = counted_activations(done.subject, first_rows(done.subject, rows, TOKENS))
+    h = _sample(done.subject, rows, TOKENS, first)
     learnt = stored is not None and stored >= 0
     own = fit_of(sae, h) if learnt else None
     if learnt and fits_l0(sae, own.l0) and done.answers.get("threshold") != "k_on_average":

@@ -78,7 +78,7 @@ def check_sae(
     rows = first_rows(subject, rows, tokens or _tokens_to_check(subject), first)
     progress(f"Self-check: {subject.hook_point}, {rows.size:,} tokens")
     counted = _counted(subject, rows, first)  # [n, length]
-    h = counted_activations(subject, rows, counted)  # [tokens, d_in]
+    h = counted_activations(subject, rows, first)  # [tokens, d_in]
     fit = fit_of(subject.sae, h)
     figures = _figures(subject, rows, fit, len(h))
     is_first = torch.from_numpy(first_counted(counted)[counted]).to(h.device)  # of its row, [tokens]
@@ -114,11 +114,10 @@ def first_rows(subject: Subject, rows: np.ndarray, tokens: int, first: int = 0) 
     return rows[: rows_needed(counted, min(tokens, int(counted.sum())))]
 
 
-def counted_activations(subject: Subject, rows: np.ndarray, counted: np.ndarray | None = None) -> Tensor:
-    """Activations at the hook point on tokens of rows [n, length] that are `counted` (bool, likewise); if not given, on
-    all but special ones. [tokens, d_in]"""
-    counted = _counted(subject, rows) if counted is None else counted
-    parts = []
+def counted_activations(subject: Subject, rows: np.ndarray, first: int = 0) -> Tensor:
+    """Activations at the hook point on tokens of rows [n, length], those from position `first` of their row on that are
+    not special. [tokens, d_in]"""
+    counted, parts = _counted(subject, rows, first), []
     for start in range(0, len(rows), summary.ROWS_AT_ONCE):
         ids = subject.tokens(rows[start : start + summary.ROWS_AT_ONCE].astype(np.int64))  # [<= ROWS_AT_ONCE, length]
         chosen = torch.from_numpy(counted[start : start + summary.ROWS_AT_ONCE]).to(subject.device)

@@ -230,10 +230,10 @@ def check_import(
     rows = open_rows(plan.corpus.path if built is None else built.path)
     if built is not None:
         built.measured()  # what it is registered with, in one step
-    calibrated = calibrate(subject, rows, plan.answers, lambda answers: read_sae(plan.path, answers=answers))
-    subject = calibrated.subject
     read = plan.corpus or built
     first = read.bos + read.skipped  # the first position of a row that counts
+    calibrated = calibrate(subject, rows, plan.answers, lambda answers: read_sae(plan.path, answers=answers), first)
+    subject = calibrated.subject
     facts = facts_from(subject, plan.model_path)
     if not self_check_follows:
         facts |= {"self_check": self_check.check_sae(subject, rows, progress=say, first=first).to_dict()}
