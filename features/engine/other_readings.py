@@ -175,9 +175,9 @@ def fits_l0(sae: SparseAutoencoder, l0: float) -> bool:
 
 def scaled(sae: SparseAutoencoder, scale: float) -> SparseAutoencoder:
     """The same weights, if they were trained on activations times `scale`: as `assemble` folds a scaling factor in,
-    up to the unit of f where the SAE rescales by decoder norms."""
+    up to the unit of f where the SAE rescales by decoder norms. Of one without an input norm, or centred."""
     weights = (sae.W_enc * scale, sae.W_dec / scale, sae.b_enc, sae.b_dec / scale, sae.threshold)
-    return SparseAutoencoder(replace(sae.config, input_norm="none"), *weights)
+    return SparseAutoencoder(sae.config, *weights)
 
 
 def unit_scale(sae: SparseAutoencoder, h: Tensor) -> float:

@@ -174,3 +174,15 @@ def test_rows_without_a_counted_token_say_so_in_figures(subject):
     checked = self_check.check_sae(subject, np.ones((3, small.LENGTH), np.uint16))
     assert checked.tokens == 0 and checked.explained_variance is None and not checked.passed
     assert checked.to_dict()["variance"] == {"first": None, "outliers": None, "explained_without": None}
+
+
+def test_scaled_weights_of_a_centred_reading_are_judged_with_the_mean_that_was_taken_out(subject, model, rows):
+    sae = principal(model, rows, RESIDUAL)
+    h = model.activations(torch.from_numpy(rows.astype(np.int64)), RESIDUAL).flatten(0, 1)
+    h = h - h.mean(0) + 5  # a mean of each token, which the SAE does not explain
+    centred = SparseAutoencoder(replace(sae.config, input_norm="center"), *sae._weights())
+    one, other = other_readings.scaled(centred, 2.0), other_readings.scaled(sae, 2.0)
+    mean = h.mean(-1, keepdim=True)
+    torch.testing.assert_close(one.encode(h), other.encode(h - mean), rtol=1e-4, atol=1e-4)
+    f = one.encode(h)
+    torch.testing.assert_close(one.decode(f, h), (f @ sae.W_dec + sae.b_dec) / 2 + mean, rtol=1e-4, atol=1e-4)
