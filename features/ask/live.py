@@ -62,5 +62,6 @@ def near(request, sae, asked: Asked, others: list[int]) -> dict:
         cosines = decoder_cosines(subject.sae, asked.feature, others)
     records = feature_json.records(row=rows, position=positions, pre_activation=values, bar=bars)
     for record in records:  # what is asked for may be more than what makes it active
-        record["bar"] = max(record["bar"], float(least))
+        if least:
+            record["bar"] = max(record["bar"], float(least))
     return {"misses": records, "cosines": dict(zip(others, feature_json.numbers(cosines), strict=True))}

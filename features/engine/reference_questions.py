@@ -99,13 +99,15 @@ def fired_instead(a, m, i):  # [tokens, d_sae], [tokens]; {feature: (n(not a_i, 
     return dict(sorted(found.items(), key=lambda item: (-item[1][0], -item[1][2], item[0])))
 
 
-def bar(activation, f, i, k=None, threshold=None):  # [d_sae] activations on one token
-    """What the size of p_i has to exceed on a token for feature i to be active."""
+def bar(activation, p, i, k=None, threshold=None):  # [d_sae] pre-activations on one token
+    """What p_i has to exceed on a token for feature i to be active; for abstopk, what its size has to."""
     if activation in ("topk", "signed_topk", "abstopk"):
-        return min((abs(float(x)) for x in f if x != 0), default=0.0)
+        p = p.abs() if activation == "abstopk" else p
+        kth = float(p.sort(descending=True).values[k - 1])
+        return max(0.0, kth) if activation == "topk" else kth
     if activation == "groupmax":
-        size = len(f) // k
-        return float(f[i // size * size : (i // size + 1) * size].max())
+        size = len(p) // k
+        return max(0.0, float(p[i // size * size : (i // size + 1) * size].max()))
     return max(0.0, float(threshold[i])) if threshold is not None else 0.0
 
 

@@ -90,12 +90,15 @@ def test_who_fired_instead():
 
 
 def test_what_a_pre_activation_has_to_exceed():
-    f = T(0, 2, -3, 0)
-    assert reference_questions.bar("topk", f, 0) == 2  # the least that was kept
-    assert reference_questions.bar("groupmax", f, 0, k=2) == 2 and reference_questions.bar("groupmax", f, 3, k=2) == 0
-    assert reference_questions.bar("jumprelu", f, 1, threshold=T(0.1, 0.7, 0, -1)) == pytest.approx(0.7)
-    assert reference_questions.bar("jumprelu", f, 3, threshold=T(0.1, 0.7, 0, -1)) == 0
-    assert reference_questions.bar("relu", f, 0) == 0
+    p = T(-0.1, 2, -3, -1)
+    # The k-th largest, with a ReLU at least 0; by size -3 is the largest.
+    assert reference_questions.bar("topk", p, 0, k=1) == 2 and reference_questions.bar("topk", p, 0, k=2) == 0
+    assert reference_questions.bar("signed_topk", p, 3, k=2) == pytest.approx(-0.1)
+    assert reference_questions.bar("abstopk", p, 0, k=1) == 3 and reference_questions.bar("abstopk", p, 0, k=3) == 1
+    assert reference_questions.bar("groupmax", p, 0, k=2) == 2 and reference_questions.bar("groupmax", p, 3, k=2) == 0
+    assert reference_questions.bar("jumprelu", p, 1, threshold=T(0.1, 0.7, 0, -1)) == pytest.approx(0.7)
+    assert reference_questions.bar("jumprelu", p, 3, threshold=T(0.1, 0.7, 0, -1)) == 0
+    assert reference_questions.bar("relu", p, 0) == 0
 
 
 def test_how_well_texts_are_told_apart():

@@ -38,7 +38,7 @@ LEVELS = [
     "features/engine/text",
     "features/engine/sae/checkpoint.py",
     "features/engine/sae/layouts features/engine/sae/description.py",
-    "features/engine/sae/reading",
+    "features/engine/sae/reading features/engine/sae/bars.py",
     "features/engine/sae/sae.py",
     "features/engine/kernels",
     "features/engine/kernels/numba features/engine/kernels/triton",

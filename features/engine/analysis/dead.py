@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from ..sae.sae import SparseAutoencoder
+from ..sae.bars import against_threshold
 from ..subject import Subject
 
 BATCH_TOKENS = 2048
@@ -69,22 +68,3 @@ def nearest(
         if progress:
             progress(begin + len(batch), len(chosen))
     return Nearest(np.asarray(dead), *found[0], *found[1], on_bos, tokens)
-
-
-def against_threshold(sae: SparseAutoencoder, h: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Pre-activations of some features, and what each has to exceed: 0 or its own threshold; where the activation
-    chooses, the least of those that were chosen on the token. h [tokens, d_in] -> [tokens, n] twice"""
-    kind, k = sae.config.activation, sae.config.k
-    if kind in ("topk", "signed_topk", "abstopk", "groupmax"):
-        p = sae.pre_activations(h)  # [tokens, d_sae]
-        p = p.abs() if kind == "abstopk" else p
-        if kind == "groupmax":
-            # A group is d_sae / k features next to one another.
-            floor = p.unflatten(-1, (k, -1)).amax(-1)[:, features // (p.shape[1] // k)]  # [tokens, n]
-        else:
-            # The least of the k largest: what a feature has to exceed to be among those that are chosen.
-            floor = p.topk(k, dim=-1).values[:, -1:].expand(-1, len(features))  # [tokens, n]
-        return p[:, features], floor if kind in ("signed_topk", "abstopk") else floor.clamp_min(0)
-    p = sae.pre_activations(h, features)
-    floor = sae.floor[features] if kind == "jumprelu" else torch.zeros_like(p[0])
-    return p, floor.expand_as(p)

@@ -3,18 +3,17 @@
 import numpy as np
 import torch
 
+from ..sae.bars import against_threshold
 from ..sae.sae import SparseAutoencoder
 from ..subject import Subject
-
-TOPK = ("topk", "signed_topk", "abstopk")
 
 
 @torch.no_grad()
 def near_misses(subject: Subject, rows: np.ndarray, positions: np.ndarray, feature: int):
     """Pre-activations p of a feature on one token of each row, and the bar. [n, length] ids, [n] -> [n], [n] float32
 
-    The bar: 0 or the threshold; of top-k the smallest activation on the token, of a group's maximum the largest in its
-    group. Same as reference_questions.bar: float32 rounding.
+    The bar: 0 or the threshold; of top-k the k-th largest on the token, of a group's maximum the largest in its group,
+    both at least 0 where a ReLU comes last. Same as reference_questions.bar: float32 rounding.
     """
     hook = subject.activations(rows)  # [n, length, d_in]
     h = hook[torch.arange(len(rows)), torch.as_tensor(positions)]  # [n, d_in]
@@ -23,14 +22,8 @@ def near_misses(subject: Subject, rows: np.ndarray, positions: np.ndarray, featu
 
 
 def bar(sae: SparseAutoencoder, h: torch.Tensor, feature: int) -> torch.Tensor:
-    """What the size of a pre-activation has to exceed on each token. [n, d_in] -> [n]"""
-    if sae.config.activation in TOPK:
-        sizes = sae.encode(h).abs()  # [n, d_sae]
-        return torch.where(sizes > 0, sizes, torch.inf).amin(1).nan_to_num(posinf=0.0)
-    if sae.config.activation == "groupmax":
-        group = sae.encode(h).unflatten(1, (sae.config.k, -1))  # [n, k, d_sae / k]
-        return group[:, feature // group.shape[2]].amax(1)
-    return sae.floor[feature].expand(len(h))
+    """What a pre-activation has to exceed on each token; for abstopk, what its size has to. [n, d_in] -> [n]"""
+    return against_threshold(sae, h, torch.tensor([feature], device=sae.device))[1][:, 0]
 
 
 def decoder_cosines(sae: SparseAutoencoder, feature: int, others: list[int]) -> np.ndarray:

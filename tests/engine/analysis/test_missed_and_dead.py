@@ -7,6 +7,7 @@ import torch
 from features.engine import reference_analysis as reference
 from features.engine.analysis import dead as dead_features
 from features.engine.analysis import missed
+from features.engine.sae.bars import against_threshold
 from features.engine.sae.sae import SAEConfig, SparseAutoencoder
 
 from ..small import LENGTH
@@ -69,7 +70,7 @@ def test_a_feature_is_active_just_where_it_is_above_what_it_is_held_against(kind
     config = SAEConfig(6, 12, kind, k=None if "relu" in kind else 4)
     sae = SparseAutoencoder(config, W, W.t(), b, torch.zeros(6), threshold)
     h = torch.randn(50, 6, generator=g)
-    values, floors = dead_features.against_threshold(sae, h, torch.tensor([0, 3, 11]))
+    values, floors = against_threshold(sae, h, torch.tensor([0, 3, 11]))
     active = sae.encode(h)[:, [0, 3, 11]] != 0
     reached = (
         values > floors if "relu" in kind else (values >= floors) & ((values > 0) | ("abs" in kind) | ("sig" in kind))

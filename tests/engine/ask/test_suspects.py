@@ -42,8 +42,10 @@ def test_suspects_are_those_of_the_dense_activations(text, tmp_path, written):
 
 
 @pytest.mark.parametrize(
-    "activation, k", [("relu", None), ("jumprelu", None), ("topk", 3), ("abstopk", 3), ("groupmax", 4)]
-)
+    "activation, k",
+    [("relu", None), ("jumprelu", None), *((kind, k) for kind in ("topk", "signed_topk", "abstopk") for k in (3, 9)),
+     ("groupmax", 4)],
+)  # fmt: skip
 def test_the_bar_is_what_a_pre_activation_has_to_exceed(activation, k):
     rng = torch.Generator().manual_seed(1)
     threshold = torch.linspace(-0.5, 2, 12) if activation == "jumprelu" else None
@@ -56,7 +58,12 @@ def test_the_bar_is_what_a_pre_activation_has_to_exceed(activation, k):
     f, p = sae.encode(h), sae.pre_activations(h, list(range(12)))
     for i in range(12):
         bars = bar(sae, h, i)
-        expected = [reference_questions.bar(activation, row, i, k, threshold) for row in f]
+        expected = [reference_questions.bar(activation, row, i, k, threshold) for row in p]
         torch.testing.assert_close(bars, torch.tensor(expected), rtol=0, atol=0)
         size = p[:, i].abs() if activation == "abstopk" else p[:, i]
         assert (f[:, i] == 0)[size < bars].all() and (f[:, i] != 0)[size > bars].all()
+        # No higher than it has to be: what is not active is raised above it, and it is.
+        for token in (f[:, i] == 0).nonzero()[:, 0].tolist():
+            raised = p[token].clone()
+            raised[i] = bars[token] + 1e-4
+            assert sae.activate(raised)[i] != 0
