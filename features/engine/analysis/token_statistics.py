@@ -174,9 +174,9 @@ class Sweep:
         counts, sums, occurrences = self.counts[ids], self.sums[ids], self.occurrences[place][ids]
         self.counts[ids], self.sums[ids] = 0, 0
         # Of tokens with few activations, that it fires on all of them says little.
-        often, some = np.full(len(counts), -1.0), counts >= LEAST_MEETINGS
-        often[some] = wilson(counts[some], occurrences[some])[0]
-        shown = np.unique(np.concatenate([_highest(key, TOKENS) for key in (counts, sums, often)]))
+        some = np.flatnonzero(counts >= LEAST_MEETINGS)
+        often = some[_highest(wilson(counts[some], occurrences[some])[0], TOKENS)]
+        shown = np.unique(np.concatenate([_highest(counts, TOKENS), _highest(sums, TOKENS), often]))
         shown = shown[np.argsort(-counts[shown], kind="stable")]
         return counts, sums, TokenShares(ids[shown], counts[shown], sums[shown], occurrences[shown])
 

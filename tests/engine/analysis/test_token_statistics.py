@@ -125,3 +125,24 @@ def test_positions_and_kinds_are_shares_of_the_tokens_there(found, everywhere, k
             assert own == pytest.approx(float((a & (kinds == k)).sum() / a.sum()))
             assert weighted == pytest.approx(float(f[kinds == k, one.index].abs().sum() / f[:, one.index].abs().sum()))
             assert of_kind == pytest.approx(float((a & (kinds == k)).sum() / (counted & (kinds == k)).sum()))
+
+
+def test_a_token_that_meets_a_feature_less_than_five_times_is_shown_for_its_weight_alone(found, everywhere):
+    f, ids, rows, counted = everywhere
+    left_out = 0
+    for one in alive(found):
+        for place, by in PLACES.items():
+            there = reference.beside(ids, counted, rows, by)
+            a = (f[:, one.index] != 0) & (there >= 0)
+            every = torch.bincount(there[a])
+            sizes = torch.bincount(there[a], f[a, one.index].abs().double(), len(every))
+            by_weight = {
+                v for key in (every, sizes) for v in torch.sort(key, descending=True, stable=True).indices.tolist()[:8]
+            }
+            shown = one.places[place]
+            rare = shown.tokens[shown.counts < statistics.LEAST_MEETINGS].tolist()
+            # Sizes are summed in float32 and in float64: of equal ones either may be shown.
+            least = sizes.sort(descending=True).values[:8].min() if len(sizes) else 0
+            assert all(v in by_weight or float(sizes[v]) >= float(least) * (1 - 1e-5) for v in rare)
+            left_out += len(torch.nonzero(every)) - len(shown.tokens)
+    assert left_out > 100
