@@ -377,3 +377,13 @@ def test_a_models_files_are_called_what_they_are_too_and_nothing_advises_to_trus
     (tmp_path / "ids.npy").write_bytes(pickle.dumps({"ids": [1, 2]}))  # numpy's words: "If you trust the file …"
     with pytest.raises(CorpusError, match="its bytes are not those of such a file"):
         open_rows(tmp_path / "ids.npy")
+
+
+@pytest.mark.parametrize(
+    ("answers", "learnt"), [({}, True), ({"threshold": "per_token"}, False), ({"threshold": "0.9"}, False)]
+)
+def test_a_note_speaks_of_the_threshold_learnt_where_that_one_is_read(tmp_path, answers, learnt):
+    cfg = {"d_in": D, "d_sae": H, "architecture": "batchtopk", "k": K}
+    w = four() | {"topk_threshold": torch.tensor(0.01, dtype=torch.float64)}
+    sae = read_sae(write(tmp_path, "sae_weights.safetensors", w, cfg=cfg), answers=answers)
+    assert any("the threshold learnt so far" in note for note in sae.config.provenance["notes"]) == learnt

@@ -77,10 +77,11 @@ def _activation(checkpoint, answers, cfg, result):
         result.threshold_is_log = checkpoint.has("log_threshold")
         result.threshold = "log_threshold" if result.threshold_is_log else "threshold"
     if kind in BATCH:
-        result.notes.append(f"{kind}: a feature is active above the threshold learnt so far, as in the saved SAE.")
         # A file without it lacks a tensor of the formula: named later, as all others that are missing.
         stored = first(checkpoint.number("topk_threshold"), 0.0)
         batch_topk.choose(answers, result, "topk_threshold", stored, cfg.get("k"))
+        if result.threshold == "topk_threshold":  # not another one, or k of each token, as was answered
+            result.notes.append(f"{kind}: a feature is active above the threshold learnt so far, as in the saved SAE.")
         result.ignored += ("topk_threshold",)
     # Later trainers rescale unless told otherwise; finished SAEs and all before version 6 do not.
     training = kind in BATCH or result.format == "saelens-training"
