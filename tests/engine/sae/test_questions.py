@@ -95,6 +95,8 @@ def test_answers_from_a_form_are_words(tmp_path):
         ({"colour": "red"}, "No layout asks for colour"),
         ({"k": "many"}, "k = 'many' is no whole number"),
         ({"k": 2.5}, "k = 2.5 is no whole number"),
+        ({"threshold": "abc"}, "threshold = 'abc' is no number, nor one of k_on_average, file, per_token"),
+        ({"activation": "jumprelu", "threshold": "file", "apply_b_dec_to_input": True}, "threshold = 'file' is no num"),
         ({"apply_b_dec_to_input": "perhaps"}, "'perhaps' is no yes or no"),
         ({"apply_b_dec_to_input": True, "activation": "swish"}, "'swish' is none of relu"),
         (

@@ -5,10 +5,10 @@ another SAE of the same weights. k is known: which threshold lets k features be 
 (`engine/calibration.py`) and becomes the answer `threshold`.
 """
 
-from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.answers import THRESHOLDS, Answers
 from features.engine.sae.reading.recipe import Recipe, first
 
-ON_AVERAGE, OWN, PER_TOKEN = "k_on_average", "file", "per_token"
+ON_AVERAGE, OWN, PER_TOKEN = THRESHOLDS
 KS = (32, 64, 128)  # usual numbers of features a token
 
 

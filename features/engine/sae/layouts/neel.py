@@ -6,7 +6,7 @@ config without it Neel's (ReLU, pre-bias b_dec), and no config at all means that
 
 from features.engine.model.hook_points import USUAL
 from features.engine.sae.layouts import batch_topk
-from features.engine.sae.reading.answers import Answers
+from features.engine.sae.reading.answers import Answers, checked_threshold
 from features.engine.sae.reading.contents import CheckpointContents
 from features.engine.sae.reading.errors import CheckpointError
 from features.engine.sae.reading.recipe import Matrix, Recipe, first, flag, scale_input
@@ -97,7 +97,7 @@ def _bare(checkpoint, answers):
         result.k = answers.resolve("k", None, (32, 50, 100))
     if activation == "jumprelu":
         given = answers.resolve("threshold", None, (0.0,))
-        result.threshold = None if given is None else float(given)
+        result.threshold = None if given is None else checked_threshold(given)
     return result
 
 

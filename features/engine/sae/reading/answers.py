@@ -19,6 +19,7 @@ ANSWERS = {
     "context_size": "tokens per training sequence",
     "center_writing_weights": "is the mean of the residual stream taken out first, as transformer_lens can load models",
 }
+THRESHOLDS = ("k_on_average", "file", "per_token")  # of BatchTopK, where no number is answered
 MEASURED = "measured"  # a scaling factor: the one that explains most on the text here
 KINDS = {"k": int, "hook_head_index": int, "context_size": int, "scaling_factor": float}
 KINDS |= {"apply_b_dec_to_input": bool, "prepend_bos": bool, "center_writing_weights": bool}
@@ -96,6 +97,8 @@ def _typed(name, value):
     """The value as what it stands for: forms and JSON hold "32", 32.0 or "true"."""
     if value is None:
         return None
+    if name == "threshold" and value not in THRESHOLDS:
+        checked_threshold(value, f", nor one of {', '.join(THRESHOLDS)}")
     kind = KINDS.get(name, str)
     if name == "scaling_factor" and value == MEASURED:
         return value
@@ -111,6 +114,16 @@ def _typed(name, value):
     # JSON may hold Infinity, of which int() raises OverflowError.
     except (ValueError, OverflowError):
         raise CheckpointError(f"{name} = {value!r} is no {NOUNS[kind]}.") from None
+
+
+def checked_threshold(value, beside: str = "") -> float:
+    """The number that an answer holds. Raises CheckpointError; `beside`: what else it could have been."""
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    except (ValueError, TypeError):
+        raise CheckpointError(f"threshold = {value!r} is no number{beside}.") from None
 
 
 def _word(value):
