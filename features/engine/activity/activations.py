@@ -28,7 +28,7 @@ class SortedActivations:
     offsets: np.ndarray  # [n + 1] where each feature's begin
     tokens: np.ndarray  # [e] uint32
     values: np.ndarray  # [e] float32, with their sign
-    maxima: np.ndarray  # [n] float32, highest sizes, 0 of none
+    maxima: np.ndarray  # [n] float32, highest sizes, 0 of none; same as reference.maximum: exact
     bin_edges: np.ndarray  # [n, BINS + 1] float32, of the histograms
     below: np.ndarray  # [n, BINS + 1] how many sizes are below each of those; at the last, all
     interval_edges: np.ndarray  # [n, INTERVALS + 1] from the highest down

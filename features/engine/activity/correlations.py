@@ -67,7 +67,8 @@ class EncoderB:
 class Correlations:
     """Pearson correlations and cosines of chosen features with neurons, with all features, and with those of B.
 
-    Same as reference.pearson, cosine, correlates and decoder_cosine: exact of float32 activations, summed in float64.
+    Same as reference.pearson, reference.cosine, reference.correlates and reference.decoder_cosine: float32 rounding.
+    Products are added up in float32 within a chunk and in float64 from chunk to chunk; decoder cosines are float32.
     """
 
     def __init__(

@@ -2,9 +2,10 @@
 
 The quantile of v is the share of all counted tokens, zeros included, on which the feature is below v; where
 activations have a sign, on which its size is below that of v. Near 1 it is the tail 1 - q that must be right, so the
-sketch keeps the values at ranks 1, 2, 3 ... from the top, each rank at most 2 % beyond the one before: tails of up to
-51 tokens are exact, longer ones within 1 %. (A biased quantile summary: Cormode, Korn, Muthukrishnan and Srivastava,
-2005. The figure is sae_vis's act_quantile.)
+sketch keeps the values at ranks 1, 2, 3 ... from the top: every rank up to 100, from there each at most 2 % beyond the
+one before. Tails of up to 99 tokens are exact, longer ones within 1 %, or within 2 % of a value that several tokens
+share. (A biased quantile summary: Cormode, Korn, Muthukrishnan and Srivastava, 2005. The figure is sae_vis's
+act_quantile.)
 """
 
 from functools import lru_cache
@@ -19,7 +20,7 @@ MOST_RANKS = 4096  # enough for 2**64 tokens
 def _all_ranks() -> np.ndarray:
     ranks = [1]
     while len(ranks) < MOST_RANKS and ranks[-1] < 2**53:
-        # Neighbours are one apart as long as 2 % of them are less than two.
+        # Neighbours are one apart up to 100, whose 2 % are two: 99, 100, 102, 104.
         ranks.append(max(ranks[-1] + 1, int(ranks[-1] * STEP)))
     return np.array(ranks, dtype=np.int64)
 
@@ -41,8 +42,8 @@ def values_at_ranks(descending: np.ndarray) -> np.ndarray:
 def tail_count(sketch: np.ndarray, count: int, values) -> np.ndarray:
     """Number of counted tokens with activation >= each value, for values > 0. [n] float64
 
-    Exact at the sketch's values and where neighbouring ranks are one apart; otherwise the middle of the certain
-    bracket.
+    Exact where neighbouring ranks are one apart, and at the sketch's values unless tokens behind a kept rank share its
+    value; otherwise the middle of the certain bracket.
     """
     values = np.asarray(values, dtype=np.float32)
     if not count:
@@ -68,8 +69,9 @@ def quantile(sketch: np.ndarray, count: int, tokens: int, values) -> np.ndarray:
 
     `sketch` as from `values_at_ranks`, `count` the active tokens. Zero has quantile 0: no activation is
     smaller. Above the highest value seen the tail is taken as half a token, so that it stays below 1 and
-    above the quantile of the highest. Same as reference.act_quantile: exact for tails of up to 51 tokens, longer
-    ones within 1 %; `quantileText` of static/shared/text.js writes no more digits than that.
+    above the quantile of the highest. Same as reference.act_quantile: exact for tails of up to 99 tokens, longer
+    ones within 1 %, or within 2 % of a value that several tokens share. `quantileText` of static/shared/text.js is more
+    careful: it takes tails from 52 tokens on to be known to 1 %.
     """
     values = np.abs(np.asarray(values, dtype=np.float32))
     tail = np.maximum(tail_count(sketch, count, values), 0.5)

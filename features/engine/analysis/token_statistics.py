@@ -92,7 +92,8 @@ class TokenText:
         return cls(np.where(counted, ids, -1).ravel(), ids.shape[1], first, kinds.astype(np.int32).ravel(), kind_count)
 
     def beside(self, by: int) -> np.ndarray:
-        """The token that stands so many behind each counted one, in the same row; -1: none that counts. [tokens]"""
+        """The token that stands so many behind each counted one, in the same row; -1: none that counts. [tokens]
+        Same as reference_analysis.beside: exact."""
         # Moved within rows: what would come from beyond the ends of a row stays -1.
         ids = self.ids.reshape(-1, self.width)
         moved = np.full_like(ids, -1)
@@ -165,7 +166,8 @@ class Sweep:
         )
 
     def _tokens(self, place: str, tokens, sizes) -> tuple[np.ndarray, np.ndarray, TokenShares]:
-        """Counts and sizes of all tokens there, and those that are shown."""
+        """Counts and sizes of all tokens there, and those that are shown. Same as what reference_analysis.token_shares
+        and reference_analysis.weighted_token_share divide: counts exact, sums of float32 sizes in float64."""
         from ..kernels.numba.token_counts import count_classes
 
         found = count_classes(self.places[place], tokens, sizes, self.counts, self.sums, self.seen)
@@ -197,7 +199,8 @@ class Sweep:
         self.met[0, index] = 0  # itself
 
     def _partners(self, index: int, met: np.ndarray) -> MeetingPartners:
-        """`met` [d_sae]: how often each other one is met."""
+        """`met` [d_sae]: how often each other one is met. Same as reference_analysis.co_activation, or
+        reference_analysis.next_activation by tokens behind: exact counts, shares in float64."""
         others = np.flatnonzero(met >= LEAST_MEETINGS)
         meetings = met[others].astype(np.int64)
         forward, back = meetings / self.kept.counts[index], meetings / self.kept.counts[others]
@@ -211,13 +214,13 @@ class Sweep:
 
 
 def entropy(weights: np.ndarray) -> float:
-    """Of the shares of some weights, in bits. Same as reference_analysis.entropy."""
+    """Of the shares of some weights, in bits. Same as reference_analysis.entropy: float64 rounding."""
     shares = weights[weights > 0] / weights.sum()
     return float(-(shares * np.log2(shares)).sum() + 0.0)  # of one token 0, not -0
 
 
 def skew(values: np.ndarray) -> float:
-    """Skewness; NaN where all are the same. Same as reference_analysis.skew."""
+    """Skewness; NaN where all are the same. Same as reference_analysis.skew: float64 rounding."""
     centred = values.astype(np.float64) - values.mean(dtype=np.float64)
     variance = (centred**2).mean()
     return float((centred**3).mean() / variance**1.5) if variance > 0 else np.nan

@@ -62,12 +62,14 @@ class PatternQuestion:
     # What is in the text
 
     def _ends(self, part: Text | Words | Regex, text: RowText) -> np.ndarray:
+        """Tokens in which a match ends. [n] bool. Same as reference_questions.ends_in: exact."""
         found = np.zeros(len(text), bool)
         _, ends = spans(part, text, self.typed)
         found[text.token_of(ends - 1)] = True
         return found
 
     def _touched(self, part: Touched, text: RowText) -> np.ndarray:
+        """Tokens on which a match has some byte. [n] bool. Same as reference_questions.touched: exact."""
         starts, ends = spans(part.inner, text, self.typed)
         changes = np.zeros(len(text) + 1, np.int32)
         np.add.at(changes, text.token_of(starts), 1)
@@ -88,6 +90,8 @@ class PatternQuestion:
     # Where it is
 
     def _beside(self, part: Beside, text: RowText) -> np.ndarray:
+        """Tokens with one near them, in the same text, on which it holds. [n] bool. Same as reference_questions.beside:
+        exact."""
         inner, number = self._holds(part.inner, text) & text.counted, np.arange(len(text))
         found = np.zeros(len(text), bool)
         if part.before:
@@ -98,8 +102,8 @@ class PatternQuestion:
         if part.after:
             following = np.minimum.accumulate(np.where(inner, number, len(text))[::-1])[::-1]
             following = np.concatenate([following[1:], [len(text)]])
-            inside = following <= np.minimum(number + part.after, len(text) - 1)
-            found |= inside & (text.text_of[np.minimum(following, len(text) - 1)] == text.text_of)
+            is_near = following <= np.minimum(number + part.after, len(text) - 1)
+            found |= is_near & (text.text_of[np.minimum(following, len(text) - 1)] == text.text_of)
         return found
 
     def _position(self, part: Position, text: RowText) -> np.ndarray:

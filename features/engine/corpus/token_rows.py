@@ -178,7 +178,8 @@ class NotEnoughTokens(ValueError):
 
 
 def counted_tokens(rows: np.ndarray, special: set[int]) -> np.ndarray:
-    """Tokens of each row that are counted: all but special ones. [n] int64. Same as reference.counted: exact."""
+    """How many tokens of each row are counted: all but special ones. [n] int64. The row sums of reference.counted:
+    exact."""
     return (~np.isin(rows, sorted(special))).sum(1) if special else np.full(len(rows), rows.shape[1])
 
 

@@ -1,6 +1,6 @@
 """What does a sparse autoencoder make of an activation? One config, weights in one orientation, one formula.
 
-However an SAE was stored, `formats.read_sae` hands over this class; nothing else in the engine knows layouts.
+However an SAE was stored, `checkpoint.read_sae` hands over this class; nothing else in the engine knows layouts.
 """
 
 from dataclasses import dataclass, field
@@ -183,23 +183,31 @@ def _shaped(name, tensor, shape):
 
 
 def _keep(p, indices):
+    """p at the indices of each token, 0 elsewhere. [*, d_sae], [*, kept] -> [*, d_sae]"""
     return torch.zeros_like(p).scatter_(-1, indices, p.gather(-1, indices))
 
 
+# Of the same p each is the same as in reference.py, up to which of several equal ones is kept. [*, d_sae] -> [*, d_sae]
+
+
 def _topk(p, k, _):
+    """Same as reference.topk: exact."""
     # ReLU comes last: of a token with fewer than k positive p, fewer than k features are active.
     return _keep(p, p.topk(k, dim=-1).indices).relu_()
 
 
 def _signed_topk(p, k, _):
+    """Same as reference.signed_topk: exact."""
     return _keep(p, p.topk(k, dim=-1).indices)
 
 
 def _abstopk(p, k, _):
+    """Same as reference.abstopk: exact."""
     return _keep(p, p.abs().topk(k, dim=-1).indices)
 
 
 def _groupmax(p, k, _):
+    """Same as reference.groupmax: exact."""
     # A group is d_sae / k features next to one another, as in sparsify.
     groups = p.unflatten(-1, (k, -1))  # [*, k, d_sae / k]
     return _keep(groups, groups.argmax(-1, keepdim=True)).flatten(-2).relu_()

@@ -100,7 +100,8 @@ def products_with_frequent(
 ) -> np.ndarray:
     """Products of every feature of `left` with the frequent ones of `right`. [d_left, k] float64
 
-    `progress(tokens)` hears how many tokens are behind, and may raise to stop.
+    They are float32 within a chunk, added up in float64. `progress(tokens)` hears how many tokens are behind, and may
+    raise to stop.
     """
     frequent = torch.zeros(len(left.frequent), len(right.frequent), dtype=torch.float64, device=device)
     rare, lock = StreamingProducts(len(left.rare), len(right.frequent), device), Lock()

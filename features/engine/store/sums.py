@@ -22,7 +22,8 @@ DOUBLE_ROWS = 512  # turned into float64 at a time on a CPU
 
 @dataclass(frozen=True)
 class CorpusSums:
-    """Over counted tokens, in float64: of h_n, of its square, of f_i h_n, and of |h - h'|^2."""
+    """Over counted tokens, in float64: of h_n, of its square, of f_i h_n, and of |h - h'|^2. Those of f_i h_n are added
+    up in float32 within a chunk, in float64 from chunk to chunk."""
 
     tokens: int
     h: np.ndarray  # [d_in]
@@ -69,7 +70,8 @@ def _map_fh(folder: Path, rows: int, width: int) -> np.ndarray:
 
 
 class StreamingProducts:
-    """Sums of f_i x_n over tokens, for the entries f of a dictionary and dense columns x, in float64.
+    """Sums of f_i x_n over tokens, for the entries f of a dictionary and dense columns x: in float32 within a chunk,
+    added up in float64.
 
     Takes chunks of a corpus from several threads at once. The columns are cut into narrow tiles (cache blocking): a
     chunk's part of a tile stays in the cache while all features gather from it.
