@@ -146,7 +146,8 @@ class PromptActivations:
 
 
 def analyse(subject: Subject, ids: list[int]) -> PromptActivations:
-    """One forward pass over a prompt. Raises ValueError for an empty prompt or one beyond the context."""
+    """One forward pass over a prompt. Raises ValueError for an empty prompt, one beyond the context, or a token that
+    the model does not have."""
     if not 0 < len(ids) <= subject.model.n_ctx:
         raise ValueError(f"Prompt has {len(ids):,} tokens; this model reads 1 to {subject.model.n_ctx:,}.")
     if max(ids) >= subject.model.d_vocab:  # a special token that was added to the tokenizer alone

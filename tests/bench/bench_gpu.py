@@ -76,7 +76,7 @@ def pass_alone(subject: Subject, rows: np.ndarray) -> float:
     few, times = rows[: 131_072 // rows.shape[1]], []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as name:
-            one = shard_pass.ShardPass(subject, bos=True)
+            one = shard_pass.ShardPass(subject, first=1)
             start = time.perf_counter()
             one.run(few, (0, len(few)), 8192 // rows.shape[1], Path(name), lambda tokens: None)
             times.append(time.perf_counter() - start)

@@ -69,7 +69,7 @@ def measure(
 
     Another processor rounds differently: losses agree to 1e-5 nats, L0 to 1e-4 (a few activations beside a threshold).
     """
-    shard_pass = ShardPass(subject, bos=True)
+    shard_pass = ShardPass(subject, first=1)
     on_held_out, _ = over(shard_pass, held_out, held_out.size)
     on_corpus, alive = over(shard_pass, corpus, tokens)
     # Unlike on the site, the end of a document is a prediction too: the plain loss of a language model.

@@ -25,11 +25,11 @@ class TokenLayout:
     """Where tokens lie: token t is in row t // width, at position t % width + first."""
 
     rows: np.ndarray  # [n, length] token ids
-    first: int  # 1 when rows start with a BOS that is not counted
+    first: int  # positions in front of the first that counts: a BOS, and what is skipped
 
     @property
     def width(self) -> int:
-        """Tokens of a row, a BOS in front left out."""
+        """Tokens of a row, those in front of the first that counts left out."""
         return self.rows.shape[1] - self.first
 
     def rows_and_positions(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

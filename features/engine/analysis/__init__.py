@@ -1,1 +1,1 @@
-"""Figures that follow from kept activations once statistics are shown: importance, misses, tokens, descriptions."""
+"""Figures that follow from kept activations once statistics are shown: importance, misses, tokens, dead features."""

@@ -18,7 +18,7 @@ from ..weights.loss_effects import effects_at
 
 POSITIONS = 100_000  # of the rows that positives are drawn from, at most
 POSITIVES = 200  # of a feature, at most
-SPARE = 85  # more are let through than are wanted: six deviations of how many come
+SPARE = 85  # more are let through than are wanted: five deviations of how many come
 CARRIED = 0.9
 POINTS = 120  # of the curve, at most
 AT_ONCE = 512  # features whose intervals are taken together

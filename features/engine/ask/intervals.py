@@ -71,8 +71,8 @@ class PrecisionIntervals:
 
         hits, active = np.zeros((2, len(features), self.rows), np.float32)
         for n, index in enumerate(features.tolist()):
-            least = self.least[index], self.held, self.width
-            if not count_in_rows(*self.kept.feature_by_chunk(index), *least, active[n], hits[n]):
+            asked = self.least[index], self.held, self.width
+            if not count_in_rows(*self.kept.feature_by_chunk(index), *asked, active[n], hits[n]):
                 raise KeptEntriesDamaged(f"{self.kept.folder / 'feature_tokens'} names tokens that are not there.")
         return hits.T, active.T
 

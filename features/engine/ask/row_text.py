@@ -1,8 +1,8 @@
 """The text of corpus rows as bytes of UTF-8, with the bytes at which each token ends.
 
 What is matched is one text at a time: the tokens of one document in one row. BOS, EOS and padding are between texts and
-have no characters there. Tokens are numbered as active entries number them: row * width + position, a BOS in front of
-each row left out.
+have no characters there. Tokens are numbered as active entries number them: row * width + position behind what is not
+counted in front of rows, a BOS and what is skipped.
 """
 
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ class RowText:
 
     first: int  # number of the first token
     width: int  # tokens of a row
-    first_position: int  # 1 where a BOS stands in front of each row
+    first_position: int  # positions in front of the first of each row that counts: a BOS, and what is skipped
     ids: np.ndarray  # [n] of the tokens, row by row
     counted: np.ndarray  # [n] bool
     bytes: np.ndarray  # [bytes] uint8
@@ -101,7 +101,8 @@ class RowText:
 
 
 def row_texts(rows: np.ndarray, first: int, tokens: TokenBytes, documents=None) -> Iterator[RowText]:
-    """The text of rows [n, length] of token ids, block by block; `first`: 1 where each begins with a BOS.
+    """The text of rows [n, length] of token ids, block by block; `first` positions of each, a BOS and what is skipped,
+    are left out.
 
     `documents`: says of places, row * length + position, which document and kind each is of (a DocumentTable); without
     it documents begin behind special tokens, and what kind they are of is not known.
@@ -122,9 +123,11 @@ def _row_text(rows: np.ndarray, start: int, first: int, tokens: TokenBytes, docu
     of_documents = {}
     if documents is not None:
         number = np.arange(start * width, start * width + len(ids))
-        # A token's place has the BOS of its own row and of all before it.
+        # A token's place has also what stands in front of its own row and of all before it.
         own = documents.documents_of(number + first * (number // width + 1))
         places = np.where(own < 0, 0, documents.entries["start"][np.maximum(own, 0)].astype(np.int64))
+        # A place counts what stands in front of rows, a token's number does not; a document that begins there begins
+        # with the row's first token.
         row, position = np.divmod(places, width + first)
         of_documents = {"documents": own, "document_starts": row * width + np.maximum(position - first, 0)}
         of_documents["kinds"] = documents.kinds_of(number + first * (number // width + 1))

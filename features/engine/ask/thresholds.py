@@ -75,7 +75,7 @@ class Threshold:
 
 
 def _least_of(values: np.ndarray, most: int) -> np.float32:
-    """The size that `most` of the values have at most, and no more would. [n], n above `most`"""
+    """The smallest float32 that no more than `most` of the values reach in size. [n], n above `most`"""
     sizes = np.abs(values)
     # The first that is too many, and all that are equal to it, are too small.
     too_small = np.partition(sizes, len(sizes) - most - 1)[len(sizes) - most - 1]

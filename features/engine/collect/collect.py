@@ -31,10 +31,9 @@ def collect(
     """Statistics of all features (or of `features`) on the first rows that hold `tokens` counted tokens.
 
     rows [n, length] token ids, each starting with BOS if `bos`. Special tokens are not counted, nor are `skipped`
-    positions after BOS. With `encoder_b`,
-    another SAE on the same hook point, features are also correlated with its. `screen` as in `Encoder`, `sizes` as in
-    `shards.plan_shards`, but one shard without it. `progress` is called about twice a second and may raise to stop.
-    Raises NotEnoughTokens.
+    positions after BOS. With `encoder_b`, another SAE on the same hook point, features are also correlated with its
+    features. `screen` as in `Encoder`, `sizes` as in `shards.plan_shards`, but one shard where they name none.
+    `progress` is called about twice a second and may raise to stop. Raises NotEnoughTokens.
     """
     # One shard for all rows: here no other process would take a second one.
     sizes = {"shard_tokens": rows.size, **sizes}

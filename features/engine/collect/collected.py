@@ -81,11 +81,11 @@ class Collected:
             chosen += block_chosen
             tables += block_tables
             self.report("examples", len(chosen), len(wanted))
-        entries, indices = shown_entries(chosen)
+        entries, places = shown_entries(chosen)
         ends = np.cumsum([len(feature.values) for feature in chosen])  # [features] of each one's values among all
         # Effects come row by row for all features: each goes to its value, feature by feature. NaN far from an example.
         all_effects = np.full((ends[-1] if len(ends) else 0, 3), np.nan, np.float32)
-        all_effects[indices] = self.effects(entries) if effects is None else effects
+        all_effects[places] = self.effects(entries) if effects is None else effects
         for feature, (logits, relatives), end in zip(chosen, tables, ends, strict=True):
             its_effects = all_effects[end - len(feature.values) : end]
             yield _statistics(self.tokens, feature, logits, relatives, its_effects)

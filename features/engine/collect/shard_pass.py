@@ -28,15 +28,15 @@ class ShardPass:
     def __init__(
         self,
         subject: Subject,
-        bos: int,
+        first: int,
         encoder_b: SparseAutoencoder | None = None,
         screen: str = "auto",
         with_products: bool = True,
     ):
-        """`bos` positions at the beginning of each row are not counted: a BOS, or more; `encoder_b` is a second SAE on
-        the same hook point; `screen` as in `Encoder`; `with_products`: sums for correlated neurons are taken,
-        too."""
-        self.subject, self.first, self.with_products = subject, int(bos), with_products
+        """`first` positions at the beginning of each row are not counted: a BOS, and what is skipped; `encoder_b` is a
+        second SAE on the same hook point; `screen` as in `Encoder`; `with_products`: sums for correlated neurons are
+        taken, too."""
+        self.subject, self.first, self.with_products = subject, int(first), with_products
         self.encoders = [Encoder(sae, screen) for sae in (subject.sae, encoder_b) if sae is not None]
         self.special = sorted(subject.vocabulary.special)
         self.use_triton = runs_triton(subject.device)
@@ -139,7 +139,7 @@ class ShardPass:
     def _chunk(self, rows: np.ndarray, start: int, sums: StreamingSums) -> tuple[ChunkSums | None, list[Chunk]]:
         """Sums over the chunk, None where no token of it is counted, and its entries by each encoder."""
         hook, indices = self.hook(rows)
-        # A chunk is numbered by where its rows lie in the corpus, a BOS in front of each left out.
+        # A chunk is numbered by where its rows lie in the corpus, the first positions of each left out.
         width = rows.shape[1] - self.first
         if not len(hook):
             return None, [

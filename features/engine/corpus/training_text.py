@@ -17,7 +17,7 @@ class TrainingText:
 
     @classmethod
     def of(cls, subject: dict, in_files: dict) -> "TrainingText":
-        """Of a Description's facts; what is no slice is as if it were not there."""
+        """Of an SAEDescription's `subject` and `in_files`; what is no slice is as if it were not there."""
         context = subject.get("context_size")
         context = context if isinstance(context, int) and context > 0 else None
         positions = in_files.get("seqpos_slice")

@@ -73,7 +73,8 @@ def properties(slot: str) -> list[Literal]:
 
 
 def places(first: int, kinds: tuple[str, ...]) -> list[Literal]:
-    """Where a token stands. `first`: the position of a row's first token, 1 behind a BOS; `kinds` of documents."""
+    """Where a token stands. `first`: the position of a row's first token that counts, behind a BOS and what is skipped;
+    `kinds` of documents."""
     marks = {"round": "round brackets", "square": "square brackets", "curly": "curly brackets"}
     found = [
         Literal("document(0)", "at the start of a document"),

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def to_device(values, device) -> Tensor:
-    """A copy on the device of a host array or tensor."""
+    """A host array or tensor on the device; on a CPU the same memory, not a copy."""
     values = torch.as_tensor(values)
     if torch.device(device).type != "cuda" or values.is_cuda:
         return values.to(device)

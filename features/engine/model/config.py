@@ -13,8 +13,8 @@ NAMES = {  # transformer_lens's name -> those that other families of models give
     "d_vocab": ("vocab_size",),
     "n_ctx": ("n_positions", "max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length"),
 }
-MOST = {"n_layers": 10_000}  # what is counted one by one; of all others no size of a model
-MOST_OTHERS = 2**31
+MOST = {"n_layers": 10_000}  # layers, which are gone through one by one
+MOST_OTHERS = 2**31  # larger than any dimension of a model
 
 
 class ModelError(ValueError):

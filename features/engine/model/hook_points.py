@@ -69,8 +69,8 @@ def is_neurons(hook_point: str) -> bool:
 def hook_widths(folder) -> dict[str, int]:
     """{hook point: width} by a model folder's config, last block first and its most usual site first.
 
-    Empty where the config cannot be read or says too little. What is meant as candidates for a form; a loaded model
-    has the last word.
+    Empty where the config cannot be read or says too little. These are candidates for a form; a loaded model has the
+    last word.
     """
     said = dimensions(folder)
     if not {"n_layers", "d_model"} <= said.keys():

@@ -4,7 +4,7 @@ One-block models in transformer_lens's own layout are run directly (`one_layer.p
 through transformer_lens (`boot.py`, `bridge_model.py`). Both answer the same calls:
 
     activations(tokens, hook)               [batch, seq] -> [batch, seq, d_in]; nothing after the hook is run
-    activations_at(tokens, hooks, at)       of several hook points in one pass, where the mask `at` [batch, seq] is True
+    activations_at(tokens, hooks, at)       of several hook points, where the mask `at` [batch, seq] is True
     activations_and_residual(tokens, hook)  the same and the final residual [batch, seq, d_model]
     residual_with(tokens, hook, replace)    the final residual when replace(h) stands at the hook
     output_map(hook)                        [d_in, d_model] into the residual stream; None for itself

@@ -21,10 +21,11 @@ BLOCK_FEATURES, BLOCK_ENTRIES = 256, 4 << 20  # read at a time, at most (one fea
 
 @dataclass(frozen=True)
 class FeatureEntries:
-    """Every activation of one feature on the corpus, in corpus order."""
+    """Every activation of one feature on the corpus, in corpus order. A token's number is row * width + position behind
+    what is not counted in front of rows; special tokens have numbers, too, and no entries."""
 
     index: int
-    tokens: np.ndarray  # [n] uint32, counted token, 0 = the first counted token of the first row
+    tokens: np.ndarray  # [n] uint32, so numbered
     values: np.ndarray  # [n] float32, not 0
 
 
@@ -32,7 +33,7 @@ class FeatureEntries:
 class Chunk:
     """Entries of some neighbouring tokens: feature i's are `offsets[i]` to `offsets[i + 1]`, tokens ascending."""
 
-    first: int  # counted token that `tokens` start from
+    first: int  # token, numbered as in FeatureEntries, that `tokens` start from
     size: int  # token indices that it spans, those of special tokens among them
     offsets: np.ndarray  # [d_sae + 1] int64
     tokens: np.ndarray  # [n] uint16

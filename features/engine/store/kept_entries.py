@@ -1,8 +1,8 @@
 """The active entries of a whole pass, kept after it: by token and by feature, in files that are mapped.
 
-6 bytes an entry each way, little besides. By token (CSR, tokens as rows) lie the features that are active on each; by
-feature lie its tokens, numbered within the chunks of `active_entries`, so that two bytes do. A manifest says how long
-each file is and its SHA-256. Read with numpy alone.
+6 bytes an entry each way (by token 8 beyond 65,536 features), little besides. By token (CSR, tokens as rows) lie the
+features that are active on each; by feature lie its tokens, numbered within the chunks of `active_entries`, so that two
+bytes do. A manifest says how long each file is and its SHA-256. Read with numpy alone.
 """
 
 import hashlib

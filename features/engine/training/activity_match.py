@@ -73,6 +73,7 @@ def _chance(active, values, other: KeptEntries, tokens: int, width: int) -> floa
     best = []
     row, position = np.divmod(active.astype(np.int64), width)
     for _ in range(SHUFFLES):
+        # Row r of the feature becomes another row; positions in the row stay.
         moved = rng.permutation(rows)[row] * width + position
         found = correlations(moved, values, other, tokens)
         best.append(0.0 if np.isnan(found).all() else float(np.nanmax(found)))

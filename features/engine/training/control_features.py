@@ -72,6 +72,7 @@ def _projected(subject: Subject, layout: TokenLayout, directions: torch.Tensor, 
     for start in range(0, len(layout.rows), BATCH):
         ids = layout.rows[start : start + BATCH].astype(np.int64)
         held = subject.activations(ids)[:, layout.first :].float() @ columns  # [rows, width, n]
+        # A token's number is row * width + position behind `first`.
         place = slice(start * layout.width, (start + len(ids)) * layout.width)
         found[:, place] = held.flatten(0, 1).T.cpu().numpy()
         say(min(start + BATCH, len(layout.rows)), len(layout.rows))
@@ -79,7 +80,8 @@ def _projected(subject: Subject, layout: TokenLayout, directions: torch.Tensor, 
 
 
 def _strongest(values: np.ndarray, counted: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` counted tokens of the largest values, ascending, and how far each is above the next smaller one."""
+    """The `count` counted tokens of the largest values, ascending, and how far each is above the largest value that is
+    left out. [<= count] each"""
     there = np.flatnonzero(counted)
     count = min(count, len(there) - 1)
     order = np.argpartition(-values[there], count)

@@ -45,6 +45,7 @@ class RebuiltRows:
 
 def _of(chunk, layout: TokenLayout, place: np.ndarray) -> np.ndarray:
     """Place of the row, feature, position and value of the wanted entries of a chunk. [4, n] float64"""
+    # token // width is the row, token % width the position behind `first`.
     row, position = np.divmod(chunk.first + chunk.tokens.astype(np.int64), layout.width)
     wanted = place[row] >= 0
     features = np.repeat(np.arange(len(chunk.counts)), chunk.counts)

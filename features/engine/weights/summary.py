@@ -24,8 +24,7 @@ DRAWS = 2000  # of rows, for intervals
 
 
 def sae_summary(plan, sums: CorpusSums, counts: np.ndarray, losses: np.ndarray, seed: int) -> Summary:
-    """From a ShardPlan, its sums, each feature's active tokens [d_sae], and what
-    `losses_by_row` returned [rows, 4].
+    """From a ShardPlan, its sums, each feature's active tokens [d_sae], and what `losses_by_row` returned [rows, 4].
 
     Same as reference.l0 and reference.dead_and_dense: exact, of whole numbers.
     """
@@ -146,8 +145,8 @@ def _losses(subject: Subject, rows: np.ndarray, uncounted: Collection[int], repl
     sums = []
     for replace in replacements:
         x = _residual(subject, ids, replace)[:, :-1].flatten(0, 1)
-        losses = subject.model.unembedding.losses(x[counted], targets[counted]).cpu().numpy()
-        sums.append(np.bincount(row, losses.astype(np.float64), minlength=len(rows)))
+        by_token = subject.model.unembedding.losses(x[counted], targets[counted]).cpu().numpy()  # [counted]
+        sums.append(np.bincount(row, by_token.astype(np.float64), minlength=len(rows)))
     return np.stack([*sums, np.bincount(row, minlength=len(rows))], 1)
 
 
