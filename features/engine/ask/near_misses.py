@@ -6,6 +6,7 @@ import torch
 from ..sae.bars import against_threshold
 from ..sae.sae import SparseAutoencoder
 from ..subject import Subject
+from ..weights.decoder_neighbours import SHORTEST
 
 
 @torch.no_grad()
@@ -27,7 +28,8 @@ def bar(sae: SparseAutoencoder, h: torch.Tensor, feature: int) -> torch.Tensor:
 
 
 def decoder_cosines(sae: SparseAutoencoder, feature: int, others: list[int]) -> np.ndarray:
-    """Cosine of a decoder row with those of others. [n] float32; NaN of rows that are zero. Same as
+    """Cosine of a decoder row with those of others. [n] float32; 0 with a row of zeros. Same as
     reference.decoder_cosine: float32 rounding."""
     own, rows = sae.W_dec[feature], sae.W_dec[others]  # [d_in], [n, d_in]
-    return ((rows @ own) / (rows.norm(dim=1) * own.norm())).cpu().numpy()
+    lengths = rows.norm(dim=1).clamp_min(SHORTEST) * own.norm().clamp_min(SHORTEST)  # [n]
+    return ((rows @ own) / lengths).cpu().numpy()
