@@ -4,7 +4,7 @@ import numpy as np
 
 from ..analysis.rows import analyses_of
 from ..analysis.steps import lacking
-from ..engine.analysis.token_statistics import ONLY
+from ..engine.training.record import ONLY
 from ..models import SAE, Analysis, Feature, Statistics
 from ..storage.readers import rows_of, vocabulary_of
 from ..templatetags.formatting import figure, percent

@@ -11,14 +11,13 @@ import numpy as np
 
 from ..ask.intervals import wilson
 from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
+from ..training.record import FEW, ONLY
 
-LEAST_ACTIVE = 20  # activations below which figures are extreme by accident
 LEAST_MEETINGS = 5  # of two features that are listed with each other
 TOKENS = 8  # of each ordering
 PARTNERS = 10
 BINS = 16  # of positions in a row
 PLACES = {"before": -1, "at": 0, "after": 1}
-ONLY = 0.9  # share from which on it is said that a feature fires on one token, or at one position, only
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class MeetingPartners:
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Of one feature. Entropies and shares "only" are NaN below LEAST_ACTIVE activations."""
+    """Of one feature. Entropies and shares "only" are NaN below FEW activations."""
 
     index: int
     count: int
@@ -143,7 +142,7 @@ class Sweep:
         n, size = len(sizes), float(sizes.sum(dtype=np.float64))
         places = {name: self._tokens(name, entries.tokens, sizes) for name in PLACES}
         shares, weighted, shown = places["at"][:3]
-        often = n >= LEAST_ACTIVE
+        often = n >= FEW
         at = np.bincount(entries.tokens % np.uint32(self.text.width), minlength=self.text.width)  # [width]
         # 0 / 0, NaN, for a bin of positions without a counted token.
         with np.errstate(divide="ignore", invalid="ignore"):

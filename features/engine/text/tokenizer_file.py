@@ -6,13 +6,12 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ..foreign_files import LARGEST as LARGEST_JSON
-from ..foreign_files import Unreadable, panics_as, plain_bytes, read_object
+from ..foreign_files import Unreadable, panics_as, plain_bytes, read_object, stand_in
 
 FILE = "tokenizer.json"
 # What transformers keeps a tokenizer in, where nobody has saved it as tokenizer.json.
 OTHER_FORMS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "sentencepiece.bpe.model", "merges.txt")
 LARGEST = 500 << 20  # bytes of a file that is read: the largest tokenizers known have some 40 MB
-POINTER = b"version https://git-lfs"
 
 
 class TokenizerMissing(ValueError):
@@ -29,7 +28,7 @@ def read_tokenizer(folder) -> Tokenizer:
         with panics_as(TokenizerMissing, "the tokenizers library broke on it"):
             tokenizer = Tokenizer.from_buffer(data)
     except Exception as error:  # the library raises bare Exception for every cause
-        raise TokenizerMissing(f"No usable {FILE} in {folder}: {_what_instead(data) or error}") from error
+        raise TokenizerMissing(f"No usable {FILE} in {folder}: {_what_instead(path, data) or error}") from error
     # Padding and truncation of the file serve training; here every text is tokenised as it is.
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -85,14 +84,12 @@ def _bytes_of(path: Path) -> bytes:
         raise TokenizerMissing(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _what_instead(data: bytes) -> str:
-    """What a file is that is no tokenizer; empty where nobody can tell."""
+def _what_instead(path: Path, data: bytes) -> str:
+    """What a file is that is no tokenizer; empty where nobody can tell. `data`: what is in it."""
     if not data.strip():
         return "it is empty. Copy it again."
-    if pointer := _pointer(data):
-        return f"it {pointer}."
-    if data.lstrip()[:15].lower().startswith((b"<!doctype", b"<html")):
-        return "it is a web page. Download the file itself: on the hub, its address has /resolve/ in it."
+    if instead := stand_in(path):
+        return instead
     try:
         found = json.loads(data) if len(data) <= LARGEST_JSON else None
     except (ValueError, RecursionError):
@@ -102,7 +99,3 @@ def _what_instead(data: bytes) -> str:
     keys = ", ".join(list(found)[:6]) if isinstance(found, dict) else type(found).__name__
     named = isinstance(found, dict) and "model" in found
     return "" if named else f"it is JSON with {keys or 'nothing'}, which is no tokenizer (it has no model)."
-
-
-def _pointer(data: bytes) -> str:
-    return "is a pointer of Git LFS in place of the file: git lfs pull brings it" if data.startswith(POINTER) else ""

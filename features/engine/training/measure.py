@@ -13,11 +13,10 @@ from ..weights import summary
 from ..weights.decoder_neighbours import DecoderRows
 from .measure_bins import DENSITIES
 from .rebuilt_rows import RebuiltRows
-from .record import BOS_ONLY, COUNT, FEW, ONE_POSITION, ONE_TOKEN, RECORD, TOPS
+from .record import BOS_ONLY, COUNT, FEW, ONE_POSITION, ONE_TOKEN, ONLY, RECORD, TOPS
 from .rows_pass import RowsReading
 
 TWIN = 0.9  # decoder cosine above which two features are near-twins
-ONLY = 0.9  # share of a feature's activations on one token, or at one position
 DRAWS = 1000  # of rows, for the interval of L0
 VARIANCE_ROWS = 16  # that explained variance without first positions and outliers is measured on
 BINS, ALIKE = 50, 1e-3  # of histograms; ALIKE: values that all lie so near are shown as one bar
