@@ -71,7 +71,7 @@ def _scale(done: Calibration, rows: np.ndarray, read, first: int) -> Calibration
 def _threshold(done: Calibration, rows: np.ndarray, read, first: int) -> Calibration:
     """The threshold that lets k features be active on average, where the file's own has not settled."""
     sae, said = done.subject.sae, done.subject.sae.config.provenance.get("batch_topk")
-    if not said or said["settled"] and done.answers.get("threshold") != "k_on_average" or not said["k"]:
+    if not said or said["settled"] or not said["k"]:
         return done
     k, stored = said["k"], said["threshold"]
     h = _sample(done.subject, rows, TOKENS, first)

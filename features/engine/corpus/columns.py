@@ -28,7 +28,8 @@ def read_parquet(file: Path, field: TextField, notes: Notes, max_bytes: int = MA
 
 
 def read_arrow(file: Path, field: TextField, notes: Notes, max_bytes: int = MAX_BYTES) -> Iterator:
-    """The same of a file of record batches, as a stream or with an index."""
+    """The same of a file of record batches, as a stream or with an index. `max_bytes` is there as all readers have it,
+    and not looked at: a batch is unpacked at a time, the file as a whole never."""
     try:
         with arrow.memory_map(str(file)) as opened:
             yield from _documents(file, _batches(opened), field, notes)

@@ -213,7 +213,6 @@ class BridgeModel:
         kept = {}
 
         def put(value, hook):
-            kept["h"] = value
             # The SAE reads heads side by side; the model wants them back as a dimension of their own.
             return replace(_flat(value, tokens)).view(value.shape)
 

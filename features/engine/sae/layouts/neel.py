@@ -26,8 +26,8 @@ def recipe(checkpoint: CheckpointContents, answers: Answers) -> Recipe | None:
     if "sae_type" in config:
         return _bussmann(checkpoint, answers, config)
     if any(key in config for key in SETTINGS):
-        return _neel(checkpoint, config)
-    return _bare(checkpoint, answers)
+        return _neel(config)
+    return _bare(answers)
 
 
 def _four(name, **more):
@@ -36,7 +36,7 @@ def _four(name, **more):
     )
 
 
-def _neel(checkpoint, config):
+def _neel(config):
     result = _four("neel", pre_bias="b_dec", architecture="standard")
     # act_size and dict_size in newer configs, d_mlp and dict_mult in those of the published 25.pt and 47.pt.
     width = first(config.get("act_size"), config.get("d_mlp"))
@@ -83,7 +83,7 @@ def _batch(answers, config, result):
     batch_topk.choose(answers, result, None, None, config.get("top_k"))
 
 
-def _bare(checkpoint, answers):
+def _bare(answers):
     activation = answers.offer("activation", ACTIVATIONS)
     if activation not in ACTIVATIONS:
         raise CheckpointError(f"Activation {activation!r} is none of {', '.join(ACTIVATIONS)}.")
