@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..results import Activity, ExampleGroup, Examples, Histogram, Interval
+from ..results import Activity, ExampleGroup, Examples, Histogram, Interval, ShownRows
 from ..store.active_entries import FeatureEntries
 from .activations import INTERVALS, SortedActivations
 from .sampling import draw, keys_of
@@ -32,6 +32,11 @@ class ChosenExamples:
     positions: np.ndarray  # [e] int16
     values: np.ndarray  # [e]
     near: np.ndarray  # [e] bool, close enough to an example for its effects to be computed
+
+    def with_effects(self, effects: np.ndarray) -> ShownRows:
+        """What pages show of its rows. `effects` [e, 3] float32: loss, loss effect and logit effect at each value."""
+        columns = np.ascontiguousarray(effects.T)  # [3, e]
+        return ShownRows(self.rows, self.offsets, self.positions, self.values, *columns)
 
 
 def choose_examples(block: list[FeatureEntries], layout: TokenLayout, seed: int) -> list[ChosenExamples]:

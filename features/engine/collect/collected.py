@@ -12,7 +12,7 @@ from ..activity.correlations import Correlations
 from ..activity.examples import ChosenExamples, choose_examples
 from ..activity.top_examples import TokenLayout
 from ..kernels.parallel import Scratch, parallel_map
-from ..results import FeatureStatistics, LogitTable, Progress, Relatives, ShownRows, Summary
+from ..results import FeatureStatistics, LogitTable, Progress, Relatives, Summary
 from ..store.active_entries import ActiveEntries
 from ..subject import Subject
 from ..weights import logit_tables
@@ -134,14 +134,7 @@ class Collected:
     @torch.no_grad()
     def _tables(self, features: np.ndarray) -> list[tuple[LogitTable, Relatives]]:
         """What each feature's weights, and its sums with others, come to."""
-        unembedding, correlations = self.subject.model.unembedding, self.correlations
-        if self.subject.why_no_effects:
-            logits = [logit_tables.no_logit_table()] * len(features)
-        else:
-            directions = self.subject.output_directions(features)  # [n, d_model]
-            # Centred: a final LayerNorm takes away what a direction adds to all of the stream alike.
-            effects = unembedding.unscaled(unembedding.centre(directions), self._logits)  # [n, d_vocab]
-            logits = logit_tables.logit_tables(effects)
+        correlations, logits = self.correlations, logit_tables.tables_of(self.subject, features, self._logits)
         relatives = zip(
             logit_tables.alignments(self.subject, features),
             correlations.neurons(features),
@@ -168,7 +161,6 @@ def _statistics(
     tokens: int, chosen: ChosenExamples, logits: LogitTable, relatives: Relatives, effects: np.ndarray
 ) -> FeatureStatistics:
     """`effects` [n, 3]: loss, loss effect and logit effect at each shown value."""
-    columns = np.ascontiguousarray(effects.T)  # [3, n]
     return FeatureStatistics(
         index=chosen.index,
         tokens=tokens,
@@ -176,7 +168,7 @@ def _statistics(
         examples=chosen.examples,
         relatives=relatives,
         logits=logits,
-        shown=ShownRows(chosen.rows, chosen.offsets, chosen.positions, chosen.values, *columns),
+        shown=chosen.with_effects(effects),
     )
 
 

@@ -11,6 +11,7 @@ from ..sae.sae import SparseAutoencoder
 from ..variance import first_counted, variance_shares
 from ..weights import summary
 from ..weights.decoder_neighbours import DecoderRows
+from ..weights.health import row_cosines
 from .measure_bins import DENSITIES
 from .rebuilt_rows import RebuiltRows
 from .record import BOS_ONLY, COUNT, FEW, ONE_POSITION, ONE_TOKEN, ONLY, RECORD, TOPS
@@ -214,12 +215,8 @@ def _as_stored(values: np.ndarray) -> np.ndarray:
 
 def decoder_cosines(sae: SparseAutoencoder, other: SparseAutoencoder) -> np.ndarray:
     """Of each feature's decoder row with that of the same index; NaN where one is all zeros. [d_sae]"""
-    found = []
-    for part in torch.arange(sae.config.d_sae).split(ROWS):
-        # A row of zeros has no direction: the 0 / 0 below is the NaN that says so.
-        rows, others = sae.W_dec[part].cpu().double(), other.W_dec[part].cpu().double()
-        found.append((rows * others).sum(1) / (rows.norm(dim=1) * others.norm(dim=1)))
-    return torch.cat(found).numpy()
+    parts = torch.arange(sae.config.d_sae).split(ROWS)
+    return row_cosines((sae.W_dec[part].cpu(), other.W_dec[part].cpu()) for part in parts)
 
 
 def _of_entries(reading: RowsReading, records: np.ndarray) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from ..activity.examples import ChosenExamples, choose_examples
 from ..collect.shown_entries import shown_entries
-from ..results import FeatureStatistics, Neighbours, Relatives, ShownRows, no_correlates
+from ..results import FeatureStatistics, Neighbours, Relatives, no_correlates
 from ..subject import Subject
 from ..weights import logit_tables
 from ..weights.loss_effects import effects_at
@@ -33,12 +32,13 @@ def as_statistics(
     chosen: list[ChosenExamples], subject: Subject, tokens: int, effects: Mapping[int, np.ndarray] | None = None
 ) -> Iterator[FeatureStatistics]:
     """The same of examples that are chosen; `effects`: loss, loss effect and logit effect [n, 3] of some features."""
-    for each, logits, alignment in zip(chosen, *_tables(subject, [each.index for each in chosen]), strict=True):
+    features = np.array([each.index for each in chosen], np.int64)
+    tables, alignments = logit_tables.tables_of(subject, features), logit_tables.alignments(subject, features)
+    for each, logits, alignment in zip(chosen, tables, alignments, strict=True):
         none = no_correlates()
         relatives = Relatives(alignment, none, none, Neighbours(none.indices, none.pearson))
         unknown = np.full((len(each.values), 3), np.nan, np.float32)
-        columns = np.ascontiguousarray((effects or {}).get(each.index, unknown).T)
-        shown = ShownRows(each.rows, each.offsets, each.positions, each.values, *columns)
+        shown = each.with_effects((effects or {}).get(each.index, unknown))
         yield FeatureStatistics(each.index, tokens, each.activity, each.examples, relatives, logits, shown)
 
 
@@ -61,16 +61,3 @@ def _near_top(chosen: ChosenExamples) -> ChosenExamples:
     rows = np.repeat(chosen.rows, np.diff(chosen.offsets))  # [n] of each value
     values = zip(rows.tolist(), chosen.positions.tolist(), strict=True)
     return replace(chosen, near=np.array([value in wanted for value in values], bool))
-
-
-@torch.no_grad()
-def _tables(subject: Subject, features: list[int]) -> tuple[list, list]:
-    """Logit table and neuron alignment of each."""
-    features = np.array(features, np.int64)
-    alignments = list(logit_tables.alignments(subject, features)) if len(features) else []
-    if subject.why_no_effects or not len(features):
-        return [logit_tables.no_logit_table()] * len(features), alignments
-    unembedding = subject.model.unembedding
-    # Centred: a final LayerNorm takes away what a direction adds to all of the stream alike.
-    effects = unembedding.unscaled(unembedding.centre(subject.output_directions(features)))  # [n, d_vocab]
-    return logit_tables.logit_tables(effects), alignments

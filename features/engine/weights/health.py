@@ -5,6 +5,7 @@ rebuild looks right, none is dead, and their decoder rows differ; their encoder 
 such ultra-rare features ("lots of the features are very correlated"): Bricken et al. (2023).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -137,9 +138,16 @@ def encoders(columns: EncoderColumns, swarm: np.ndarray | None = None) -> Encode
 
 def encoder_decoder_cosine(sae: SparseAutoencoder) -> np.ndarray:
     """Of each feature's encoder column and decoder row; NaN where one is all zeros. [d_sae] float64"""
+    parts = torch.arange(sae.config.d_sae, device=sae.device).split(COLUMNS_AT_ONCE)
+    return row_cosines((sae.W_enc[:, part].T, sae.W_dec[part]) for part in parts)
+
+
+def row_cosines(blocks: Iterable[tuple[Tensor, Tensor]]) -> np.ndarray:
+    """Of each row of one matrix with the row of the same place of another, which come in `blocks` of rows [n, d] of
+    both; NaN where one is all zeros. [rows] float64. Same as the diagonal of reference.cosine: exact of float32
+    weights."""
     found = []
-    for part in torch.arange(sae.config.d_sae, device=sae.device).split(COLUMNS_AT_ONCE):
-        # A column or row of zeros has no direction: the 0 / 0 below is the NaN that says so.
-        encoder, decoder = sae.W_enc[:, part].T.double(), sae.W_dec[part].double()
-        found.append((encoder * decoder).sum(1) / (encoder.norm(dim=1) * decoder.norm(dim=1)))
+    for rows, others in ((rows.double(), others.double()) for rows, others in blocks):
+        # A row of zeros has no direction: the 0 / 0 below is the NaN that says so.
+        found.append((rows * others).sum(1) / (rows.norm(dim=1) * others.norm(dim=1)))
     return torch.cat(found).cpu().numpy()

@@ -11,6 +11,7 @@ from ..bins import BINS, equal_edges
 
 # The one implementation, whatever the device: what a GPU computes comes to the host, where compiled loops read it once.
 from ..kernels.numba.topk import histogram_counts, row_extremes
+from ..kernels.parallel import Scratch
 from ..results import Alignment, Histogram, LogitTable, TokenValues
 from ..subject import Subject
 
@@ -34,6 +35,21 @@ def logit_tables(effects: Tensor) -> list[LogitTable]:
         )
         for n in range(len(rows))
     ]
+
+
+@torch.no_grad()
+def tables_of(subject: Subject, features: np.ndarray, scratch: Scratch | None = None) -> list[LogitTable]:
+    """Of each of `features` [n]; empty ones where logit effects cannot be read off the model.
+
+    The effects, [n, d_vocab] float32 in memory of the scratch if there is one, are the same as reference.logit_effects:
+    float32 rounding.
+    """
+    if subject.why_no_effects or not len(features):
+        return [no_logit_table()] * len(features)
+    unembedding = subject.model.unembedding
+    # Centred: a final LayerNorm takes away what a direction adds to all of the stream alike.
+    directions = unembedding.centre(subject.output_directions(features))  # [n, d_model]
+    return logit_tables(unembedding.unscaled(directions, scratch))
 
 
 def no_logit_table() -> LogitTable:
