@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpus.token_rows import counted_tokens, rows_needed
+from .corpus.token_rows import counted_mask, counted_tokens, rows_needed
 from .encoder.encoder import Encoder
 from .model.hook_points import layer_of
 from .other_readings import MOST_ACTIVE, Fit, Reading, better_at, better_elsewhere, fit_of, fits_l0, trained_k
@@ -145,7 +145,7 @@ def _figures(subject: Subject, rows: np.ndarray, fit: Fit, tokens: int) -> dict:
 
 def _counted(subject: Subject, rows: np.ndarray, first: int = 0) -> np.ndarray:
     """Which tokens count: those from position `first` of their row on that are not special. [n, length] bool"""
-    return ~np.isin(rows, sorted(subject.vocabulary.special)) & (np.arange(rows.shape[1]) >= first)
+    return counted_mask(rows, subject.vocabulary.special) & (np.arange(rows.shape[1]) >= first)
 
 
 def _tokens_to_check(subject: Subject) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..corpus.token_rows import counted_mask
 from ..sae.bars import against_threshold
 from ..subject import Subject
 
@@ -36,7 +37,7 @@ def nearest(
 ) -> Nearest:
     """Of the features `dead` [n] on the counted tokens of the `chosen` rows. Same as reference_analysis.gap: float32
     rounding. `progress(done, total)` hears of rows, and may raise to stop."""
-    sae, special, index = subject.sae, sorted(subject.vocabulary.special), torch.as_tensor(dead, device=subject.device)
+    sae, index = subject.sae, torch.as_tensor(dead, device=subject.device)
     best = np.full(len(dead), np.inf)
     found = np.full((2, len(dead)), np.nan), np.full((2, len(dead)), -1, np.int64)
     on_bos, tokens, step = np.zeros(len(dead), bool), 0, max(1, BATCH_TOKENS // rows.shape[1])
@@ -46,7 +47,7 @@ def nearest(
         h = subject.activations(ids.astype(np.int64)).float()  # [rows, length, d_in]
         if begin == 0 and bos:
             on_bos = (sae.encode(h[0, :1])[0, index] != 0).cpu().numpy()
-        counted = ~np.isin(ids, special)
+        counted = counted_mask(ids, subject.vocabulary.special)
         # What stands before `first` (BOS, positions left out) is read by the model and counts nowhere.
         counted[:, :first] = False
         row, position = np.nonzero(counted)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..ask.intervals import draws
 from ..collect.shown_entries import ENTRY
+from ..corpus.token_rows import counted_mask
 from ..store.kept_entries import KeptEntries
 from ..subject import Subject
 from ..weights.loss_effects import effects_at
@@ -113,7 +114,7 @@ def _entries(kept: KeptEntries, rows, chosen, first: int, special):
         part = slice(int(bounds[0]), int(bounds[-1]))
         positions = np.repeat(np.arange(first, rows.shape[1]), np.diff(bounds))  # [entries]
         # An effect on the loss is one on the next token: it has to be there and to count.
-        predicts = np.append(~np.isin(rows[row, 1:], special), False)  # [length]
+        predicts = np.append(counted_mask(rows[row, 1:], special), False)  # [length]
         let = predicts[positions]
         yield row, kept.token_features[part][let].astype(np.int64), positions[let], kept.token_values[part][let]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..corpus.token_rows import counted_mask
 from ..encoder.encoder import Encoder
 from ..subject import Subject
 from ..weights.summary import losses_by_token
@@ -33,7 +34,7 @@ def missed(subject: Subject, rows: np.ndarray, chosen: np.ndarray, special) -> M
     texts = np.asarray(rows[chosen])
     clean, reconstructed = losses_by_token(subject, Encoder(subject.sae, "off"), texts)  # [m, length - 1]
     # Column p of losses is about the token at p + 1.
-    predicted = ~np.isin(texts[:, 1:], sorted(special))
+    predicted = counted_mask(texts[:, 1:], special)
     if not predicted.any():
         return None
     cost = np.where(predicted, reconstructed - clean, np.nan)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..ask.intervals import wilson
+from ..corpus.token_rows import counted_mask
 from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
 from ..training.record import FEW, ONLY
 
@@ -85,7 +86,7 @@ class TokenText:
     ) -> "TokenText":
         """rows [n, length] of ids; kinds [n, length - first] or None."""
         ids = np.asarray(rows[:, first:]).astype(np.int32)  # rows have no sign
-        counted = ~np.isin(ids, sorted(special))
+        counted = counted_mask(ids, special)
         # -1 names no kind, and no bincount has a place for it.
         kinds = np.full(ids.shape, -1) if kinds is None else kinds
         return cls(np.where(counted, ids, -1).ravel(), ids.shape[1], first, kinds.astype(np.int32).ravel(), kind_count)

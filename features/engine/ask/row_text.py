@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..corpus.token_rows import counted_mask
 from ..model.vocabulary import Vocabulary
 
 BLOCK_TOKENS = 1 << 18  # whose text is in memory at a time
@@ -115,7 +116,7 @@ def row_texts(rows: np.ndarray, first: int, tokens: TokenBytes, documents=None) 
 def _row_text(rows: np.ndarray, start: int, first: int, tokens: TokenBytes, documents) -> RowText:
     width = rows.shape[1]
     ids = rows.ravel()
-    counted = ~np.isin(ids, tokens.special)
+    counted = counted_mask(ids, tokens.special)
     text, ends = tokens.of(ids)
     begins = np.zeros(len(ids), bool)
     begins[::width] = True  # with each row

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..corpus.token_rows import counted_mask
 from ..encoder.encoder import Encoder, gpu_finders, runs_triton
 from ..encoder.reconstruction import squared_error
 from ..kernels.parallel import parallel_map
@@ -38,7 +39,7 @@ class ShardPass:
         taken, too."""
         self.subject, self.first, self.with_products = subject, int(first), with_products
         self.encoders = [Encoder(sae, screen) for sae in (subject.sae, encoder_b) if sae is not None]
-        self.special = sorted(subject.vocabulary.special)
+        self.special = subject.vocabulary.special
         self.use_triton = runs_triton(subject.device)
         self._active: list[float] = []  # features per token, by each encoder, once they are calibrated
         self._finders: list = []
@@ -126,7 +127,7 @@ class ShardPass:
             return
         shard = rows[slice(*span)]
         # Rows of padding alone say nothing of activations.
-        shard = shard[~np.isin(shard[:, self.first :], self.special).all(1)]
+        shard = shard[counted_mask(shard[:, self.first :], self.special).any(1)]
         hook = self.hook(shard[: max(1, rows_per_chunk // 4)])[0] if len(shard) else torch.zeros(0)
         if not len(hook):
             return
@@ -167,6 +168,7 @@ class ShardPass:
         # BOS goes through the model, which attends to it, and its activations are dropped.
         parts = [self.subject.activations(part)[:, self.first :].flatten(0, 1) for part in ids.split(step)]
         hook = torch.cat(parts).float()  # [all tokens, d_in]
-        indices = np.flatnonzero(~np.isin(rows[:, self.first :], self.special))  # known here: a GPU is not waited for
+        # Known on the host: a GPU is not waited for.
+        indices = np.flatnonzero(counted_mask(rows[:, self.first :], self.special))
         on_device = to_device(indices, hook.device)
         return (hook if len(indices) == len(hook) else hook[on_device]), on_device

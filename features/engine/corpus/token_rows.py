@@ -1,6 +1,6 @@
 """Documents to equal rows of tokens, in a fixed order, read from any starting row."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -150,8 +150,8 @@ def rows_from_ids(path, vocabulary: Vocabulary, length: int) -> np.ndarray:
 def countable(rows: np.ndarray, vocabulary: Vocabulary) -> int:
     """How many of the tokens are not special ones."""
     # By 4,096 rows: the rows may be a memory map, and the mask of all of them would not be one.
-    special, parts = sorted(vocabulary.special), np.array_split(rows, max(1, len(rows) // 4096))
-    return sum(int((~np.isin(part, special)).sum()) for part in parts)
+    parts = np.array_split(rows, max(1, len(rows) // 4096))
+    return sum(int(counted_mask(part, vocabulary.special).sum()) for part in parts)
 
 
 def starts_with_bos(rows: np.ndarray, vocabulary: Vocabulary) -> bool:
@@ -177,10 +177,15 @@ class NotEnoughTokens(ValueError):
     """More tokens were asked for than the corpus has."""
 
 
+def counted_mask(ids: np.ndarray, special: Collection[int]) -> np.ndarray:
+    """Which ids [...] are counted: all but special ones. [...] bool. Same as reference.counted: exact."""
+    return ~np.isin(ids, sorted(special))
+
+
 def counted_tokens(rows: np.ndarray, special: set[int]) -> np.ndarray:
     """How many tokens of each row are counted: all but special ones. [n] int64. The row sums of reference.counted:
     exact."""
-    return (~np.isin(rows, sorted(special))).sum(1) if special else np.full(len(rows), rows.shape[1])
+    return counted_mask(rows, special).sum(1) if special else np.full(len(rows), rows.shape[1])
 
 
 def rows_needed(counted: np.ndarray, tokens: int) -> int:

@@ -13,6 +13,7 @@ import torch
 
 from ..activity.examples import choose_examples
 from ..activity.top_examples import TokenLayout
+from ..corpus.token_rows import counted_mask
 from ..results import FeatureStatistics
 from ..sae.sae import SAEConfig, SparseAutoencoder
 from ..store.active_entries import FeatureEntries
@@ -52,7 +53,7 @@ def control_features(
     """Of `directions` [n, d_in] on `rows` [rows, length], `first` positions of each not counted. `say` may raise to
     stop. Memory: 4 bytes a token and direction."""
     layout = TokenLayout(np.asarray(rows), first)
-    counted = ~np.isin(layout.rows[:, first:], sorted(subject.vocabulary.special)).ravel()  # [rows * width]
+    counted = counted_mask(layout.rows[:, first:], subject.vocabulary.special).ravel()  # [rows * width]
     projected = _projected(subject, layout, directions, say)
     entries = []
     for number, (values, density) in enumerate(zip(projected, densities, strict=True)):

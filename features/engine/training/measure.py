@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..activity.health import health
+from ..corpus.token_rows import counted_mask
 from ..sae.sae import SparseAutoencoder
 from ..variance import first_counted, variance_shares
 from ..weights import summary
@@ -162,7 +163,7 @@ def _l0_by_token(reading: RowsReading) -> np.ndarray:
 
 def _is_counted(reading: RowsReading) -> np.ndarray:
     """Of the positions behind BOS. [rows, width] bool"""
-    return ~np.isin(reading.rows[:, reading.plan.first :], sorted(reading.subject.vocabulary.special))
+    return counted_mask(reading.rows[:, reading.plan.first :], reading.subject.vocabulary.special)
 
 
 def _margin_over_rows(reading: RowsReading, by_token: np.ndarray) -> float:

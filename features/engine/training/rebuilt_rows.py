@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..activity.top_examples import TokenLayout
+from ..corpus.token_rows import counted_mask
 from ..encoder.encoder import Encoder
 from ..encoder.reconstruction import reconstruct
 from ..store.active_entries import ActiveEntries
@@ -18,7 +19,7 @@ class RebuiltRows:
         """`rows` [n]: their numbers, ascending; `special` ids are not counted."""
         self.encoder, self.rows = encoder, np.asarray(rows)
         ids = layout.rows[self.rows]
-        self.uncounted = np.isin(ids, sorted(special))  # [n, length]
+        self.uncounted = ~counted_mask(ids, special)  # [n, length]
         self.uncounted[:, : layout.first] = True
         place = np.full(len(layout.rows), -1)
         place[self.rows] = np.arange(len(self.rows))
