@@ -187,7 +187,7 @@ def _keep(p, indices):
     return torch.zeros_like(p).scatter_(-1, indices, p.gather(-1, indices))
 
 
-# Of the same p each is the same as in reference.py, up to which of several equal ones is kept. [*, d_sae] -> [*, d_sae]
+# Of the same p each is what its name is in `reference`, up to which of several equal ones is kept. [*, d_sae] twice
 
 
 def _topk(p, k, _):
