@@ -95,7 +95,7 @@ def test_chosen_features_on_other_tokens_are_refused_when_asked_and_not_after_co
 def test_what_a_job_will_take_is_told_before_it_starts(client, tiny):
     page = client.post(SAES, asked(tiny)).content.decode()
     assert "For 960 tokens. Time: nobody knows before the first computation here." in page
-    assert "Memory: 15." in page and "64 a token, which nobody has measured" in page and "are free." in page
+    assert "Memory: 14.8 MiB" in page and "64 a token, which nobody has measured" in page and "are free." in page
     began = timezone.now()
     Job.objects.create(sae=tiny, tokens=480, state="done", started=began, finished=began + timedelta(seconds=60))
     page = client.post(SAES, asked(tiny)).content.decode()

@@ -152,7 +152,7 @@ def test_a_later_start_prepares_nothing_until_something_is_new(tmp_path, monkeyp
     assert not prepared.is_prepared(tmp_path)
     prepared.mark(tmp_path)
     assert prepared.is_prepared(tmp_path)
-    monkeypatch.setattr(prepared, "MIGRATIONS", ("features/management/commands",))
+    monkeypatch.setattr(prepared, "MIGRATIONS", "features/management/commands")
     assert not prepared.is_prepared(tmp_path)
 
 

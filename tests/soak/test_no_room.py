@@ -36,7 +36,7 @@ def test_a_full_disk_is_said_with_what_is_free_and_needed(tiny, sent, error, set
     job.refresh_from_db()
     named = getattr(error, "filename", None)
     where = "/nowhere/at/all" if named else str(settings.SAEVIZ_SHARDS)
-    assert job.state == "failed" and where in job.error and re.search(r"[\d.]+ .B in ", job.error)
+    assert job.state == "failed" and where in job.error and re.search(r"[\d.]+ .iB in ", job.error)
     assert "it takes about" in job.error and "Make room" in job.error
 
 
@@ -73,7 +73,7 @@ def test_uploads_without_room_say_so_and_leave_nothing(client, admin_client, set
     for answer, status, folder in ((put, 507, settings.DATA_DIR / "runs" / "night"), (sent, 400, tmp_path / "files")):
         told = answer.json()["error"]
         assert answer.status_code == status and re.search(
-            rf"full: [\d.]+ .B in {folder} free; it takes about 100", told
+            rf"full: [\d.]+ .iB in {folder} free; it takes about 97.[78] KiB", told
         )
         assert "kept" in told and not [path for path in folder.rglob("*") if path.is_file()]
     whole = client.post("/runs/upload/5/", headers=bearer)
