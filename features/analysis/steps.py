@@ -229,7 +229,7 @@ def descriptions(work: Work) -> dict:
 
 def tokens(work: Work) -> dict:
     from ..engine.analysis.token_statistics import token_statistics
-    from ..engine.training.record import FEW
+    from ..engine.training.record import LEAST_ACTIVE
 
     documents = documents_of(work.corpus)
     text = _text(work, documents)
@@ -246,7 +246,7 @@ def tokens(work: Work) -> dict:
     return {
         "kinds": list(documents.kinds) if documents else [],
         "positions": [text.first, work.corpus.row_length],
-        "of": int((work.kept.counts >= FEW).sum()),
+        "of": int((work.kept.counts >= LEAST_ACTIVE).sum()),
         "one_token": int(one_token.sum()),
         "one_position": int(one_position.sum()),
     }

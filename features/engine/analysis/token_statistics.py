@@ -12,7 +12,7 @@ import numpy as np
 from ..ask.intervals import wilson
 from ..corpus.token_rows import counted_mask
 from ..store.kept_entries import KeptEntries, KeptEntriesDamaged
-from ..training.record import FEW, ONLY
+from ..training.record import LEAST_ACTIVE, ONLY
 
 LEAST_MEETINGS = 5  # of two features that are listed with each other
 TOKENS = 8  # of each ordering
@@ -45,7 +45,7 @@ class MeetingPartners:
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Of one feature. Entropies and shares "only" are NaN below FEW activations."""
+    """Of one feature. Entropies and shares "only" are NaN below LEAST_ACTIVE activations."""
 
     index: int
     count: int
@@ -143,7 +143,7 @@ class Sweep:
         n, size = len(sizes), float(sizes.sum(dtype=np.float64))
         places = {name: self._tokens(name, entries.tokens, sizes) for name in PLACES}
         shares, weighted, shown = places["at"][:3]
-        often = n >= FEW
+        often = n >= LEAST_ACTIVE
         at = np.bincount(entries.tokens % np.uint32(self.text.width), minlength=self.text.width)  # [width]
         # 0 / 0, NaN, for a bin of positions without a counted token.
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -15,7 +15,7 @@ from ..weights.decoder_neighbours import DecoderRows
 from ..weights.health import row_cosines
 from .measure_bins import DENSITIES
 from .rebuilt_rows import RebuiltRows
-from .record import BOS_ONLY, COUNT, FEW, ONE_POSITION, ONE_TOKEN, ONLY, RECORD, TOPS
+from .record import BOS_ONLY, COUNT, LEAST_ACTIVE, ONE_POSITION, ONE_TOKEN, ONLY, RECORD, TOPS
 from .rows_pass import RowsReading
 
 TWIN = 0.9  # decoder cosine above which two features are near-twins
@@ -231,7 +231,7 @@ def _of_entries(reading: RowsReading, records: np.ndarray) -> None:
         record = records[entries.index]
         sizes = np.abs(entries.values)
         record["maximum"], record["mean"] = sizes.max(), sizes.mean(dtype=np.float64)
-        if len(entries.values) >= FEW:
+        if len(entries.values) >= LEAST_ACTIVE:
             record["flags"] = ONE_TOKEN * _is_mostly_one(ids[entries.tokens]) | ONE_POSITION * _is_mostly_one(
                 entries.tokens % width
             )

@@ -4,7 +4,7 @@ import numpy as np
 
 TOPS = 20  # strongest positions of a feature, at most one a row
 BLOCK = 256  # features whose records lie together: one feature's history reads one block a checkpoint
-FEW = 20  # activations below which shares and moments of a feature are extreme by accident, and are not told
+LEAST_ACTIVE = 20  # activations below which shares and moments of a feature are extreme by accident, and are not told
 ONLY = 0.9  # share of a feature's activations from which on it fires on one token, or at one position, only
 COUNT = np.dtype("<u4")
 RECORD = np.dtype(
