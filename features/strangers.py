@@ -29,8 +29,10 @@ def refuse_patterns(request: HttpRequest) -> None:
 
 
 def _count(request, most: int, what: str) -> None:
-    rate, caller = RateLimitItemPerMinute(most or 1, namespace=what), subscriber(request.META.get("REMOTE_ADDR", ""))
-    if most and not _window().hit(rate, caller):
+    if not most:
+        return
+    caller = subscriber(request.META.get("REMOTE_ADDR", ""))
+    if not _window().hit(RateLimitItemPerMinute(most, namespace=what), caller):
         raise Refused(
             f"{most:,} {what} a minute are answered to an address; yours has asked them. Wait a minute, or log in.", 429
         )

@@ -13,6 +13,7 @@ import numpy as np
 from django.db import transaction
 
 from ..models import Feature, FeatureAnalysis, FeatureFlag, Statistics
+from ..storage.payload import decompressed
 
 BATCH = 500  # features in one transaction, so that no other writer waits long
 
@@ -77,9 +78,9 @@ def packed(found: dict) -> bytes:
 
 
 def unpacked(payload: bytes) -> dict:
-    return json.loads(zlib.decompress(payload))
+    return json.loads(decompressed(payload))
 
 
 def analyses_of(feature: Feature) -> dict[str, dict]:
-    """What each step found of a feature. Raises ValueError, zlib.error."""
+    """What each step found of a feature. Raises ValueError."""
     return {step: unpacked(payload) for step, payload in feature.analyses.values_list("step", "payload")}

@@ -4,7 +4,6 @@ One dict for the page and its JSON. Figures are of all kept activations, see doc
 """
 
 import time
-import zlib
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -147,7 +146,7 @@ def _stored_cosines(sae: SAE, index: int) -> dict[int, float]:
     row = Feature.objects.shown_of(sae).filter(index=index).stored_values("payload").first()
     try:
         relatives = unpack_part(row[0], "relatives")
-    except (TypeError, ValueError, zlib.error):  # without statistics, or of another version: the model says it
+    except (TypeError, ValueError):  # without statistics, or of another version: the model says it
         return {}
     near, correlated = relatives.neighbours, relatives.correlated_features
     cosines = dict(zip(correlated.indices.tolist(), feature_json.numbers(correlated.decoder_cosine), strict=False))

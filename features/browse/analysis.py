@@ -24,7 +24,7 @@ SHADES = 4  # of cost, in the text of a row
 
 
 def feature_analysis(sae: SAE, row: Feature, text: CorpusText) -> dict:
-    """By step; what was not worked out is None. Raises ValueError, zlib.error."""
+    """By step; what was not worked out is None. Raises ValueError."""
     found = analyses_of(row) if sae.statistics.analysed else {}
     return {
         "tokens": _tokens(found.get("tokens"), sae.statistics, text.vocabulary),

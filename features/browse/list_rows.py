@@ -1,6 +1,5 @@
 """Which rows does a list of features have, and which are before and after one of them?"""
 
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,7 +120,7 @@ class ListRows:
             if asked.searches_ranks:
                 return ranks(self.sae, asked.q, RANKED[asked.by], asked.exact)
             return count_examples_with(self.sae, asked.q) if asked.searches_examples else {}
-        except (ValueError, OSError, zlib.error) as problem:
+        except (ValueError, OSError) as problem:
             what = "ten tokens" if asked.searches_ranks else "examples"
             self.why_unsearched = f"The {what} cannot be searched: {problem}."
             return {}

@@ -169,7 +169,7 @@ def _row(made: GradingSample, number: int, sae: SAE, feature: FeatureStatistics)
 
 
 def opened(row: GradingControl) -> tuple[FeatureStatistics, CorpusText]:
-    """What is shown of a control, and the text that its examples stand in. Raises ValueError, OSError or zlib.error."""
+    """What is shown of a control, and the text that its examples stand in. Raises ValueError or OSError."""
     feature = unpack(
         row.payload,
         {

@@ -1,7 +1,5 @@
 """What does a grader see of a feature? Its panels, and nothing that tells which one it is."""
 
-import zlib
-
 from ..browse import feature_json
 from ..browse.feature_page import FiguresUnreadable, opened
 from ..engine.results import FEW, FeatureStatistics
@@ -35,7 +33,7 @@ def _panel(sample: GradingSample, number: int) -> dict:
     with_controls = any("control" in source for source in sample.saes)
     try:
         found = _control(sample, number) if "control" in told else _feature(told, sample.items[number]["index"])
-    except (FiguresUnreadable, ValueError, OSError, zlib.error):
+    except (FiguresUnreadable, ValueError, OSError):
         return UNREADABLE
     return _shown(*found, with_controls) if found else GONE
 

@@ -1,7 +1,5 @@
 """The overview of all features, and the arrays that it is drawn from."""
 
-import zlib
-
 import numpy as np
 from django.http import Http404, HttpResponse, HttpResponseForbidden
 from django.shortcuts import get_object_or_404, redirect, render
@@ -76,7 +74,7 @@ def compare(request, slug, index):
     if a is not None and other is None:
         try:
             other = pair.nearest(a)
-        except (ValueError, zlib.error) as problem:
+        except ValueError as problem:
             unreadable = f"What was stored of its neighbours cannot be read: {problem}"
     if other is not None:
         b = _row(sae, other)

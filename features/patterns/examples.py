@@ -15,7 +15,7 @@ def count_examples_with(sae: SAE, text: str) -> dict[int, int]:
     """Feature -> how many of its examples have the text, upper and lower case alike, in their short context. An example
     is a token: each counts once, in however many groups it is shown.
 
-    Features without any are left out. Raises ValueError, zlib.error or OSError where examples or corpus cannot be read.
+    Features without any are left out. Raises ValueError or OSError where examples or corpus cannot be read.
     """
     statistics = sae.statistics
     if statistics is None:

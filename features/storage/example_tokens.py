@@ -5,7 +5,6 @@ be interrupted anywhere and go on later; until then these features are read from
 """
 
 import logging
-import zlib
 
 import numpy as np
 from django.db import transaction
@@ -37,14 +36,14 @@ def as_kept(tokens: np.ndarray, corpus: Corpus) -> np.ndarray:
 
 
 def tokens_of_one(feature: Feature, corpus: Corpus) -> np.ndarray:
-    """Of a row read with its payload, as kept activations are numbered. [n] int64. Raises ValueError or zlib.error
-    where that cannot be read."""
+    """Of a row read with its payload, as kept activations are numbered. [n] int64. Raises ValueError where that
+    cannot be read."""
     return as_kept(tokens_of(unpack_part(feature.payload, "examples"), corpus), corpus)
 
 
 def example_tokens_of(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
-    """Feature and token of every example, as kept activations are numbered. [n] int64 each. Raises ValueError or
-    zlib.error where a payload that has to be read cannot be."""
+    """Feature and token of every example, as kept activations are numbered. [n] int64 each. Raises ValueError
+    where a payload that has to be read cannot be."""
     alive = Feature.objects.filter(statistics=statistics).alive()
     packed = list(alive.filter(example_tokens__isnull=False).values_list("index", "example_tokens__tokens"))
     pairs = [(index, np.frombuffer(tokens, np.uint32)) for index, tokens in packed]
@@ -79,7 +78,7 @@ def fill_batch(after: int = 0) -> list[int]:
         for feature in batch:
             try:
                 examples = unpack_part(feature.payload, "examples")
-            except (ValueError, zlib.error) as problem:
+            except ValueError as problem:
                 log.warning("The examples of %s of %s cannot be read: %s", feature, feature.statistics, problem)
                 continue
             tokens = tokens_of(examples, feature.statistics.corpus)

@@ -94,7 +94,7 @@ def carry_over(old: FeatureQuerySet, new: FeatureQuerySet) -> bool:
 
 
 def statistics_of(row: Feature) -> FeatureStatistics:
-    """What was stored, bit for bit. Raises ValueError, or zlib.error, for what this version cannot read."""
+    """What was stored, bit for bit. Raises ValueError for what this version cannot read, and for what is damaged."""
     return unpack(
         row.payload,
         {

@@ -67,9 +67,17 @@ def pack(statistics: FeatureStatistics) -> bytes:
 def unpack(packed: bytes, columns: Mapping[str, Any]) -> FeatureStatistics:
     """A feature's statistics from its payload and `columns`, the values of COLUMNS by name.
 
-    Raises ValueError, or zlib.error, for what this version cannot read.
+    Raises ValueError for what this version cannot read, and for what is damaged.
     """
     return SCHEMA.unpack(packed, columns)
+
+
+def decompressed(data: bytes) -> bytes:
+    """Of zlib. Raises ValueError for what is damaged."""
+    try:
+        return zlib.decompress(data)
+    except zlib.error as damage:
+        raise ValueError(f"What was stored is damaged ({damage}). Recompute the statistics.") from damage
 
 
 def unpack_part(packed: bytes, name: str) -> Any:
@@ -182,7 +190,7 @@ class Schema:
                 f"This feature was stored in layout {layout or 'none'}; this version of saeviz reads layouts "
                 f"{LAYOUTS[0]} to {LAYOUTS[-1]}. Recompute the statistics."
             )
-        data = zlib.decompress(packed[1:])
+        data = decompressed(packed[1:])
         added, start = _unpacked_names(data) if layout == 3 else ((), 0)
         order = LAYOUT_1 if layout == 1 else LAYOUT_2 + added
         arrays = zip(order, _arrays(data, start, len(order)), strict=True)

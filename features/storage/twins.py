@@ -4,7 +4,6 @@ What is linked to what is written with each feature; the groups, which need all 
 earlier versions wrote, both are made from the payloads by a worker, a batch at a time, to be interrupted anywhere.
 """
 
-import zlib
 from collections import defaultdict
 
 import numpy as np
@@ -111,7 +110,7 @@ def _index_batch(statistics: Statistics) -> int:
             try:
                 relatives, logits = (unpack_part(row.payload, part) for part in ("relatives", "logits"))
                 found.append(search_of(row, relatives, logits))
-            except (ValueError, zlib.error):  # of a version that this one cannot read: its page says so
+            except ValueError:  # of a version that this one cannot read: its page says so
                 found.append(FeatureSearch(feature=row, boosted=b"", suppressed=b""))
         FeatureSearch.objects.bulk_create(found, ignore_conflicts=True)  # another worker may be at it
         Feature.objects.bulk_update(rows, ["nearest_cosine", "strongest_correlation"], batch_size=100)

@@ -241,10 +241,11 @@ def test_a_page_that_waits_too_long_is_shown_without_its_answer(client, sae, mad
     assert page.context["data"]["tokens"][1] == "What" and "ranking" not in page.context["data"]
 
 
-def test_statistics_in_an_unreadable_layout_say_so_and_the_prompt_is_shown(answer, sae):
+@pytest.mark.parametrize("stored", [b"\xff", b"\x03damaged"])
+def test_statistics_that_cannot_be_read_say_so_and_the_prompt_is_shown(answer, sae, stored):
     from features.models import FeaturePayload
 
-    FeaturePayload.objects.update(payload=b"\xff")
+    FeaturePayload.objects.update(payload=stored)
     board = answer(position=3)["dashboards"][0]
     assert board["missing"] and "Recompute the statistics" in board["why"]
     assert any(board["activations"])

@@ -85,6 +85,13 @@ def test_pages_never_wait_for_threads_that_questions_and_files_hold(port):
     assert asked(port, path="/saes/a/prompt/") == (200, "nothing", b"0")
 
 
+@pytest.mark.parametrize("path", ["3/", "3.json", "passing.json", "stored.json", "random/", "", "beside/"])
+def test_what_reads_features_by_their_numbers_waits_behind_no_list(path):
+    kinds = rooms.Rooms(None, 4, 1, 1, 4, lambda scope: None, 0)
+    its = kinds._room_of(f"/saes/a/features/{path}" if path != "beside/" else "/saes/a/beside/", b"")
+    assert its is (kinds.lists if path in ("", "beside/") else kinds.pages)
+
+
 def test_who_finds_no_place_is_told_so_by_a_thread_that_is_free():
     assert runtime.PLACES + admission.line.room < QUESTIONS and rooms.QUESTIONS_OF_ONE <= runtime.PLACES // 2
 

@@ -94,6 +94,12 @@ def test_a_database_may_hand_over_a_memoryview():
     assert_same(again(feature, memoryview(pack(feature))), feature)
 
 
+@pytest.mark.parametrize("damaged", [lambda whole: whole[:-9], lambda whole: whole[:40] + b"x" + whole[41:]])
+def test_what_is_damaged_is_refused_with_a_way_out(damaged):
+    with pytest.raises(ValueError, match="What was stored is damaged .*Recompute"):
+        unpack_part(damaged(pack(made_up.feature())), "relatives")
+
+
 def test_another_layout_is_refused_with_a_way_out():
     feature = made_up.feature()
     with pytest.raises(ValueError, match=r"layout 9; .* reads layouts 1 to 3\. Recompute"):
