@@ -126,14 +126,16 @@ def _is_better(sae: SparseAutoencoder, own: Fit, other: Fit) -> bool:
     return follows or fits or other.explained_variance > max(PLENTY, _least(own) + BETTER_BY)
 
 
-def better_elsewhere(subject: Subject, rows: np.ndarray) -> list[Reading]:
-    """Other hook points of the SAE's width at which it clearly fits better, best first. rows [n, length], one pass"""
+def better_elsewhere(subject: Subject, rows: np.ndarray, counted: np.ndarray) -> list[Reading]:
+    """Other hook points of the SAE's width at which it clearly fits better, best first; one pass.
+
+    rows [n, length]; `counted` [n, length] bool: the tokens that are looked at.
+    """
     hooks = [hook for hook in _nearest_first(subject) if hook != subject.hook_point]
     if not hooks:
         return []
     ids = subject.tokens(rows.astype(np.int64))  # [n, length]
-    special = torch.tensor(sorted(subject.vocabulary.special), device=subject.device, dtype=torch.long)
-    at = ~torch.isin(ids, special)
+    at = torch.from_numpy(counted).to(subject.device)
     at = _thinned(at, KEPT_BYTES // (4 * len(hooks) * subject.sae.config.d_in))
     activations = subject.model.activations_at(ids, [subject.hook_point, *hooks], at)
     # All hook points on a few tokens, those that promise something on all.

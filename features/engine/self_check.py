@@ -90,7 +90,8 @@ def check_sae(
     others = better_at(subject, sample, fit_of(subject.sae, sample))
     if not others:
         progress("Self-check: the same weights at all other hook points")
-        others = better_elsewhere(subject, first_rows(subject, rows, TOKENS_FOR_OTHERS))
+        few = first_rows(subject, rows, TOKENS_FOR_OTHERS, first)
+        others = better_elsewhere(subject, few, _counted(subject, few, first))
     poor = not others and _is_read_as_meant(subject, fit)
     findings = (*_findings(figures, subject.d_sae, poor), _advice(subject, fit, others, poor))
     return SelfCheck(**figures, findings=findings, others=tuple(others), poor=poor)

@@ -170,6 +170,16 @@ def test_tokens_in_front_of_the_first_that_counts_are_none_of_those_looked_at(su
     assert 48 <= self_check.check_sae(subject, rows, tokens=48, first=skipped).tokens < 48 + 4
 
 
+def test_other_hook_points_are_judged_by_the_same_positions(subject, model, rows):
+    first, at = 20, "blocks.0.hook_attn_out"
+    sae = principal(model, rows, MLP_OUT)
+    found = self_check.check_sae(read_at(subject, sae, at), rows, first=first).others[0]
+    counted = self_check.counted_activations(read_at(subject, sae, MLP_OUT), rows, first)
+    assert len(counted) < 2 * other_readings.REFINED_TOKENS  # all of them are looked at
+    expected = other_readings.fit_of(sae, counted).explained_variance
+    assert found.hook_point == MLP_OUT and found.explained_variance == pytest.approx(expected, rel=1e-6)
+
+
 def test_rows_without_a_counted_token_say_so_in_figures(subject):
     checked = self_check.check_sae(subject, np.ones((3, small.LENGTH), np.uint16))
     assert checked.tokens == 0 and checked.explained_variance is None and not checked.passed
