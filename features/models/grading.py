@@ -44,7 +44,7 @@ class GradingSample(models.Model):
     created = models.DateTimeField(default=timezone.now)
     seed = models.PositiveIntegerField()
     saes = models.JSONField(help_text="Those it is drawn from: slug, name, weights, and alive features by stratum.")
-    items = models.JSONField(help_text="In the order they are shown: see grading/sample.py, Item.")
+    items = models.JSONField(help_text="In the order they are shown: see grading/sample.py, SampledItem.")
 
     objects = GradingSampleQuerySet.as_manager()
 
