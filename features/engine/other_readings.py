@@ -106,7 +106,7 @@ def _fit(h: Tensor, back: Tensor, active: Tensor, centred_only: bool = False) ->
 def better_at(subject: Subject, h: Tensor, fit: Fit) -> list[Reading]:
     """Readings at the SAE's own hook point that explain clearly more of h [tokens, d_in], best first."""
     readings = []
-    for name, option, sae in _alternatives(subject, h):
+    for name, option, sae in _alternatives(subject, h) if len(h) else ():
         # A reading that is told the mean of each token must not win by that.
         told_mean = name == "center"
         other, own = fit_of(sae, h, told_mean), fit_of(subject.sae, h, True) if told_mean else fit

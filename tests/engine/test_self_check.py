@@ -180,6 +180,7 @@ def test_other_hook_points_are_judged_by_the_same_positions(subject, model, rows
     assert found.hook_point == MLP_OUT and found.explained_variance == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
 def test_rows_without_a_counted_token_say_so_in_figures(subject):
     checked = self_check.check_sae(subject, np.ones((3, small.LENGTH), np.uint16))
     assert checked.tokens == 0 and checked.explained_variance is None and not checked.passed
