@@ -11,7 +11,7 @@ from features.messages import BadRequest, size
 from features.models import Checkpoint, Watch
 from features.runs import records, removal
 from features.runs.claims import held
-from features.runs.intake import watching
+from features.runs.intake import fixed_rows, watching
 from features.tasks import KINDS
 
 LOOK_EVERY = 2.0
@@ -104,7 +104,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{watch.path}{' (ended)' if watch.ended else ''} {watch.problem}".rstrip())
             for run in watch.runs.all():
                 count = run.checkpoints.exclude(measured=None).count()
-                self.stdout.write(f"  {run.slug}: {count:,} checkpoints, records of {size(records.bytes_of(run))}")
+                self.stdout.write(
+                    f"  {run.slug}: {count:,} checkpoints, records of {size(records.bytes_of(run))}, "
+                    f"the model's activations on its rows {size(fixed_rows.kept_of(run.rows))}"
+                )
         if not Watch.objects.exists():
             self.stdout.write("Nothing is watched. manage.py watch DIR begins.")
 

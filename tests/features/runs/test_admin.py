@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from features.messages import BadRequest
-from features.models import SAE, Checkpoint, Comparison, KeptActivations, Run, Statistics, Watch
+from features.models import SAE, Checkpoint, Comparison, Corpus, KeptActivations, Run, Statistics, Watch
 from features.runs import removal as removal_of_runs
 from features.storage import kept_activations, removal
 from features.storage.holdings import questions
@@ -73,6 +73,17 @@ def test_what_a_run_takes_is_said_and_freed(client, made_run, tiny):
     client.post(f"{LIST}{watch.pk}/delete/", {"post": "yes"})
     assert not Watch.objects.exists() and not Run.objects.exists() and not Checkpoint.objects.exists()
     assert not SAE.objects.filter(slug="of-a-step").exists()
+
+
+def test_the_list_of_what_is_watched_says_what_it_takes(made_run, settings, tmp_path, capsys):
+    settings.DATA_DIR = tmp_path
+    run = made_run()
+    Corpus.objects.filter(pk=run.rows_id).update(slug="run-rows-made")
+    kept = tmp_path / "run-rows" / "run-rows-made-1"
+    kept.mkdir(parents=True)
+    (kept / "activations").write_bytes(bytes(3072))
+    call_command("watch")
+    assert "records of 2.0 KiB, the model's activations on its rows 3.0 KiB" in capsys.readouterr().out
 
 
 def test_what_is_at_work_is_not_freed(made_run):
