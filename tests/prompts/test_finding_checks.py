@@ -9,9 +9,6 @@ from django.core.management import CommandError, call_command
 
 from features.engine.collect.collect import collect
 from features.engine.corpus import token_rows
-from features.engine.corpus.documents import read_documents
-from features.engine.model.config import context_length
-from features.engine.model.vocabulary import Vocabulary
 from features.engine.sae.sae import SparseAutoencoder
 from features.engine.subject import Subject
 from features.importing import demo as bundle
@@ -21,27 +18,19 @@ from features.storage.findings_file import read_of
 from prompts import finding_checks
 from prompts.sample_prompts import SAMPLE_PROMPTS, sample_prompts_for
 from tests.features.shown import store
+from tests.prompts import evidence
 
-TOKENS = 75_000
-FIRST = 300  # token rows from the beginning of the demo's order: few documents, but long ones
-OF_EACH = 18  # rows of every source, evenly spaced: what is said of a source has to be seen there
+ROWS, EVERY = 3_940, 40  # token rows that pages are of, and which of them quantiles are of
 
 
 @pytest.fixture(scope="module")
 def rows_file(tmp_path_factory):
-    """Token rows of the demo's corpus: the first ones, and some of every source."""
+    """Token rows of the demo's corpus: those of the top activations, and an even share of all that pages are of."""
     path = tmp_path_factory.mktemp("corpus") / "rows.npy"
-    vocabulary, length = Vocabulary.load(bundle.MODEL), context_length(bundle.MODEL)
-
-    def rows_of(file):
-        return token_rows.build_rows(read_documents(file).shuffled().texts[:60], vocabulary, length)
-
     (packed,) = bundle.ROWS.glob("*.npy.xz")
     with lzma.open(packed) as file:
-        first = np.load(file)[:FIRST]
-    sources = map(rows_of, sorted(bundle.TEXTS.glob("*.txt")))
-    spread = [rows[:: len(rows) // OF_EACH][:OF_EACH] for rows in sources]
-    token_rows.save_rows(path, np.concatenate([first, *spread]))
+        rows = np.load(file)
+    token_rows.save_rows(path, rows[sorted({*evidence.rows(), *range(0, ROWS, EVERY)})])
     return path
 
 
@@ -53,7 +42,9 @@ def collected(rows_file):
     kept = sorted(named | rivals)
     # What one feature does rests on no other, so the others are left out; links to others are not looked at here.
     subject = replace(subject, sae=only(subject.sae, kept))
-    done = collect(subject, token_rows.open_rows(rows_file), tokens=TOKENS, loss_rows=16)
+    rows = token_rows.open_rows(rows_file)
+    tokens = int(token_rows.counted_tokens(rows, subject.vocabulary.special).sum())
+    done = collect(subject, rows, tokens=tokens, loss_rows=16)
     places = {kept.index(feature) for feature in named}
     # Most of the time would go into losses at examples of rivals, which nobody asks for.
     unshown = done.features(set(range(len(kept))) - places, effects=np.zeros(3, np.float32))
