@@ -78,7 +78,7 @@ def tiny(db, settings, tmp_path):
         path=str(tmp_path / "tiny.npy"),
         rows=made_up.ROWS,
         row_length=made_up.LENGTH,
-        sha256=str(tmp_path),
+        sha256=made_up.sha256_of(str(tmp_path)),
     )
     return SAE.objects.create(
         slug="tiny",

@@ -70,7 +70,7 @@ def bare_sae(folder, slug="tiny", **changes):
         path=str(folder / f"{slug}.npy"),
         rows=made_up.ROWS,
         row_length=made_up.LENGTH,
-        sha256=str(folder),
+        sha256=made_up.sha256_of(str(folder)),
         licence="Public domain",
     )
     facts = {

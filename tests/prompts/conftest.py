@@ -31,7 +31,7 @@ def bare_sae(db, demo, tmp_path):
         path=str(tmp_path / "rows.npy"),
         rows=made_up.ROWS,
         row_length=made_up.LENGTH,
-        sha256=str(tmp_path),
+        sha256=made_up.sha256_of(str(tmp_path)),
     )
     return SAE.objects.create(
         slug="demo",
