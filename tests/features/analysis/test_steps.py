@@ -61,7 +61,8 @@ def test_figures_follow_the_statistics_and_stand_on_the_pages(client, sae):
     assert (first["feature"], first["token_entropy"]) == (PRINT, 0)
     dead = client.get(f"/saes/tiny/features/{DEAD}.json").json()["analysis"]
     assert dead["importance"] is None and dead["nearest"]["tokens"] == 960
-    assert dead["nearest"]["gap"] > 0
+    near = dead["nearest"]  # the feature is dead in made-up figures alone: its weights may well exceed their threshold
+    assert near["threshold"] > 0 and near["gap"] == pytest.approx(near["threshold"] - near["value"], rel=1e-3)
     told = text_of(client, "/saes/tiny/")
     assert "One token only 1 of 11 features that fire on at least 20 tokens: nine in ten of their" in told
     assert "One position only 0 of 11" in told
