@@ -1,5 +1,5 @@
-"""What depends on the database holds on PostgreSQL as well: rows that are locked, lists that are sorted and
-searched."""
+"""What depends most on the database holds on PostgreSQL as well: migrations, labels that several write at once, and
+lists that are sorted, filtered and searched by them."""
 
 import os
 import shutil
@@ -13,7 +13,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TESTED = [
-    "tests/features/browse/test_feature_list.py",
     "tests/features/judge/test_labels.py",
 ]
 # Nothing of it outlives the test: it may forget what it has not written.
@@ -49,7 +48,7 @@ def server():
 
 
 @pytest.mark.service
-def test_labels_and_lists_hold_on_postgresql(server):
+def test_labels_hold_on_postgresql(server):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     command = [
         sys.executable,
