@@ -11,8 +11,8 @@ from pathlib import Path
 FILE = Path(__file__).parents[1] / "data" / "evidence_rows.json"
 
 
-def rows() -> list[int]:
-    """Numbers of corpus rows, sorted."""
+def read() -> dict:
+    """weights: the hash that they are of; features: what was named then; rows: their numbers in the corpus, sorted."""
     return json.loads(FILE.read_text())
 
 
@@ -26,7 +26,8 @@ def write(slug: str = "gelu-1l-mini") -> None:
     named = {finding.feature for finding in read_of(sae).features}
     found = Feature.objects.shown_of(sae).with_payloads().filter(index__in=named)
     numbers = {int(number) for row in found for number in statistics_of(row).examples.top.rows}
-    FILE.write_text(json.dumps(sorted(numbers)) + "\n")
+    told = {"weights": sae.checkpoint_hash, "features": sorted(named), "rows": sorted(numbers)}
+    FILE.write_text(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":

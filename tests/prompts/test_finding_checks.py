@@ -30,7 +30,7 @@ def rows_file(tmp_path_factory):
     (packed,) = bundle.ROWS.glob("*.npy.xz")
     with lzma.open(packed) as file:
         rows = np.load(file)
-    token_rows.save_rows(path, rows[sorted({*evidence.rows(), *range(0, ROWS, EVERY)})])
+    token_rows.save_rows(path, rows[sorted({*evidence.read()["rows"], *range(0, ROWS, EVERY)})])
     return path
 
 
@@ -89,6 +89,12 @@ class Collected:
 
     def features(self):
         return iter(self._features)
+
+
+def test_the_rows_that_are_read_are_those_of_these_weights_and_findings(registered):
+    told, named = evidence.read(), sorted({finding.feature for finding in read_of(registered).features})
+    renew = "python -m tests.prompts.evidence"
+    assert (told["weights"], told["features"]) == (registered.checkpoint_hash, named), renew
 
 
 def test_every_finding_and_every_expectation_of_the_demo_holds(demo):
